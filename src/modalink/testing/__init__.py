@@ -1,0 +1,1 @@
+"""What proves a part: tiny random checkpoints in Hugging Face formats, fakes of each role, kits that check a role."""

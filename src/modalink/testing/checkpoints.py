@@ -1,0 +1,196 @@
+"""Tiny random checkpoints in the formats that released ones have; the same seed writes the same weights.
+
+Every factory writes a folder that `from_pretrained` reads, and returns it. Weights are drawn wider (0.2) than usual
+(0.02): at these widths the usual scale makes attention uniform, and a test would not see a mixed-up token.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import (
+    Blip2VisionModel,
+    BlipImageProcessorPil,
+    CLIPImageProcessorPil,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    SiglipImageProcessorPil,
+    SiglipVisionModel,
+    T5Config,
+    T5ForConditionalGeneration,
+    TimmWrapperConfig,
+    TimmWrapperModel,
+    ViTImageProcessorPil,
+)
+
+from modalink.testing.tokenizers import CHATML, tiny_clip_tokenizer, tiny_tokenizer
+
+_SPREAD = 0.2
+
+
+def tiny_llama(
+    folder: Path | str, *, tokenizer: PreTrainedTokenizerFast | None = None, seed: int = 0, **config: Any
+) -> Path:
+    """A LLaMA causal LM with its tokenizer; `config` replaces fields of the configuration."""
+    return _language(folder, LlamaForCausalLM, LlamaConfig, tokenizer or tiny_tokenizer(), seed, config)
+
+
+def tiny_qwen2(
+    folder: Path | str, *, tokenizer: PreTrainedTokenizerFast | None = None, seed: int = 0, **config: Any
+) -> Path:
+    """A Qwen2 causal LM with tied embeddings and a ChatML tokenizer that puts no token in front."""
+    config = {"tie_word_embeddings": True} | config
+    return _language(
+        folder, Qwen2ForCausalLM, Qwen2Config, tokenizer or tiny_tokenizer(bos=False, chat=CHATML), seed, config
+    )
+
+
+def tiny_opt(
+    folder: Path | str, *, tokenizer: PreTrainedTokenizerFast | None = None, seed: int = 0, **config: Any
+) -> Path:
+    """An OPT causal LM (learned positions, tied embeddings) with its tokenizer."""
+    config = {"ffn_dim": 64, "word_embed_proj_dim": config.get("hidden_size", 32), "init_std": _SPREAD} | config
+    return _language(folder, OPTForCausalLM, OPTConfig, tokenizer or tiny_tokenizer(), seed, config)
+
+
+def tiny_t5(
+    folder: Path | str, *, tokenizer: PreTrainedTokenizerFast | None = None, seed: int = 0, **config: Any
+) -> Path:
+    """A Flan-T5-like encoder-decoder LM (gated GELU, scaled tied head) with its tokenizer."""
+    tokenizer = tokenizer or tiny_tokenizer(bos=False)
+    settings = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
+    settings |= {"feed_forward_proj": "gated-gelu", "vocab_size": len(tokenizer)}
+    settings |= {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    settings |= {"decoder_start_token_id": tokenizer.pad_token_id}
+    return _save(folder, T5ForConditionalGeneration, T5Config(**(settings | config)), seed, tokenizer)
+
+
+def tiny_clip_vision(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """A CLIP vision tower (32 px, patch 8: 16 patches and a class token, 3 blocks, width 32) with its preprocessor."""
+    side = config.get("image_size", 32)
+    processor = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+    return tiny_vision(folder, CLIPVisionModel, processor, seed=seed, **config)
+
+
+def tiny_siglip_vision(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """A SigLIP vision tower: no class token, an attention-pooling head."""
+    return tiny_vision(folder, SiglipVisionModel, SiglipImageProcessorPil(size=_square(config)), seed=seed, **config)
+
+
+def tiny_eva_g(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """BLIP-2's EVA ViT-g vision tower."""
+    return tiny_vision(folder, Blip2VisionModel, BlipImageProcessorPil(size=_square(config)), seed=seed, **config)
+
+
+def tiny_vision(
+    folder: Path | str, model: type[PreTrainedModel], processor: Any = None, *, seed: int = 0, **config: Any
+) -> Path:
+    """Any vision tower (`ViTModel`, `Dinov2Model`, `BeitModel`, ...): 32 px, patch 8, three blocks of width 32."""
+    settings = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
+    settings |= {"image_size": 32, "patch_size": 8, "initializer_range": _SPREAD} | config
+    processor = processor or ViTImageProcessorPil(size=_square(config))
+    return _save(folder, model, model.config_class(**settings), seed, processor)
+
+
+def tiny_timm(
+    folder: Path | str, architecture: str = "vit_tiny_patch16_224", *, seed: int = 0, **model_args: Any
+) -> Path:
+    """A timm model in transformers' wrapper; `model_args` go to timm's constructor (`img_size=32`, `depth=2`)."""
+    config = TimmWrapperConfig.from_dict({"architecture": architecture, "num_classes": 0, "model_args": model_args})
+    return _save(folder, TimmWrapperModel, config, seed, None)
+
+
+def tiny_stable_diffusion(folder: Path | str, *, scheduler: Any = None, seed: int = 0, **unet: Any) -> Path:
+    """A Stable Diffusion pipeline folder: 32 px images, 4-channel 16 x 16 latents, 16 text tokens of width 32."""
+    folder = Path(folder)
+    tokenizer = tiny_clip_tokenizer()
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=tokenizer.model_max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    _save(folder / "text_encoder", CLIPTextModel, text, seed, None)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        AutoencoderKL(
+            block_out_channels=(8, 16),
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            latent_channels=4,
+            norm_num_groups=4,
+            sample_size=32,
+        ).save_pretrained(folder / "vae")
+        UNet2DConditionModel(**(_UNET | unet)).save_pretrained(folder / "unet")
+    (scheduler or DDIMScheduler(**_NOISE)).save_pretrained(folder / "scheduler")
+    (folder / "model_index.json").write_text(_INDEX.replace("SCHEDULER", type(scheduler or DDIMScheduler()).__name__))
+    return folder
+
+
+_UNET: dict[str, Any] = {
+    "sample_size": 16,
+    "block_out_channels": (8, 16),
+    "layers_per_block": 1,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "cross_attention_dim": 32,
+    "attention_head_dim": 2,
+    "norm_num_groups": 4,
+}
+_NOISE: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+_NOISE |= {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
+_INDEX = """{
+  "_class_name": "StableDiffusionPipeline",
+  "feature_extractor": [null, null],
+  "image_encoder": [null, null],
+  "requires_safety_checker": false,
+  "safety_checker": [null, null],
+  "scheduler": ["diffusers", "SCHEDULER"],
+  "text_encoder": ["transformers", "CLIPTextModel"],
+  "tokenizer": ["transformers", "CLIPTokenizer"],
+  "unet": ["diffusers", "UNet2DConditionModel"],
+  "vae": ["diffusers", "AutoencoderKL"]
+}
+"""
+
+
+def _language(
+    folder: Path | str, model: Any, config: Any, tokenizer: PreTrainedTokenizerFast, seed: int, changes: dict[str, Any]
+) -> Path:
+    settings = {"vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    settings |= {"max_position_embeddings": 512, "pad_token_id": tokenizer.pad_token_id}
+    settings |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    if config is not OPTConfig:
+        settings |= {"intermediate_size": 64, "num_key_value_heads": 2, "initializer_range": _SPREAD}
+    return _save(folder, model, config(**(settings | changes)), seed, tokenizer)
+
+
+def _square(config: dict[str, Any]) -> dict[str, int]:
+    side = config.get("image_size", 32)
+    return {"height": side, "width": side}
+
+
+def _save(folder: Path | str, model: Any, config: Any, seed: int, companion: Any) -> Path:
+    """Draw the weights with `seed`, leaving the global random state as it was, and write all that belongs together."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model(config).save_pretrained(folder)
+    if companion is not None:
+        companion.save_pretrained(folder)
+    return Path(folder)
