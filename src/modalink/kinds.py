@@ -1,0 +1,86 @@
+"""What `kind:` means in a recipe: each kind is one file, named after it, in the folder of its role.
+
+`inputs.image.projector.kind: mlp` is the configuration class in `modalink/projectors/inputs/mlp.py`. A third party
+adds a kind without touching modalink, by an entry point in the group of the role:
+
+    [project.entry-points."modalink.encoders"]
+    sonar = "my_package.sonar:SonarConfig"
+"""
+
+import importlib
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from modalink.errors import RecipeError, UnknownNameError
+
+_Settings = TypeVar("_Settings", bound="Settings")  # `Self` is refused by the run-time type checker of the tests
+
+
+class Settings(BaseModel):
+    """Frozen, keyword-only settings; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+    def replace(self: _Settings, **changes: Any) -> _Settings:
+        """A copy with some fields changed, checked anew."""
+        return type(self).model_validate({**self.model_dump(), **changes})
+
+
+class KindConfig(Settings):
+    """Settings of one kind of a role; `room` is the package that holds the role's kinds."""
+
+    room: ClassVar[str]
+    kind: str
+    """The name of the file that defines this kind."""
+
+
+@cache
+def kinds(room: str) -> dict[str, str]:
+    """The kinds of a room: name -> `module:Class` (or `module` for a file of modalink itself)."""
+    package = importlib.import_module(room)
+    own = {m.name: f"{room}.{m.name}" for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
+    plugins = {point.name: point.value for point in entry_points(group=room)}
+    if clash := own.keys() & plugins.keys():
+        raise RecipeError(f"plug-in kinds {sorted(clash)} of {room} have the names of built-in kinds; rename the plug-in's")
+    return own | plugins
+
+
+@cache
+def config_class(room: str, kind: str) -> type[KindConfig]:
+    """The settings class of a kind.
+
+    Raises:
+        UnknownNameError: No file and no plug-in has that name.
+    """
+    known = kinds(room)
+    if kind not in known:
+        raise UnknownNameError(f"kind of {room.removeprefix('modalink.')}", kind, known)
+    module_name, _, class_name = known[kind].partition(":")
+    module = importlib.import_module(module_name)
+    if class_name:
+        found: type[KindConfig] = getattr(module, class_name)
+        return found
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, KindConfig) and value.__module__ == module_name:
+            return value
+    raise RecipeError(f"{module_name} defines no settings class for its kind")
+
+
+def parse(room: str, value: Any, *, key: str = "kind", default: str | None = None) -> KindConfig:
+    """Settings from a mapping that names its kind under `key`, or settings unchanged.
+
+    Raises:
+        RecipeError: The mapping names no kind and the room has no default.
+        UnknownNameError: No kind has that name.
+        pydantic.ValidationError: The kind refuses a value.
+    """
+    if isinstance(value, KindConfig):
+        return value
+    if not isinstance(value, dict) or not isinstance(value.get(key, default), str):
+        raise RecipeError(f"found {value!r:.80}, needed a mapping with {key!r}, one of: {', '.join(sorted(kinds(room)))}")
+    kind = value.get(key, default)
+    return config_class(room, kind).model_validate({**{k: v for k, v in value.items() if k != key}, "kind": kind})

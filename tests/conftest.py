@@ -1,0 +1,15 @@
+"""Every test runs on the CPU, without a network, and from known random states."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _known_random_state() -> None:
+    torch.manual_seed(0)
