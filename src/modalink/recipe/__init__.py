@@ -1,0 +1,23 @@
+"""Recipes: the typed YAML files that describe a system, its parts and its stages."""
+
+from modalink.recipe.checks import train_groups
+from modalink.recipe.loading import find, load, shipped
+from modalink.recipe.schema import Paper, Recipe, json_schema
+from modalink.recipe.stage import Stage, TrainGroup
+from modalink.recipe.system import InputSpec, OutputSpec, PromptSpec, SystemSpec
+
+__all__ = [
+    "InputSpec",
+    "OutputSpec",
+    "Paper",
+    "PromptSpec",
+    "Recipe",
+    "Stage",
+    "SystemSpec",
+    "TrainGroup",
+    "find",
+    "json_schema",
+    "load",
+    "shipped",
+    "train_groups",
+]

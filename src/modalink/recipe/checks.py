@@ -1,0 +1,84 @@
+"""What a recipe's parts must agree on with its stages; a field's own limits stand with the field."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from modalink.errors import RecipeError, UnknownNameError
+from modalink.recipe.paths import look_up
+from modalink.recipe.problems import Loc, Problem
+from modalink.recipe.stage import Stage
+from modalink.recipe.system import SystemSpec
+
+_MAKES_MEDIA = {"align", "diffusion"}
+
+
+def train_groups(spec: SystemSpec) -> list[str]:
+    """The names that a stage's `train` may use."""
+    groups = ["llm"]
+    for modality in spec.inputs:
+        groups += [f"inputs.{modality}.encoder", f"inputs.{modality}.projector"]
+    if getattr(spec.llm, "lora", None) is not None:
+        groups.append("llm.lora")
+    if spec.outputs:
+        groups.append("llm.new_tokens")
+    return groups + [f"outputs.{modality}.projector" for modality in spec.outputs]
+
+
+def part_and_stage_problems(spec: SystemSpec, stages: Iterable[Stage]) -> list[Problem]:
+    """What the stages ask of parts that are not there."""
+    if not spec.inputs and not spec.outputs:
+        return [Problem((), "found neither inputs nor outputs, needed at least one: without them this is a plain LLM")]
+    found: list[Problem] = []
+    names: set[str] = set()
+    for i, stage in enumerate(stages):
+        if stage.name in names:
+            found.append(Problem(("stages", i, "name"), f"the name {stage.name!r} is taken by an earlier stage"))
+        names.add(stage.name)
+        found += [Problem(("stages", i, *loc), text) for loc, text in _stage_problems(spec, stage)]
+    return found
+
+
+def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
+    known = train_groups(spec)
+    for group in stage.train:
+        if group not in known:
+            yield Problem(("train", group), _unknown_group(group, known))
+    kinds = {objective.kind for objective in stage.objectives}
+    for i, objective in enumerate(stage.objectives):
+        if objective.kind in _MAKES_MEDIA and not spec.outputs:
+            yield Problem(("objectives", i), f"the objective {objective.kind!r} needs outputs, and the recipe has none")
+    if not kinds & _MAKES_MEDIA:
+        for group in stage.train:
+            if group.startswith("outputs."):
+                needed = " or ".join(sorted(_MAKES_MEDIA))
+                yield Problem(("train", group), f"nothing here teaches it: add the objective {needed}")
+    yield from _mixture_problems(stage)
+
+
+def _unknown_group(group: str, known: list[str]) -> str:
+    hint = {
+        "llm.lora": "; give the LLM adapters: llm.lora: {rank: 8, alpha: 16}",
+        "llm.new_tokens": "; new tokens come with outputs, and the recipe has none",
+    }.get(group, "")
+    return f"{UnknownNameError('parameter group', group, known)}{hint}"
+
+
+def _mixture_problems(stage: Stage) -> Iterator[Problem]:
+    for i, source in enumerate(stage.data):
+        weight = getattr(source, "weight", None)
+        if stage.mixture == "ratio" and weight is None:
+            yield Problem(("data", i), "the mixture `ratio` needs a weight for each source")
+        if stage.mixture != "ratio" and weight is not None:
+            yield Problem(("data", i, "weight"), f"a weight has no meaning in the mixture {stage.mixture!r}; use `ratio`")
+
+
+def provenance_problems(provenance: Mapping[str, str], data: dict[str, Any]) -> list[Problem]:
+    """Paths in `provenance` that are no paths of the recipe."""
+    found: list[Problem] = []
+    for path in provenance:
+        loc: Loc = ("provenance", path)
+        try:
+            look_up(data, path)
+        except RecipeError as error:
+            found.append(Problem(loc, f"leads nowhere: {error}"))
+    return found

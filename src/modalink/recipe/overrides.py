@@ -1,0 +1,56 @@
+"""`stages.0.batch=8` on the command line: a dotted path and a YAML value, laid over a recipe's data."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from modalink.errors import RecipeError
+from modalink.recipe.merging import supersede
+from modalink.recipe.paths import split, step_into
+from modalink.recipe.problems import Loc, dotted
+from modalink.recipe.yaml_text import Document, read_value
+
+
+def override(document: Document, overrides: Sequence[str]) -> Document:
+    """Lay overrides over a document, in order.
+
+    A path may name a key that the document leaves to its default; whether the key exists is the schema's to say.
+    Naming another `kind` (or `source`) empties the mapping around it, since its settings belong to another class.
+
+    Args:
+        document: A recipe's data.
+        overrides: Texts `PATH=VALUE`.
+
+    Raises:
+        RecipeError: A text is no override, or its path leads nowhere.
+    """
+    data, places = copy.deepcopy(document.data), dict(document.places)
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip():
+            raise RecipeError(f"{text!r} is no override: needed PATH=VALUE, for example stages.0.batch=8")
+        place = f"override {text!r}"
+        loc = _set(data, split(path.strip()), read_value(value, place), place)
+        places = {p: old for p, old in places.items() if p[: len(loc)] != loc} | {loc: place}
+        if isinstance(data, dict) and "provenance" in data:
+            data["provenance"] = supersede(data["provenance"], [dotted(loc)], f"assumed: {place}")
+    return Document(data, places)
+
+
+def _set(data: Any, loc: Loc, value: Any, place: str) -> Loc:
+    """Set a value in place; returns its path with keys spelt as the data spell them."""
+    done: Loc = ()
+    try:
+        for step in loc[:-1]:
+            if isinstance(data, dict) and data.get(step) is None:
+                data[step] = {}
+            data = step_into(data, step, done)
+            done = (*done, step)
+        if not isinstance(data, dict):
+            step_into(data, loc[-1], done)
+    except RecipeError as error:
+        raise RecipeError(f"{place}: {error}") from None
+    if loc[-1] in ("kind", "source") and isinstance(data, dict) and data.get(loc[-1]) != value:
+        data.clear()
+    data[loc[-1]] = value
+    return loc

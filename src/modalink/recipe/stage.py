@@ -1,0 +1,76 @@
+"""One stage of training, as a recipe describes it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from modalink.errors import RecipeError
+from modalink.kinds import KindConfig, Settings
+from modalink.recipe.fields import Kinds
+from modalink.recipe.system import Name
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class TrainGroup(Settings):
+    """How one group of parameters learns."""
+
+    lr: PositiveFloat
+    """Peak learning rate of AdamW."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's decoupled weight decay."""
+
+
+class Stage(Settings):
+    """One training step of the pipeline: what learns, from what, to minimise what."""
+
+    name: Name
+    """Name of its folder in the run."""
+    train: Annotated[dict[str, TrainGroup], Field(min_length=1)]
+    """Parameter group -> how it learns; all other groups are frozen."""
+    objectives: Annotated[
+        list[Annotated[KindConfig, Kinds("modalink.training.objectives")]], Field(min_length=1)
+    ]
+    """What is minimised: the weighted sum."""
+    data: Annotated[
+        list[Annotated[KindConfig, Kinds("modalink.data.sources", key="source")]], Field(min_length=1)
+    ]
+    """Where the conversations come from."""
+    mixture: Literal["concatenate", "ratio", "sqrt"] = "concatenate"
+    """How sources mix: one after the other's size, by their `weight`, or by the square root of their size."""
+    batch: PositiveInt
+    """Conversations a step, over all devices and accumulated micro-batches."""
+    micro_batch: PositiveInt | None = None
+    """Conversations in one forward pass; None takes the whole batch."""
+    epochs: PositiveFloat | None = None
+    """Length as passes over the data; either this or `steps`."""
+    steps: PositiveInt | None = None
+    """Length in optimizer steps; either this or `epochs`."""
+    warmup: Annotated[float, Field(ge=0)] = 0.03
+    """Linear warm-up: below 1 a share of the stage's steps, from 1 on a number of steps."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the learning rates after warm-up."""
+    min_lr: Share = 0.0
+    """Where the schedule ends, as a share of the peak."""
+    clip: PositiveFloat | None = 1.0
+    """Largest norm of the gradient over all parameters; None does not clip."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward pass; `auto` takes bfloat16 where the device is faster with it."""
+    max_tokens: PositiveInt = 2048
+    """Longest conversation in tokens; longer text is cut (and written in the ledger), media tokens never."""
+    on_bad_sample: Literal["skip", "fail"] = "skip"
+    """What a sample that cannot be read does: a line in the ledger, or the end of the run."""
+    condition_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of generation targets that learn without conditions, for classifier-free guidance."""
+    checkpoint_every: PositiveInt = 500
+    """Steps between checkpoints; the last step always makes one."""
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> "Stage":
+        if (self.epochs is None) == (self.steps is None):
+            raise RecipeError(f"found epochs {self.epochs} and steps {self.steps}, needed exactly one of the two")
+        if self.micro_batch is not None and self.batch % self.micro_batch:
+            raise RecipeError(f"micro_batch {self.micro_batch} does not divide batch {self.batch}")
+        if self.warmup >= 1 and self.steps is not None and self.warmup > self.steps:
+            raise RecipeError(f"warmup of {self.warmup:g} steps is longer than the stage's {self.steps} steps")
+        return self
