@@ -1,0 +1,52 @@
+"""Prompts: how a conversation becomes one string, and the string token ids with labels.
+
+    template = prompts.get("vicuna-v1.1", tokenizer)
+    rendered = template.render(conversation, place)
+    tokens = prompts.tokenize(rendered, tokenizer)
+"""
+
+from transformers import PreTrainedTokenizerBase
+
+from modalink.errors import PromptError, UnknownNameError
+from modalink.prompts.llm import ChatTemplate, from_tokenizer
+from modalink.prompts.records import RECORDS
+from modalink.prompts.template import Place, Rendered, Span, Template
+from modalink.prompts.tokens import IGNORED, Tokenized, tokenize
+from modalink.prompts.turns import TurnTemplate
+
+__all__ = [
+    "IGNORED",
+    "ChatTemplate",
+    "Place",
+    "Rendered",
+    "Span",
+    "Template",
+    "Tokenized",
+    "TurnTemplate",
+    "from_tokenizer",
+    "get",
+    "names",
+    "tokenize",
+]
+
+
+def names() -> tuple[str, ...]:
+    """The names of all templates."""
+    return (*RECORDS, "llm")
+
+
+def get(name: str, tokenizer: PreTrainedTokenizerBase | None = None) -> Template:
+    """A template by name, with the special tokens of a tokenizer (without one: `<s>` and `</s>`).
+
+    Raises:
+        UnknownNameError: No template has that name.
+        PromptError: The name is `llm` and there is no tokenizer or it has no chat template, or the tokenizer has no end
+            token, which the template needs.
+    """
+    if name == "llm":
+        if tokenizer is None:
+            raise PromptError("the template 'llm' is the LLM's own: it needs the LLM's tokenizer")
+        return from_tokenizer(tokenizer)
+    if name not in RECORDS:
+        raise UnknownNameError("prompt template", name, names())
+    return RECORDS[name] if tokenizer is None else RECORDS[name].bind(tokenizer)

@@ -1,0 +1,74 @@
+"""The prompt templates of published systems, one record each."""
+
+from modalink.prompts.turns import TurnTemplate
+
+_CURIOUS = (
+    "A chat between a curious {who} and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the {who}'s questions."
+)
+
+RECORDS: dict[str, TurnTemplate] = {
+    record.name: record
+    for record in (
+        # Pre-training of LLaVA: the image, then its caption. The request's wording and the system message are left out.
+        # Source: repo LLaVA, llava/train/train.py, preprocess_plain.
+        TurnTemplate(
+            name="plain", system_form="", user="{text}", reply="", answer="{text}\n", wording=False, stops=("\n",)
+        ),
+        # MiniGPT-4, the first LLaVA and their kin. Source: repo LLaVA, llava/conversation.py, conv_vicuna_v0 (one
+        # separator after each turn, which also opens a prompt without a system message, as in MiniGPT-4).
+        TurnTemplate(
+            name="vicuna-v0",
+            system=_CURIOUS.format(who="human"),
+            system_form="{text}###",
+            system_absent="###",
+            user="Human: {text}###",
+            reply="Assistant:",
+            answer=" {text}###",
+            stops=("###",),
+        ),
+        # LLaVA-1.5, Shikra, VILA. Source: repo LLaVA, llava/conversation.py, conv_vicuna_v1.
+        TurnTemplate(
+            name="vicuna-v1.1",
+            system=_CURIOUS.format(who="user"),
+            system_form="{text} ",
+            user="USER: {text} ",
+            reply="ASSISTANT:",
+            answer=" {text}{eos}",
+        ),
+        # MiniGPT-v2 and other systems on LLaMA-2-chat. Source: the chat format of meta-llama/Llama-2-*-chat.
+        TurnTemplate(
+            name="llama-2",
+            start="",
+            system_form="<<SYS>>\n{text}\n<</SYS>>\n\n",
+            system_inside=True,
+            user="{bos}[INST] {text} [/INST]",
+            reply="",
+            answer=" {text} {eos}",
+            alternates=True,
+        ),
+        # Qwen-VL and other systems whose LLM speaks ChatML. No beginning-of-sequence token, as in Qwen.
+        TurnTemplate(
+            name="chatml",
+            system="You are a helpful assistant.",
+            start="",
+            system_form="<|im_start|>system\n{text}<|im_end|>\n",
+            user="<|im_start|>user\n{text}<|im_end|>\n",
+            reply="<|im_start|>assistant\n",
+            answer="{text}<|im_end|>",
+            after="\n",
+            stops=("<|im_end|>",),
+            marks=("<|im_start|>", "<|im_end|>"),
+        ),
+        # BLIP-2, CogVLM: the image, then a question and its answer.
+        TurnTemplate(
+            name="question-answer",
+            system_form="{text}\n",
+            user="Question: {text} ",
+            reply="Answer:",
+            answer=" {text}{eos}",
+            after="\n",
+            media_first=True,
+        ),
+    )
+}
