@@ -1,0 +1,107 @@
+"""The program `modalink`: finds the command, and turns errors into words and exit codes."""
+
+import errno
+import importlib
+import os
+import sys
+import warnings
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from modalink import __version__
+from modalink.errors import ModalinkError
+
+COMMANDS = {
+    "demo": "Train, evaluate and report the tiny system.",
+    "recipes": "Show what ships, or the JSON schema.",
+    "doctor": "Check a recipe before training.",
+    "train": "Train a recipe, or go on with a run.",
+    "ask": "Ask a trained run one question.",
+    "chat": "Talk with a trained run.",
+    "evaluate": "Evaluate a trained run.",
+    "score": "Score predictions by a benchmark's rules.",
+    "zoo": "List or build the tiny parts that ship.",
+}
+"""Command -> what it does, in the order of `modalink --help`."""
+
+
+class _Commands(TyperGroup):
+    """Loads a command's file when it is called: `modalink --help` must not wait for torch."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, stub, rest = super().resolve_command(ctx, args)
+        return name, stub if name is None else _load(name), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            text, code = explain(error)
+            if code is None or ctx.params["debug"]:
+                raise
+            print(text, file=sys.stderr)
+            raise typer.Exit(code) from None
+        except KeyboardInterrupt:
+            print("\nmodalink: stopped", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
+def explain(error: Exception) -> tuple[str, int | None]:
+    """An error in words for the terminal, and the exit code; None when the command line's parser shall explain it."""
+    if isinstance(error, ModalinkError):
+        return f"modalink: {error}", error.exit_code
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again when it ends
+        return "modalink: the reader of the output went away", 1
+    if isinstance(error, OSError):
+        hint = "; make room and start again" if error.errno == errno.ENOSPC else ""
+        return f"modalink: {error.filename or 'the system'}: {error.strerror or error}{hint}", 1
+    if type(error).__name__ == "OutOfMemoryError":
+        return "modalink: the device is out of memory; lower stages.N.micro_batch or stages.N.max_tokens", 1
+    if hasattr(error, "exit_code"):
+        return str(error), None
+    name = type(error).__name__
+    return f"modalink: {name}: {error}\nThis looks like a defect; `modalink --debug ...` shows where it happened.", 1
+
+
+def _load(name: str) -> Any:
+    found = getattr(importlib.import_module(f"modalink.cli.{name}"), name)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name)(found)
+    return typer.main.get_command(single)
+
+
+app = typer.Typer(
+    cls=_Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False
+)
+for _name, _text in COMMANDS.items():
+    app.command(_name, help=_text)(lambda: None)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"modalink {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def modalink(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and all warnings.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Compose, train, evaluate and ask multimodal large language models."""
+    if not debug:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="modalink")
