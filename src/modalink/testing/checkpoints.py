@@ -20,7 +20,6 @@ from transformers import (
     LlamaForCausalLM,
     OPTConfig,
     OPTForCausalLM,
-    PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -66,10 +65,17 @@ def tiny_opt(
 def tiny_t5(
     folder: Path | str, *, tokenizer: PreTrainedTokenizerFast | None = None, seed: int = 0, **config: Any
 ) -> Path:
-    """A Flan-T5-like encoder-decoder LM (gated GELU, scaled tied head) with its tokenizer."""
+    """A Flan-T5-like encoder-decoder LM (gated GELU, tied head that is not scaled) with its tokenizer."""
     tokenizer = tokenizer or tiny_tokenizer(bos=False)
-    settings = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
-    settings |= {"feed_forward_proj": "gated-gelu", "vocab_size": len(tokenizer)}
+    settings: dict[str, Any] = {
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 64,
+        "num_layers": 2,
+        "num_decoder_layers": 2,
+        "num_heads": 4,
+    }
+    settings |= {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "vocab_size": len(tokenizer)}
     settings |= {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     settings |= {"decoder_start_token_id": tokenizer.pad_token_id}
     return _save(folder, T5ForConditionalGeneration, T5Config(**(settings | config)), seed, tokenizer)
@@ -92,10 +98,8 @@ def tiny_eva_g(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
     return tiny_vision(folder, Blip2VisionModel, BlipImageProcessorPil(size=_square(config)), seed=seed, **config)
 
 
-def tiny_vision(
-    folder: Path | str, model: type[PreTrainedModel], processor: Any = None, *, seed: int = 0, **config: Any
-) -> Path:
-    """Any vision tower (`ViTModel`, `Dinov2Model`, `BeitModel`, ...): 32 px, patch 8, three blocks of width 32."""
+def tiny_vision(folder: Path | str, model: Any, processor: Any = None, *, seed: int = 0, **config: Any) -> Path:
+    """Any tower (`ViTModel`, `Dinov2Model`, `BeitModel`, ...): 32 px, patch 8, three blocks of width 32."""
     settings = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
     settings |= {"image_size": 32, "patch_size": 8, "initializer_range": _SPREAD} | config
     processor = processor or ViTImageProcessorPil(size=_square(config))
@@ -173,7 +177,12 @@ _INDEX = """{
 def _language(
     folder: Path | str, model: Any, config: Any, tokenizer: PreTrainedTokenizerFast, seed: int, changes: dict[str, Any]
 ) -> Path:
-    settings = {"vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    settings: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
     settings |= {"max_position_embeddings": 512, "pad_token_id": tokenizer.pad_token_id}
     settings |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     if config is not OPTConfig:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import BPE
@@ -58,7 +59,7 @@ def tiny_tokenizer(
                 processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]),
             ]
         )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", chat_template=chat
     )
 
@@ -74,7 +75,7 @@ def tiny_clip_tokenizer(text: Iterable[str] = TEXT, *, vocab: int = 700, length:
     learner.train_from_iterator(text, trainer)
     # Every byte also ends a word, seen in the text or not: the trainer keeps only the endings that it saw.
     known = [*marks, *letters, *(letter + "</w>" for letter in letters)]
-    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]][: vocab - len(known)]
+    merges: Any = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]][: vocab - len(known)]
     names = dict.fromkeys([*known, *("".join(pair) for pair in merges)])
     return CLIPTokenizer(
         vocab={name: i for i, name in enumerate(names)},
