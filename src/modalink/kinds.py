@@ -11,13 +11,11 @@ import importlib
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from modalink.errors import RecipeError, UnknownNameError
-
-_Settings = TypeVar("_Settings", bound="Settings")  # `Self` is refused by the run-time type checker of the tests
 
 
 class Settings(BaseModel):
@@ -25,7 +23,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
-    def replace(self: _Settings, **changes: Any) -> _Settings:
+    def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked anew."""
         return type(self).model_validate({**self.model_dump(), **changes})
 
