@@ -1,0 +1,55 @@
+"""modalink composes, trains, evaluates and serves multimodal large language models out of parts that exist already.
+
+Three depths:
+
+    modalink.load("runs/demo").ask("What is left of the cube?", image="a.png")     # a line
+    session = modalink.load("runs/demo"); session.chat([...])                     # a session
+    model, processor = modalink.build("demo"); model.generate(**processor(...))   # the machinery
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modalink.conversation import Conversation
+    from modalink.errors import ModalinkError
+    from modalink.inference import Answer, Session, load
+    from modalink.model import build
+    from modalink.recipe import Recipe
+    from modalink.training import train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Answer": "modalink.inference",
+    "Conversation": "modalink.conversation",
+    "ModalinkError": "modalink.errors",
+    "Recipe": "modalink.recipe",
+    "Session": "modalink.inference",
+    "build": "modalink.model",
+    "load": "modalink.inference",
+    "train": "modalink.training",
+}
+
+__all__ = [
+    "Answer",
+    "Conversation",
+    "ModalinkError",
+    "Recipe",
+    "Session",
+    "__version__",
+    "build",
+    "load",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: `modalink --help` must not wait for torch.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'modalink' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,119 @@
+"""The one record for data and inference: turns of text and media, in the shape of Hugging Face and OpenAI chat messages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from modalink.errors import PromptError
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Medium:
+    """One medium: where it comes from, and what it shows if that is known.
+
+    Args:
+        modality: Its modality, for example `"image"`.
+        source: A path, bytes, data URL or decoded object (PIL image, array); read by the modality's `read`.
+        caption: Text that describes it: the `align` objective's target when the assistant makes this medium.
+    """
+
+    modality: str
+    source: Any
+    caption: str | None = None
+
+
+Content = Text | Medium
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one speaker says."""
+
+    role: Role
+    content: tuple[Content, ...]
+
+    @property
+    def text(self) -> str:
+        """The turn's text without its media."""
+        return "".join(piece.text for piece in self.content if isinstance(piece, Text))
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Turns in order; `id` names the sample in ledgers and errors."""
+
+    turns: tuple[Turn, ...]
+    id: str = "conversation"
+
+    def media(self, modality: str | None = None) -> Iterator[tuple[Turn, Medium]]:
+        """All media, in reading order, each with the turn that holds it."""
+        for turn in self.turns:
+            for piece in turn.content:
+                if isinstance(piece, Medium) and modality in (None, piece.modality):
+                    yield turn, piece
+
+    @classmethod
+    def from_messages(cls, messages: Sequence[Mapping[str, Any]], id: str = "conversation") -> "Conversation":
+        """Read chat messages: `content` is a string or a list of `{"type": "text" | MODALITY, ...}` blocks.
+
+        A medium's block holds its source under its type's name (`{"type": "image", "image": source}`), under `path`,
+        `url` or `data`, or as OpenAI's `{"type": "image_url", "image_url": {"url": ...}}`; `caption` is optional.
+
+        Raises:
+            PromptError: A role, a block or its source is missing or of an unknown form.
+        """
+        if not messages:
+            raise PromptError(f"{id}: found no messages, needed at least one")
+        return cls(tuple(_turn(m, f"{id}, message {i}") for i, m in enumerate(messages)), id)
+
+    def to_messages(self) -> list[dict[str, Any]]:
+        """The same conversation as chat messages that `from_messages` reads back."""
+        return [{"role": turn.role, "content": [_block(piece) for piece in turn.content]} for turn in self.turns]
+
+
+def _turn(message: Mapping[str, Any], where: str) -> Turn:
+    role = message.get("role")
+    if role not in get_args(Role):
+        raise PromptError(f"{where}: found role {role!r}, needed one of {', '.join(get_args(Role))}")
+    content = message.get("content")
+    if isinstance(content, str):
+        return Turn(role, (Text(content),))
+    if not isinstance(content, list):
+        raise PromptError(f"{where}: found content of type {type(content).__name__}, needed a string or a list of blocks")
+    return Turn(role, tuple(_piece(block, f"{where}, block {i}") for i, block in enumerate(content)))
+
+
+def _piece(block: Any, where: str) -> Content:
+    if isinstance(block, str):
+        return Text(block)
+    if not isinstance(block, Mapping) or not isinstance(block.get("type"), str):
+        raise PromptError(f"{where}: found {block!r:.80}, needed a string or a mapping with a 'type'")
+    kind = block["type"]
+    if kind == "text":
+        if not isinstance(block.get("text"), str):
+            raise PromptError(f"{where}: a text block needs a 'text' string, found {block.get('text')!r:.80}")
+        return Text(block["text"])
+    source = block.get(kind)
+    if isinstance(source, Mapping):
+        source = source.get("url", source.get("data"))
+    for key in ("path", "url", "data"):
+        source = block.get(key) if source is None else source
+    if source is None:
+        raise PromptError(f"{where}: a block of type {kind!r} needs its source under {kind!r}, 'path', 'url' or 'data'")
+    return Medium(kind.removesuffix("_url"), source, block.get("caption"))
+
+
+def _block(piece: Content) -> dict[str, Any]:
+    if isinstance(piece, Text):
+        return {"type": "text", "text": piece.text}
+    block = {"type": piece.modality, piece.modality: piece.source}
+    return block if piece.caption is None else {**block, "caption": piece.caption}

@@ -1,0 +1,37 @@
+"""The five parts wired: one Hugging Face model, its processor, and the generators beside it."""
+
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+)
+
+from modalink.model.batch import IGNORED, Batch, Item, Prepared, Targets, collate
+from modalink.model.compose import System, build, compose, skeleton
+from modalink.model.configuration import ModalinkConfig
+from modalink.model.modeling import ModalinkForConditionalGeneration, ModalinkOutput
+from modalink.model.processing import ModalinkProcessor
+
+__all__ = [
+    "IGNORED",
+    "Batch",
+    "Item",
+    "ModalinkConfig",
+    "ModalinkForConditionalGeneration",
+    "ModalinkOutput",
+    "ModalinkProcessor",
+    "Prepared",
+    "System",
+    "Targets",
+    "build",
+    "collate",
+    "compose",
+    "skeleton",
+]
+
+AutoConfig.register("modalink", ModalinkConfig)
+AutoProcessor.register(ModalinkConfig, ModalinkProcessor)
+for auto in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
+    auto.register(ModalinkConfig, ModalinkForConditionalGeneration)

@@ -1,0 +1,118 @@
+"""From a system's spec to its parts, each built to the widths of its neighbours."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
+
+from modalink import modalities
+from modalink.errors import PartError
+from modalink.llms import add_new_tokens
+from modalink.recipe import SystemSpec
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Ids of the tokens that modalink adds to an LLM's vocabulary, by modality."""
+
+    placeholders: dict[str, int]
+    signals: dict[str, list[int]]
+
+    @classmethod
+    def add(cls, spec: SystemSpec, tokenizer: PreTrainedTokenizerBase) -> "Tokens":
+        """Put the system's tokens into a tokenizer, in place; a token that it already has keeps its id.
+
+        Signal tokens come first: they are predicted, placeholders never are.
+        """
+        signals = {m: signal_spellings(m, output.signal_tokens) for m, output in spec.outputs.items()}
+        placeholders = {m: modalities.get(m).placeholder for m in spec.inputs}
+        spellings = [*(s for run in signals.values() for s in run), *placeholders.values()]
+        tokenizer.add_tokens([AddedToken(s, special=True, normalized=False) for s in spellings], special_tokens=True)
+        return cls(
+            {m: tokenizer.convert_tokens_to_ids(s) for m, s in placeholders.items()},
+            {m: tokenizer.convert_tokens_to_ids(run) for m, run in signals.items()},
+        )
+
+    @classmethod
+    def after(cls, spec: SystemSpec, vocabulary: int) -> "Tokens":
+        """The ids that follow a vocabulary of a known size: for a skeleton without a tokenizer."""
+        signals, placeholders = {}, {}
+        for modality, output in spec.outputs.items():
+            signals[modality] = list(range(vocabulary, vocabulary + output.signal_tokens))
+            vocabulary += output.signal_tokens
+        for modality in spec.inputs:
+            placeholders[modality] = vocabulary
+            vocabulary += 1
+        return cls(placeholders, signals)
+
+
+def signal_spellings(modality: str, count: int) -> list[str]:
+    """How the signal tokens of a modality are written, for example `[IMG0]` to `[IMG7]`."""
+    return [modalities.get(modality).signal.format(i) for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The modules that `ModalinkForConditionalGeneration` is made of."""
+
+    encoders: dict[str, nn.Module]
+    input_projectors: dict[str, nn.Module]
+    language_model: PreTrainedModel
+    output_projectors: dict[str, nn.Module]
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the composite's constructor."""
+        return vars(self)
+
+
+def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[str] = ()) -> Parts:
+    """Build the parts on the current default device, everything frozen except the links.
+
+    Args:
+        spec: The parts and their settings.
+        tokens: Ids of the added tokens.
+        without_weights: Names of parts (`llm`, `inputs.image.encoder`) of which only the architecture is wanted.
+
+    Raises:
+        PartError: A part cannot be built, or does not fit its neighbour.
+    """
+    llm = spec.llm.build(weights="llm" not in without_weights)
+    width = llm.get_input_embeddings().embedding_dim
+    if signals := [token for run in tokens.signals.values() for token in run]:
+        vocabulary = llm.get_output_embeddings().out_features
+        add_new_tokens(llm, signals, max(vocabulary, max(signals) + 1))
+
+    encoders: dict[str, nn.Module] = {}
+    input_projectors: dict[str, nn.Module] = {}
+    for modality, chosen in spec.inputs.items():
+        encoder = chosen.encoder.build(weights=f"inputs.{modality}.encoder" not in without_weights)
+        encoder.requires_grad_(False)
+        encoders[modality] = encoder.eval()
+        with _named(f"inputs.{modality}.projector"):
+            input_projectors[modality] = chosen.projector.build(
+                dim_in=encoder.dim, dim_out=width, tokens_in=encoder.tokens_per_item, grid=encoder.grid
+            )
+    output_projectors: dict[str, nn.Module] = {}
+    for modality, wanted in spec.outputs.items():
+        length, dim = wanted.generator.condition_shape()
+        with _named(f"outputs.{modality}.projector"):
+            output_projectors[modality] = wanted.projector.build(
+                dim_in=width, dim_out=dim, tokens_in=wanted.signal_tokens, tokens_out=length
+            )
+    return Parts(encoders, input_projectors, llm, output_projectors)
+
+
+class _named:
+    """Puts a part's name before the errors that arise while it is built."""
+
+    def __init__(self, part: str) -> None:
+        self.part = part
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, PartError):
+            raise PartError(f"{self.part}: {error}") from error

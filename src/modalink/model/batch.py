@@ -1,0 +1,226 @@
+"""The batch record: samples made ready for the model, packed into one stream or padded into rows."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from modalink import modalities
+from modalink.errors import DataError
+from modalink.llms import segments_mask
+
+IGNORED = -100
+"""Label of a token that carries no loss, as in PyTorch and Hugging Face."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One preprocessed medium.
+
+    Args:
+        values: What its encoder (or generator) reads, without an item axis.
+        digest: SHA-256 of the values: names the item in feature caches.
+        caption: Text that describes it, if known.
+    """
+
+    values: Tensor
+    digest: str
+    caption: str | None = None
+
+    @classmethod
+    def of(cls, values: Tensor, caption: str | None = None) -> "Item":
+        """An item with its digest."""
+        content = values.contiguous().view(torch.uint8).numpy().tobytes()
+        return cls(values, hashlib.sha256(content + repr((values.dtype, tuple(values.shape))).encode()).hexdigest(), caption)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One sample as tokens and items, on the CPU.
+
+    Args:
+        id: Names the sample in ledgers and errors.
+        input_ids: Token ids; each medium's placeholder stands once for each of its prompt tokens.
+        labels: Token ids where loss is carried, `IGNORED` elsewhere: as long as `input_ids` for a decoder, the
+            reply alone for an encoder-decoder.
+        media: Items that encoders read, by modality, in the order of their placeholders.
+        targets: Items that generators shall make, by modality, in the order of their signal tokens.
+        cut: How many text tokens were cut off to keep the maximum length.
+    """
+
+    id: str
+    input_ids: list[int]
+    labels: list[int]
+    media: dict[str, list[Item]] = field(default_factory=dict)
+    targets: dict[str, list[Item]] = field(default_factory=dict)
+    cut: int = 0
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The media that one modality's generator shall make of a batch, in the order of the signal tokens."""
+
+    values: Tensor
+    captions: list[str | None]
+    digests: list[str]
+    samples: list[int]
+    """Which sample of the batch each item belongs to."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples for one forward pass.
+
+    Args:
+        input_ids: Packed: one row `[1, t]`. Padded: one row a sample, padded on the right.
+        labels: Labels, `[r, t]`; for an encoder-decoder the replies `[r, u]`.
+        position_ids: Place of each token in its own sample.
+        attention_mask: Packed: the segments' cumulative lengths (see `modalink.llms.attention`). Padded: 1 for tokens.
+        packed: Which of the two layouts this is.
+        encoder_decoder: Whether labels belong to the decoder.
+        media: Encoder inputs by modality, items stacked.
+        digests: The items' digests by modality.
+        features: Encoder outputs by modality; where present they stand in for `media`.
+        targets: What generators shall make, by modality.
+        samples: The samples' names, in order.
+    """
+
+    input_ids: Int[Tensor, "r t"]
+    labels: Int[Tensor, "r u"]
+    position_ids: Int[Tensor, "r t"]
+    attention_mask: Tensor
+    packed: bool
+    encoder_decoder: bool
+    media: dict[str, Tensor]
+    digests: dict[str, list[str]]
+    features: dict[str, Tensor]
+    targets: dict[str, Targets]
+    samples: list[str]
+
+    @property
+    def label_count(self) -> int:
+        """How many tokens carry loss."""
+        return int(self.predictions[1].numel())
+
+    @property
+    def predictions(self) -> tuple[Bool[Tensor, "r u"], Int[Tensor, " m"]]:
+        """Where logits are needed, and the token that each of them predicts.
+
+        A decoder predicts the next token, so the mask lies one place to the left of the labels; an encoder-decoder's
+        logits already stand where its labels do.
+        """
+        if self.encoder_decoder:
+            mask = self.labels != IGNORED
+            return mask, self.labels[mask]
+        mask = torch.zeros_like(self.labels, dtype=torch.bool)
+        mask[:, :-1] = self.labels[:, 1:] != IGNORED
+        return mask, self.labels[:, 1:][mask[:, :-1]]
+
+    def inputs(self) -> dict[str, Any]:
+        """Keyword arguments for the model's forward, which returns logits where they are needed and conditions."""
+        arguments: dict[str, Any] = {
+            "input_ids": self.input_ids,
+            "attention_mask": self.attention_mask,
+            "logits_to_keep": self.predictions[0],
+            "use_cache": False,
+            "return_conditions": bool(self.targets),
+        }
+        if self.encoder_decoder:
+            arguments["labels"] = self.labels
+        else:
+            arguments["position_ids"] = self.position_ids
+        if self.features:
+            arguments["features"] = self.features
+        raw = {modalities.get(m).argument: values for m, values in self.media.items() if m not in self.features}
+        return arguments | raw
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on a device."""
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            labels=self.labels.to(device),
+            position_ids=self.position_ids.to(device),
+            attention_mask=self.attention_mask.to(device),
+            media={m: values.to(device) for m, values in self.media.items()},
+            features={m: values.to(device) for m, values in self.features.items()},
+            targets={m: replace(t, values=t.values.to(device)) for m, t in self.targets.items()},
+        )
+
+
+def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_decoder: bool = False) -> Batch:
+    """Join samples into a batch.
+
+    Args:
+        packed: One stream with segments, for an LLM whose `packs` is true; else rows padded on the right.
+        pad_id: Token that fills padded rows.
+        encoder_decoder: Whether the labels are the decoder's.
+
+    Raises:
+        DataError: There is no sample, or items of one modality differ in shape.
+    """
+    if not prepared:
+        raise DataError("found no samples to join into a batch, needed at least one")
+    labels = [list(sample.labels) for sample in prepared]
+    if not encoder_decoder:
+        for row in labels:
+            row[0] = IGNORED  # nothing comes before a sample's first token that could predict it
+    ids = [sample.input_ids for sample in prepared]
+    positions = [list(range(len(row))) for row in ids]
+    if packed:
+        ends = torch.tensor([0] + [len(row) for row in ids]).cumsum(0).tolist()
+        tokens, mask, places, marks = _joined(ids), segments_mask(ends), _joined(positions), _joined(labels)
+    else:
+        tokens, places, marks = _padded(ids, pad_id), _padded(positions, 0), _padded(labels, IGNORED)
+        mask = _padded([[1] * len(row) for row in ids], 0)
+    media = _by_modality(sample.media for sample in prepared)
+    return Batch(
+        input_ids=tokens,
+        labels=marks,
+        position_ids=places,
+        attention_mask=mask,
+        packed=packed,
+        encoder_decoder=encoder_decoder,
+        media={m: _stacked(items, m) for m, items in media.items()},
+        digests={m: [item.digest for _, item in items] for m, items in media.items()},
+        features={},
+        targets={m: _targets(items, m) for m, items in _by_modality(s.targets for s in prepared).items()},
+        samples=[sample.id for sample in prepared],
+    )
+
+
+def _joined(rows: list[list[int]]) -> Int[Tensor, "1 t"]:
+    return torch.tensor([token for row in rows for token in row])[None]
+
+
+def _padded(rows: list[list[int]], fill: int) -> Int[Tensor, "r t"]:
+    longest = max(len(row) for row in rows)
+    return torch.tensor([row + [fill] * (longest - len(row)) for row in rows])
+
+
+def _by_modality(samples: Iterable[dict[str, list[Item]]]) -> dict[str, list[tuple[int, Item]]]:
+    found: dict[str, list[tuple[int, Item]]] = {}
+    for index, items in enumerate(samples):
+        for modality, values in items.items():
+            found.setdefault(modality, []).extend((index, item) for item in values)
+    return {modality: items for modality, items in found.items() if items}
+
+
+def _targets(items: list[tuple[int, Item]], modality: str) -> Targets:
+    return Targets(
+        values=_stacked(items, modality),
+        captions=[item.caption for _, item in items],
+        digests=[item.digest for _, item in items],
+        samples=[index for index, _ in items],
+    )
+
+
+def _stacked(items: list[tuple[int, Item]], modality: str) -> Tensor:
+    shapes = {tuple(item.values.shape) for _, item in items}
+    if len(shapes) > 1:
+        raise DataError(f"{modality} items of one batch have the shapes {sorted(shapes)}, needed one shape for all")
+    return torch.stack([item.values for _, item in items])

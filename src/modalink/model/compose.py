@@ -1,0 +1,110 @@
+"""A whole system: the model, its processor, and the generators that stand beside it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from modalink.checkpoints import locate
+from modalink.model.assembly import Tokens, assemble
+from modalink.model.configuration import ModalinkConfig
+from modalink.model.modeling import ModalinkForConditionalGeneration
+from modalink.model.processing import ModalinkProcessor
+from modalink.recipe import SystemSpec
+from modalink.recipe import load as load_recipe
+
+
+@dataclass
+class System:
+    """The parts of a recipe, wired.
+
+    Args:
+        model: Encoders, input projectors, LLM and output projectors.
+        processor: What turns conversations into the model's input.
+        generators: Frozen generator by output modality.
+        spec: What all this was built from.
+    """
+
+    model: ModalinkForConditionalGeneration
+    processor: ModalinkProcessor
+    generators: dict[str, nn.Module]
+    spec: SystemSpec
+
+    def save(self, folder: Path) -> None:
+        """Write model and processor; generators are never trained, so their place in the spec is enough."""
+        self.model.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "System":
+        """The system that `save` wrote.
+
+        Raises:
+            CheckpointError: The folder does not hold one.
+        """
+        path = locate(str(folder))
+        model = ModalinkForConditionalGeneration.from_pretrained(path)
+        processor = ModalinkProcessor.from_pretrained(path)
+        return cls(model, processor, build_generators(processor.spec), processor.spec)
+
+
+def compose(spec: SystemSpec, *, seed: int = 0) -> System:
+    """Build a system with its parts' weights; new links are drawn from the seed.
+
+    Args:
+        spec: The parts, for example a recipe.
+        seed: Seed of the links' first weights.
+
+    Raises:
+        PartError: A part cannot be loaded or does not fit its neighbour.
+        UnknownNameError: A modality or a template is not known.
+    """
+    spec = SystemSpec.model_validate({name: getattr(spec, name) for name in SystemSpec.model_fields})
+    tokenizer = spec.llm.tokenizer()
+    tokens = Tokens.add(spec, tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        parts = assemble(spec, tokens)
+    model = ModalinkForConditionalGeneration(_configuration(spec, tokens, parts.language_model.config), **parts.as_arguments())
+    counts = {m: projector.tokens_per_item for m, projector in parts.input_projectors.items()}
+    decoder = model.config.is_encoder_decoder
+    processor = ModalinkProcessor(tokenizer, spec, counts=counts, encoder_decoder=decoder)
+    return System(model.eval(), processor, build_generators(spec), spec)
+
+
+def build(recipe: SystemSpec | str | Path, *, seed: int = 0) -> tuple[ModalinkForConditionalGeneration, ModalinkProcessor]:
+    """Model and processor of a recipe: the machinery, for those who bring their own loop.
+
+    Args:
+        recipe: A recipe, its file, or the name of one that ships.
+        seed: Seed of the links' first weights.
+    """
+    system = compose(load_recipe(recipe) if isinstance(recipe, str | Path) else recipe, seed=seed)
+    return system.model, system.processor
+
+
+def skeleton(spec: SystemSpec) -> ModalinkForConditionalGeneration:
+    """The model on the meta device: names, shapes and counts of all parameters, without weights or a network."""
+    spec = SystemSpec.model_validate({name: getattr(spec, name) for name in SystemSpec.model_fields})
+    tokens = Tokens.after(spec, spec.llm.architecture().get_text_config(decoder=True).vocab_size)
+    with torch.device("meta"):
+        parts = assemble(spec, tokens, without_weights={"llm", *(f"inputs.{m}.encoder" for m in spec.inputs)})
+        return ModalinkForConditionalGeneration(
+            _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
+        )
+
+
+def build_generators(spec: SystemSpec) -> dict[str, nn.Module]:
+    """The frozen generators of a system, by output modality."""
+    return {m: output.generator.build().requires_grad_(False).eval() for m, output in spec.outputs.items()}
+
+
+def _configuration(spec: SystemSpec, tokens: Tokens, text_config: object) -> ModalinkConfig:
+    return ModalinkConfig(
+        spec=spec.model_dump(mode="json"),
+        text_config=text_config,
+        placeholders=tokens.placeholders,
+        signals=tokens.signals,
+        is_encoder_decoder=text_config.is_encoder_decoder,
+    )

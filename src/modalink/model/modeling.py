@@ -1,0 +1,436 @@
+"""The composed system as one Hugging Face model: encoders, input projectors, LLM, output projectors.
+
+Generators stay outside: they are diffusers modules with their own format, joined in `modalink.model.compose.System`.
+"""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import GenerationMixin, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.utils import ModelOutput
+
+from modalink import checkpoints, modalities
+from modalink.errors import PromptError
+from modalink.llms import packs
+from modalink.model.assembly import Tokens, assemble
+from modalink.model.configuration import ModalinkConfig
+from modalink.model.saving import Fingerprint, load_weights, own_state, refuse_options, verify
+from modalink.recipe import SystemSpec
+
+GROUPS = {
+    "model.encoders.": "inputs.{}.encoder",
+    "model.input_projectors.": "inputs.{}.projector",
+    "output_projectors.": "outputs.{}.projector",
+}
+
+
+@dataclass
+class ModalinkOutput(ModelOutput):
+    """What a forward pass returns.
+
+    Args:
+        loss: Mean next-token cross-entropy, when labels were given.
+        logits: `[b, t, v]`, or `[m, v]` for the m positions of a boolean `logits_to_keep`.
+        past_key_values: The cache, when one is used.
+        hidden_states: Every layer's states, when asked for.
+        attentions: Every layer's attention weights, when asked for.
+        conditions: Modality -> `[i, l, d_gen]` conditions, one item for each run of signal tokens, when asked for.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    conditions: dict[str, Tensor] | None = None
+
+
+class ModalinkPreTrainedModel(PreTrainedModel):
+    """Shared Hugging Face settings of the composite."""
+
+    config_class = ModalinkConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_attention_backend = True
+
+    def finish(self) -> None:
+        """Register the composite with transformers, leaving every weight as it is.
+
+        `post_init` would draw the weights of modules that it does not know to be loaded anew.
+        """
+        for module in self.modules():
+            module._is_hf_initialized = True
+        self.post_init()
+
+
+class ModalinkModel(ModalinkPreTrainedModel):
+    """The input side and the LLM's decoder: token ids and media in, last hidden states out.
+
+    Args:
+        config: The composite's configuration.
+        encoders: Encoder by modality.
+        input_projectors: Input projector by modality.
+        language_model: The whole LLM, with its head.
+    """
+
+    def __init__(
+        self,
+        config: ModalinkConfig,
+        encoders: dict[str, nn.Module],
+        input_projectors: dict[str, nn.Module],
+        language_model: PreTrainedModel,
+    ) -> None:
+        super().__init__(config)
+        self.encoders = nn.ModuleDict(encoders)
+        self.input_projectors = nn.ModuleDict(input_projectors)
+        self.language_model = language_model
+        self.finish()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def prompt_tokens(self, modality: str, features: Float[Tensor, "i p d_enc"]) -> Float[Tensor, "i n d_llm"]:
+        """What the LLM reads of encoded items."""
+        projector = self.input_projectors[modality]
+        dtype = next(projector.parameters()).dtype
+        return projector(features.to(dtype))
+
+    def embed(
+        self,
+        input_ids: Int[Tensor, "b t"],
+        media: dict[str, Tensor],
+        features: dict[str, Tensor] | None = None,
+    ) -> Float[Tensor, "b t d_llm"]:
+        """The LLM's input: embedded tokens, with prompt tokens where placeholders stand.
+
+        For example, with two prompt tokens an image, `[the, <image>, <image>, shows]` becomes
+        `[e(the), image_0, image_1, e(shows)]`.
+
+        Args:
+            input_ids: Token ids.
+            media: Preprocessed items by modality, stacked, in reading order.
+            features: The items' encoder outputs, for modalities that were encoded before.
+
+        Raises:
+            PromptError: The items do not fill the placeholders.
+        """
+        placeholders: dict[str, int] = self.config.placeholders
+        held = torch.zeros_like(input_ids, dtype=torch.bool)
+        for token in placeholders.values():
+            held |= input_ids == token
+        embeds = self.get_input_embeddings()(input_ids.masked_fill(held, 0))
+        encoded = {m: self.encoders[m](values) for m, values in media.items()} | (features or {})
+        if unknown := encoded.keys() - placeholders.keys():
+            raise PromptError(f"found media {sorted(unknown)}; this system reads {sorted(placeholders) or 'text only'}")
+        for modality, token in placeholders.items():
+            mask = input_ids == token
+            if modality not in encoded:
+                _check_count(mask, 0, 1, modality)
+                continue
+            prompt = self.prompt_tokens(modality, encoded[modality])
+            _check_count(mask, len(prompt), prompt.shape[1], modality)
+            embeds = embeds.masked_scatter(mask[..., None], prompt.to(embeds.dtype))
+        return embeds
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "b t"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "b t d_llm"] | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast:
+        """The LLM's decoder over text and media; media go under the argument names of their modalities."""
+        kwargs, media = split_media(kwargs)
+        if inputs_embeds is None:
+            inputs_embeds = self.embed(input_ids, media)
+        decoder = self.language_model.get_decoder()
+        return decoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
+
+
+class ModalinkForConditionalGeneration(ModalinkPreTrainedModel, GenerationMixin):
+    """An MM-LLM: text and media in; text, and conditions for generators, out.
+
+    Args:
+        config: The composite's configuration.
+        encoders: Encoder by input modality.
+        input_projectors: Input projector by input modality.
+        language_model: The whole LLM, with its head.
+        output_projectors: Output projector by output modality.
+    """
+
+    def __init__(
+        self,
+        config: ModalinkConfig,
+        encoders: dict[str, nn.Module],
+        input_projectors: dict[str, nn.Module],
+        language_model: PreTrainedModel,
+        output_projectors: dict[str, nn.Module],
+    ) -> None:
+        super().__init__(config)
+        self.model = ModalinkModel(config, encoders, input_projectors, language_model)
+        self.output_projectors = nn.ModuleDict(output_projectors)
+        self.generation_config = language_model.generation_config
+        self.finish()
+        self.fingerprint = Fingerprint.of(self.trainable_groups())
+
+    @classmethod
+    def assembled(cls, config: ModalinkConfig, *, without_weights: Collection[str] = ()) -> "ModalinkForConditionalGeneration":
+        """The composite that a configuration describes, its parts loaded from where they come from."""
+        spec = SystemSpec.model_validate(config.spec)
+        parts = assemble(spec, Tokens(config.placeholders, config.signals), without_weights=without_weights)
+        config.text_config = parts.language_model.config
+        return cls(config, **parts.as_arguments())
+
+    @classmethod
+    def _from_config(cls, config: ModalinkConfig, **kwargs: Any) -> "ModalinkForConditionalGeneration":
+        refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation"})
+        names = {"llm", *(f"inputs.{m}.encoder" for m in config.spec["inputs"])}
+        return cls.assembled(config, without_weights=names)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, *args: Any, config: ModalinkConfig | None = None, **kwargs: Any) -> "ModalinkForConditionalGeneration":
+        """Load a saved system: its own weights from the folder, untouched parts from where they came from.
+
+        Args:
+            folder: A folder that `save_pretrained` wrote, or a hub id of one.
+            config: A configuration instead of the folder's.
+            kwargs: `dtype` casts the whole model; `attn_implementation` is handed to the LLM; `revision` picks a
+                version of a hub id. Other options of transformers are refused.
+
+        Raises:
+            PartError: A referenced part is not to be had or is not the one that was saved.
+            CheckpointError: The folder's weights do not fit the configuration.
+        """
+        refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation", "revision"})
+        path = checkpoints.locate(str(folder), kwargs.get("revision"))
+        config = config or ModalinkConfig.from_pretrained(path)
+        for part, reference in config.references.items():
+            verify(part, reference)
+        parts = {"llm", *(f"inputs.{m}.encoder" for m in config.spec["inputs"])}
+        model = cls.assembled(config, without_weights=parts - config.references.keys())
+        load_weights(model, path)
+        model.fingerprint = Fingerprint.of(model.trainable_groups(), known=config.references)
+        dtype = kwargs.get("dtype") or kwargs.get("torch_dtype")
+        if isinstance(dtype, torch.dtype):
+            model.to(dtype)
+        return model.eval()
+
+    def save_pretrained(self, save_directory: str | Path, *args: Any, state_dict: Any = None, **kwargs: Any) -> None:
+        """Save the system: trained weights, and the untouched parts by reference (id, revision, hash).
+
+        Args:
+            save_directory: The folder to write.
+            state_dict: Weights to save instead of the model's, by the model's names.
+            kwargs: As for `PreTrainedModel.save_pretrained`.
+        """
+        untouched = self.fingerprint.untouched(self.trainable_groups())
+        spec = SystemSpec.model_validate(self.config.spec)
+        self.config.references = {part: asdict(_origin(spec, part)) for part in sorted(untouched)}
+        state = own_state(self.state_dict() if state_dict is None else state_dict, untouched, group_of)
+        kwargs["save_original_format"] = False
+        super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
+
+    @property
+    def language_model(self) -> PreTrainedModel:
+        """The LLM."""
+        return self.model.language_model
+
+    @property
+    def packs(self) -> bool:
+        """Whether the LLM can read a packed batch."""
+        return packs(self.language_model)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.language_model.get_output_embeddings()
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.language_model.set_output_embeddings(new_embeddings)
+
+    def train(self, mode: bool = True) -> "ModalinkForConditionalGeneration":
+        """Set training mode; frozen encoders stay in evaluation mode, so that their features stay a pure function."""
+        super().train(mode)
+        for encoder in self.model.encoders.values():
+            encoder.train(mode and any(p.requires_grad for p in encoder.parameters()))
+        return self
+
+    def encode(self, modality: str, values: Float[Tensor, "i ..."]) -> Float[Tensor, "i p d_enc"]:
+        """Encoder outputs of preprocessed items: what `forward` takes as `features`."""
+        return self.model.encoders[modality](values)
+
+    def trainable_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
+        """All parameters by the names that a stage's `train` uses, for example `inputs.image.projector`."""
+        groups: dict[str, list[tuple[str, nn.Parameter]]] = {}
+        for name, parameter in self.named_parameters():
+            groups.setdefault(group_of(name), []).append((name, parameter))
+        return groups
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "b t"] | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Int[Tensor, "b t"] | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Float[Tensor, "b t d_llm"] | None = None,
+        labels: Int[Tensor, "b u"] | None = None,
+        logits_to_keep: int | Tensor = 0,
+        features: dict[str, Tensor] | None = None,
+        return_conditions: bool = False,
+        **kwargs: Any,
+    ) -> ModalinkOutput:
+        """One pass over text and media.
+
+        Args:
+            input_ids: Token ids; placeholders stand once for each prompt token.
+            attention_mask: 1 for tokens and 0 for padding, or a packed batch's segments (`llms.segments_mask`).
+            position_ids: Place of each token in its own sample; needed for a packed batch.
+            past_key_values: Cache of the tokens before.
+            inputs_embeds: Embedded input instead of ids, as `ModalinkModel.embed` makes it.
+            labels: Tokens to predict, -100 where none; for an encoder-decoder the reply.
+            logits_to_keep: How many of the last positions need logits (0 = all), or a mask of positions.
+            features: Encoder outputs by modality, instead of media.
+            return_conditions: Whether to project the states at signal tokens.
+            kwargs: Media under the argument names of their modalities (`pixel_values`, ...), and the LLM's own options.
+
+        Raises:
+            PromptError: The items do not fill the placeholders, or a run of signal tokens is not whole.
+        """
+        num_items_in_batch = kwargs.pop("num_items_in_batch", None)
+        kwargs, media = split_media(kwargs)
+        if inputs_embeds is None:
+            inputs_embeds = self.model.embed(input_ids, media, features)
+        if return_conditions:
+            kwargs["output_hidden_states"] = True
+        kwargs.update(inputs_embeds=inputs_embeds, attention_mask=attention_mask, past_key_values=past_key_values)
+        if self.config.is_encoder_decoder:
+            output, spoken = self._reply(labels, logits_to_keep, kwargs), kwargs["decoder_input_ids"]
+            loss = None if labels is None else _cross_entropy(output.logits, labels, num_items_in_batch)
+            states, hidden = output.decoder_hidden_states, output.decoder_hidden_states
+            logits = output.logits[logits_to_keep] if isinstance(logits_to_keep, Tensor) else output.logits
+        else:
+            output = self.language_model(position_ids=position_ids, logits_to_keep=logits_to_keep, **kwargs)
+            spoken, states, hidden, logits = input_ids, output.hidden_states, output.hidden_states, output.logits
+            loss = None
+            if labels is not None:
+                loss = _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)
+        return ModalinkOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=output.past_key_values,
+            hidden_states=hidden,
+            attentions=output.get("attentions"),
+            conditions=self.conditions(spoken, states[-1]) if return_conditions else None,
+        )
+
+    def _reply(self, labels: Tensor | None, logits_to_keep: int | Tensor, kwargs: dict[str, Any]) -> Any:
+        if "decoder_input_ids" not in kwargs:
+            if labels is None:
+                raise PromptError("an encoder-decoder needs labels or decoder_input_ids; found neither")
+            kwargs["decoder_input_ids"] = self.language_model.prepare_decoder_input_ids_from_labels(labels=labels)
+        return self.language_model(**kwargs)
+
+    def conditions(
+        self, spoken: Int[Tensor, "b t"], states: Float[Tensor, "b t d_llm"]
+    ) -> dict[str, Float[Tensor, "i l d_gen"]]:
+        """Conditions for each run of signal tokens, in reading order.
+
+        Args:
+            spoken: Ids of the tokens at which the states stand.
+            states: The LLM's last hidden states.
+
+        Raises:
+            PromptError: A run of signal tokens is not whole.
+        """
+        found = {}
+        for modality, signals in self.config.signals.items():
+            ids = torch.tensor(signals, device=spoken.device)
+            mask = torch.isin(spoken, ids)
+            if not mask.any():
+                continue
+            runs = spoken[mask]
+            if len(runs) % len(ids) or not torch.equal(runs.view(-1, len(ids)), ids.expand(len(runs) // len(ids), -1)):
+                raise PromptError(
+                    f"found {len(runs)} {modality} signal tokens that are no whole runs of {len(ids)}; "
+                    "each medium needs all its signal tokens in order"
+                )
+            projector = self.output_projectors[modality]
+            dtype = next(projector.parameters()).dtype
+            found[modality] = projector(states[mask].view(-1, len(ids), states.shape[-1]).to(dtype))
+        return found
+
+    @torch.no_grad()
+    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
+        """Continue a prompt, as `GenerationMixin.generate`; media go under the argument names of their modalities.
+
+        Media are encoded once, before the loop, so caches, beams and sampling see embedded input only.
+
+        Returns:
+            Token ids (with the prompt, for a decoder), or what `return_dict_in_generate` asks for.
+        """
+        input_ids = kwargs.pop("input_ids", inputs)
+        kwargs, media = split_media(kwargs)
+        features = kwargs.pop("features", None)
+        if kwargs.get("inputs_embeds") is None and input_ids is not None:
+            kwargs["inputs_embeds"] = self.model.embed(input_ids, media, features)
+        if self.config.is_encoder_decoder:
+            return self.language_model.generate(**kwargs)
+        spoken = self.config.get_text_config().vocab_size
+        if silent := [[token] for token in self.config.placeholders.values() if token < spoken]:
+            kwargs["bad_words_ids"] = [*(kwargs.get("bad_words_ids") or []), *silent]
+        return super().generate(input_ids, **kwargs)
+
+
+def _origin(spec: SystemSpec, part: str) -> checkpoints.Identity:
+    config = spec.llm if part == "llm" else spec.inputs[part.split(".")[1]].encoder
+    return checkpoints.identity(config.checkpoint, config.revision)
+
+
+def group_of(name: str) -> str:
+    """The train group that a parameter belongs to, from its name in `ModalinkForConditionalGeneration`."""
+    for prefix, group in GROUPS.items():
+        if name.startswith(prefix):
+            return group.format(name.removeprefix(prefix).split(".")[0])
+    if ".lora_" in name:
+        return "llm.lora"
+    return "llm.new_tokens" if name.endswith("new_rows") else "llm"
+
+
+def split_media(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Keyword arguments without media, and the media by modality."""
+    arguments = {modalities.get(name).argument: name for name in modalities.names()}
+    media = {arguments[key]: value for key, value in kwargs.items() if key in arguments and value is not None}
+    return {key: value for key, value in kwargs.items() if key not in arguments}, media
+
+
+def _check_count(mask: Bool[Tensor, "b t"], items: int, tokens: int, modality: str) -> None:
+    if int(mask.sum()) == items * tokens:
+        return
+    rows = ", ".join(f"row {i}: {n}" for i, n in enumerate(mask.sum(1).tolist()))
+    raise PromptError(
+        f"found {int(mask.sum())} {modality} placeholder tokens ({rows}) and {items} {modality} items of {tokens} prompt "
+        f"tokens, which need {items * tokens}; give each item one run of {tokens} placeholders (the processor does this)"
+    )
+
+
+def _cross_entropy(logits: Float[Tensor, "b t v"], labels: Int[Tensor, "b t"], items: Any) -> Float[Tensor, ""]:
+    """Mean over the labelled tokens, or the sum over `items`, their number in the whole step (Trainer's contract)."""
+    reduction = "mean" if items is None else "sum"
+    labels = labels.to(logits.device)
+    loss = functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction=reduction)
+    return loss if items is None else loss / items

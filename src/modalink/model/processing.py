@@ -1,0 +1,246 @@
+"""From conversations to what the model reads, and for training to labels and targets."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+
+from modalink import modalities, prompts
+from modalink.conversation import Conversation, Medium, Turn
+from modalink.errors import MediumError, PromptError
+from modalink.model.assembly import Tokens, signal_spellings
+from modalink.model.batch import IGNORED, Item, Prepared
+from modalink.recipe import SystemSpec
+from modalink.roles import Preprocessor
+
+
+class ModalinkProcessor(ProcessorMixin):
+    """Tokenizer, prompt template and preprocessing of one composed system.
+
+    Args:
+        tokenizer: The LLM's tokenizer; the system's own tokens are added to it.
+        spec: The system's parts, as a `SystemSpec` or its data.
+        chat_template: A Jinja chat template instead of the prompt template's own.
+        counts: Modality -> prompt tokens of one item.
+        encoder_decoder: Whether labels belong to a decoder of their own.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        spec: SystemSpec | dict[str, Any],
+        chat_template: str | None = None,
+        counts: dict[str, int] | None = None,
+        encoder_decoder: bool = False,
+    ) -> None:
+        spec = spec if isinstance(spec, SystemSpec) else SystemSpec.model_validate(spec)
+        self.template = prompts.get(spec.prompt.template, tokenizer)
+        signals = {m: "".join(signal_spellings(m, output.signal_tokens)) for m, output in spec.outputs.items()}
+        super().__init__(tokenizer, chat_template=chat_template or self.template.jinja(signals=signals))
+        self.spec = spec
+        self.counts = dict(counts or {})
+        self.encoder_decoder = encoder_decoder
+        self.tokens = Tokens.add(spec, tokenizer)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+        self.readers: dict[str, Preprocessor] = {m: chosen.encoder.preprocessor() for m, chosen in spec.inputs.items()}
+        self.makers: dict[str, Preprocessor] = {m: out.generator.preprocessor() for m, out in spec.outputs.items()}
+        self.image_token = modalities.get("image").placeholder if "image" in spec.inputs else None
+        self.image_token_id = self.tokens.placeholders.get("image")
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of the tensors that calls return."""
+        return ["input_ids", "attention_mask", *(modalities.get(m).argument for m in self.spec.inputs)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `from_pretrained` needs besides the tokenizer."""
+        return {
+            "processor_class": type(self).__name__,
+            "spec": self.spec.model_dump(mode="json"),
+            "counts": self.counts,
+            "encoder_decoder": self.encoder_decoder,
+        }
+
+    def prepare(
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int | None = None,
+        template: str | None = None,
+        reply: bool = False,
+    ) -> Prepared:
+        """Make one sample ready.
+
+        Args:
+            conversation: The sample. Media in user's turns are read by encoders; media in assistant's turns are made
+                by generators where the system has one for their modality, and read like the user's where it has none.
+            max_tokens: Longest sequence; text beyond it is cut from the end, media never are.
+            template: Prompt template for this sample instead of the system's.
+            reply: End with the start of the assistant's turn, ready for generation.
+
+        Raises:
+            MediumError: A medium cannot be read.
+            PromptError: A medium has no encoder, or media alone exceed `max_tokens`.
+        """
+        chosen = self.template if template is None else prompts.get(template, self.tokenizer)
+        question, answer = conversation, None
+        if self.encoder_decoder and not reply:
+            question, answer = _split_reply(conversation)
+        rendered = chosen.render(question, self._place, system=self.spec.prompt.system, reply=reply or answer is not None)
+        tokenized = prompts.tokenize(rendered, self.tokenizer)
+        media: dict[str, list[Item]] = {}
+        targets: dict[str, list[Item]] = {}
+        for *_, medium, turn in rendered.media:
+            self._add_item(medium, turn, media, targets, conversation.id)
+        input_ids, labels = self._expand(tokenized.input_ids, tokenized.labels)
+        if answer is not None:
+            labels = self._answer_labels(answer, targets, conversation.id)
+        input_ids, labels, cut = self._cut(input_ids, labels, max_tokens, conversation.id)
+        return Prepared(conversation.id, input_ids, labels, media, targets, cut)
+
+    def __call__(
+        self,
+        images: Any = None,
+        text: str | list[str] | None = None,
+        *,
+        conversation: Conversation | Sequence[Mapping[str, Any]] | None = None,
+        reply: bool = True,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """Model inputs for a conversation, or for text with placeholders and the images that fill them.
+
+        Args:
+            images: Images for the placeholders of `text`: one, a list, or a list a text.
+            text: One rendered prompt or several, each with one placeholder an image.
+            conversation: A conversation or its messages, instead of `text` and `images`.
+            reply: Whether the conversation's prompt ends with the start of the assistant's turn.
+            kwargs: Options of the tokenizer, and `return_tensors`.
+
+        Returns:
+            `input_ids`, `attention_mask` and the items under the argument names of their modalities.
+        """
+        if isinstance(images, Conversation) or conversation is not None:
+            return self._from_conversation(images if conversation is None else conversation, reply)
+        if text is None:
+            raise PromptError("found neither text nor a conversation; give one of them")
+        return self._from_text([text] if isinstance(text, str) else list(text), images, kwargs)
+
+    def batch_decode(self, *args: Any, **kwargs: Any) -> list[str]:
+        """As the tokenizer's."""
+        return self.tokenizer.batch_decode(*args, **kwargs)
+
+    def decode(self, *args: Any, **kwargs: Any) -> str:
+        """As the tokenizer's."""
+        return self.tokenizer.decode(*args, **kwargs)
+
+    def _from_conversation(self, conversation: Any, reply: bool) -> BatchFeature:
+        if not isinstance(conversation, Conversation):
+            conversation = Conversation.from_messages(conversation)
+        sample = self.prepare(conversation, reply=reply)
+        data: dict[str, Any] = {
+            "input_ids": torch.tensor([sample.input_ids]),
+            "attention_mask": torch.ones(1, len(sample.input_ids), dtype=torch.long),
+        }
+        for modality, items in sample.media.items():
+            data[modalities.get(modality).argument] = torch.stack([item.values for item in items])
+        return BatchFeature(data)
+
+    def _from_text(self, texts: list[str], images: Any, kwargs: dict[str, Any]) -> BatchFeature:
+        kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        as_tensors = kwargs.pop("return_tensors", None)
+        padding, side = kwargs.pop("padding", False), kwargs.pop("padding_side", self.tokenizer.padding_side)
+        kwargs.pop("return_mm_token_type_ids", None)
+        rows = self.tokenizer(texts, **kwargs)
+        flat = _flat(images)
+        found = sum(row.count(self.image_token_id) for row in rows["input_ids"])
+        if found != len(flat):
+            raise PromptError(f"found {found} image placeholders in {len(texts)} texts and {len(flat)} images; needed as many")
+        ids = [self._expand(row, [IGNORED] * len(row))[0] for row in rows["input_ids"]]
+        data: dict[str, Any] = self.tokenizer.pad(
+            {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]},
+            padding=padding, padding_side=side, return_tensors=as_tensors,
+        )
+        if flat:
+            record = modalities.get("image")
+            data[record.argument] = torch.stack([self.readers["image"](record.read(image)) for image in flat])
+        return BatchFeature(dict(data))
+
+    def _place(self, turn: Turn, medium: Medium) -> str:
+        if self._is_made(turn, medium):
+            return "".join(signal_spellings(medium.modality, self.spec.outputs[medium.modality].signal_tokens))
+        if medium.modality not in self.spec.inputs:
+            reads = ", ".join(self.spec.inputs) or "text only"
+            raise PromptError(f"found a medium of modality {medium.modality!r} to read; this system reads {reads}")
+        return modalities.get(medium.modality).placeholder
+
+    def _is_made(self, turn: Turn, medium: Medium) -> bool:
+        return turn.role == "assistant" and medium.modality in self.spec.outputs
+
+    def _add_item(
+        self, medium: Medium, turn: Turn, media: dict[str, list[Item]], targets: dict[str, list[Item]], sample: str
+    ) -> None:
+        record = modalities.get(medium.modality)
+        made = self._is_made(turn, medium)
+        try:
+            decoded = record.read(medium.source)
+        except MediumError as error:
+            raise MediumError(f"{sample}: {error.name}", error.reason, str(error).removeprefix(f"{error.name}: ")) from error
+        values = (self.makers if made else self.readers)[medium.modality](decoded)
+        (targets if made else media).setdefault(medium.modality, []).append(Item.of(values, medium.caption))
+
+    def _expand(self, ids: Sequence[int], labels: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Let each placeholder stand once for each prompt token: with two of them `[7, I, 9]` becomes `[7, I, I, 9]`."""
+        repeats = {token: self.counts[m] for m, token in self.tokens.placeholders.items()}
+        expanded, marks = [], []
+        for token, label in zip(ids, labels, strict=True):
+            times = repeats.get(token, 1)
+            expanded += [token] * times
+            marks += [IGNORED if token in repeats else label] * times
+        return expanded, marks
+
+    def _answer_labels(self, answer: Turn, targets: dict[str, list[Item]], sample: str) -> list[int]:
+        pieces = [self._place(answer, p) if isinstance(p, Medium) else p.text for p in answer.content]
+        for piece in answer.content:
+            if isinstance(piece, Medium):
+                self._add_item(piece, answer, {}, targets, sample)
+        return list(self.tokenizer("".join(pieces)).input_ids)
+
+    def _cut(
+        self, ids: list[int], labels: list[int], max_tokens: int | None, sample: str
+    ) -> tuple[list[int], list[int], int]:
+        if max_tokens is None or len(ids) <= max_tokens:
+            return ids, labels, 0
+        kept = {*self.tokens.placeholders.values(), *(t for run in self.tokens.signals.values() for t in run)}
+        room = max_tokens - sum(token in kept for token in ids)
+        if room <= 0:
+            raise PromptError(
+                f"{sample}: its media take {max_tokens - room} tokens, which leaves no room for text within the maximum of "
+                f"{max_tokens}; raise max_tokens or use a projector that makes fewer tokens"
+            )
+        stay = []
+        for place, token in enumerate(ids):
+            if token in kept:
+                stay.append(place)
+            elif room > 0:
+                stay.append(place)
+                room -= 1
+        labels = labels if self.encoder_decoder else [labels[i] for i in stay]
+        return [ids[i] for i in stay], labels, len(ids) - len(stay)
+
+
+def _split_reply(conversation: Conversation) -> tuple[Conversation, Turn]:
+    """The turns before the last, which go to the encoder, and the assistant's last turn, which the decoder learns."""
+    *before, last = conversation.turns
+    if last.role != "assistant" or not before:
+        raise PromptError(f"{conversation.id}: an encoder-decoder learns the last turn, which must be the assistant's reply")
+    return Conversation(tuple(before), conversation.id), last
+
+
+def _flat(images: Any) -> list[Any]:
+    if images is None:
+        return []
+    if not isinstance(images, list | tuple):
+        return [images]
+    return [image for entry in images for image in (entry if isinstance(entry, list | tuple) else [entry])]

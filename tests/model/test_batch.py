@@ -1,0 +1,83 @@
+import pytest
+import torch
+
+from modalink.errors import DataError
+from modalink.model.batch import IGNORED, Item, Prepared, collate
+
+A = Prepared("a", [1, 2, 3], [1, IGNORED, 3])
+B = Prepared("b", [4, 5, 6, 7], [IGNORED, IGNORED, 6, 7])
+
+
+def test_packed_rows_stand_one_after_the_other_with_their_own_positions():
+    batch = collate([A, B], packed=True, pad_id=0)
+    assert batch.input_ids.tolist() == [[1, 2, 3, 4, 5, 6, 7]]
+    assert batch.position_ids.tolist() == [[0, 1, 2, 0, 1, 2, 3]]
+    assert batch.attention_mask.flatten().tolist() == [0, 3, 7]
+    assert batch.samples == ["a", "b"]
+
+
+def test_padded_rows_are_filled_on_the_right():
+    batch = collate([A, B], packed=False, pad_id=9)
+    assert batch.input_ids.tolist() == [[1, 2, 3, 9], [4, 5, 6, 7]]
+    assert batch.attention_mask.tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
+    assert batch.labels.tolist() == [[IGNORED, IGNORED, 3, IGNORED], [IGNORED, IGNORED, 6, 7]]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_logits_are_wanted_one_place_before_each_label_and_never_across_samples(packed):
+    batch = collate([A, B], packed=packed, pad_id=0)
+    mask, wanted = batch.predictions
+    assert wanted.tolist() == [3, 6, 7]
+    assert batch.input_ids[mask].tolist() == [2, 5, 6]
+    assert batch.label_count == 3
+
+
+def test_a_first_token_with_a_label_is_not_predicted_by_the_sample_before():
+    batch = collate([A, Prepared("c", [8, 9], [8, 9])], packed=True, pad_id=0)
+    assert batch.predictions[1].tolist() == [3, 9]
+
+
+def test_an_encoder_decoder_predicts_labels_where_they_stand():
+    samples = [Prepared("a", [1, 2, 3], [7, 8]), Prepared("b", [4], [9])]
+    batch = collate(samples, packed=False, pad_id=0, encoder_decoder=True)
+    mask, wanted = batch.predictions
+    assert wanted.tolist() == [7, 8, 9]
+    assert mask.tolist() == [[True, True], [True, False]]
+    assert "position_ids" not in batch.inputs()
+
+
+def test_items_are_stacked_in_reading_order_and_targets_know_their_sample():
+    def item(value):
+        return Item.of(torch.full((1, 2), value), caption=f"caption {value}")
+
+    first = Prepared("a", [1], [1], media={"image": [item(1.0), item(2.0)]})
+    second = Prepared("b", [2], [2], media={"image": [item(3.0)]}, targets={"image": [item(4.0)]})
+    batch = collate([first, second], packed=True, pad_id=0)
+    assert batch.media["image"][:, 0, 0].tolist() == [1.0, 2.0, 3.0]
+    assert batch.targets["image"].samples == [1]
+    assert batch.targets["image"].captions == ["caption 4.0"]
+    assert batch.inputs()["pixel_values"].shape == (3, 1, 2)
+
+
+def test_the_digest_depends_on_values_shape_and_type():
+    values = torch.arange(4.0)
+    digests = {
+        Item.of(values).digest,
+        Item.of(values + 1).digest,
+        Item.of(values.view(2, 2)).digest,
+        Item.of(values.to(torch.float64)).digest,
+        Item.of(values.to(torch.bfloat16)).digest,
+    }
+    assert len(digests) == 5
+    assert Item.of(values.clone()).digest == Item.of(values).digest
+
+
+def test_items_of_different_shapes_are_refused_with_both_shapes():
+    samples = [Prepared(n, [1], [1], media={"image": [Item.of(torch.zeros(n_px))]}) for n, n_px in (("a", 2), ("b", 3))]
+    with pytest.raises(DataError, match=r"\(2,\), \(3,\)"):
+        collate(samples, packed=True, pad_id=0)
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(DataError, match="at least one"):
+        collate([], packed=True, pad_id=0)

@@ -1,0 +1,110 @@
+import pytest
+import torch
+
+from modalink.errors import MediumError, PromptError
+from modalink.model import IGNORED
+from modalink.testing.checkpoints import tiny_t5
+
+
+def _read(system, ids):
+    return system.processor.tokenizer.convert_ids_to_tokens(ids)
+
+
+def test_a_placeholder_stands_once_for_each_prompt_token_and_carries_no_loss(make_system, talk, picture):
+    system = make_system()
+    sample = system.processor.prepare(talk(("user", ["see ", picture(1)]), ("assistant", ["a circle"])))
+    token = system.processor.tokens.placeholders["image"]
+    assert sample.input_ids.count(token) == 16
+    places = [i for i, t in enumerate(sample.input_ids) if t == token]
+    assert places == list(range(places[0], places[0] + 16))
+    assert all(sample.labels[i] == IGNORED for i in places)
+    assert sample.media["image"][0].values.shape == (3, 32, 32)
+
+
+def test_loss_lies_on_the_answer_and_its_stop_sign_only(make_system, talk, picture):
+    system = make_system()
+    sample = system.processor.prepare(talk(("user", [picture(1), "what?"]), ("assistant", ["a circle"])))
+    labelled = [t for t, label in zip(sample.input_ids, sample.labels, strict=True) if label != IGNORED]
+    assert system.processor.tokenizer.decode(labelled).strip() == "a circle</s>"
+
+
+def test_a_medium_of_the_assistant_becomes_labelled_signal_tokens_and_a_target(make_system, talk, picture):
+    system = make_system(draws=True)
+    sample = system.processor.prepare(talk(("user", ["draw"]), ("assistant", ["here ", picture(1), "!"])))
+    signals = system.processor.tokens.signals["image"]
+    start = sample.input_ids.index(signals[0])
+    assert sample.input_ids[start : start + 3] == signals == sample.labels[start : start + 3]
+    assert [item.values.shape for item in sample.targets["image"]] == [(3, 32, 32)]
+    assert not sample.media
+
+
+def test_an_assistants_medium_is_read_where_no_generator_makes_it(make_system, talk, picture):
+    system = make_system(draws=False)
+    sample = system.processor.prepare(talk(("user", ["draw"]), ("assistant", [picture(1), "!"])))
+    assert len(sample.media["image"]) == 1
+    assert not sample.targets
+
+
+def test_text_is_cut_at_the_maximum_length_and_media_never(make_system, talk, picture):
+    system = make_system()
+    long = talk(("user", ["what " * 50, picture(1)]), ("assistant", ["a circle"]))
+    whole = system.processor.prepare(long)
+    sample = system.processor.prepare(long, max_tokens=40)
+    token = system.processor.tokens.placeholders["image"]
+    assert len(sample.input_ids) == len(sample.labels) == 40
+    assert sample.input_ids.count(token) == 16
+    assert sample.cut == len(whole.input_ids) - 40
+    with pytest.raises(PromptError, match="sample: its media take 16 tokens"):
+        system.processor.prepare(long, max_tokens=16)
+
+
+def test_a_medium_that_cannot_be_read_names_sample_and_file(make_system, talk, tmp_path):
+    system = make_system()
+    conversation = talk(("user", ["look"]))
+    missing = type(conversation).from_messages(
+        [{"role": "user", "content": [{"type": "image", "path": str(tmp_path / "gone.jpg")}]}], id="photo-7"
+    )
+    with pytest.raises(MediumError, match=r"photo-7: .*gone\.jpg") as caught:
+        system.processor.prepare(missing)
+    assert caught.value.reason == "missing"
+
+
+def test_a_modality_without_an_encoder_is_refused_by_name(make_system, talk):
+    system = make_system()
+    sound = type(talk(("user", ["hear"]))).from_messages(
+        [{"role": "user", "content": [{"type": "audio", "path": "a.wav"}]}]
+    )
+    with pytest.raises(PromptError, match="'audio' to read; this system reads image"):
+        system.processor.prepare(sound)
+
+
+def test_an_encoder_decoder_reads_the_question_and_learns_the_reply(make_system, make_spec, talk, picture, tmp_path):
+    system = make_system(llm=tiny_t5(tmp_path / "t5"), template="question-answer")
+    sample = system.processor.prepare(talk(("user", [picture(1), "what is it?"]), ("assistant", ["a red circle"])))
+    tokenizer = system.processor.tokenizer
+    assert "circle" in tokenizer.decode(sample.labels)
+    assert "circle" not in tokenizer.decode(sample.input_ids)
+    assert sample.labels[-1] == tokenizer.eos_token_id
+    with pytest.raises(PromptError, match="learns the last turn"):
+        system.processor.prepare(talk(("user", ["alone"])))
+
+
+def test_text_and_images_in_the_manner_of_transformers(make_system, picture):
+    system = make_system()
+    inputs = system.processor(images=[picture(1), picture(2)], text="<image> and <image>", return_tensors="pt")
+    assert inputs["pixel_values"].shape == (2, 3, 32, 32)
+    assert (inputs["input_ids"] == system.processor.image_token_id).sum() == 32
+    with pytest.raises(PromptError, match="found 1 image placeholders in 1 texts and 2 images"):
+        system.processor(images=[picture(1), picture(2)], text="<image>")
+
+
+def test_the_chat_template_of_transformers_gives_the_same_prompt(make_system, talk, picture):
+    system = make_system()
+    question = talk(("user", [picture(1), "what is it?"]))
+    messages = question.to_messages()
+    ours = system.processor(question)
+    theirs = system.processor.apply_chat_template(
+        messages, tokenize=True, return_dict=True, return_tensors="pt", add_generation_prompt=True
+    )
+    assert torch.equal(ours["input_ids"], theirs["input_ids"])
+    assert torch.equal(ours["pixel_values"], theirs["pixel_values"])

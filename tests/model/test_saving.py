@@ -1,0 +1,101 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from modalink.errors import CheckpointError, PartError
+from modalink.model import System
+from modalink.model.modeling import group_of
+
+LINKS = {"inputs.image.projector", "llm.lora", "llm.new_tokens", "outputs.image.projector"}
+
+
+def _groups(folder):
+    return {group_of(name) for name in load_file(folder / "model.safetensors")}
+
+
+def _same(one, other):
+    state, loaded = one.model.state_dict(), other.model.state_dict()
+    assert state.keys() == loaded.keys()
+    assert all(torch.equal(state[name], loaded[name]) for name in state)
+
+
+def test_untouched_parts_are_saved_by_reference(make_system, tmp_path):
+    system = make_system(lora=True, draws=True)
+    system.save(tmp_path / "saved")
+    assert _groups(tmp_path / "saved") == LINKS
+    references = json.loads((tmp_path / "saved/config.json").read_text())["references"]
+    assert references.keys() == {"llm", "inputs.image.encoder"}
+    assert len(references["llm"]["sha256"]) == 64
+    _same(System.load(tmp_path / "saved"), system)
+
+
+@pytest.mark.parametrize("part", ["llm", "inputs.image.encoder"])
+@pytest.mark.parametrize("frozen_again", [True, False])
+def test_a_trained_part_is_saved_whole(make_system, tmp_path, part, frozen_again):
+    system = make_system(lora=True)
+    parameters = [p for _, p in system.model.trainable_groups()[part]]
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for parameter in parameters:
+        parameter.requires_grad_(not frozen_again)
+    system.save(tmp_path / "saved")
+    assert part in _groups(tmp_path / "saved")
+    loaded = System.load(tmp_path / "saved")
+    _same(loaded, system)
+    loaded.save(tmp_path / "again")
+    assert part in _groups(tmp_path / "again")
+
+
+def test_logits_are_the_same_after_loading(make_system, tmp_path, talk, picture):
+    system = make_system(lora=True, draws=True)
+    for name, parameter in system.model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_()
+    system.save(tmp_path / "saved")
+    loaded = System.load(tmp_path / "saved")
+    question = talk(("user", ["what is ", picture(1)]))
+    inputs, again = system.processor(question), loaded.processor(question)
+    assert torch.equal(inputs["input_ids"], again["input_ids"])
+    assert torch.equal(inputs["pixel_values"], again["pixel_values"])
+    with torch.no_grad():
+        assert torch.equal(system.model(**inputs).logits, loaded.model(**again).logits)
+    assert loaded.processor.template == system.processor.template
+
+
+def test_large_systems_are_saved_in_shards(make_system, tmp_path):
+    system = make_system(lora=True, draws=True)
+    system.model.save_pretrained(tmp_path / "saved", max_shard_size="10KB")
+    system.processor.save_pretrained(tmp_path / "saved")
+    assert len(list((tmp_path / "saved").glob("*.safetensors"))) > 1
+    _same(System.load(tmp_path / "saved"), system)
+
+
+def test_a_reference_that_changed_is_refused(make_system, tmp_path):
+    make_system().save(tmp_path / "saved")
+    file = tmp_path / "llm/model.safetensors"
+    weights = load_file(file)
+    save_file({name: value + 1 for name, value in weights.items()}, file, metadata={"format": "pt"})
+    with pytest.raises(PartError, match=r"^llm: .* weights of hash"):
+        System.load(tmp_path / "saved")
+
+
+def test_a_missing_weight_is_named(make_system, tmp_path):
+    make_system().save(tmp_path / "saved")
+    file = tmp_path / "saved/model.safetensors"
+    weights = load_file(file)
+    gone = sorted(weights)[0]
+    save_file({name: value for name, value in weights.items() if name != gone}, file, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=gone):
+        System.load(tmp_path / "saved")
+
+
+def test_a_folder_without_weights_is_refused(make_system, tmp_path):
+    make_system().save(tmp_path / "saved")
+    (tmp_path / "saved/model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"found no model\.safetensors"):
+        System.load(tmp_path / "saved")
