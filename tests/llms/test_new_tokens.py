@@ -73,7 +73,7 @@ def test_an_encoder_decoder_reads_and_writes_new_tokens(tmp_path):
     ids, labels = torch.tensor([[5, 6, 7]]), torch.tensor([[8, 9]])
 
     expected, found = plain(ids, labels=labels).logits, extended(ids, labels=labels).logits
-    torch.testing.assert_close(found[..., :size], expected, atol=1e-6, rtol=1e-6)  # summed in another order
+    torch.testing.assert_close(found[..., :size], expected, atol=1e-5, rtol=1e-4)  # summed in another order
 
     extended(torch.tensor([[5, size]]), labels=torch.tensor([[8, size]])).loss.backward()
     assert extended.get_input_embeddings().new_rows.grad.abs().sum() > 0
