@@ -1,7 +1,9 @@
 """Tiny tokenizers of the families that LLMs use."""
 
+import json
+
 import pytest
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from modalink.conversation import Conversation, Medium, Text, Turn
@@ -23,6 +25,15 @@ def wrap(core: Tokenizer) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def with_bytes(core: Tokenizer, vocab: int) -> Tokenizer:
+    """Train with a token for each byte, ordinary ones as in LLaMA."""
+    fallback = [f"<0x{byte:02X}>" for byte in range(256)]
+    core.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=vocab, special_tokens=NAMED + fallback))
+    data = json.loads(core.to_str())
+    data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] in NAMED]
+    return Tokenizer.from_str(json.dumps(data))
+
+
 def word_level() -> PreTrainedTokenizerFast:
     """Words with the space before them; lower-cased and NFKC-normalised."""
     core = Tokenizer(models.WordLevel(unk_token="<unk>"))
@@ -33,32 +44,36 @@ def word_level() -> PreTrainedTokenizerFast:
     return wrap(core)
 
 
-def byte_level() -> PreTrainedTokenizerFast:
+def byte_level(trim: bool = True) -> PreTrainedTokenizerFast:
     """GPT-2's family: bytes, spaces trimmed from the offsets."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.post_processor = processors.ByteLevel(trim_offsets=True)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    core.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, special_tokens=NAMED))
+    core.post_processor = processors.ByteLevel(trim_offsets=trim)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=NAMED
+    )
+    core.train_from_iterator(CORPUS, trainer)
     return wrap(core)
+
+
+def untrimmed() -> PreTrainedTokenizerFast:
+    """Qwen's family: bytes, spaces inside the offsets."""
+    return byte_level(trim=False)
 
 
 def metaspace() -> PreTrainedTokenizerFast:
     """Today's LLaMA family: the first word of a text gets a space, unknown characters become bytes."""
     core = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=True)
-    fallback = [f"<0x{byte:02X}>" for byte in range(256)]
-    core.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=460, special_tokens=NAMED + fallback))
-    return wrap(core)
+    return wrap(with_bytes(core, 460))
 
 
 def legacy() -> PreTrainedTokenizerFast:
     """The first LLaMA family: a normaliser prepends a space to each stretch of text, pieces may hold a space within."""
     core = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     core.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    fallback = [f"<0x{byte:02X}>" for byte in range(256)]
-    core.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=500, special_tokens=NAMED + fallback))
-    return wrap(core)
+    return wrap(with_bytes(core, 500))
 
 
 def unigram() -> PreTrainedTokenizerFast:
@@ -69,7 +84,7 @@ def unigram() -> PreTrainedTokenizerFast:
     return wrap(core)
 
 
-FAMILIES = {f.__name__: f for f in (word_level, byte_level, metaspace, legacy, unigram)}
+FAMILIES = {f.__name__: f for f in (word_level, byte_level, untrimmed, metaspace, legacy, unigram)}
 _BUILT: dict[str, PreTrainedTokenizerFast] = {}
 
 

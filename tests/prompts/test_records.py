@@ -21,7 +21,8 @@ STRINGS = {
     "chatml": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<image>\nWhat?<|im_end|>\n"
     "<|im_start|>assistant\nA cube.<|im_end|>\n<|im_start|>user\nDraw it.<|im_end|>\n<|im_start|>assistant\n"
     "[IMG0][IMG1]Here.<|im_end|>\n",
-    "question-answer": "<s><image>Question: What? Answer: A cube.</s>\nQuestion: Draw it. Answer: [IMG0][IMG1]Here.</s>\n",
+    "question-answer": "<s><image>Question: What? Answer: A cube.</s>\nQuestion: Draw it. "
+    "Answer: [IMG0][IMG1]Here.</s>\n",
 }
 
 LEARNED = {
@@ -47,8 +48,8 @@ TOKENS = {
     "plain": "<s> <image> *a *~red *~cube *. *\n",
     "vicuna-v0": "<s> hi . ### human : ~ <image> \n what ? ### assistant : *~a *~red *~cube *. *###",
     "vicuna-v1.1": "<s> hi . ~user : ~ <image> \n what ? ~assistant : *~a *~red *~cube *. *</s>",
-    "llama-2": "<s> [ inst ] ~< < sys > > \n hi . \n < < / sys > > \n \n <image> \n what ? ~[ / inst ] *~a *~red *~cube *. "
-    "*~ *</s>",
+    "llama-2": "<s> [ inst ] ~< < sys > > \n hi . \n < < / sys > > \n \n <image> \n what ? ~[ / inst ] *~a *~red "
+    "*~cube *. *~ *</s>",
     "chatml": "<|im_start|> system \n hi . <|im_end|> \n <|im_start|> user \n <image> \n what ? <|im_end|> \n "
     "<|im_start|> assistant \n *a *~red *~cube *. *<|im_end|> \n",
     "question-answer": "<s> hi . \n <image> question : ~what ? ~answer : *~a *~red *~cube *. *</s> \n",
@@ -181,7 +182,7 @@ def test_what_does_not_fit_is_refused_with_its_name(talk, place, family):
         prompts.get("chatml").render(talk(("user", "a"), ("system", "b")), place)
     with pytest.raises(PromptError, match=r"sample 7: found no turn of a user"):
         prompts.get("chatml").render(talk(("system", "b")), place)
-    with pytest.raises(PromptError, match=r"sample 7, turn 1 .* found role 'user'; template 'llama-2' needs 'assistant'"):
+    with pytest.raises(PromptError, match=r"sample 7, turn 1 .* role 'user'; template 'llama-2' needs 'assistant'"):
         prompts.get("llama-2").render(talk(("user", "a"), ("user", "b")), place)
     with pytest.raises(PromptError, match=r"sample 7: a reply needs the user to speak last"):
         prompts.get("chatml").render(talk(("user", "a"), ("assistant", "b")), place, reply=True)

@@ -10,6 +10,7 @@ Three rules decide what a token stands for:
   whatever a normaliser (lower-casing, NFKC) makes of it.
 """
 
+import unicodedata
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
@@ -49,8 +50,8 @@ def tokenize(rendered: Rendered, tokenizer: PreTrainedTokenizerBase) -> Tokenize
                 "choose a template of this LLM, or get the template with prompts.get(name, tokenizer)"
             )
     ids, spans = _encode(rendered, tokenizer, special)
+    _refuse_spelled_out(rendered, ids, spans, special)
     acting = set(special.values())
-    _refuse_spelled_out(rendered, tokenizer, ids, spans, acting)
     labelled = _Spans(rendered.labelled)
     labels = [token if labelled.touch(span) else IGNORED for token, span in zip(ids, spans, strict=True)]
     return Tokenized(ids, labels, [_first_token(rendered, item[:3], ids, spans, acting) for item in rendered.media])
@@ -72,24 +73,36 @@ def _encode(
     return [special[rendered.bos], *ids], [(0, shift), *spans]
 
 
-def _refuse_spelled_out(
-    rendered: Rendered, tokenizer: PreTrainedTokenizerBase, ids: list[int], spans: list[Span], acting: set[int]
-) -> None:
+def _refuse_spelled_out(rendered: Rendered, ids: list[int], spans: list[Span], special: dict[str, int]) -> None:
     """Text can never act: a special token made of characters that people or data wrote is refused.
 
     Refused, not mended: changed characters would teach an LLM to write them.
     """
+    names = {index: name for name, index in special.items()}
     written = _Spans(rendered.written)
     for token, (start, end) in zip(ids, spans, strict=True):
-        found = rendered.text[start:end].strip()
-        # The unknown token also stands for ordinary words that the tokenizer does not know.
-        if token not in acting or (token == tokenizer.unk_token_id and found != tokenizer.unk_token):
+        if token not in names:
             continue
-        if any(not rendered.text[max(start, a) : min(end, b)].isspace() for a, b in written.touched((start, end))):
+        found = rendered.text[start:end].strip()
+        # A token that stands for something else than its name does not act: the unknown token for a word that the
+        # tokenizer does not know, byte tokens for a character.
+        if _folded(found) == _folded(names[token]) and written.touch(_stripped(rendered.text, (start, end))):
             raise PromptError(
                 f"{rendered.id}: a text spells out {found!r}, a special token of this LLM, which would act instead of "
                 "being read; put media in their own content block, or write it differently"
             )
+
+
+def _folded(text: str) -> str:
+    # The tokenizer may look for its special tokens after lower-casing or NFKC.
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _stripped(text: str, span: Span) -> Span:
+    # A special token may swallow the white space beside it, which acts on nothing.
+    start, end = span
+    kept = text[start:end].lstrip()
+    return end - len(kept), end - len(kept) + len(kept.rstrip())
 
 
 def _first_token(
@@ -113,15 +126,7 @@ class _Spans:
         self.spans = sorted(span for span in spans if span[1] > span[0])
         self.ends = [end for _, end in self.spans]
 
-    def touched(self, span: Span) -> list[Span]:
-        """The spans that share a character with this one."""
-        found = []
-        for start, end in self.spans[bisect_right(self.ends, span[0]) :]:
-            if start >= span[1]:
-                break
-            found.append((start, end))
-        return found
-
     def touch(self, span: Span) -> bool:
-        """Whether any span shares a character with this one."""
-        return bool(self.touched(span))
+        """Whether any of them shares a character with this one."""
+        first = bisect_right(self.ends, span[0])
+        return first < len(self.spans) and self.spans[first][0] < span[1]

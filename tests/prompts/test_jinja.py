@@ -1,0 +1,93 @@
+"""A template and its Hugging Face form say the same, letter for letter and label for label."""
+
+import itertools
+import random
+
+import jinja2
+import pytest
+
+from modalink import prompts
+from modalink.conversation import Medium
+
+RECORDS = prompts.names()[:-1]
+ODD = "A {text} of {{ braces }} {% if %} é 🙂 'q' \"Q\" \\n"
+USER = ("What is it?", "@What is it?", "@\n What?", "Look: @ and @@", "@&", "", ODD)
+ASSISTANT = ("A cube.", "@", "Here: @ and @.", "", " spaced ", "Line\nline {eos} $reply")
+SYSTEM = (None, "", "Be brief.", "See @ here {text}")
+
+
+def conversations(talk):
+    for system, user, assistant in itertools.product(SYSTEM, USER, ASSISTANT):
+        opening = () if system is None else (("system", system),)
+        yield talk(*opening, ("user", user), ("assistant", assistant))
+    choose = random.Random(0)
+    for _ in range(60):
+        rounds = [(("user", choose.choice(USER)), ("assistant", choose.choice(ASSISTANT))) for _ in range(3)]
+        yield talk(*itertools.chain(*rounds))
+
+
+def messages(conversation, plain: bool):
+    said = conversation.to_messages()
+    if plain and not any(conversation.media()):
+        said = [{"role": turn.role, "content": turn.text} for turn in conversation.turns]
+    return said
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["blocks", "strings"])
+@pytest.mark.parametrize("name", RECORDS)
+def test_hugging_face_renders_the_same_string(name, plain, talk, place, family):
+    tokenizer = family("byte_level")
+    template = prompts.get(name, tokenizer)
+    jinja = template.jinja(signals={"image": "[IMG0][IMG1]"})
+    for conversation in conversations(talk):
+        theirs = tokenizer.apply_chat_template(messages(conversation, plain), chat_template=jinja, tokenize=False)
+        assert theirs == template.render(conversation, place).text
+        asked = type(conversation)(conversation.turns[:-1], conversation.id)
+        theirs = tokenizer.apply_chat_template(
+            messages(asked, plain), chat_template=jinja, tokenize=False, add_generation_prompt=True
+        )
+        assert theirs == template.render(asked, place, reply=True).text
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_hugging_face_learns_the_same_tokens(name, talk, place, family):
+    tokenizer = family("untrimmed")  # with trimmed offsets, transformers loses answers that begin with a space
+    template = prompts.get(name, tokenizer)
+    jinja = template.jinja(signals={"image": "[IMG0][IMG1]"})
+    for conversation in conversations(talk):
+        theirs = tokenizer.apply_chat_template(
+            messages(conversation, False),
+            chat_template=jinja,
+            tokenize=True,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+        )
+        ours = prompts.tokenize(template.render(conversation, place), tokenizer)
+        assert theirs["input_ids"] == ours.input_ids
+        labels = [-100 if label == -100 else 1 for label in ours.labels]
+        assert labels == [1 if mask else -100 for mask in theirs["assistant_masks"]]
+
+
+def test_system_message_and_placeholders_of_the_template_travel(talk, family):
+    template = prompts.get("chatml", family("byte_level")).replace(system='Say "yes"\n{text} $joint')
+    conversation = talk(("user", "@ or &?"), ("assistant", "@"))
+    stand_in = {"image": "<|im_start|>", "audio": "<audio>"}
+    theirs = family("byte_level").apply_chat_template(
+        conversation.to_messages(), chat_template=template.jinja(placeholders=stand_in), tokenize=False
+    )
+
+    def place(turn, medium: Medium) -> str:
+        return stand_in[medium.modality]
+
+    assert theirs == template.render(conversation, place).text
+    assert 'Say "yes"\n{text} $joint<|im_end|>' in theirs
+
+
+def test_wrong_turns_are_refused(talk, family):
+    tokenizer = family("byte_level")
+    with pytest.raises(jinja2.TemplateError, match="take turns"):
+        said = talk(("user", "a"), ("user", "b")).to_messages()
+        tokenizer.apply_chat_template(said, chat_template=prompts.get("llama-2", tokenizer).jinja(), tokenize=False)
+    with pytest.raises(jinja2.TemplateError, match="role tool"):
+        said = [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]
+        tokenizer.apply_chat_template(said, chat_template=prompts.get("chatml", tokenizer).jinja(), tokenize=False)
