@@ -1,4 +1,4 @@
-"""The one record for data and inference: turns of text and media, in the shape of Hugging Face and OpenAI chat messages."""
+"""The one record for data and inference: turns of text and media, in the shape of Hugging Face and OpenAI messages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +88,9 @@ def _turn(message: Mapping[str, Any], where: str) -> Turn:
     if isinstance(content, str):
         return Turn(role, (Text(content),))
     if not isinstance(content, list):
-        raise PromptError(f"{where}: found content of type {type(content).__name__}, needed a string or a list of blocks")
+        raise PromptError(
+            f"{where}: found content of type {type(content).__name__}, needed a string or a list of blocks"
+        )
     return Turn(role, tuple(_piece(block, f"{where}, block {i}") for i, block in enumerate(content)))
 
 

@@ -61,7 +61,9 @@ class MissingExtraError(PartError):
     """An optional dependency is needed and not installed."""
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
-        super().__init__(f"{purpose} needs the package {package!r}, which is not installed: pip install 'modalink[{extra}]'")
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed: pip install 'modalink[{extra}]'"
+        )
 
 
 class DataError(ModalinkError):
@@ -69,7 +71,7 @@ class DataError(ModalinkError):
 
 
 class SampleError(DataError):
-    """One record of a source that cannot become a conversation; `reason` is a short ledger key such as `"no_caption"`."""
+    """One record that cannot become a conversation; `reason` is a short ledger key such as `"no_caption"`."""
 
     def __init__(self, name: str, reason: str, detail: str) -> None:
         super().__init__(f"{name}: {detail}")

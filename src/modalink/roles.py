@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from modalink.kinds import KindConfig
 
@@ -126,6 +127,24 @@ class InputProjectorConfig(KindConfig):
     @abstractmethod
     def build(self, *, dim_in: int, dim_out: int, tokens_in: int, grid: tuple[int, int] | None) -> nn.Module:
         """A new projector between these widths, its weights drawn from torch's global random state."""
+
+
+class LlmConfig(PartConfig):
+    """Base of LLM settings."""
+
+    room: ClassVar[str] = "modalink.llms"
+
+    @abstractmethod
+    def build(self, *, weights: bool = True) -> PreTrainedModel:
+        """The LLM with its head, frozen except for its adapters."""
+
+    @abstractmethod
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The LLM's tokenizer, which must report character offsets."""
+
+    @abstractmethod
+    def architecture(self) -> PreTrainedConfig:
+        """The LLM's configuration, read without its weights."""
 
 
 class OutputProjectorConfig(KindConfig):

@@ -17,7 +17,9 @@ LORA = {"rank": 2, "alpha": 4.0, "targets": ["q_proj", "v_proj"]}
 def make_spec(tmp_path: Path) -> Callable[..., SystemSpec]:
     """A spec of tiny random parts: image in, text out; and image out when asked."""
 
-    def make(*, llm: Path | None = None, lora: bool = False, draws: bool = False, template: str = "vicuna-v1.1", **vision):
+    def make(
+        *, llm: Path | None = None, lora: bool = False, draws: bool = False, template: str = "vicuna-v1.1", **vision
+    ):
         encoder = {"kind": "vision", "checkpoint": str(tiny_clip_vision(tmp_path / "vision")), **vision}
         data = {
             "inputs": {"image": {"encoder": encoder, "projector": {"kind": "mlp", "layers": 2}}},

@@ -17,7 +17,7 @@ def _prepared(system, talk, picture):
 
 
 def _loss(system, batch):
-    mask, wanted = batch.predictions
+    _, wanted = batch.predictions
     output = system.model(**batch.inputs())
     language = torch.nn.functional.cross_entropy(output.logits.float(), wanted, reduction="sum")
     return language + sum(c.square().sum() for c in output.conditions.values() if output.conditions)
@@ -49,7 +49,7 @@ def test_packed_padded_and_one_by_one_give_the_same_loss_and_gradients(make_syst
     for batch in alone:
         if not batch.targets:
             system.model.zero_grad()
-            mask, wanted = batch.predictions
+            _, wanted = batch.predictions
             loss = torch.nn.functional.cross_entropy(system.model(**batch.inputs()).logits, wanted, reduction="sum")
             loss.backward()
             text_loss += loss.item()

@@ -129,10 +129,20 @@ def test_blip2_splicing_is_bit_equal(tmp_path, make):
     width = system.model.model.encoders["image"].dim
     config = Blip2Config(
         text_config=text.config,
-        vision_config={"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 16, "patch_size": 8},
+        vision_config={
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 16,
+            "patch_size": 8,
+        },
         qformer_config={
-            "hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
-            "encoder_hidden_size": 16, "vocab_size": 10,
+            "hidden_size": width,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 16,
+            "encoder_hidden_size": 16,
+            "vocab_size": 10,
         },
         num_query_tokens=4,
         image_token_index=7,

@@ -5,6 +5,7 @@ the attention mask, because that is the one argument which every decoder hands o
 `[1, 1, 1, s + 1]` of cumulative lengths. Any other mask means an ordinary padded batch.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -107,7 +108,7 @@ def _packed(
     sliding_window: int | None,
     softcap: float | None,
 ) -> Tensor:
-    lengths = [end - start for start, end in zip(segments[:-1], segments[1:], strict=True)]
+    lengths = [end - start for start, end in pairwise(segments)]
     longest = max(lengths)
     waste = 1 - sum(lengths) / (longest * len(lengths))
     batches = [lengths] if waste <= PADDING_LIMIT else [[length] for length in lengths]
@@ -116,9 +117,7 @@ def _packed(
     attended, start = [], 0
     for batch in batches:
         size = sum(batch)
-        rows = [
-            _to_rows(states[start : start + size], batch) for states in (query, key, value)
-        ]
+        rows = [_to_rows(states[start : start + size], batch) for states in (query, key, value)]
         attended.append(_from_rows(_causal(module, *rows, scaling, dropout, sliding_window, softcap), batch))
         start += size
     return torch.cat(attended)[None]

@@ -1,17 +1,17 @@
 """Any Hugging Face causal LM or encoder-decoder, joined by `splice`, with optional LoRA."""
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from peft import LoraConfig
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from modalink import checkpoints
 from modalink.errors import PartError
 from modalink.kinds import Settings
 from modalink.llms._attention import ATTENTION, packs
-from modalink.roles import PartConfig
+from modalink.roles import LlmConfig
 
 ADAPTER = "modalink"
 
@@ -29,17 +29,16 @@ class LoraSpec(Settings):
     """Last names of the linear layers that get an adapter."""
 
 
-class PretrainedLlmConfig(PartConfig):
+class PretrainedLlmConfig(LlmConfig):
     """An LLM from a checkpoint."""
 
-    room: ClassVar[str] = "modalink.llms"
     kind: Literal["pretrained"] = "pretrained"
     join: Literal["splice"] = "splice"
     """How prompt tokens meet the LLM: `splice` puts them where placeholders stand in its embedded input."""
     lora: LoraSpec | None = None
     """Adapters, trained in the stages that name `llm.lora`."""
 
-    def architecture(self) -> Any:
+    def architecture(self) -> PreTrainedConfig:
         """The checkpoint's `PreTrainedConfig`."""
         return checkpoints.architecture(self.checkpoint, self.revision)
 
@@ -86,7 +85,11 @@ def _add_lora(llm: PreTrainedModel, spec: LoraSpec, checkpoint: str) -> None:
         )
     llm.add_adapter(
         LoraConfig(
-            r=spec.rank, lora_alpha=spec.alpha, lora_dropout=spec.dropout, target_modules=list(spec.targets), bias="none"
+            r=spec.rank,
+            lora_alpha=spec.alpha,
+            lora_dropout=spec.dropout,
+            target_modules=list(spec.targets),
+            bias="none",
         ),
         adapter_name=ADAPTER,
     )

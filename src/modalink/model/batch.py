@@ -34,8 +34,9 @@ class Item:
     @classmethod
     def of(cls, values: Tensor, caption: str | None = None) -> "Item":
         """An item with its digest."""
-        content = values.contiguous().view(torch.uint8).numpy().tobytes()
-        return cls(values, hashlib.sha256(content + repr((values.dtype, tuple(values.shape))).encode()).hexdigest(), caption)
+        content = repr((values.dtype, tuple(values.shape))).encode()
+        content += values.contiguous().view(torch.uint8).numpy().tobytes()
+        return cls(values, hashlib.sha256(content).hexdigest(), caption)
 
 
 @dataclass(frozen=True)

@@ -66,14 +66,18 @@ def compose(spec: SystemSpec, *, seed: int = 0) -> System:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = assemble(spec, tokens)
-    model = ModalinkForConditionalGeneration(_configuration(spec, tokens, parts.language_model.config), **parts.as_arguments())
+    model = ModalinkForConditionalGeneration(
+        _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
+    )
     counts = {m: projector.tokens_per_item for m, projector in parts.input_projectors.items()}
     decoder = model.config.is_encoder_decoder
     processor = ModalinkProcessor(tokenizer, spec, counts=counts, encoder_decoder=decoder)
     return System(model.eval(), processor, build_generators(spec), spec)
 
 
-def build(recipe: SystemSpec | str | Path, *, seed: int = 0) -> tuple[ModalinkForConditionalGeneration, ModalinkProcessor]:
+def build(
+    recipe: SystemSpec | str | Path, *, seed: int = 0
+) -> tuple[ModalinkForConditionalGeneration, ModalinkProcessor]:
     """Model and processor of a recipe: the machinery, for those who bring their own loop.
 
     Args:

@@ -1,6 +1,6 @@
 """The Hugging Face configuration of a composed system."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -21,7 +21,7 @@ class ModalinkConfig(PreTrainedConfig):
     """
 
     model_type = "modalink"
-    sub_configs_defaults = {"text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama")}
+    sub_configs_defaults: ClassVar = {"text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama")}
 
     spec: dict[str, Any] | None = None
     text_config: dict[str, Any] | PreTrainedConfig | None = None

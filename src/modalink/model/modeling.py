@@ -185,7 +185,9 @@ class ModalinkForConditionalGeneration(ModalinkPreTrainedModel, GenerationMixin)
         self.fingerprint = Fingerprint.of(self.trainable_groups())
 
     @classmethod
-    def assembled(cls, config: ModalinkConfig, *, without_weights: Collection[str] = ()) -> "ModalinkForConditionalGeneration":
+    def assembled(
+        cls, config: ModalinkConfig, *, without_weights: Collection[str] = ()
+    ) -> "ModalinkForConditionalGeneration":
         """The composite that a configuration describes, its parts loaded from where they come from."""
         spec = SystemSpec.model_validate(config.spec)
         parts = assemble(spec, Tokens(config.placeholders, config.signals), without_weights=without_weights)
@@ -199,7 +201,9 @@ class ModalinkForConditionalGeneration(ModalinkPreTrainedModel, GenerationMixin)
         return cls.assembled(config, without_weights=names)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, *args: Any, config: ModalinkConfig | None = None, **kwargs: Any) -> "ModalinkForConditionalGeneration":
+    def from_pretrained(
+        cls, folder: str | Path, *args: Any, config: ModalinkConfig | None = None, **kwargs: Any
+    ) -> "ModalinkForConditionalGeneration":
         """Load a saved system: its own weights from the folder, untouched parts from where they came from.
 
         Args:
@@ -423,8 +427,9 @@ def _check_count(mask: Bool[Tensor, "b t"], items: int, tokens: int, modality: s
         return
     rows = ", ".join(f"row {i}: {n}" for i, n in enumerate(mask.sum(1).tolist()))
     raise PromptError(
-        f"found {int(mask.sum())} {modality} placeholder tokens ({rows}) and {items} {modality} items of {tokens} prompt "
-        f"tokens, which need {items * tokens}; give each item one run of {tokens} placeholders (the processor does this)"
+        f"found {int(mask.sum())} {modality} placeholder tokens ({rows}) and {items} {modality} items of {tokens} "
+        f"prompt tokens, which need {items * tokens}; give each item one run of {tokens} placeholders, as the "
+        "processor does"
     )
 
 

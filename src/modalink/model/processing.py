@@ -88,7 +88,9 @@ class ModalinkProcessor(ProcessorMixin):
         question, answer = conversation, None
         if self.encoder_decoder and not reply:
             question, answer = _split_reply(conversation)
-        rendered = chosen.render(question, self._place, system=self.spec.prompt.system, reply=reply or answer is not None)
+        rendered = chosen.render(
+            question, self._place, system=self.spec.prompt.system, reply=reply or answer is not None
+        )
         tokenized = prompts.tokenize(rendered, self.tokenizer)
         media: dict[str, list[Item]] = {}
         targets: dict[str, list[Item]] = {}
@@ -156,11 +158,15 @@ class ModalinkProcessor(ProcessorMixin):
         flat = _flat(images)
         found = sum(row.count(self.image_token_id) for row in rows["input_ids"])
         if found != len(flat):
-            raise PromptError(f"found {found} image placeholders in {len(texts)} texts and {len(flat)} images; needed as many")
+            raise PromptError(
+                f"found {found} image placeholders in {len(texts)} texts and {len(flat)} images; needed as many"
+            )
         ids = [self._expand(row, [IGNORED] * len(row))[0] for row in rows["input_ids"]]
         data: dict[str, Any] = self.tokenizer.pad(
             {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]},
-            padding=padding, padding_side=side, return_tensors=as_tensors,
+            padding=padding,
+            padding_side=side,
+            return_tensors=as_tensors,
         )
         if flat:
             record = modalities.get("image")
@@ -186,12 +192,14 @@ class ModalinkProcessor(ProcessorMixin):
         try:
             decoded = record.read(medium.source)
         except MediumError as error:
-            raise MediumError(f"{sample}: {error.name}", error.reason, str(error).removeprefix(f"{error.name}: ")) from error
+            raise MediumError(
+                f"{sample}: {error.name}", error.reason, str(error).removeprefix(f"{error.name}: ")
+            ) from error
         values = (self.makers if made else self.readers)[medium.modality](decoded)
         (targets if made else media).setdefault(medium.modality, []).append(Item.of(values, medium.caption))
 
     def _expand(self, ids: Sequence[int], labels: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Let each placeholder stand once for each prompt token: with two of them `[7, I, 9]` becomes `[7, I, I, 9]`."""
+        """Let each placeholder stand once for each prompt token: with two, `[7, I, 9]` becomes `[7, I, I, 9]`."""
         repeats = {token: self.counts[m] for m, token in self.tokens.placeholders.items()}
         expanded, marks = [], []
         for token, label in zip(ids, labels, strict=True):
@@ -216,8 +224,8 @@ class ModalinkProcessor(ProcessorMixin):
         room = max_tokens - sum(token in kept for token in ids)
         if room <= 0:
             raise PromptError(
-                f"{sample}: its media take {max_tokens - room} tokens, which leaves no room for text within the maximum of "
-                f"{max_tokens}; raise max_tokens or use a projector that makes fewer tokens"
+                f"{sample}: its media take {max_tokens - room} tokens, which leaves no room for text within the maximum "
+                f"of {max_tokens}; raise max_tokens or use a projector that makes fewer tokens"
             )
         stay = []
         for place, token in enumerate(ids):
@@ -234,7 +242,9 @@ def _split_reply(conversation: Conversation) -> tuple[Conversation, Turn]:
     """The turns before the last, which go to the encoder, and the assistant's last turn, which the decoder learns."""
     *before, last = conversation.turns
     if last.role != "assistant" or not before:
-        raise PromptError(f"{conversation.id}: an encoder-decoder learns the last turn, which must be the assistant's reply")
+        raise PromptError(
+            f"{conversation.id}: an encoder-decoder learns the last turn, which must be the assistant's reply"
+        )
     return Conversation(tuple(before), conversation.id), last
 
 

@@ -47,7 +47,9 @@ def _is_referenced(group: str) -> bool:
     return group == "llm" or group.endswith(".encoder")
 
 
-def own_state(state: Mapping[str, Tensor], untouched: Collection[str], group_of: Callable[[str], str]) -> dict[str, Tensor]:
+def own_state(
+    state: Mapping[str, Tensor], untouched: Collection[str], group_of: Callable[[str], str]
+) -> dict[str, Tensor]:
     """The weights of a state dict that no reference covers."""
     return {name: tensor for name, tensor in state.items() if group_of(name) not in untouched}
 
@@ -67,7 +69,9 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     if unexpected := sorted(state.keys() - expected.keys()):
         raise CheckpointError(f"{folder}: the weights {_some(unexpected)} belong to no part of the configured system")
     if missing:
-        raise CheckpointError(f"{folder}: the configured system needs the weights {_some(missing)}, which are not in it")
+        raise CheckpointError(
+            f"{folder}: the configured system needs the weights {_some(missing)}, which are not in it"
+        )
     for name, tensor in state.items():
         if tensor.shape != expected[name].shape:
             raise CheckpointError(
@@ -106,8 +110,8 @@ def verify(part: str, reference: Mapping[str, Any]) -> None:
     found = checkpoints.identity(reference["id"], reference["revision"])
     if found.sha256 != reference["sha256"]:
         raise PartError(
-            f"{part}: {reference['id']} now has weights of hash {found.sha256[:12]}, needed {reference['sha256'][:12]}, "
-            "with which this system was trained; restore that version of it, or train again"
+            f"{part}: {reference['id']} now has weights of hash {found.sha256[:12]}, needed "
+            f"{reference['sha256'][:12]}, with which this system was trained; restore that version of it, or train again"
         )
 
 
@@ -116,4 +120,6 @@ def refuse_options(options: Mapping[str, Any], allowed: Collection[str]) -> None
     harmless = {"trust_remote_code": False, "device_map": None, "quantization_config": None, "adapter_kwargs": None}
     for name, value in options.items():
         if name not in allowed and value is not None and harmless.get(name, ...) != value:
-            raise PartError(f"loading a composed system does not know the option {name}={value!r}; known: {sorted(allowed)}")
+            raise PartError(
+                f"loading a composed system does not know the option {name}={value!r}; known: {sorted(allowed)}"
+            )

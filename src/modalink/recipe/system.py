@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, PositiveInt
 
-from modalink.kinds import KindConfig, Settings
+from modalink.kinds import Settings
 from modalink.recipe.fields import Kinds
-from modalink.roles import EncoderConfig, GeneratorConfig, InputProjectorConfig, OutputProjectorConfig
+from modalink.roles import EncoderConfig, GeneratorConfig, InputProjectorConfig, LlmConfig, OutputProjectorConfig
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -50,11 +50,11 @@ class SystemSpec(Settings):
 
     inputs: dict[Name, InputSpec]
     """Modality -> how it comes in."""
-    llm: Annotated[KindConfig, Kinds("modalink.llms", default="pretrained")]
+    llm: Annotated[LlmConfig, Kinds("modalink.llms", default="pretrained")]
     """The LLM and its adapters."""
     prompt: PromptSpec
     """The prompt template of all stages and of inference."""
-    outputs: dict[Name, OutputSpec] = {}
+    outputs: dict[Name, OutputSpec] = Field(default_factory=dict)
     """Modality -> how it goes out."""
 
     def to_dict(self) -> dict[str, Any]:
