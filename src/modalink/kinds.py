@@ -43,7 +43,9 @@ def kinds(room: str) -> dict[str, str]:
     own = {m.name: f"{room}.{m.name}" for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
     plugins = {point.name: point.value for point in entry_points(group=room)}
     if clash := own.keys() & plugins.keys():
-        raise RecipeError(f"plug-in kinds {sorted(clash)} of {room} have the names of built-in kinds; rename the plug-in's")
+        raise RecipeError(
+            f"plug-in kinds {sorted(clash)} of {room} have the names of built-in kinds; rename the plug-in's"
+        )
     return own | plugins
 
 
@@ -79,6 +81,8 @@ def parse(room: str, value: Any, *, key: str = "kind", default: str | None = Non
     if isinstance(value, KindConfig):
         return value
     if not isinstance(value, dict) or not isinstance(value.get(key, default), str):
-        raise RecipeError(f"found {value!r:.80}, needed a mapping with {key!r}, one of: {', '.join(sorted(kinds(room)))}")
+        raise RecipeError(
+            f"found {value!r:.80}, needed a mapping with {key!r}, one of: {', '.join(sorted(kinds(room)))}"
+        )
     kind = value.get(key, default)
     return config_class(room, kind).model_validate({**{k: v for k, v in value.items() if k != key}, "kind": kind})

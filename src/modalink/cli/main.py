@@ -93,7 +93,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def modalink(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and all warnings.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Compose, train, evaluate and ask multimodal large language models."""
     if not debug:

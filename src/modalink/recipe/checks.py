@@ -69,7 +69,7 @@ def _mixture_problems(stage: Stage) -> Iterator[Problem]:
         if stage.mixture == "ratio" and weight is None:
             yield Problem(("data", i), "the mixture `ratio` needs a weight for each source")
         if stage.mixture != "ratio" and weight is not None:
-            yield Problem(("data", i, "weight"), f"a weight has no meaning in the mixture {stage.mixture!r}; use `ratio`")
+            yield Problem(("data", i, "weight"), f"the mixture {stage.mixture!r} reads no weight; use `ratio`")
 
 
 def provenance_problems(provenance: Mapping[str, str], data: dict[str, Any]) -> list[Problem]:

@@ -25,12 +25,14 @@ class Kinds:
     key: str = "kind"
     default: str | None = None
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: type[KindConfig], handler: GetCoreSchemaHandler) -> CoreSchema:
         def check(value: Any) -> KindConfig:
             found = self.parse(value)
-            if not isinstance(found, source):
-                raise RecipeError(f"the kind {found.kind!r} has settings of {type(found).__name__}, needed {source.__name__}")
-            return found
+            if isinstance(found, source):
+                return found
+            raise RecipeError(
+                f"the settings of kind {found.kind!r} are {type(found).__name__}, needed {source.__name__}"
+            )
 
         return core_schema.no_info_plain_validator_function(
             check, serialization=core_schema.plain_serializer_function_ser_schema(self.dump)

@@ -70,7 +70,7 @@ def _extended(file: Path, above: tuple[Path, ...]) -> Document:
     if document.data is None:
         raise RecipeError(f"{file.name}: the file is empty, needed a recipe")
     if not isinstance(document.data, dict):
-        raise RecipeError(f"{document.place(())}: found {type(document.data).__name__}, needed a mapping (`key: value`)")
+        raise RecipeError(f"{document.place(())}: found {document.data!r:.60}, needed a mapping (`key: value`)")
     if "extends" not in document.data:
         return document
     base = _extended(_base_of(file, document), (*above, file))
@@ -95,7 +95,7 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{file.name}: this is no text: byte {error.start} is not UTF-8; needed a YAML file") from None
+        raise RecipeError(f"{file.name}: byte {error.start} is not UTF-8; needed a YAML file") from None
     except OSError as error:
         raise RecipeError(f"{file}: cannot be read: {error.strerror}") from None
 

@@ -33,9 +33,9 @@ class Recipe(SystemSpec):
     """Where it was published."""
     seed: int = 0
     """Seed of new weights, of the order of data and of all noise."""
-    stages: list[Stage] = []
+    stages: list[Stage] = Field(default_factory=list)
     """Training stages, in order."""
-    provenance: dict[str, Source] = {}
+    provenance: dict[str, Source] = Field(default_factory=dict)
     """Dotted path of a field -> where its value comes from: `published`, `code` (the authors' own), `recalled` or
     `assumed`, then `: ` and details. The longest path that leads to a field speaks for it."""
 
@@ -48,8 +48,8 @@ class Recipe(SystemSpec):
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of recipe files, with the kinds of every room, for editors that complete and check as one types."""
+    """The JSON schema of recipe files, with the kinds of every room, for editors that complete and check."""
     schema = Recipe.model_json_schema()
-    schema["properties"]["extends"] = {"type": "string", "description": "A recipe, by name or file, to lay this one over."}
-    complete = {"required": schema.pop("required")}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema} | {"anyOf": [complete, {"required": ["extends"]}]}
+    schema["properties"]["extends"] = {"type": "string", "description": "Recipe (name or file) beneath this one."}
+    alone, on_top = {"required": schema.pop("required")}, {"required": ["extends"]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "anyOf": [alone, on_top]}

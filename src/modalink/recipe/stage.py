@@ -28,13 +28,9 @@ class Stage(Settings):
     """Name of its folder in the run."""
     train: Annotated[dict[str, TrainGroup], Field(min_length=1)]
     """Parameter group -> how it learns; all other groups are frozen."""
-    objectives: Annotated[
-        list[Annotated[KindConfig, Kinds("modalink.training.objectives")]], Field(min_length=1)
-    ]
+    objectives: Annotated[list[Annotated[KindConfig, Kinds("modalink.training.objectives")]], Field(min_length=1)]
     """What is minimised: the weighted sum."""
-    data: Annotated[
-        list[Annotated[KindConfig, Kinds("modalink.data.sources", key="source")]], Field(min_length=1)
-    ]
+    data: Annotated[list[Annotated[KindConfig, Kinds("modalink.data.sources", key="source")]], Field(min_length=1)]
     """Where the conversations come from."""
     mixture: Literal["concatenate", "ratio", "sqrt"] = "concatenate"
     """How sources mix: one after the other's size, by their `weight`, or by the square root of their size."""

@@ -1,4 +1,4 @@
-"""The tiny form of a recipe: every part swapped for the same architecture at the size of the zoo, so that it trains on a laptop."""
+"""The tiny form of a recipe: every part swapped for one of its kind at the size of the zoo, to train on a laptop."""
 
 from typing import Any
 

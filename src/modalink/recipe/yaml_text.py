@@ -1,11 +1,11 @@
 """YAML as plain data that still knows which line each value came from."""
 
 import re
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from modalink.errors import RecipeError
 from modalink.recipe.problems import Loc, dotted
@@ -44,7 +44,11 @@ def read(text: str, name: str) -> Document:
     Raises:
         RecipeError: It is no YAML, says a key twice, or refers to itself; the message names the line.
     """
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise RecipeError(f"{name}, line {line}: found {chr(error.character)!r}, which YAML forbids") from None
     try:
         node = loader.get_single_node()
         if node is None:
@@ -53,8 +57,6 @@ def read(text: str, name: str) -> Document:
         return Document(_value(loader, node, (), places, name), places)
     except yaml.MarkedYAMLError as error:
         raise RecipeError(_syntax(error, name)) from None
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{name}: {error}") from None
     finally:
         loader.dispose()
 
@@ -84,11 +86,11 @@ def _mapping(loader: _Loader, node: yaml.MappingNode, loc: Loc, places: dict[Loc
     loader.flatten_mapping(node)
     result: dict[Any, Any] = {}
     for key_node, child in node.value:
-        key = loader.construct_object(key_node)
-        if not isinstance(key, Hashable):
-            raise RecipeError(f"{name}, line {key_node.start_mark.line + 1}: a key must be a word, not a list or mapping")
+        key, place = loader.construct_object(key_node), f"{name}, line {key_node.start_mark.line + 1}"
+        if not isinstance(key, str | int):
+            raise RecipeError(f"{place}: a key must be a word, not a list or mapping")
         result[key] = _value(loader, child, (*loc, key), places, name)
-        places[(*loc, key)] = f"{name}, line {key_node.start_mark.line + 1}"
+        places[(*loc, key)] = place
     return result
 
 

@@ -1,0 +1,95 @@
+"""What training looks like: a progress bar on a terminal, plain lines elsewhere, JSON lines for a script."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from modalink.training.events import Event, OnEvent, RunFinished, RunStarted, StageStarted, StepDone, Warned
+from modalink.training.freezing import render
+
+_LINES_PER_STAGE = 20
+
+
+@contextmanager
+def show(*, as_json: bool = False, console: Console | None = None) -> Iterator[OnEvent]:
+    """Give the function that draws training events.
+
+    Args:
+        as_json: One JSON object a line: an event's fields, and its name under `event`.
+        console: Where to draw; standard output by default.
+    """
+    console = console or Console()
+    if as_json:
+        yield lambda event: print(json.dumps(_fields(event)), file=console.file, flush=True)
+    elif console.is_terminal:
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[loss]}"), console=console,
+        ) as bars:  # fmt: skip
+            yield _Bars(bars)
+    else:
+        yield _Lines(console)
+
+
+class _Bars:
+    """One bar a stage."""
+
+    def __init__(self, bars: Progress) -> None:
+        self.bars = bars
+        self.tasks: dict[str, TaskID] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StageStarted):
+            self.bars.console.print(render(event.table, f"stage {event.stage}"))
+            self.tasks[event.stage] = self.bars.add_task(
+                event.stage, total=event.steps, completed=event.first_step, loss=""
+            )
+        elif isinstance(event, StepDone):
+            self.bars.update(self.tasks[event.stage], completed=event.step, loss=_losses(event.record))
+        elif text := _sentence(event):
+            self.bars.console.print(text, markup=False, soft_wrap=True)
+
+
+class _Lines:
+    """About twenty lines a stage."""
+
+    def __init__(self, console: Console) -> None:
+        self.print: Callable[..., None] = console.print
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StageStarted):
+            self.print(render(event.table, f"stage {event.stage}"))
+        elif isinstance(event, StepDone):
+            if event.step == event.steps or event.step % math.ceil(event.steps / _LINES_PER_STAGE) == 0:
+                text = f"{event.stage}: step {event.step} of {event.steps}, {_losses(event.record)}"
+                self.print(text, markup=False, highlight=False, soft_wrap=True)
+        elif text := _sentence(event):
+            self.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _sentence(event: Event) -> str:
+    if isinstance(event, RunStarted):
+        return f"{event.run}: {'goes on where it stopped' if event.resumed else 'begins'}"
+    if isinstance(event, RunFinished):
+        return f"{event.run}: {'was complete before' if event.before else 'complete'}"
+    if isinstance(event, Warned):
+        return f"note: {event.text}"
+    return ""
+
+
+def _losses(record: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in record["losses"].items())
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    return {
+        "event": type(event).__name__,
+        **{k: str(v) if isinstance(v, Path) else v for k, v in asdict(event).items()},
+    }
