@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modalink.inference import Answer, Session, load
     from modalink.model import build
     from modalink.recipe import Recipe
-    from modalink.training import train
+    from modalink.training.train import train
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,7 @@ _HOMES = {
     "Session": "modalink.inference",
     "build": "modalink.model",
     "load": "modalink.inference",
-    "train": "modalink.training",
+    "train": "modalink.training.train",
 }
 
 __all__ = [

@@ -1,0 +1,154 @@
+"""Checkpoints of a stage: atomic on disk, sealed against damage, and enough to go on to the bit.
+
+    STAGE/checkpoints/step-00000500/weights.safetensors     the trained groups
+                                    optimizer.safetensors   AdamW's moments
+                                    state.json              step, data cursor, metrics' length, the files' hashes
+
+A checkpoint is written beside its place and renamed into it, so that it is either whole or absent. Random states need
+no place in it: every step derives its own (see `randomness.py`).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from modalink.errors import CheckpointError
+
+WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+KEPT = 2
+"""How many checkpoints of a stage stay: the newest, and the one before in case the newest is damaged."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a stage stands.
+
+    Args:
+        step: How many steps are done.
+        steps: How many steps the stage has.
+        cursor: The data loader's place.
+        watch: Which parameters have received a gradient.
+        metrics_bytes: Length of `metrics.jsonl`.
+    """
+
+    step: int
+    steps: int
+    cursor: dict[str, Any]
+    watch: dict[str, Any]
+    metrics_bytes: int
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage is finished."""
+        return self.step >= self.steps
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was found whole."""
+
+    path: Path
+    progress: Progress
+
+    def weights(self) -> dict[str, Tensor]:
+        """The trained parameters by name."""
+        return load_file(self.path / WEIGHTS)
+
+    def optimizer(self) -> dict[str, Tensor]:
+        """The optimizer's state, see `optimization.optimizer_tensors`."""
+        return load_file(self.path / OPTIMIZER)
+
+
+def save(folder: Path, progress: Progress, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> Path:
+    """Write a checkpoint and remove the oldest ones.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        CheckpointError: It cannot be written; what was saved before stays as it is.
+    """
+    final = folder / f"step-{progress.step:08d}"
+    partial = folder / f".{final.name}.partial"
+    needed = sum(t.nbytes for part in (weights, optimizer) for t in part.values())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, partial / WEIGHTS)
+        save_file({name: tensor.detach().contiguous() for name, tensor in optimizer.items()}, partial / OPTIMIZER)
+        content = asdict(progress) | {"files": {name: _sha256(partial / name) for name in (WEIGHTS, OPTIMIZER)}}
+        (partial / STATE).write_text(json.dumps(content | {"seal": _seal(content)}, indent=1))
+        for path in (*partial.iterdir(), partial):
+            sync(path)
+        # A checkpoint of this step can only be one that was found damaged.
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        sync(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise CheckpointError(
+            f"{final}: cannot be written ({error}); it needs {needed / 2**20:.1f} MiB, "
+            f"{_free(folder) / 2**20:.1f} MiB are free there; earlier checkpoints are whole: "
+            "make room and start the same command again"
+        ) from error
+    for old in _steps(folder)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def latest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
+    """The newest whole checkpoint of a stage, or None if there is none; `warn` hears of damaged ones."""
+    for path in _steps(folder):
+        try:
+            return Checkpoint(path, _checked(path))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            warn(f"{path}: this checkpoint is damaged ({error}); going on from the one before it")
+    return None
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk itself."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checked(path: Path) -> Progress:
+    content = json.loads((path / STATE).read_text())
+    if content.pop("seal") != _seal(content):
+        raise ValueError(f"{STATE} does not match its seal")
+    for name, sha256 in content.pop("files").items():
+        if _sha256(path / name) != sha256:
+            raise ValueError(f"{name} does not match its hash")
+    return Progress(**content)
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _free(folder: Path) -> int:
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

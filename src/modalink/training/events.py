@@ -1,0 +1,62 @@
+"""What training tells its caller while it runs; the command line draws these, tests read them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modalink.training.freezing import GroupRow
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run begins, or goes on where it stopped."""
+
+    run: Path
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage begins at `first_step` of `steps`."""
+
+    stage: str
+    first_step: int
+    steps: int
+    table: list[GroupRow]
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """A step is done; `record` is its line in `metrics.jsonl`."""
+
+    stage: str
+    step: int
+    steps: int
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CheckpointSaved:
+    """A checkpoint is complete on disk."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the user should know, and that does not stop the run."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """All stages are done and the model is saved; `before` when that was so already before this start."""
+
+    run: Path
+    before: bool
+
+
+Event = RunStarted | StageStarted | StepDone | CheckpointSaved | Warned | RunFinished
+OnEvent = Callable[[Event], None]

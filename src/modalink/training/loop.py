@@ -1,0 +1,101 @@
+"""The loop: for each step: learn, log, save."""
+
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from modalink.data.cache import FeatureCache
+from modalink.data.loader import Loader
+from modalink.model import System
+from modalink.model.batch import Prepared
+from modalink.recipe import Recipe
+from modalink.training import checkpoints, parallel
+from modalink.training.checkpoints import Progress
+from modalink.training.events import CheckpointSaved, OnEvent, StepDone, Warned
+from modalink.training.interrupts import Interrupted, StopRequest
+from modalink.training.logs import Metrics, length
+from modalink.training.optimization import optimizer_tensors
+from modalink.training.step import Learner
+from modalink.training.watch import PATIENCE
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all stages of a run share."""
+
+    folder: Path
+    recipe: Recipe
+    system: System
+    cache: FeatureCache
+    device: torch.device
+    emit: OnEvent
+    stop: StopRequest
+
+
+def train_steps(run: Run, learner: Learner, loader: Loader, first: int, metrics: Metrics | None) -> None:
+    """Learn from the loader's batches, from step `first` to the stage's last.
+
+    Raises:
+        TrainingError: A step must not go on, or something that should learn did not.
+        Interrupted: A stop was asked for; the step it fell on is finished and saved.
+        CheckpointError: The run folder cannot be written.
+    """
+    stage = learner.stage
+    for step, samples, waited in numbered(loader, first, learner.steps):
+        began = time.perf_counter()
+        record = learner.learn(step, samples)
+        seconds = waited + time.perf_counter() - began
+        record |= {"seconds": seconds, "data_seconds": waited, "tokens_per_s": record["tokens"] / seconds}
+        if metrics is not None:
+            metrics.write(record)
+        done = step + 1
+        run.emit(StepDone(stage.name, done, learner.steps, record))
+
+        if done == min(PATIENCE, learner.steps):
+            warn_unused(run, learner, done)
+        if done == learner.steps:
+            learner.watch.finish()
+        stopped = parallel.summed([float(run.stop.requested)], run.device)[0] > 0
+        if done % stage.checkpoint_every == 0 or done == learner.steps or stopped:
+            path = save(run, learner, loader, done)
+            if stopped:
+                raise Interrupted(
+                    f"stopped as asked after step {done} of {learner.steps} of stage {stage.name}; all is saved in "
+                    f"{path}, and the same command goes on from there"
+                )
+
+
+def numbered(loader: Loader, first: int, steps: int) -> Generator[tuple[int, list[Prepared], float]]:
+    """Each step's number from `first` on, its samples, and the seconds they took to arrive."""
+    batches = iter(loader)
+    assert isinstance(batches, Generator)
+    with closing(batches):
+        for step in range(first, steps):
+            began = time.perf_counter()
+            samples = next(batches)
+            yield step, samples, time.perf_counter() - began
+
+
+def save(run: Run, learner: Learner, loader: Loader, done: int) -> Path:
+    """Write a checkpoint after `done` steps; one process writes, all wait."""
+    folder = run.folder / learner.stage.name
+    path = folder / "checkpoints"
+    if parallel.rank() == 0:
+        size = length(folder / "metrics.jsonl")
+        progress = Progress(done, learner.steps, loader.state_dict(), learner.watch.state_dict(), size)
+        weights = {name: parameter for members in learner.trained.values() for name, parameter in members}
+        path = checkpoints.save(path, progress, weights, optimizer_tensors(learner.optimizer))
+        run.emit(CheckpointSaved(path))
+    parallel.barrier()
+    return path
+
+
+def warn_unused(run: Run, learner: Learner, done: int) -> None:
+    """Say early what has not learned although it should, and may yet."""
+    for group, names in learner.watch.unused().items():
+        some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        run.emit(Warned(f"{group}: {len(names)} tensors received no gradient in the first {done} steps: {some}"))

@@ -1,0 +1,81 @@
+"""What a stage minimises. An objective is one file; it counts its units before the forward and sums their losses after.
+
+The loss of a step is the sum over objectives of `weight * sum / count`, with the count of the whole step: all
+micro-batches and all processes. So accumulation, packing and data parallelism give the same gradient.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from modalink.errors import TrainingError
+from modalink.kinds import KindConfig
+from modalink.model.batch import Batch, Targets
+from modalink.training.randomness import ItemRngs
+
+
+@runtime_checkable
+class Output(Protocol):
+    """What objectives read of a forward pass."""
+
+    logits: Any
+    """`[m, v]`, one row for each labelled token of the batch."""
+    conditions: Any
+    """Modality -> `[i, l, d_gen]`, one item for each of the batch's targets, or None where the batch has none."""
+
+
+@runtime_checkable
+class GeneratorView(Protocol):
+    """What objectives ask of a generator; what does not depend on the step is computed once (`training/frozen.py`)."""
+
+    condition_dropout: float
+    """Share of the items whose conditions are replaced by those of the empty text, for classifier-free guidance."""
+
+    def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
+        """The generator's own conditions of captions."""
+
+    def latents(self, targets: Targets) -> Float[Tensor, "i ..."]:
+        """The latents of the media that shall be made."""
+
+    def denoising_error(
+        self, latents: Float[Tensor, "i ..."], conditions: Float[Tensor, "i l d_gen"], rng: list[Any]
+    ) -> Float[Tensor, " i"]:
+        """See `modalink.roles.Generator`."""
+
+
+class ObjectiveConfig(KindConfig):
+    """Base of objectives."""
+
+    room: ClassVar[str] = "modalink.training.objectives"
+    weight: float = 1.0
+    """Factor of this objective in the step's loss."""
+
+    @abstractmethod
+    def count(self, batch: Batch) -> int:
+        """How many units of the batch carry this loss; known before the forward."""
+
+    @abstractmethod
+    def sum(
+        self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
+    ) -> Float[Tensor, ""]:
+        """The sum of the units' losses, float32."""
+
+
+def conditions_of(output: Output, batch: Batch, modality: str) -> Float[Tensor, "i l d_gen"]:
+    """The conditions that the model made for the batch's targets of a modality.
+
+    Raises:
+        TrainingError: There is not one item of conditions for each target.
+    """
+    made: Tensor | None = (output.conditions or {}).get(modality)
+    targets = batch.targets[modality]
+    if made is None or len(made) != len(targets.digests):
+        raise TrainingError(
+            f"samples {', '.join(batch.samples)}: found conditions for {0 if made is None else len(made)} {modality} "
+            f"items and {len(targets.digests)} targets; each target needs its own run of signal tokens in the "
+            "assistant's turn"
+        )
+    return made

@@ -1,0 +1,132 @@
+"""One stage: freeze, load what was saved, open data and logs, and run the loop."""
+
+import tempfile
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from modalink.data.ledger import Ledger
+from modalink.data.loader import Loader
+from modalink.data.source import SourceConfig
+from modalink.errors import CheckpointError, TrainingError
+from modalink.recipe import Stage
+from modalink.training import checkpoints, parallel
+from modalink.training.checkpoints import Checkpoint
+from modalink.training.events import StageStarted, Warned
+from modalink.training.freezing import Groups, freeze, table
+from modalink.training.frozen import FrozenEncoders, frozen_generators
+from modalink.training.logs import Metrics, rewind
+from modalink.training.loop import Run, train_steps
+from modalink.training.optimization import load_optimizer_tensors
+from modalink.training.precision import resolve
+from modalink.training.randomness import seed_of
+from modalink.training.step import Learner
+
+
+def run_stage(run: Run, stage: Stage) -> None:
+    """Train one stage to its end, from its newest checkpoint if it has one; a finished stage only loads its weights.
+
+    Raises:
+        TrainingError: A step must not go on, or the stage was interrupted.
+        CheckpointError: The run folder cannot be written.
+    """
+    folder = run.folder / stage.name
+    trained = freeze(run.system.model, run.system.model.trainable_groups(), stage.train)
+    checkpoint = checkpoints.latest(folder / "checkpoints", lambda text: run.emit(Warned(text)))
+    if checkpoint is not None:
+        load_weights(trained, checkpoint)
+        if checkpoint.progress.done:
+            return
+    with ExitStack() as stack:
+        loader = open_loader(run, stage, folder, stack)
+        learner = make_learner(run, stage, trained, count_steps(stage, loader.epoch_samples))
+        first = 0
+        if checkpoint is not None:
+            first = checkpoint.progress.step
+            load_optimizer_tensors(learner.optimizer, checkpoint.optimizer())
+            learner.watch.load_state_dict(checkpoint.progress.watch)
+            loader.load_state_dict(checkpoint.progress.cursor)
+        metrics = open_metrics(folder, checkpoint, stack)
+        rows = table(run.system.model.trainable_groups(), stage.train, run.system.generators)
+        run.emit(StageStarted(stage.name, first, learner.steps, rows))
+        train_steps(run, learner, loader, first, metrics)
+
+
+def load_weights(trained: Groups, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into the trained parameters.
+
+    Raises:
+        CheckpointError: Its parameters are not the stage's.
+    """
+    weights = checkpoint.weights()
+    parameters = {name: parameter for members in trained.values() for name, parameter in members}
+    shapes = {name: parameter.shape for name, parameter in parameters.items()}
+    if shapes != {name: tensor.shape for name, tensor in weights.items()}:
+        raise CheckpointError(
+            f"{checkpoint.path}: found {len(weights)} parameters, which are not the {len(shapes)} that the stage "
+            "trains; a part has changed since the run began: restore it, or choose another run folder"
+        )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loader:
+    """The stage's samples; one process keeps the ledger, the others' lines would be the same."""
+    if parallel.rank():
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    ledger = Ledger(folder / "ledger.jsonl")
+    prepare = partial(run.system.processor.prepare, max_tokens=stage.max_tokens)
+    seed = seed_of(run.recipe.seed, stage.name, "data")
+    sources = cast(list[SourceConfig], stage.data)
+    return Loader(sources, stage.mixture, seed, prepare, ledger, stage.on_bad_sample, stage.batch)
+
+
+def open_metrics(folder: Path, checkpoint: Checkpoint | None, stack: ExitStack) -> Metrics | None:
+    """The stage's metrics, cut back to the checkpoint; None for all processes but one."""
+    if parallel.rank():
+        return None
+    first, size = (0, 0) if checkpoint is None else (checkpoint.progress.step, checkpoint.progress.metrics_bytes)
+    rewind(folder / "metrics.jsonl", size)
+    metrics = Metrics(folder, first)
+    stack.callback(metrics.close)
+    return metrics
+
+
+def make_learner(run: Run, stage: Stage, trained: Groups, steps: int) -> Learner:
+    """The stage's learner, on the run's device and in the stage's precision."""
+    system, dtype = run.system, resolve(stage.precision, run.device)
+    for module in (system.model, *system.generators.values()):
+        module.to(run.device)
+        if dtype is torch.float32:
+            module.float()
+    return Learner(
+        system=system,
+        stage=stage,
+        steps=steps,
+        seed=seed_of(run.recipe.seed, stage.name),
+        trained=trained,
+        encoders=FrozenEncoders(system, stage.train, run.cache, dtype),
+        generators=frozen_generators(system, run.cache, dtype, run.device, stage.condition_dropout),
+        device=run.device,
+        dtype=dtype,
+    )
+
+
+def count_steps(stage: Stage, epoch_samples: int | None) -> int:
+    """How many optimizer steps the stage has.
+
+    Raises:
+        TrainingError: Its length is given in epochs, and a stream of data has none.
+    """
+    if stage.steps is not None:
+        return stage.steps
+    if epoch_samples is None:
+        raise TrainingError(
+            f"stage {stage.name}: found epochs {stage.epochs} over data that stream without a known end; "
+            "give steps instead"
+        )
+    return max(1, round((stage.epochs or 0) * epoch_samples / stage.batch))

@@ -1,0 +1,215 @@
+"""One step of training: count, forward, backward, check, update."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from modalink.errors import TrainingError
+from modalink.model import System
+from modalink.model.batch import Batch, Prepared, collate
+from modalink.recipe import Stage
+from modalink.training import parallel
+from modalink.training.freezing import Groups
+from modalink.training.frozen import FrozenEncoders, FrozenGenerator
+from modalink.training.optimization import build_optimizer, lr_factor, set_lr
+from modalink.training.precision import autocast
+from modalink.training.randomness import ItemRngs, seed_everything
+from modalink.training.watch import GradientWatch
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Samples of one forward pass, with their places in the whole step."""
+
+    batch: Batch
+    positions: list[int]
+
+
+@dataclass
+class Learner:
+    """What one stage needs to learn from the samples of a step.
+
+    Args:
+        system: The model and its processor; the stage's groups are unfrozen already.
+        stage: Objectives, batch and optimizer settings.
+        steps: How many steps the stage has.
+        seed: Seed of all the stage's draws.
+        trained: The trained groups.
+        encoders: The frozen encoders.
+        generators: The frozen generators by modality.
+        device: Where the model is.
+        dtype: What matrix products are computed in.
+    """
+
+    system: System
+    stage: Stage
+    steps: int
+    seed: int
+    trained: Groups
+    encoders: FrozenEncoders
+    generators: Mapping[str, FrozenGenerator]
+    device: torch.device
+    dtype: torch.dtype
+    optimizer: torch.optim.AdamW = field(init=False)
+    watch: GradientWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.objectives = named(self.stage.objectives)
+        self.parameters = [parameter for members in self.trained.values() for _, parameter in members]
+        self.optimizer = build_optimizer(self.stage, self.trained)
+        self.watch = GradientWatch(self.trained)
+
+    def learn(self, step: int, samples: Sequence[Prepared]) -> dict[str, Any]:
+        """Update the trained groups once.
+
+        Args:
+            step: The step, from 0.
+            samples: All samples of the step, the same on every process.
+
+        Returns:
+            The step's record for `metrics.jsonl`.
+
+        Raises:
+            TrainingError: The loss or a gradient is not finite (nothing was updated), or a group gets no gradient.
+        """
+        seed_everything(self.seed, step, parallel.rank())
+        parts = self.micro_batches(samples)
+        counts = self.counts([part.batch for part in parts])
+        losses = self.gradients(step, parts, counts)
+        norms = {group: _norm(members) for group, members in self.trained.items()}
+
+        loss = sum(self.objectives[name].weight * value for name, value in losses.items())
+        norm = math.hypot(*norms.values())
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(self.explain(step, samples, counts, losses, norm))
+        self.note_gradients(parts, losses, norms)
+
+        rates = set_lr(self.optimizer, lr_factor(self.stage, step, self.steps))
+        if self.stage.clip is not None:
+            clip_grads_with_norm_(self.parameters, self.stage.clip, torch.tensor(norm, device=self.device))
+        self.optimizer.step()
+        done = {"stage": self.stage.name, "step": step + 1, "loss": loss, "losses": losses, "lr": rates}
+        return done | {"grad_norm": norm, "grad_norms": norms, "units": counts} | sizes(samples)
+
+    def micro_batches(self, samples: Sequence[Prepared]) -> list[MicroBatch]:
+        """This process's share of a step's samples, in forward passes."""
+        positions = list(range(parallel.rank(), len(samples), parallel.world()))
+        size = self.stage.micro_batch or max(1, len(positions))
+        chunks = [positions[start : start + size] for start in range(0, len(positions), size)]
+        return [MicroBatch(self.collate([samples[i] for i in chunk]), chunk) for chunk in chunks]
+
+    def collate(self, samples: Sequence[Prepared]) -> Batch:
+        """Samples as one batch, packed where the LLM can read that."""
+        processor = self.system.processor
+        return collate(
+            samples,
+            packed=self.system.model.packs,
+            pad_id=processor.tokenizer.pad_token_id,
+            encoder_decoder=processor.encoder_decoder,
+        )
+
+    def counts(self, batches: Sequence[Batch]) -> dict[str, int]:
+        """Units of each objective in the whole step: in all micro-batches of all processes."""
+        own = [float(sum(o.count(batch) for batch in batches)) for o in self.objectives.values()]
+        return dict(zip(self.objectives, map(int, parallel.summed(own, self.device)), strict=True))
+
+    def gradients(self, step: int, parts: Iterable[MicroBatch], counts: Mapping[str, int]) -> dict[str, float]:
+        """Set the gradients of the whole step's loss.
+
+        Returns:
+            Mean loss of each objective that has units in the step.
+        """
+        self.optimizer.zero_grad()
+        sums: Counter[str] = Counter()
+        for part in parts:
+            sums.update({name: value.item() for name, value in self.backward(step, part, counts).items()})
+        parallel.add_gradients(self.parameters)
+        totals = parallel.summed([float(sums[name]) for name in counts], self.device)
+        return {name: total / count for (name, count), total in zip(counts.items(), totals, strict=True) if count}
+
+    def backward(self, step: int, part: MicroBatch, counts: Mapping[str, int]) -> dict[str, Tensor]:
+        """Add a micro-batch's share to the gradients; its summed losses."""
+        sums = self.forward(step, part)
+        loss = sum((self.objectives[n].weight / counts[n] * value for n, value in sums.items()), torch.zeros(()))
+        # A sample without the medium that a projector reads gives that projector nothing to learn.
+        if loss.requires_grad:
+            loss.backward()
+        return sums
+
+    def forward(self, step: int, part: MicroBatch) -> dict[str, Tensor]:
+        """The summed loss of each objective that has units in a micro-batch."""
+        rngs = ItemRngs(self.seed, step, part.positions)
+        with autocast(self.dtype, self.device):
+            batch = self.encoders.encoded(part.batch.to(self.device))
+            output = self.system.model(**batch.inputs())
+            return {
+                name: objective.sum(output, batch, self.generators, rngs)
+                for name, objective in self.objectives.items()
+                if objective.count(batch)
+            }
+
+    def note_gradients(
+        self, parts: Sequence[MicroBatch], losses: Mapping[str, float], norms: Mapping[str, float]
+    ) -> None:
+        """Tell the watch which groups could have received a gradient, on any process, and how large it was."""
+        chances = self.watch.chances_in([part.batch for part in parts])
+        total = parallel.summed([float(chance and bool(losses)) for chance in chances], self.device)
+        self.watch.note(total, norms)
+
+    def explain(
+        self,
+        step: int,
+        samples: Sequence[Prepared],
+        counts: Mapping[str, int],
+        losses: Mapping[str, float],
+        norm: float,
+    ) -> str:
+        """What to say about a step that is not finite: which samples are not so when they stand alone."""
+        guilty = []
+        for position in range(parallel.rank(), len(samples), parallel.world()):
+            alone = MicroBatch(self.collate([samples[position]]), [position])
+            self.optimizer.zero_grad()
+            sums = self.backward(step, alone, counts)
+            found = [*sums.values(), *(p.grad.sum() for p in self.parameters if p.grad is not None)]
+            if not all(bool(value.isfinite()) for value in found):
+                guilty.append(samples[position].id)
+        guilty = sorted(parallel.gathered(guilty))
+        names = guilty or [sample.id for sample in samples]
+        which = "samples that are not finite alone" if guilty else "no sample is so alone; the samples of the step"
+        return (
+            f"stage {self.stage.name}, step {step + 1}: found loss {_shown(losses)} and gradient norm {norm:g}, needed "
+            f"finite numbers; nothing was updated; {which}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}; "
+            "look at these samples, or lower the learning rate"
+        )
+
+
+def named(objectives: Sequence[Any]) -> dict[str, Any]:
+    """Objectives by kind; a second one of a kind is called, for example, `align-2`."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for objective in objectives:
+        seen[objective.kind] += 1
+        number = seen[objective.kind]
+        found[objective.kind if number == 1 else f"{objective.kind}-{number}"] = objective
+    return found
+
+
+def sizes(samples: Sequence[Prepared]) -> dict[str, int]:
+    """How much a step holds: samples, LLM tokens and media."""
+    items = [items for sample in samples for kind in (sample.media, sample.targets) for items in kind.values()]
+    tokens = sum(len(sample.input_ids) for sample in samples)
+    return {"samples": len(samples), "tokens": tokens, "items": sum(map(len, items))}
+
+
+def _norm(members: Sequence[tuple[str, nn.Parameter]]) -> float:
+    return float(get_total_norm([p.grad for _, p in members if p.grad is not None]))
+
+
+def _shown(losses: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in losses.items())

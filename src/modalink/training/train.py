@@ -1,0 +1,95 @@
+"""A run: all stages of a recipe, one after the other, in one folder."""
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from modalink.data.cache import FeatureCache
+from modalink.errors import CheckpointError
+from modalink.model import System, compose
+from modalink.recipe import Recipe
+from modalink.training import parallel
+from modalink.training.events import Event, OnEvent, RunFinished, RunStarted
+from modalink.training.folder import MODEL, open_run, write_json
+from modalink.training.interrupts import StopRequest
+from modalink.training.loop import Run
+from modalink.training.manifest import manifest
+from modalink.training.stages import run_stage
+
+
+def train(
+    recipe: Recipe,
+    run: Path,
+    *,
+    system: System | None = None,
+    on_event: OnEvent | None = None,
+    cache: FeatureCache | None = None,
+    device: torch.device | str | None = None,
+) -> Path:
+    """Train a recipe's stages, each from the weights of the one before.
+
+    An unfinished run of the same recipe in the folder is gone on with, to the bit; a finished one is left as it is.
+
+    Args:
+        recipe: The parts and the stages.
+        run: The run folder: new, empty, or a run of this recipe.
+        system: The composed parts, if they exist already, fresh from `compose`; they are trained in place.
+        on_event: Hears what happens, see `modalink.training.events`; of several processes only the first speaks.
+        cache: Where outputs of frozen parts are kept; by default in memory.
+        device: Where to compute; by default this process's accelerator, or the CPU.
+
+    Returns:
+        The run folder; the trained model is in its folder `model`.
+
+    Raises:
+        CheckpointError: The folder is no run of this recipe, or cannot be written.
+        TrainingError: A step must not go on, or training was interrupted (`interrupts.Interrupted`).
+    """
+    place = parallel.default_device() if device is None else torch.device(device)
+    with parallel.process_group(place), StopRequest() as stop:
+        emit = on_event if on_event is not None and parallel.rank() == 0 else _say_nothing
+        known = _open_on_all(run, recipe)
+        if (run / MODEL).exists():
+            emit(RunFinished(run, before=True))
+            return run
+        emit(RunStarted(run, resumed=known))
+        system = compose(recipe, seed=recipe.seed) if system is None else system
+        if parallel.rank() == 0:
+            write_json(run / "manifest.json", manifest(recipe, system, place))
+        shared = Run(run, recipe, system, cache or FeatureCache(), place, emit, stop)
+        for stage in recipe.stages:
+            run_stage(shared, stage)
+        if parallel.rank() == 0:
+            _save_model(system, run / MODEL)
+        parallel.barrier()
+        emit(RunFinished(run, before=False))
+    return run
+
+
+def _open_on_all(run: Path, recipe: Recipe) -> bool:
+    """One process makes or checks the folder before the others look at it."""
+    known = open_run(run, recipe) if parallel.rank() == 0 else True
+    parallel.barrier()
+    return known
+
+
+def _save_model(system: System, folder: Path) -> None:
+    """Write the trained model beside its place and rename it into it: where the folder is, the run is done."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    system.model.requires_grad_(False)
+    system.model.train(False)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        system.save(partial)
+        partial.rename(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise CheckpointError(
+            f"{folder}: the trained model cannot be written ({error}); the stages' checkpoints are whole: "
+            "make room and start the same command again"
+        ) from error
+
+
+def _say_nothing(event: Event) -> None:
+    pass
