@@ -1,15 +1,18 @@
 """One stage of training, as a recipe describes it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from modalink.errors import RecipeError
-from modalink.kinds import KindConfig, Settings
+from modalink.kinds import Settings
 from modalink.recipe.fields import Kinds
 from modalink.recipe.system import Name
 
 Share = Annotated[float, Field(ge=0, le=1)]
+# The classes of these live in rooms above this one.
+Objective = Annotated[Any, Kinds("modalink.training.objectives")]
+DataSource = Annotated[Any, Kinds("modalink.data.sources", key="source")]
 
 
 class TrainGroup(Settings):
@@ -28,9 +31,9 @@ class Stage(Settings):
     """Name of its folder in the run."""
     train: Annotated[dict[str, TrainGroup], Field(min_length=1)]
     """Parameter group -> how it learns; all other groups are frozen."""
-    objectives: Annotated[list[Annotated[KindConfig, Kinds("modalink.training.objectives")]], Field(min_length=1)]
+    objectives: Annotated[list[Objective], Field(min_length=1)]
     """What is minimised: the weighted sum."""
-    data: Annotated[list[Annotated[KindConfig, Kinds("modalink.data.sources", key="source")]], Field(min_length=1)]
+    data: Annotated[list[DataSource], Field(min_length=1)]
     """Where the conversations come from."""
     mixture: Literal["concatenate", "ratio", "sqrt"] = "concatenate"
     """How sources mix: one after the other's size, by their `weight`, or by the square root of their size."""

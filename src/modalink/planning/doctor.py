@@ -1,0 +1,136 @@
+"""Pre-flight: everything that can be known about a recipe's training without training it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from modalink import prompts
+from modalink.errors import ModalinkError, PartError
+from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
+from modalink.planning.rehearsal import rehearse
+from modalink.planning.sample import head, marked, said
+from modalink.recipe import Recipe, Stage
+from modalink.training.freezing import table
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was examined.
+
+    Args:
+        topic: `parts`, `widths`, `prompt`, `data STAGE`, `sample STAGE` or `batch STAGE`.
+        status: Whether training can go on with it as it is.
+        lines: What was found.
+    """
+
+    topic: str
+    status: Literal["ok", "warning", "failed"]
+    lines: tuple[str, ...]
+
+
+def examine(recipe: Recipe, *, device: torch.device | str = "cpu") -> Iterator[Finding]:
+    """Examine a recipe, topic by topic, in the order in which training would need them.
+
+    Args:
+        recipe: What to examine.
+        device: Where the rehearsal of a step runs.
+    """
+    system: System | None = None
+    try:
+        system = compose(recipe, seed=recipe.seed)
+        model, status = system.model, Finding("weights", "ok", ("all parts loaded with their weights",))
+    except PartError as error:
+        try:
+            model = skeleton(recipe)
+        except ModalinkError as worse:
+            yield Finding("parts", "failed", (str(worse),))
+            return
+        status = Finding("weights", "warning", (str(error), "examined without weights: no sample, no batch"))
+    except ModalinkError as error:
+        yield Finding("parts", "failed", (str(error),))
+        return
+    yield status
+    yield Finding("parts", "ok", tuple(_parts(recipe, model, system)))
+    yield Finding("widths", "ok", tuple(_widths(recipe, model)))
+    yield from _guarded("prompt", _prompt(recipe, system))
+    for stage in recipe.stages:
+        yield from _stage(recipe, stage, system, torch.device(device))
+
+
+def _stage(recipe: Recipe, stage: Stage, system: System | None, device: torch.device) -> Iterator[Finding]:
+    found = list(_guarded(f"data {stage.name}", _data(stage)))
+    yield from found
+    if system is not None and all(finding.status != "failed" for finding in found):
+        yield from _guarded(f"sample {stage.name}", _sample(stage, system))
+        yield from _guarded(f"batch {stage.name}", rehearse(recipe, stage, system, device))
+
+
+def _guarded(topic: str, lines: Iterator[str]) -> Iterator[Finding]:
+    """The lines as a finding; a line that begins with `warning: ` makes it one, an error ends it."""
+    done: list[str] = []
+    try:
+        for line in lines:
+            done.append(line)
+    except ModalinkError as error:
+        yield Finding(topic, "failed", (*done, str(error)))
+        return
+    warned = any(line.startswith("warning: ") for line in done)
+    yield Finding(topic, "warning" if warned else "ok", tuple(done))
+
+
+def _parts(recipe: Recipe, model: ModalinkForConditionalGeneration, system: System | None) -> Iterator[str]:
+    generators = system.generators if system is not None else {}
+    rows = table(model.trainable_groups(), {}, generators)
+    for row in rows:
+        stages = [stage.name for stage in recipe.stages if row.group in stage.train]
+        trained = f"trained in {', '.join(stages)}" if stages else "frozen"
+        yield f"{row.group:28}{row.parameters:>16,}{row.share:>9.2%}  {trained}"
+    yield f"{'all':28}{sum(row.parameters for row in rows):>16,}"
+    for stage in recipe.stages:
+        own = [row for row in rows if row.group in stage.train]
+        count, share = sum(row.parameters for row in own), sum(row.share for row in own)
+        yield f"stage {stage.name} trains {count:,} parameters, {share:.2%}"
+
+
+def _widths(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator[str]:
+    width = model.get_input_embeddings().embedding_dim
+    for modality in recipe.inputs:
+        encoder, projector = model.model.encoders[modality], model.model.input_projectors[modality]
+        yield (
+            f"{modality} in: encoder {encoder.tokens_per_item} x {encoder.dim}, "
+            f"projector {projector.tokens_per_item} x {width}, LLM {width}"
+        )
+    for modality, output in recipe.outputs.items():
+        tokens, dim = output.generator.condition_shape()
+        yield (
+            f"{modality} out: {output.signal_tokens} signal tokens x {width}, "
+            f"projector {tokens} x {dim}, generator {tokens} x {dim}"
+        )
+
+
+def _prompt(recipe: Recipe, system: System | None) -> Iterator[str]:
+    chosen = recipe.prompt.template
+    if system is None and chosen == "llm":
+        yield "template llm: the LLM's own, which needs its tokenizer"
+        return
+    template = system.processor.template if system is not None else prompts.get(chosen)
+    yield f"template {chosen}, stop at {', '.join(map(repr, template.stop))}"
+
+
+def _data(stage: Stage) -> Iterator[str]:
+    for config in stage.data:
+        size, first, bad = head(config)
+        yield f"{config.name}: {'a stream' if size is None else f'{size:,} conversations'}; first: {said(first)}"
+        if bad:
+            yield f"warning: the first {len(bad)} records are bad, the first: {bad[0]}"
+
+
+def _sample(stage: Stage, system: System) -> Iterator[str]:
+    config = stage.data[0]
+    conversation = head(config).first
+    prepared = system.processor.prepare(conversation, max_tokens=stage.max_tokens, template=config.template)
+    learned = sum(label != IGNORED for label in prepared.labels)
+    yield f"{prepared.id}: {len(prepared.input_ids)} tokens, {learned} of them learned"
+    yield marked(prepared, system.processor)

@@ -1,0 +1,68 @@
+"""One real batch of a stage, forward and backward, without an update."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch.nn.utils import get_total_norm
+
+from modalink.data.cache import FeatureCache
+from modalink.data.ledger import Ledger
+from modalink.model import Prepared, System
+from modalink.recipe import Recipe, Stage
+from modalink.training.freezing import Groups, freeze
+from modalink.training.interrupts import StopRequest
+from modalink.training.loop import Run
+from modalink.training.stages import make_learner, open_loader
+
+
+def rehearse(recipe: Recipe, stage: Stage, system: System, device: torch.device) -> Iterator[str]:
+    """Do what the stage's first micro-batch will do, and say what came of it.
+
+    Args:
+        recipe: The recipe.
+        stage: One of its stages.
+        system: Its composed parts; their weights stay as they are.
+        device: Where to compute.
+
+    Raises:
+        DataError: No batch can be made of the stage's data.
+    """
+    size = stage.micro_batch or stage.batch
+    small = stage.replace(batch=size, micro_batch=None)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        run = Run(folder, recipe, system, FeatureCache(), device, lambda event: None, StopRequest())
+        trained = freeze(system.model, system.model.trainable_groups(), stage.train)
+        loader = open_loader(run, small, folder, stack)
+        samples = next(stack.enter_context(closing(cast(Generator[list[Prepared]], iter(loader)))))
+        learner = make_learner(run, small, trained, steps=1)
+        parts = learner.micro_batches(samples)
+        counts = learner.counts([part.batch for part in parts])
+        sums = Counter(dict.fromkeys(counts, 0.0))
+        for part in parts:
+            sums.update(learner.backward(0, part, counts))
+
+        tokens = sum(len(sample.input_ids) for sample in samples)
+        yield f"{size} conversations, {tokens:,} tokens, in {learner.dtype} on {device}"
+        for name, count in counts.items():
+            if count:
+                yield f"objective {name}: {sums[name] / count:.4f} over {count}"
+            else:
+                yield f"warning: objective {name}: this batch holds nothing for it"
+        yield from _gradients(trained)
+        system.model.zero_grad(set_to_none=True)
+        for reason, number in Ledger(folder / "ledger.jsonl").summary().items():
+            yield f"warning: ledger: {number} x {reason}"
+
+
+def _gradients(trained: Groups) -> Iterator[str]:
+    for group, members in trained.items():
+        gradients = [p.grad for _, p in members if p.grad is not None]
+        norm = float(get_total_norm(gradients)) if gradients else 0.0
+        mark = "" if norm > 0 else "warning: "
+        yield f"{mark}{group}: gradient norm {norm:.3g}, in {len(gradients)} of {len(members)} tensors"
