@@ -1,0 +1,49 @@
+"""Writes parts: weights in bfloat16 safetensors, and the card that says how a part was made and how good it is."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from modalink.zoo.build.loop import Metrics, Schedule
+from modalink.zoo.build.options import Options
+
+_ABOUT = {
+    "llm": "Llama language model that knows the tiny world in words; lower-case byte-level tokenizer, ChatML.",
+    "vision": "CLIP vision tower (patch 8, 64 patch tokens). Read its last layer: there each patch knows its object.",
+    "text": "CLIP text tower that turns captions into conditions for the UNet.",
+    "vae": "Image autoencoder of Stable Diffusion's kind: 64 x 64 pixels to 4 x 16 x 16 latents.",
+    "unet": "Conditional UNet of Stable Diffusion's kind, v-prediction, with classifier-free guidance.",
+    "judge": "Small convolutional network that reads pictures back into objects; used in training no other part.",
+}
+
+
+def save_bf16(module: nn.Module, folder: Path) -> None:
+    """Save a transformers or diffusers model in bfloat16 without touching the one in training."""
+    copy = deepcopy(module).to(torch.bfloat16)
+    copy.save_pretrained(folder)  # type: ignore[operator]  # both families have it
+    for weights in folder.glob("*.safetensors"):
+        weights.chmod(0o644)  # written for the owner alone; package data is for everyone
+
+
+def write(
+    options: Options, name: str, folder: str, schedule: Schedule, module: nn.Module, validation: Metrics, test: Metrics
+) -> None:
+    """Write the model card of a finished part into its folder."""
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    figures = "\n".join(f"| {key} | {value:.4g} |" for key, value in test.items())
+    target = options.out / folder
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "README.md").write_text(
+        f"# {folder}\n\n{_ABOUT[name]}\n\n"
+        f"- Made by: `modalink zoo build {name}` (seed {schedule.seed}), on one CPU thread in bfloat16 autocast.\n"
+        f"- Trained: {schedule.steps} steps of {schedule.batch} samples, AdamW, learning rate {schedule.lr:g}, "
+        f"{validation.get('seconds', 0):.0f} s.\n"
+        "- Data: the procedural tiny world of `modalink.zoo.world`, training split only.\n"
+        f"- Size: {parameters:,} parameters, stored in bfloat16.\n- Licence: Apache-2.0, like the package.\n\n"
+        f"Held-out test split (compositions never seen in training; see `modalink/zoo/build/{name}.py`):\n\n"
+        f"| measure | value |\n| --- | --- |\n{figures}\n"
+    )
+    (options.work / name / "result.json").write_text(json.dumps({"validation": validation, "test": test}, indent=1))

@@ -1,0 +1,221 @@
+"""Trains the tiny language model: dialogues about scenes, in words and in superposed words.
+
+Binding attributes to objects is what so small a model does not find from answers alone. Three means, none of which
+leaves the plain Llama format, make it find them:
+
+- a training-only linear head reads the whole scene (nine cells by attributes) from the end of the description;
+- biases of queries and keys start such that the heads of the first layers look a fixed few words back;
+- part of the descriptions are *superposed*: the words of one object summed into single positions in picture order,
+  the form in which an input projector will hand over image patches.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.models.llama.modeling_llama import LlamaAttention
+
+from modalink.zoo.build import cards
+from modalink.zoo.build.loop import Metrics, Schedule, Trainer
+from modalink.zoo.build.options import Options
+from modalink.zoo.build.superposed import LAYOUTS, Slots, lay_out
+from modalink.zoo.build.targets import WIDTH, attribute_loss, cell_targets
+from modalink.zoo.build.tokenizers import chat_tokenizer
+from modalink.zoo.dialogues import Dialogue, sample_dialogue
+from modalink.zoo.scenes import CELLS, SPLITS, Scene
+
+SCHEDULE = Schedule(steps=3600, lr=2e-3, batch=64, warmup=60, evaluate_every=300)
+_LENGTH = 512
+_PARSE_LAYER = 3
+_PARSE_WEIGHT = 0.5
+_LOOK_BACK = ((1, 2), (1, 3), (2, 4))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Dialogues as padded token ids, with labels, superposed positions, and where a whole scene must be known."""
+
+    ids: Tensor
+    labels: Tensor
+    slots: Slots
+    known_at: Tensor
+    scenes: list[Scene]
+
+
+def config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """Shape of the tiny language model."""
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=5,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=_LENGTH,
+        rope_parameters={"rope_type": "default", "rope_theta": 1000.0},
+        attention_bias=True,
+        initializer_range=0.06,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+class Student(nn.Module):
+    """The language model with the head that is thrown away."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        super().__init__()
+        self.llm = LlamaForCausalLM(config(tokenizer))
+        self.llm.set_attn_implementation("eager")
+        self.parse = nn.Linear(self.llm.config.hidden_size, len(CELLS) * WIDTH)
+        for layer, offsets in zip(self.llm.model.layers, _LOOK_BACK, strict=False):
+            _look_back(layer.self_attn, offsets)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Give logits at the labelled positions [n, vocabulary] and scene logits [scene, cell, WIDTH]."""
+        embeds = batch.slots.fill(self.llm.get_input_embeddings(), batch.ids)
+        mask = (batch.labels > -2).long()
+        out = self.llm.model(inputs_embeds=embeds, attention_mask=mask, output_hidden_states=True, use_cache=False)
+        before = functional.pad(batch.labels[:, 1:], (0, 1), value=-1) >= 0
+        logits = self.llm.lm_head(out.last_hidden_state[before])
+        known = out.hidden_states[_PARSE_LAYER].flatten(0, 1)[batch.known_at]
+        return logits, self.parse(known).unflatten(-1, (len(CELLS), WIDTH))
+
+
+def _look_back(attention: LlamaAttention, offsets: tuple[int, ...], strength: float = 1.5) -> None:
+    """Start each head with a preference for the position `offset` words back, written in its rotary biases.
+
+    A constant query and a constant key, rotated by their positions, agree most where their distance is the angle
+    between the two constants; only fast frequencies tell neighbouring words apart.
+    """
+    half, fast = attention.head_dim // 2, attention.head_dim // 5
+    rates = 1000.0 ** (-torch.arange(half) / half)
+    with torch.no_grad():
+        for head, offset in enumerate(offsets):
+            angle = rates[:fast] * offset
+            start = head * attention.head_dim
+            attention.k_proj.bias[start : start + fast] = strength
+            attention.q_proj.bias[start : start + fast] = strength * torch.cos(angle)
+            attention.q_proj.bias[start + half : start + half + fast] = -strength * torch.sin(angle)
+
+
+def collate(
+    dialogues: list[Dialogue], tokenizer: PreTrainedTokenizerFast, rng: np.random.Generator, layout: int = 0
+) -> Batch:
+    """Turn dialogues into one batch; a `layout` above 0 superposes descriptions on that many positions a side."""
+    rows, slots, known, scenes = [], Slots(tokenizer), [], []
+    for row, dialogue in enumerate(dialogues):
+        ids, labels = _encode(dialogue, tokenizer, layout)
+        rows.append((ids, labels))
+        if layout and dialogue.description is not None and dialogue.scene is not None:
+            slots.add(row, ids.index(tokenizer.pad_token_id), lay_out(dialogue.scene, layout, rng))
+    width = -(-max(len(ids) for ids, _ in rows) // 16) * 16
+    padded = torch.full((len(rows), width), tokenizer.pad_token_id)
+    targets = torch.full((len(rows), width), -2)
+    for row, (ids, labels) in enumerate(rows):
+        padded[row, : len(ids)], targets[row, : len(ids)] = torch.tensor(ids), torch.tensor(labels)
+        scene = dialogues[row].scene
+        if scene is not None:
+            known.append(row * width + _scene_known_at(dialogues[row], ids, tokenizer))
+            scenes.append(scene)
+    return Batch(padded, targets, slots, torch.tensor(known, dtype=torch.long), scenes)
+
+
+def _encode(dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, layout: int) -> tuple[list[int], list[int]]:
+    """Token ids of a dialogue and, for what the assistant says, the same ids as labels (-1 elsewhere)."""
+    ids: list[int] = []
+    labels: list[int] = []
+
+    def add(text: str, said: bool = False) -> None:
+        new = tokenizer(text, add_special_tokens=False).input_ids
+        ids.extend(new)
+        labels.extend(new if said else [-1] * len(new))
+
+    for i, (user, assistant) in enumerate(dialogue.turns):
+        add("<|im_start|>user\n")
+        if i == 0 and dialogue.description is not None:
+            add(tokenizer.pad_token * layout**2 if layout else dialogue.description)
+            add("\n")
+        add(f"{user}<|im_end|>\n<|im_start|>assistant\n")
+        add(f"{assistant}<|im_end|>", said=True)
+        add("\n")
+    return ids, labels
+
+
+def _scene_known_at(dialogue: Dialogue, ids: list[int], tokenizer: PreTrainedTokenizerFast) -> int:
+    """Position by which the scene has been told: the line end after the description, the end of a drawing's reply."""
+    line_end = tokenizer.convert_tokens_to_ids("Ċ")
+    if dialogue.description is None:
+        return len(ids) - 2
+    return [i for i, token in enumerate(ids) if token == line_end][1]
+
+
+def loss(student: Student, batch: Batch) -> tuple[Tensor, Metrics]:
+    """Cross-entropy of what the assistant says, and of the scene at the training-only head."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, scenes = student(batch)
+    wanted = batch.labels[:, 1:][batch.labels[:, 1:] >= 0]
+    said = functional.cross_entropy(logits.float(), wanted)
+    parsed = attribute_loss(scenes, cell_targets(batch.scenes)) if batch.scenes else logits.new_zeros(())
+    return said + _PARSE_WEIGHT * parsed, {"said": said.item(), "parsed": parsed.item()}
+
+
+def exact(student: Student, dialogues: list[Dialogue], tokenizer: PreTrainedTokenizerFast, layout: int = 0) -> float:
+    """Share of dialogues of one turn whose greedy reply is the wanted one, token for token."""
+    right = 0
+    for first in range(0, len(dialogues), 100):
+        batch = collate(dialogues[first : first + 100], tokenizer, np.random.default_rng(first), layout)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, _ = student(batch)
+        wanted = batch.labels[:, 1:]
+        hit = logits.argmax(-1) == wanted[wanted >= 0]
+        row = torch.nonzero(wanted >= 0)[:, 0]
+        right += len(torch.unique(row)) - len(torch.unique(row[~hit]))
+    return right / len(dialogues)
+
+
+def measure(student: Student, tokenizer: PreTrainedTokenizerFast, split: str, count: int) -> Metrics:
+    """Exact replies on a split, one question a dialogue: in words, superposed, by kind, captions and drawings."""
+    rng = np.random.default_rng([SPLITS.index(split), 99])
+    asked = [_single(sample_dialogue(split, rng, "questions")) for _ in range(count)]
+    found = {"questions": exact(student, asked, tokenizer)}
+    found |= {f"questions_{side}x{side}": exact(student, asked, tokenizer, side) for side in LAYOUTS}
+    for kind in ("caption", "drawing"):
+        talks = [sample_dialogue(split, rng, kind) for _ in range(count // 4)]
+        found[kind] = exact(student, talks, tokenizer)
+    return found
+
+
+def _single(dialogue: Dialogue) -> Dialogue:
+    return Dialogue(dialogue.kind, dialogue.turns[:1], dialogue.scene, dialogue.description)
+
+
+def build(options: Options) -> Metrics:
+    """Train the language model and write it with its tokenizer."""
+    schedule = SCHEDULE.scaled(options.steps_scale)
+    torch.manual_seed(schedule.seed)
+    tokenizer = chat_tokenizer(_LENGTH)
+    student = Student(tokenizer)
+    trainer = Trainer(student, schedule, options.work / "llm")
+
+    def step_loss(step: int) -> tuple[Tensor, Metrics]:
+        rng = np.random.default_rng([1000 + schedule.seed, step])
+        layout = {0: LAYOUTS[0], 2: LAYOUTS[1]}.get(step % 5, 0)
+        talks = [sample_dialogue("train", rng) for _ in range(schedule.batch)]
+        return loss(student, collate(talks, tokenizer, rng, layout))
+
+    def publish() -> None:
+        folder = options.out / "llm"
+        tokenizer.save_pretrained(folder)
+        cards.save_bf16(student.llm, folder)
+
+    count = options.count(400)
+    validation = trainer.run(step_loss, lambda: measure(student, tokenizer, "validation", count), publish)
+    test = measure(student.eval(), tokenizer, "test", options.count(1000))
+    cards.write(options, "llm", "llm", schedule, student.llm, validation, test)
+    return validation

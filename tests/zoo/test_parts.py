@@ -1,0 +1,203 @@
+"""The parts that ship: plain Hugging Face folders that load strictly, small together, and that know their world."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors import safe_open
+from transformers import (
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionModel,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+from modalink import zoo
+from modalink.errors import UnknownNameError
+from modalink.zoo.judge import Judge
+from modalink.zoo.world import Scene, WorldObject, describe, questions, render, sample_scene
+
+
+@pytest.fixture(scope="module")
+def llm() -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+    model = AutoModelForCausalLM.from_pretrained(zoo.path("llm"), dtype=torch.float32)
+    return model.eval(), AutoTokenizer.from_pretrained(zoo.path("llm"))
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    return Judge.load()
+
+
+def _reply(llm: tuple[LlamaForCausalLM, PreTrainedTokenizerFast], text: str) -> str:
+    model, tokenizer = llm
+    messages = [{"role": "user", "content": text}]
+    inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    said = model.generate(**inputs, max_new_tokens=48, do_sample=False)
+    return tokenizer.decode(said[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def test_names_and_paths() -> None:
+    assert zoo.names() == ["diffusion", "judge", "llm", "vision"]
+    assert (zoo.path("llm") / "config.json").is_file()
+    with pytest.raises(UnknownNameError, match=r"'visoin'.*did you mean 'vision'"):
+        zoo.path("visoin")
+
+
+def test_all_parts_together_weigh_less_than_20_mb_and_are_stored_in_bfloat16() -> None:
+    files = [file for file in zoo.PARTS.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 20e6
+    for file in files:
+        if file.suffix == ".safetensors":
+            with safe_open(file, "pt") as weights:
+                types = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118  not a dict
+            assert types <= {"BF16", "I64"}, file
+
+
+@pytest.mark.parametrize(
+    "folder", ["llm", "vision", "judge", "diffusion/text_encoder", "diffusion/vae", "diffusion/unet"]
+)
+def test_every_part_has_a_card_with_command_and_held_out_numbers(folder: str) -> None:
+    card = (zoo.PARTS / folder / "README.md").read_text()
+    assert re.search(r"modalink zoo build \w+", card)
+    assert re.search(r"seed \d+", card)
+    assert re.search(r"\| [\w ]+ \| [\d.]+ \|", card)
+
+
+@pytest.mark.parametrize(
+    ("kind", "plain", "folder"),
+    [
+        (AutoModelForCausalLM, LlamaForCausalLM, "llm"),
+        (AutoModel, CLIPVisionModel, "vision"),
+        (CLIPTextModel, CLIPTextModel, "diffusion/text_encoder"),
+    ],
+)
+def test_transformers_parts_load_without_a_missing_or_foreign_key(kind: type, plain: type, folder: str) -> None:
+    model, report = kind.from_pretrained(zoo.PARTS / folder, output_loading_info=True)
+    assert type(model) is plain
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+
+
+@pytest.mark.parametrize(("kind", "folder"), [(AutoencoderKL, "vae"), (UNet2DConditionModel, "unet")])
+def test_diffusers_parts_load_without_a_missing_or_foreign_key(kind: type, folder: str) -> None:
+    _, report = kind.from_pretrained(zoo.path("diffusion") / folder, output_loading_info=True)
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert json.loads((zoo.path("diffusion") / folder / "config.json").read_text())["_class_name"] == kind.__name__
+
+
+def test_widths_of_the_diffusion_parts_fit() -> None:
+    folder = zoo.path("diffusion")
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    text = CLIPTextModel.from_pretrained(folder / "text_encoder")
+    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    assert unet.config.cross_attention_dim == text.config.hidden_size
+    assert unet.config.in_channels == vae.config.latent_channels == 4
+    assert unet.config.sample_size * 2 ** (len(vae.config.block_out_channels) - 1) == 64
+    assert DDIMScheduler.from_pretrained(folder / "scheduler").config.prediction_type == "v_prediction"
+    latents = vae.encode(_pixels([sample_scene(i, "train") for i in range(64)])).latent_dist.mean
+    assert latents.std().item() * vae.config.scaling_factor == pytest.approx(1, abs=0.1)
+
+
+def test_the_tokenizers_keep_any_text_and_lower_its_case() -> None:
+    chat = AutoTokenizer.from_pretrained(zoo.path("llm"))
+    assert isinstance(chat, PreTrainedTokenizerFast)
+    for text in ("A Large RED circle,\nat the Top!", "über 漢字 🙂 <tag> 12.5%"):
+        assert chat.decode(chat(text).input_ids) == text.lower()
+    caption = AutoTokenizer.from_pretrained(zoo.path("diffusion") / "tokenizer")
+    assert isinstance(caption, CLIPTokenizer)
+    assert caption.model_max_length == 32
+    for seed in range(200):
+        assert len(caption(describe(sample_scene(seed, "test"))).input_ids) <= 32
+    assert caption("A Red CIRCLE").input_ids == caption("a red circle").input_ids
+
+
+def test_the_chat_template_is_chatml() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(zoo.path("llm"))
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    assert tokenizer.apply_chat_template(messages, tokenize=False) == (
+        "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nhello<|im_end|>\n"
+    )
+
+
+def test_the_llm_answers_questions_about_held_out_descriptions(llm) -> None:
+    rng = np.random.default_rng(0)
+    right, asked = 0, 60
+    for seed in range(asked):
+        scene = sample_scene(seed, "test")
+        question = questions(scene, rng)[0]
+        right += _reply(llm, f"{describe(scene)}\n{question.text}") == question.answer
+    assert right / asked >= 0.88
+
+
+def test_the_llm_declines_what_lies_outside_its_world(llm) -> None:
+    for text in ("What is the capital of France?", "write a poem about a dog."):
+        assert "only know" in _reply(llm, text)
+
+
+def test_the_judge_reads_held_out_pictures_and_near_misses_lower_its_score(judge: Judge) -> None:
+    scenes = [sample_scene(i, "test") for i in range(400)]
+    read = judge(np.stack([render(scene) for scene in scenes]))
+    assert np.mean([tuple(found) == scene.objects for found, scene in zip(read, scenes, strict=True)]) >= 0.97
+    shaky = judge(np.stack([render(scene, augment_seed=1) for scene in scenes]))
+    assert np.mean([tuple(found) == scene.objects for found, scene in zip(shaky, scenes, strict=True)]) >= 0.9
+
+
+def test_the_judge_sees_nothing_in_an_empty_picture(judge: Judge) -> None:
+    blank = np.full((1, 64, 64, 3), 55, np.uint8)
+    assert judge(blank) == [[]]
+    assert judge(np.zeros((0, 64, 64, 3), np.uint8)) == []
+
+
+def test_the_autoencoder_keeps_shape_and_colour(judge: Judge) -> None:
+    vae = AutoencoderKL.from_pretrained(zoo.path("diffusion") / "vae")
+    scenes = [sample_scene(i, "test") for i in range(64)]
+    with torch.no_grad():
+        painted = vae.decode(vae.encode(_pixels(scenes)).latent_dist.mode()).sample
+    read = judge(_pictures(painted))
+    kept = [item in found for found, scene in zip(read, scenes, strict=True) for item in scene.objects]
+    assert np.mean(kept) >= 0.93
+
+
+def test_captions_become_pictures_of_what_they_say(judge: Judge) -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(zoo.path("diffusion"), torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    scenes = [sample_scene(i, "test") for i in range(16)]
+    drawn = pipeline(
+        [describe(scene) for scene in scenes],
+        height=64,
+        width=64,
+        num_inference_steps=10,
+        guidance_scale=3.0,
+        output_type="np",
+        generator=torch.Generator().manual_seed(0),
+    ).images
+    read = judge((drawn * 255).round().astype(np.uint8))
+    seen = [{(o.cell, o.colour) for o in found} for found in read]
+    hits = [(o.cell, o.colour) in found for found, scene in zip(seen, scenes, strict=True) for o in scene.objects]
+    assert np.mean(hits) >= 0.85
+
+
+def test_the_image_processor_feeds_the_tower_as_in_training() -> None:
+    processor = AutoImageProcessor.from_pretrained(zoo.path("vision"))
+    scene = Scene((WorldObject("star", "blue", "large", "center"),), background=3)
+    pixels = processor(render(scene), return_tensors="pt").pixel_values
+    assert torch.allclose(pixels, _pixels([scene]), atol=1e-5)
+    states = CLIPVisionModel.from_pretrained(zoo.path("vision"), dtype=torch.float32)(pixels).last_hidden_state
+    assert states.shape == (1, 65, 128)
+
+
+def _pixels(scenes: list[Scene]) -> torch.Tensor:
+    pictures = np.stack([render(scene) for scene in scenes])
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _pictures(pixels: torch.Tensor) -> np.ndarray:
+    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
