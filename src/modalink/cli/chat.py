@@ -1,0 +1,101 @@
+"""`modalink chat`: a conversation in the terminal."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modalink import modalities
+from modalink.conversation import Conversation, Medium
+from modalink.errors import ModalinkError
+from modalink.inference import Session, asked, load
+
+HELP = "Write a line and press Enter. {shows}/reset forgets all, /quit ends, Ctrl-C stops an answer."
+
+
+def chat(
+    run: Annotated[str, typer.Argument(help="A run folder, or a hub id of a saved system.")],
+    *,
+    image: Annotated[list[Path] | None, typer.Option("--image", help="An image to begin with; repeatable.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the media that answers make.")] = Path(),
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
+    temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words; higher: freer.")] = 0.0,
+    top_p: Annotated[float, typer.Option(min=0, max=1, help="Share of the probability to draw from.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of words and media.")] = 0,
+    device: Annotated[str | None, typer.Option(help="Where to compute; by default an accelerator, or the CPU.")] = None,
+) -> None:
+    """Talk with a trained run in the terminal.
+
+    \b
+    modalink chat runs/demo
+    modalink chat runs/demo --image a.png --temperature 0.7
+    """
+    options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+    talk = _Talk(load(run, device=device), out, options)
+    for path in image or []:
+        talk.show("image", path)
+    talk.loop()
+
+
+class _Talk:
+    """One conversation, typed and printed line by line."""
+
+    def __init__(self, session: Session, out: Path, options: dict[str, float]) -> None:
+        self.session, self.out, self.options = session, out, options
+        self.conversation: Conversation | None = None
+        self.media: list[Medium] = []
+        self.reads = tuple(session.system.spec.inputs)
+
+    def loop(self) -> None:
+        """Take lines until the user ends it."""
+        self.help()
+        while (line := _line()) is not None and line != "/quit":
+            try:
+                self.take(line)
+            except ModalinkError as error:
+                print(f"modalink: {error}", file=sys.stderr)
+
+    def take(self, line: str) -> None:
+        """Do what one line says."""
+        word, _, rest = line.partition(" ")
+        if word == "/reset":
+            self.conversation, self.media = None, []
+        elif word.removeprefix("/") in self.reads and word.startswith("/"):
+            self.show(word.removeprefix("/"), Path(rest.strip().strip("'\"")).expanduser())
+        elif word.startswith("/"):
+            self.help()
+        elif line:
+            self.answer(line)
+
+    def show(self, modality: str, path: Path) -> None:
+        """Put a medium before the next question; it is read once now, to refuse a bad one at once."""
+        modalities.get(modality).read(path)
+        self.media.append(Medium(modality, path))
+        print(f"({path} goes with your next line)")
+
+    def answer(self, line: str) -> None:
+        """Answer one line; the conversation goes on only from an answer that came to its end."""
+        stream = self.session.stream(asked(line, self.media, self.conversation), **self.options)
+        try:
+            for piece in stream:
+                print(piece, end="", flush=True)
+        except KeyboardInterrupt:
+            print("\n(stopped)")
+            return
+        print()
+        for path in stream.answer.save_media(self.out):
+            print(f"({path})")
+        self.conversation, self.media = stream.answer.conversation, []
+
+    def help(self) -> None:
+        """Say what can be typed."""
+        print(HELP.format(shows="".join(f"/{name} PATH shows one {name}, " for name in self.reads)))
+
+
+def _line() -> str | None:
+    try:
+        return input("> ").strip()
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return None

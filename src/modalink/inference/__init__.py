@@ -1,0 +1,8 @@
+"""Inference: a trained system, asked."""
+
+from modalink.inference.answer import Answer
+from modalink.inference.loading import load
+from modalink.inference.sampling import Sampling
+from modalink.inference.session import Session, Stream, asked
+
+__all__ = ["Answer", "Sampling", "Session", "Stream", "asked", "load"]

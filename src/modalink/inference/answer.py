@@ -1,0 +1,58 @@
+"""What a system answers."""
+
+import os
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from modalink import modalities
+from modalink.conversation import Conversation, Medium, Text
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of the assistant; prints as its text, with a mark where a medium stands.
+
+    Args:
+        text: What it says, without media.
+        media: Modality and decoded medium (for images: PIL) of what it made, in order.
+        conversation: The whole conversation, this answer included, to go on with.
+        complete: False where the answer was cut at its longest length.
+    """
+
+    text: str
+    media: list[tuple[str, Any]]
+    conversation: Conversation
+    complete: bool = True
+
+    def __str__(self) -> str:
+        pieces = self.conversation.turns[-1].content
+        return "".join(piece.text if isinstance(piece, Text) else f" {_mark(piece)} " for piece in pieces).strip()
+
+
+    def save_media(self, folder: str | os.PathLike[str] = ".", stem: str = "answer") -> list[Path]:
+        """Write the media as `STEM-1.png` and so on, leaving files that are there as they are.
+
+        Returns:
+            The files, in the order of `media`.
+
+        Raises:
+            MediumError: A medium cannot be written.
+        """
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        paths = []
+        for modality, medium in self.media:
+            record = modalities.get(modality)
+            # A lossless format, where there is one.
+            suffix = ".png" if ".png" in record.suffixes else record.suffixes[0]
+            path = next(p for i in count(1) if not (p := Path(folder, f"{stem}-{i}{suffix}")).exists())
+            record.write(medium, path)
+            paths.append(path)
+        return paths
+
+
+def _mark(medium: Medium) -> str:
+    size = getattr(medium.source, "size", None)
+    shape = f": {size[0]} x {size[1]} px" if isinstance(size, tuple) and len(size) == 2 else ""
+    return f"[{medium.modality}{shape}]"

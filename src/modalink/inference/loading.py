@@ -1,0 +1,48 @@
+"""From a run folder to a session."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from modalink import checkpoints
+from modalink.errors import CheckpointError, PartError
+from modalink.inference.session import Session
+from modalink.model import System
+
+
+def load(run: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Session:
+    """A session with a trained system.
+
+    Args:
+        run: A run folder, a folder that `System.save` wrote, or a hub id of one.
+        device: Where to compute; by default an accelerator if there is one, else the CPU.
+
+    Raises:
+        CheckpointError: The folder holds no finished run.
+        PartError: A part that the system refers to is not to be had.
+    """
+    system = System.load(_model(run))
+    place = torch.accelerator.current_accelerator(check_available=True) if device is None else torch.device(device)
+    place = place or torch.device("cpu")
+    for module in (system.model, *system.generators.values()):
+        module.to(place).eval()
+    return Session(system)
+
+
+def _model(run: str | os.PathLike[str]) -> Path:
+    folder = Path(run).expanduser()
+    if (folder / "model" / "config.json").is_file():
+        return folder / "model"
+    if (folder / "config.json").is_file():
+        return folder
+    if (folder / "recipe.yaml").is_file():
+        raise CheckpointError(f"{run}: the run is not finished; `modalink train RECIPE --run {run}` goes on with it")
+    if folder.exists():
+        raise CheckpointError(f"{run}: found no run there; train one with `modalink train RECIPE --run FOLDER`")
+    try:
+        return checkpoints.locate(str(run))
+    except PartError as error:
+        raise CheckpointError(
+            f"found no run in a folder {run}; train one with `modalink train RECIPE --run {run}`. As a hub id: {error}"
+        ) from None

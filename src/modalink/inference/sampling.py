@@ -1,0 +1,26 @@
+"""How an answer is drawn from the model."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+
+from modalink.kinds import Settings
+
+
+class Sampling(Settings):
+    """Options of one answer; the defaults give the likeliest words, the same each time."""
+
+    max_new_tokens: PositiveInt = 256
+    """Longest answer, in tokens."""
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """0 takes the likeliest token each time; higher draws more freely."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """When drawing, only the likeliest tokens that make up this share of the probability."""
+    beams: PositiveInt = 1
+    """Answers followed side by side, of which the likeliest is kept; more than one cannot be streamed word by word."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of the drawn tokens and of the media."""
+    guidance: Annotated[float, Field(ge=0)] | None = None
+    """Classifier-free guidance of the media; the system's own by default."""
+    steps: PositiveInt | None = None
+    """Denoising steps of the media; the system's own by default."""

@@ -1,0 +1,150 @@
+"""Asking a system: conversations in, text and media out."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from modalink import modalities
+from modalink.conversation import Conversation, Medium, Text, Turn
+from modalink.errors import GenerationError, UnknownNameError
+from modalink.inference.answer import Answer
+from modalink.inference.draft import Draft, Give
+from modalink.inference.sampling import Sampling
+from modalink.model import System
+
+Messages = Conversation | Sequence[Mapping[str, Any]]
+
+
+class Session:
+    """Answers questions about media, and makes media, with one system.
+
+    A session remembers nothing: an answer holds its whole conversation, to go on with.
+
+    Args:
+        system: A composed or loaded system.
+
+    Example:
+        session = modalink.load("runs/demo")
+        answer = session.ask("What is left of the cube?", image="a.png")
+        session.ask("And behind it?", after=answer.conversation)
+    """
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+
+    def ask(self, question: str, *, after: Conversation | None = None, **given: Any) -> Answer:
+        """Answer one question.
+
+        Args:
+            question: The user's words.
+            after: The conversation that it goes on with, for example an earlier answer's.
+            given: Media by modality, one or a list (`image="a.png"`), and options of `Sampling` (`temperature=0.7`).
+
+        Raises:
+            MediumError: A medium cannot be read.
+            PromptError: The system does not read a medium's modality, or the words cannot become a prompt.
+            GenerationError: No answer can be made.
+            UnknownNameError: An argument is neither a modality nor an option.
+        """
+        known = modalities.names()
+        media = [Medium(m, source) for m, sources in given.items() if m in known for source in _listed(sources)]
+        return self.chat(asked(question, media, after), **{k: v for k, v in given.items() if k not in known})
+
+    def chat(self, messages: Messages, **options: Any) -> Answer:
+        """Answer the last turn of a conversation, or of its chat messages; options and errors as for `ask`."""
+        return self._answer(_conversation(messages), _sampling(options), lambda piece: None)
+
+    def stream(self, messages: Messages, **options: Any) -> "Stream":
+        """As `chat`, giving the text piece by piece while it is drawn."""
+        conversation, sampling = _conversation(messages), _sampling(options)
+        return Stream(lambda give: self._answer(conversation, sampling, give))
+
+    def _answer(self, conversation: Conversation, sampling: Sampling, give: Give) -> Answer:
+        device = self.system.model.device
+        inputs = self.system.processor(conversation=conversation, reply=True)
+        draft = Draft(self.system, {name: values.to(device) for name, values in inputs.items()}, sampling)
+        turn = Turn("assistant", draft.write(give))
+        return Answer(
+            text=turn.text,
+            media=[(piece.modality, piece.source) for piece in turn.content if isinstance(piece, Medium)],
+            conversation=Conversation((*conversation.turns, turn), conversation.id),
+            complete=draft.complete,
+        )
+
+
+class Stream:
+    """Pieces of an answer's text as they are drawn; the whole answer stands in `answer` after the last one."""
+
+    def __init__(self, make: Callable[[Give], Answer]) -> None:
+        self._make = make
+        self._answer: Answer | None = None
+
+    @property
+    def answer(self) -> Answer:
+        """The whole answer.
+
+        Raises:
+            GenerationError: The stream was not read to its end.
+        """
+        if self._answer is None:
+            raise GenerationError("the answer is not complete yet: read the stream to its end first")
+        return self._answer
+
+    def __iter__(self) -> Iterator[str]:
+        pieces: queue.SimpleQueue[str | Answer | BaseException] = queue.SimpleQueue()
+        left = threading.Event()
+        worker = threading.Thread(target=self._work, args=(pieces, left), daemon=True)
+        worker.start()
+        try:
+            while isinstance(piece := pieces.get(), str):
+                if piece:
+                    yield piece
+        finally:
+            left.set()
+            worker.join()
+        if isinstance(piece, BaseException):
+            raise piece
+        self._answer = piece
+
+    def _work(self, pieces: "queue.SimpleQueue[str | Answer | BaseException]", left: threading.Event) -> None:
+        def give(piece: str) -> None:
+            if left.is_set():
+                raise _Left
+            pieces.put(piece)
+
+        try:
+            pieces.put(self._make(give))
+        except BaseException as error:  # carried over to the reader, in whose thread it belongs
+            pieces.put(error)
+
+
+class _Left(Exception):
+    """Nobody reads the stream any more."""
+
+
+def asked(question: str, media: Sequence[Medium] = (), after: Conversation | None = None) -> Conversation:
+    """A conversation that ends with a question: its media, then its words."""
+    turn = Turn("user", (*media, Text(question)))
+    return Conversation((turn,)) if after is None else Conversation((*after.turns, turn), after.id)
+
+
+def _conversation(messages: Messages) -> Conversation:
+    return messages if isinstance(messages, Conversation) else Conversation.from_messages(messages)
+
+
+def _listed(given: Any) -> list[Any]:
+    return [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _sampling(options: dict[str, Any]) -> Sampling:
+    known = {*Sampling.model_fields}
+    if unknown := sorted(options.keys() - known):
+        raise UnknownNameError("option of an answer", unknown[0], known | {*modalities.names()})
+    try:
+        return Sampling.model_validate(options)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise GenerationError(f"{wrong['loc'][0]}: found {wrong['input']!r}; {wrong['msg'].lower()}") from None
