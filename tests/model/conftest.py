@@ -27,7 +27,7 @@ def make_spec(tmp_path: Path) -> Callable[..., SystemSpec]:
             "prompt": {"template": template},
         }
         if draws:
-            projector = {"kind": "transformer", "width": 16, "layers": 1, "heads": 2}
+            projector = {"kind": "transformer", "width": 16, "encoder_layers": 1, "decoder_layers": 1, "heads": 2}
             generator = {"kind": "stable_diffusion", "checkpoint": str(tiny_stable_diffusion(tmp_path / "diffusion"))}
             data["outputs"] = {"image": {"signal_tokens": 3, "projector": projector, "generator": generator}}
         return SystemSpec.model_validate(data)

@@ -86,7 +86,7 @@ def test_a_wrong_number_of_media_is_an_error_with_rows_and_numbers(make_system, 
 def test_media_of_a_modality_that_the_system_does_not_read_are_refused(make_system):
     system = make_system()
     with pytest.raises(PromptError, match="reads \\['image'\\]"):
-        system.model.model.embed(torch.tensor([[5, 6]]), {"audio": torch.zeros(1, 2)}, {"audio": torch.zeros(1, 2, 3)})
+        system.model.model.embed(torch.tensor([[5, 6]]), {}, {"audio": torch.zeros(1, 2, 3)})
 
 
 def test_a_torn_run_of_signal_tokens_is_refused(make_system):

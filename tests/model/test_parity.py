@@ -127,6 +127,7 @@ def test_blip2_splicing_is_bit_equal(tmp_path, make):
     auto = AutoModelForSeq2SeqLM if make is tiny_t5 else AutoModelForCausalLM
     text = auto.from_pretrained(llm)
     width = system.model.model.encoders["image"].dim
+    queries_per_image = system.model.model.encoders["image"].tokens_per_item
     config = Blip2Config(
         text_config=text.config,
         vision_config={
@@ -144,7 +145,7 @@ def test_blip2_splicing_is_bit_equal(tmp_path, make):
             "encoder_hidden_size": 16,
             "vocab_size": 10,
         },
-        num_query_tokens=4,
+        num_query_tokens=queries_per_image,
         image_token_index=7,
     )
     native = Blip2ForConditionalGeneration(config).eval()
@@ -153,8 +154,8 @@ def test_blip2_splicing_is_bit_equal(tmp_path, make):
         dict(zip(["weight", "bias"], system.model.model.input_projectors["image"].state_dict().values(), strict=True))
     )
     pixels = torch.randn(2, 3, 16, 16)
-    ids = torch.randint(8, 40, (2, 12))
-    ids[:, :4] = 7
+    ids = torch.randint(8, 40, (2, 25))
+    ids[:, :queries_per_image] = 7
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if make is tiny_t5:
         inputs["labels"] = torch.randint(8, 40, (2, 5))

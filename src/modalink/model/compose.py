@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 
 from modalink.checkpoints import locate
 from modalink.model.assembly import Tokens, assemble
@@ -104,11 +105,14 @@ def build_generators(spec: SystemSpec) -> dict[str, nn.Module]:
     return {m: output.generator.build().requires_grad_(False).eval() for m, output in spec.outputs.items()}
 
 
-def _configuration(spec: SystemSpec, tokens: Tokens, text_config: object) -> ModalinkConfig:
-    return ModalinkConfig(
+def _configuration(spec: SystemSpec, tokens: Tokens, text_config: PreTrainedConfig) -> ModalinkConfig:
+    attention = text_config._attn_implementation
+    config = ModalinkConfig(
         spec=spec.model_dump(mode="json"),
         text_config=text_config,
         placeholders=tokens.placeholders,
         signals=tokens.signals,
         is_encoder_decoder=text_config.is_encoder_decoder,
     )
+    text_config._attn_implementation = attention  # a new configuration resets its parts' choice
+    return config

@@ -1,12 +1,13 @@
 """The Hugging Face configuration of a composed system."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, no_type_check
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 
+@no_type_check  # `strict` takes more keywords than the dataclass that run-time checkers see
 @strict
 class ModalinkConfig(PreTrainedConfig):
     """What `ModalinkForConditionalGeneration` needs to be built again.

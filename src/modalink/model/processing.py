@@ -63,6 +63,12 @@ class ModalinkProcessor(ProcessorMixin):
             "encoder_decoder": self.encoder_decoder,
         }
 
+    @classmethod
+    def from_args_and_dict(cls, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> "ModalinkProcessor":
+        """The processor that `to_dict` described, around a loaded tokenizer."""
+        settings = {name: processor_dict[name] for name in ("spec", "counts", "encoder_decoder")}
+        return cls(*args, **settings, chat_template=kwargs.get("chat_template", processor_dict.get("chat_template")))
+
     def prepare(
         self,
         conversation: Conversation,
@@ -213,7 +219,9 @@ class ModalinkProcessor(ProcessorMixin):
         for piece in answer.content:
             if isinstance(piece, Medium):
                 self._add_item(piece, answer, {}, targets, sample)
-        return list(self.tokenizer("".join(pieces)).input_ids)
+        ids = list(self.tokenizer("".join(pieces)).input_ids)
+        end = self.tokenizer.eos_token_id
+        return ids if ids[-1:] == [end] else [*ids, end]
 
     def _cut(
         self, ids: list[int], labels: list[int], max_tokens: int | None, sample: str

@@ -117,9 +117,10 @@ def verify(part: str, reference: Mapping[str, Any]) -> None:
 
 def refuse_options(options: Mapping[str, Any], allowed: Collection[str]) -> None:
     """Raise for an option of transformers that modalink does not carry out, so that none is silently ignored."""
-    harmless = {"trust_remote_code": False, "device_map": None, "quantization_config": None, "adapter_kwargs": None}
+    # The Auto classes always hand on `adapter_kwargs`; adapters are parts of a composed system and load with it.
+    ours = {*allowed, "adapter_kwargs"}
     for name, value in options.items():
-        if name not in allowed and value is not None and harmless.get(name, ...) != value:
+        if name not in ours and value is not None and not (name == "trust_remote_code" and value is False):
             raise PartError(
                 f"loading a composed system does not know the option {name}={value!r}; known: {sorted(allowed)}"
             )
