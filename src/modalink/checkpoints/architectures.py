@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from transformers import AutoConfig, PreTrainedConfig, TimmWrapperConfig
 
+from modalink.checkpoints.causes import first_line
 from modalink.checkpoints.hub import is_hub_id, locate
 from modalink.errors import MissingExtraError, PartError
 
@@ -20,13 +21,19 @@ def architecture(reference: str, revision: str | None = None) -> PreTrainedConfi
     Raises:
         PartError: The checkpoint is absent, or its configuration is missing, damaged or of an unknown type.
     """
-    if is_hub_id(reference):
-        if reference in _known()["models"]:
-            config: PreTrainedConfig = AutoConfig.for_model(**_known()["models"][reference])
-            return config
-        if reference.startswith("timm/"):
-            return _timm(reference.removeprefix("timm/"))
-    return _read(reference, locate(reference, revision, weights=False))
+    if is_hub_id(reference) and reference in _known()["pipelines"]:
+        raise PartError(f"{reference}: this is a diffusion pipeline, found where one model was needed")
+    if not is_known(reference):
+        return _read(reference, locate(reference, revision, weights=False))
+    if reference.startswith("timm/"):
+        return _timm(reference.removeprefix("timm/"))
+    config: PreTrainedConfig = AutoConfig.for_model(**_known()["models"][reference])
+    return config
+
+
+def is_known(reference: str) -> bool:
+    """Whether a reference names a hub model whose architecture needs no network."""
+    return is_hub_id(reference) and (reference.startswith("timm/") or reference in _known()["models"])
 
 
 def component(reference: str, name: str, revision: str | None = None) -> dict[str, Any]:
@@ -55,13 +62,12 @@ def _known() -> dict[str, dict[str, Any]]:
 
 def _read(reference: str, folder: Path) -> PreTrainedConfig:
     if not (folder / "config.json").is_file():
-        hint = "; this is a diffusion pipeline, used as a generator" if (folder / "model_index.json").is_file() else ""
-        raise PartError(f"{reference}: found no config.json in {folder}{hint}; give a folder in Hugging Face format")
+        found = "a diffusion pipeline" if (folder / "model_index.json").is_file() else "no config.json"
+        raise PartError(f"{reference}: found {found} in {folder}; give a folder with one model in Hugging Face format")
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise PartError(f"{reference}: cannot read {folder / 'config.json'}: {first_line}") from error
+        raise PartError(f"{reference}: cannot read {folder / 'config.json'}: {first_line(error)}") from error
     return config
 
 

@@ -13,6 +13,7 @@ from huggingface_hub.errors import (
 )
 
 from modalink import zoo
+from modalink.checkpoints.causes import first_line
 from modalink.errors import PartError
 
 WEIGHTS = ("*.safetensors", "*.bin")
@@ -94,6 +95,7 @@ def _fetch(repo: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
     except LocalEntryNotFoundError:
         cause = f"it is not in the local cache, and the hub was not reached (offline, or no network); {_REMEDY}"
     except Exception as error:  # whatever the client's network stack raises, which changed between its versions
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        cause = f"the hub could not be read ({first_line}); try again, or give a local folder or zoo:NAME instead"
+        cause = (
+            f"the hub could not be read ({first_line(error)}); try again, or give a local folder or zoo:NAME instead"
+        )
     raise PartError(f"{where}: {cause}")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from modalink.checkpoints.causes import first_line
 from modalink.checkpoints.hub import locate, weight_files
 from modalink.errors import PartError
 
@@ -51,9 +52,8 @@ def load(
             **options,
         )
     except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise PartError(
-            f"{where}: {auto_class.__name__} cannot be read from {folder / subfolder}: {first_line}"
+            f"{where}: {auto_class.__name__} cannot be read from {folder / subfolder}: {first_line(error)}"
         ) from error
     _refuse(where, auto_class, "lacks parameters that the model needs", info["missing_keys"], allow_missing)
     _refuse(where, auto_class, "holds tensors that the model has not", info["unexpected_keys"], allow_unexpected)

@@ -1,0 +1,1 @@
+"""Modality encoders: one file a kind, found by its name."""

@@ -1,0 +1,135 @@
+"""Images to encoder input: a checkpoint's own image processor, or its family's published one, on Pillow."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from transformers import (
+    AutoImageProcessor,
+    BitImageProcessorPil,
+    BlipImageProcessorPil,
+    CLIPImageProcessorPil,
+    PreTrainedConfig,
+    SiglipImageProcessorPil,
+    ViTImageProcessorPil,
+)
+from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+from modalink import checkpoints
+from modalink.errors import PartError
+
+_RESAMPLE = {"bilinear": 2, "bicubic": 3, "nearest": 0, "lanczos": 1}
+
+
+class ImagePreprocessor:
+    """Resizes, crops and normalises one image to a square of `side` pixels; the same numbers on every machine.
+
+    Args:
+        processor: An image processor of transformers on Pillow (a `...Pil` class), whose numbers are the checkpoint's.
+        side: Side of the result in pixels; None for the processor's own.
+        pad_to_square: Whether the short side is first filled with the mean colour, so that nothing is cropped
+            (LLaVA-1.5).
+
+    Raises:
+        PartError: The processor keeps the image's own proportions and no side is given.
+    """
+
+    def __init__(self, processor: Any, side: int | None = None, *, pad_to_square: bool = False) -> None:
+        settings = processor.to_dict()
+        native = _side(settings)
+        if side is None and native is None:
+            raise PartError(f"{type(processor).__name__} gives images of no fixed side; set image_size")
+        self.side: int = side or native or 0
+        self.pad_to_square = pad_to_square
+        self.processor = type(processor).from_dict(settings | _sizes(settings, native, self.side))
+
+    def __call__(self, medium: Image.Image) -> Float[Tensor, "c side side"]:
+        """The image as float32 [c h w], normalised."""
+        image = medium.convert("RGB")
+        if self.pad_to_square:
+            colour = tuple(int(255 * mean) for mean in self.processor.image_mean)
+            image = _padded(image, colour)
+        values: Tensor = self.processor(image, return_tensors="pt")["pixel_values"][0]
+        return values
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that decides the result, as JSON data."""
+        settings: dict[str, Any] = json.loads(json.dumps(self.processor.to_dict()))
+        return {"processor": settings, "backend": "pil", "pad_to_square": self.pad_to_square}
+
+
+def image_processor(folder: Path | None, config: PreTrainedConfig) -> Any:
+    """The processor in a checkpoint's folder, or the one that its family was published with.
+
+    Raises:
+        PartError: The folder has none that can be read, and the family is unknown.
+    """
+    if folder is not None and (folder / "preprocessor_config.json").is_file():
+        try:
+            load: Any = AutoImageProcessor.from_pretrained
+            return load(folder, backend="pil", local_files_only=True)
+        except (OSError, ValueError, TypeError) as error:
+            raise PartError(
+                f"cannot read {folder / 'preprocessor_config.json'}: {checkpoints.first_line(error)}"
+            ) from error
+    if config.model_type == "timm_wrapper":
+        return _timm_processor(config)
+    size = {"height": config.image_size, "width": config.image_size} if hasattr(config, "image_size") else {}
+    match config.model_type.removesuffix("_vision_model"):
+        case "clip":
+            return CLIPImageProcessorPil(size={"shortest_edge": size["height"]}, crop_size=size)
+        case "siglip":
+            return SiglipImageProcessorPil(size=size)
+        case "vit" | "beit":
+            return ViTImageProcessorPil(size=size)
+        case "blip" | "blip_2" | "instructblip":
+            return BlipImageProcessorPil(size=size)
+        case "dinov2" | "dinov2_with_registers":
+            # Published at 224 px, although its position table was learned at 518 px.
+            return BitImageProcessorPil(
+                size={"shortest_edge": 256}, image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD
+            )
+    raise PartError(f"found no preprocessor_config.json, and know none for {config.model_type!r}; add that file")
+
+
+def _timm_processor(config: PreTrainedConfig) -> Any:
+    """timm's evaluation transform as its `pretrained_cfg` describes it; ImageNet's numbers where it says nothing."""
+    facts = getattr(config, "pretrained_cfg", None) or {}
+    side = facts.get("input_size", (3, (config.model_args or {}).get("img_size", 224)))[-1]
+    resized = int(side / (facts.get("crop_pct") or 1.0))
+    squash = facts.get("crop_mode") == "squash"
+    return CLIPImageProcessorPil(
+        size={"height": resized, "width": resized} if squash else {"shortest_edge": resized},
+        crop_size={"height": side, "width": side},
+        resample=_RESAMPLE[facts.get("interpolation") or "bicubic"],
+        image_mean=list(facts.get("mean") or IMAGENET_DEFAULT_MEAN),
+        image_std=list(facts.get("std") or IMAGENET_DEFAULT_STD),
+    )
+
+
+def _side(settings: dict[str, Any]) -> int | None:
+    """Side of the squares that a processor makes, or None if they are not squares of one size."""
+    size = settings["crop_size"] if settings.get("do_center_crop") else settings["size"]
+    height: int | None = size.get("height")
+    return height if height == size.get("width") else None
+
+
+def _sizes(settings: dict[str, Any], native: int | None, side: int) -> dict[str, Any]:
+    """The sizes for another side; what is resized in proportion before a crop stays in that proportion."""
+    square = {"height": side, "width": side}
+    if not settings.get("do_center_crop"):
+        return {"size": square}
+    scale = side / native if native else 1.0
+    return {"size": {edge: round(px * scale) for edge, px in settings["size"].items() if px}, "crop_size": square}
+
+
+def _padded(image: Image.Image, colour: tuple[int, ...]) -> Image.Image:
+    side = max(image.size)
+    if image.size == (side, side):
+        return image
+    square = Image.new("RGB", (side, side), colour)
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return square

@@ -1,0 +1,144 @@
+"""Vision towers of transformers and timm behind one call: which class, which weights, which hidden state."""
+
+import inspect
+from typing import Any, Literal
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils.import_utils import is_timm_available
+
+from modalink import checkpoints
+from modalink.errors import MissingExtraError, PartError
+
+Layer = int | Literal["output"]
+
+# Where a whole model keeps its tower, on disk.
+_TOWER_PREFIX = {r"^(model\.)?(vision_model|vision_tower(\.vision_model)?)\.": ""}
+# Heads that no hidden state passes through.
+_HEADS = (r"^pooler\.", r"^head\.", r"(^|\.)(head|fc|classifier|lm_head)(\.|$)", r"position_ids$")
+# What else a whole model holds beside its tower.
+_REST = (
+    r"^(model\.)?(text_model|language_|multi_modal_|qformer|query_tokens|logit_|visual_projection|text_projection)",
+)
+
+
+def tower_config(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration of the vision tower within a model's configuration."""
+    tower: PreTrainedConfig = getattr(config, "vision_config", None) or config
+    return tower
+
+
+def tower_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """The class of a tower: `CLIPVisionConfig` -> `CLIPVisionModel`, and so for every family.
+
+    Raises:
+        PartError: transformers has no such class.
+        MissingExtraError: The tower is timm's and timm is not installed.
+    """
+    if config.model_type == "timm_wrapper" and not is_timm_available():
+        raise MissingExtraError("a timm vision tower", "timm", "timm")
+    found = getattr(transformers, type(config).__name__.removesuffix("Config") + "Model", None)
+    if found is None or found.main_input_name != "pixel_values":
+        raise PartError(f"found a checkpoint of type {config.model_type!r}, needed one with a vision tower")
+    kind: type[PreTrainedModel] = found
+    return kind
+
+
+def resizable(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration of a timm tower that takes images of other sides; timm's transformers must be told."""
+    if config.model_type != "timm_wrapper":
+        return config
+    told = type(config).from_dict(
+        config.to_dict() | {"model_args": {**(config.model_args or {}), "dynamic_img_size": True}}
+    )
+    try:
+        with torch.device("meta"):
+            tower_class(told)(told)
+    except TypeError:  # an architecture without that option: a convolutional one takes every side as it is
+        return config
+    return told
+
+
+def load_tower(config: PreTrainedConfig, checkpoint: str, revision: str | None, dtype: str) -> PreTrainedModel:
+    """The tower with its weights, also out of the checkpoint of a whole model."""
+    tower: PreTrainedModel = checkpoints.load(
+        tower_class(config),
+        checkpoint,
+        revision=revision,
+        dtype=dtype,
+        config=config,
+        key_mapping=_TOWER_PREFIX,
+        allow_missing=_HEADS,
+        allow_unexpected=_HEADS + _REST,
+    )
+    return tower
+
+
+def depth(tower: PreTrainedModel) -> int | None:
+    """Number of blocks whose outputs can be read, or None if only the last feature map can."""
+    if tower.config.model_type == "timm_wrapper":
+        blocks: Any = getattr(tower.timm_model, "blocks", None)
+        # Without prefix tokens it is a pyramid: its stages differ in grid and width.
+        return len(blocks) if hasattr(tower.timm_model, "num_prefix_tokens") and blocks is not None else None
+    return getattr(tower.config, "num_hidden_layers", None)
+
+
+def hidden_state(tower: PreTrainedModel, values: Tensor, layer: Layer, *, interpolate: bool) -> Tensor:
+    """One hidden state of the tower: tokens [i p d], or a feature map [i d h w].
+
+    Args:
+        tower: A tower of transformers, or timm's in its wrapper.
+        values: Images [i c h w].
+        layer: Index into the hidden states (0 is the embeddings), or `output` for the last one after the final norm.
+        interpolate: Whether the images have another side than the position table.
+    """
+    if tower.config.model_type == "timm_wrapper":
+        return _timm_state(tower, values, layer)
+    options: dict[str, Any] = {}
+    if interpolate and "interpolate_pos_encoding" in inspect.signature(tower.forward).parameters:
+        options["interpolate_pos_encoding"] = True
+    if layer == "output":
+        output: Tensor = tower(values, **options).last_hidden_state
+        return output
+    state: Tensor = tower(values, output_hidden_states=True, **options).hidden_states[layer]
+    return state
+
+
+def _timm_state(tower: PreTrainedModel, values: Tensor, layer: Layer) -> Tensor:
+    model: Any = tower.timm_model
+    if layer == "output":
+        features: Tensor = tower(values, do_pooling=False).last_hidden_state
+        # Swin and its kin keep channels last.
+        return features.movedim(-1, 1) if features.ndim == 4 and features.shape[1] != model.num_features else features
+    options = {"return_prefix_tokens": True} if _timm_prefix(tower) else {}
+    # timm counts blocks, transformers counts states: state 0 is what enters block 0.
+    states: Any = tower(values, output_hidden_states=[layer - 1], do_pooling=False, output_fmt="NLC", **options)
+    state = states.hidden_states[0]
+    return torch.cat([state[1], state[0]], dim=1) if options else state
+
+
+def first_state(tower: PreTrainedModel) -> int:
+    """The first hidden state that can be read: timm does not give the embeddings."""
+    return 1 if tower.config.model_type == "timm_wrapper" else 0
+
+
+def prefix_tokens(tower: PreTrainedModel, tokens: int, side: int) -> int:
+    """How many of a tower's tokens stand in front of its patches: class, register and distillation tokens."""
+    if tower.config.model_type == "timm_wrapper":
+        return _timm_prefix(tower)
+    patch = tower.config.patch_size
+    return max(0, tokens - (side // (patch if isinstance(patch, int) else patch[0])) ** 2)
+
+
+def _timm_prefix(tower: PreTrainedModel) -> int:
+    count: int | None = getattr(tower.timm_model, "num_prefix_tokens", 0)
+    return count or 0
+
+
+def unread(tower: nn.Module, state: Tensor) -> frozenset[str]:
+    """Parameters that a hidden state does not depend on: later blocks, final norms, pooling heads."""
+    names, parameters = zip(*((n, p) for n, p in tower.named_parameters() if p.requires_grad), strict=True)
+    gradients = torch.autograd.grad(state.sum(), parameters, allow_unused=True)
+    return frozenset(name for name, gradient in zip(names, gradients, strict=True) if gradient is None)

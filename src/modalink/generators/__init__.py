@@ -1,0 +1,1 @@
+"""Modality generators: one file a kind, found by its name."""

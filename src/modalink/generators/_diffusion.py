@@ -1,0 +1,75 @@
+"""Diffusion in latents: the error that is trained on, and the walk from noise back to latents.
+
+Source: Ho et al., Denoising Diffusion Probabilistic Models (arXiv 2006.11239); Hang et al., Min-SNR weighting
+(arXiv 2303.09556). The noise schedules and solvers are diffusers'.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+from jaxtyping import Float
+from torch import Tensor
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""Noisy latents [i ...] and their times (one, or one an item) to what the network predicts."""
+
+
+def denoising_error(
+    predict: Predict,
+    latents: Float[Tensor, "i ..."],
+    schedule: Any,
+    rng: list[torch.Generator],
+    *,
+    min_snr: float | None = None,
+) -> Float[Tensor, " i"]:
+    """Mean squared error of a network's prediction for each item, at a random time.
+
+    Args:
+        predict: The network.
+        latents: Clean latents.
+        schedule: diffusers' DDPMScheduler, for its noise schedule and what the network predicts.
+        rng: For each item its own source of, in this order, time and noise.
+        min_snr: Weighs errors by min(SNR, this) / SNR of their time; no weighting if None.
+    """
+    steps = schedule.config.num_train_timesteps
+    times = torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in rng]).to(latents.device)
+    noise = torch.stack([torch.randn(latents.shape[1:], generator=g, device=g.device) for g in rng]).to(latents)
+    noisy = schedule.add_noise(latents, noise, times)
+    kind = schedule.config.prediction_type
+    targets = {"epsilon": noise, "v_prediction": schedule.get_velocity(latents, noise, times), "sample": latents}
+    error: Tensor = (predict(noisy, times).float() - targets[kind].float()).square().flatten(1).mean(1)
+    return error if min_snr is None else error * _weight(schedule, times, kind, min_snr)
+
+
+def _weight(schedule: Any, times: Tensor, kind: str, limit: float) -> Tensor:
+    kept: Tensor = schedule.alphas_cumprod.to(times.device)[times]
+    snr = kept / (1 - kept)
+    clipped = snr.clamp(max=limit)
+    # The error in latents is the error in noise times 1 / SNR, and the error in velocity times 1 / (SNR + 1).
+    return {"epsilon": clipped / snr, "v_prediction": clipped / (snr + 1), "sample": clipped}[kind]
+
+
+def denoise(
+    predict: Predict, solver: Any, shape: tuple[int, ...], *, steps: int, rng: list[torch.Generator], like: Tensor
+) -> Tensor:
+    """Latents [i ...] drawn by a solver from noise.
+
+    Args:
+        predict: The network, guidance included.
+        solver: A scheduler of diffusers; its state is reset.
+        shape: Shape of one item's latents.
+        steps: Solver steps.
+        rng: For each item its own source of noise.
+        like: A tensor with the device and precision to work in.
+    """
+    solver.set_timesteps(steps, device=like.device)
+    latents: Tensor = randn_tensor((len(rng), *shape), generator=rng, device=like.device, dtype=like.dtype)
+    latents = latents * solver.init_noise_sigma
+    options = {"generator": rng} if "generator" in inspect.signature(solver.step).parameters else {}
+    for time in solver.timesteps:
+        prediction = predict(solver.scale_model_input(latents, time), time)
+        latents = solver.step(prediction, time, latents, **options).prev_sample
+    return latents

@@ -1,0 +1,32 @@
+"""Images as a latent image generator sees them: squares with values in [-1, 1], both ways."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageOps
+from torch import Tensor
+
+
+class TargetPreprocessor:
+    """Scales the short side to `side` pixels, cuts the middle square, and maps colours to [-1, 1]."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+
+    def __call__(self, medium: Image.Image) -> Float[Tensor, "3 side side"]:
+        """The image as float32 [c h w] in [-1, 1]."""
+        square = ImageOps.fit(medium.convert("RGB"), (self.side, self.side), Image.Resampling.BICUBIC)
+        pixels = torch.from_numpy(np.array(square, dtype=np.float32))
+        return pixels.permute(2, 0, 1).contiguous() / 127.5 - 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that decides the result, as JSON data."""
+        return {"side": self.side, "fit": "centre", "resample": "bicubic", "range": [-1, 1]}
+
+
+def to_images(values: Float[Tensor, "i 3 h w"]) -> list[Image.Image]:
+    """Images from values in [-1, 1]; what lies beyond is cut."""
+    pixels = (values.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return [Image.fromarray(image) for image in pixels.permute(0, 2, 3, 1).cpu().numpy()]

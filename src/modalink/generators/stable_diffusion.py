@@ -1,0 +1,184 @@
+"""Stable Diffusion 1 and 2 and their kin: text tokens condition a UNet that restores image latents.
+
+Source: Rombach et al., High-Resolution Image Synthesis with Latent Diffusion Models (arXiv 2112.10752); classifier-free
+guidance: Ho and Salimans (arXiv 2207.12598). The networks are diffusers' and transformers'; the sampler is ours, so
+that projected conditions need no text, and gives the numbers of diffusers' StableDiffusionPipeline.
+"""
+
+from typing import Any, Literal
+
+import diffusers
+import torch
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from jaxtyping import Float
+from PIL import Image
+from pydantic import Field
+from torch import Tensor, nn
+
+from modalink.errors import PartError
+from modalink.generators._diffusion import denoise, denoising_error
+from modalink.generators._images import TargetPreprocessor, to_images
+from modalink.generators._pipelines import PipelineConfig
+
+# On a CPU, plain attention trains up to 1.9 times faster than the fused one below this latent side (bfloat16), and is
+# half as fast at 64 (measured on one thread).
+_PLAIN_ATTENTION_SIDE = 32
+
+
+class StableDiffusionConfig(PipelineConfig):
+    """Settings of a Stable Diffusion generator; the checkpoint is a diffusers pipeline."""
+
+    kind: Literal["stable_diffusion"] = "stable_diffusion"
+    min_snr: float | None = Field(default=None, gt=0)
+    """Min-SNR weighting of the denoising error (5 is usual); none if not set."""
+
+    def build(self, *, weights: bool = True) -> "StableDiffusion":
+        """The frozen generator, with the checkpoint's weights or only its architecture.
+
+        Raises:
+            PartError: A part of the pipeline is missing, damaged, or does not fit the others.
+        """
+        tokens, width = self.condition_shape()
+        made = self.text_config().hidden_size
+        if made != width:
+            raise PartError(f"{self.checkpoint}: the text encoder is {made} wide, the UNet reads {width}")
+        return StableDiffusion(
+            unet=self.network("unet", diffusers.UNet2DConditionModel, weights=weights),
+            vae=self.network("vae", diffusers.AutoencoderKL, weights=weights),
+            text_encoder=self.text_encoder(weights=weights),
+            tokenizer=self.tokenizer() if weights else None,
+            solver=self.new_solver(),
+            condition_shape=(tokens, width),
+            min_snr=self.min_snr,
+        )
+
+    def condition_shape(self) -> tuple[int, int]:
+        """Tokens and width of the conditions, read without the weights."""
+        return self.text_config().max_position_embeddings, self.component("unet")["cross_attention_dim"]
+
+    def preprocessor(self) -> TargetPreprocessor:
+        """What an image goes through before `encode_media`."""
+        halvings = len(self.component("vae")["block_out_channels"]) - 1
+        return TargetPreprocessor(self.component("unet")["sample_size"] * 2**halvings)
+
+
+class StableDiffusion(nn.Module):
+    """The frozen networks of a pipeline, and what is done with them.
+
+    Args:
+        unet: Predicts the noise in latents.
+        vae: Between images and latents.
+        text_encoder: The conditions of captions.
+        tokenizer: Of the text encoder; None for a bare architecture.
+        solver: A scheduler of diffusers.
+        condition_shape: Tokens and width of the conditions.
+        min_snr: Min-SNR weighting of the denoising error; none if None.
+    """
+
+    def __init__(
+        self,
+        *,
+        unet: Any,
+        vae: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        solver: Any,
+        condition_shape: tuple[int, int],
+        min_snr: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
+        self.tokenizer = tokenizer
+        self.solver = solver
+        with torch.device("cpu"):
+            self.schedule = diffusers.DDPMScheduler.from_config(solver.config)
+        self.condition_tokens, self.condition_dim = condition_shape
+        self.min_snr = min_snr
+        self._plain = False
+        self.latent_shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
+        self.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def encode_text(self, texts: list[str]) -> Float[Tensor, "i {self.condition_tokens} {self.condition_dim}"]:
+        """The pipeline's own conditions for captions; a caption that is too long is cut."""
+        tokens = self.tokenizer(
+            texts, padding="max_length", max_length=self.condition_tokens, truncation=True, return_tensors="pt"
+        )
+        masked = getattr(self.text_encoder.config, "use_attention_mask", False)
+        conditions: Tensor = self.text_encoder(
+            tokens.input_ids.to(self.unet.device),
+            attention_mask=tokens.attention_mask.to(self.unet.device) if masked else None,
+        ).last_hidden_state
+        return conditions
+
+    @torch.no_grad()
+    def encode_media(self, values: Float[Tensor, "i 3 h w"]) -> Float[Tensor, "i c y x"]:
+        """The scaled latents of images in [-1, 1].
+
+        The mode of the VAE's posterior and not a draw from it: latents are then a function of the image, which can be
+        computed once and kept, and the posterior is far narrower than the least noise that is added to them.
+        """
+        latents: Tensor = self.vae.encode(values.to(self.vae.dtype)).latent_dist.mode()
+        return latents.mul(self.vae.config.scaling_factor)
+
+    def denoising_error(
+        self,
+        latents: Float[Tensor, "i c y x"],
+        conditions: Float[Tensor, "i l d_gen"],
+        rng: list[torch.Generator],
+    ) -> Float[Tensor, " i"]:
+        """Mean squared error of each item's restored noise, with gradients to the conditions only."""
+        return denoising_error(
+            lambda noisy, times: self._predict(noisy, times, conditions),
+            latents,
+            self.schedule,
+            rng,
+            min_snr=self.min_snr,
+        )
+
+    @torch.no_grad()
+    def sample(
+        self,
+        conditions: Float[Tensor, "i l d_gen"],
+        *,
+        steps: int,
+        guidance: float,
+        rng: list[torch.Generator],
+    ) -> list[Image.Image]:
+        """Images, one an item; up to `guidance` 1 there is no classifier-free guidance."""
+        latents = self.sample_latents(conditions, steps=steps, guidance=guidance, rng=rng)
+        return to_images(self.decode_media(latents))
+
+    @torch.no_grad()
+    def sample_latents(
+        self, conditions: Float[Tensor, "i l d_gen"], *, steps: int, guidance: float, rng: list[torch.Generator]
+    ) -> Float[Tensor, "i c y x"]:
+        """Scaled latents drawn for the conditions, pushed away from those of the empty text."""
+        both = conditions
+        if guidance > 1:
+            both = torch.cat([self.encode_text([""]).to(conditions).expand_as(conditions), conditions])
+
+        def predict(noisy: Tensor, time: Tensor) -> Tensor:
+            if guidance <= 1:
+                return self._predict(noisy, time, conditions)
+            empty, asked = self._predict(torch.cat([noisy, noisy]), time, both).chunk(2)
+            return empty + guidance * (asked - empty)
+
+        # A solver holds the state of its walk: every call has its own.
+        solver = type(self.solver).from_config(self.solver.config)
+        return denoise(predict, solver, self.latent_shape, steps=steps, rng=rng, like=conditions)
+
+    @torch.no_grad()
+    def decode_media(self, latents: Float[Tensor, "i c y x"]) -> Float[Tensor, "i 3 h w"]:
+        """Images in [-1, 1] from scaled latents."""
+        images: Tensor = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
+        return images
+
+    def _predict(self, noisy: Tensor, times: Tensor, conditions: Tensor) -> Tensor:
+        plain = noisy.device.type == "cpu" and self.latent_shape[-1] <= _PLAIN_ATTENTION_SIDE
+        if plain != self._plain:
+            self.unet.set_attn_processor(AttnProcessor() if plain else AttnProcessor2_0())
+            self._plain = plain
+        dtype = self.unet.dtype
+        prediction: Tensor = self.unet(noisy.to(dtype), times, conditions.to(dtype)).sample
+        return prediction

@@ -1,0 +1,1 @@
+"""Input projectors: one file a kind, found by its name."""

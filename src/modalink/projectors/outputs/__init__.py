@@ -1,0 +1,1 @@
+"""Output projectors: one file a kind, found by its name."""

@@ -1,0 +1,79 @@
+"""A small encoder-decoder Transformer from signal states to conditions, as MiniGPT-5 and NExT-GPT have it.
+
+Source: MiniGPT-5 (arXiv 2310.02239, section 3), NExT-GPT (arXiv 2309.05519, section 3). Differs from NExT-GPT in
+reading the LLM's last states only, without adding the signal tokens' input embeddings.
+"""
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from modalink.errors import PartError
+from modalink.roles import OutputProjectorConfig
+
+
+class TransformerConfig(OutputProjectorConfig):
+    """Settings of the Transformer output projector; the defaults are NExT-GPT's."""
+
+    kind: Literal["transformer"] = "transformer"
+    width: int = Field(default=512, gt=0)
+    """Width inside; a multiple of `heads`."""
+    encoder_layers: int = Field(default=4, ge=1)
+    decoder_layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, gt=0)
+    feed_forward: int = Field(default=2048, gt=0)
+    """Width of the feed-forward layers."""
+    activation: Literal["relu", "gelu"] = "relu"
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    entry: Literal["linear", "mlp"] = "linear"
+    """What narrows the states: one linear map (NExT-GPT), or two with a GELU (MiniGPT-5)."""
+
+    def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> "TransformerProjector":
+        """A new projector to `tokens_out` conditions, from any number of signal states.
+
+        Raises:
+            PartError: The width cannot be divided among the heads.
+        """
+        if self.width % self.heads:
+            raise PartError(f"transformer: found width {self.width}, needed a multiple of heads = {self.heads}")
+        return TransformerProjector(self, dim_in, dim_out, tokens_out)
+
+
+class TransformerProjector(nn.Module):
+    """Learned queries, one a condition, that attend to the encoded signal states."""
+
+    def __init__(self, config: TransformerConfig, dim_in: int, dim_out: int, tokens_out: int) -> None:
+        super().__init__()
+        width = config.width
+        self.tokens_out, self.dim_out = tokens_out, dim_out
+        self.entry = nn.Sequential(nn.Linear(dim_in, width))
+        if config.entry == "mlp":
+            self.entry.extend([nn.GELU(), nn.Linear(width, width)])
+        options: dict[str, Any] = {
+            "dim_feedforward": config.feed_forward,
+            "dropout": config.dropout,
+            "activation": config.activation,
+            "batch_first": True,
+            "norm_first": True,
+        }
+        self.encoder = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(width, config.heads, **options),
+            config.encoder_layers,
+            nn.LayerNorm(width),
+            enable_nested_tensor=False,
+        )
+        self.decoder = nn.TransformerDecoder(
+            nn.TransformerDecoderLayer(width, config.heads, **options), config.decoder_layers, nn.LayerNorm(width)
+        )
+        self.queries = nn.Parameter(torch.randn(tokens_out, width))
+        self.exit = nn.Linear(width, dim_out)
+
+    def forward(self, states: Float[Tensor, "i k d_llm"]) -> Float[Tensor, "i {self.tokens_out} {self.dim_out}"]:
+        """Project the signal states of items."""
+        memory = self.encoder(self.entry(states))
+        decoded = self.decoder(self.queries.expand(len(states), -1, -1), memory)
+        conditions: Tensor = self.exit(decoded)
+        return conditions
