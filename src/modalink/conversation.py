@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from modalink.errors import PromptError
 
@@ -86,12 +86,12 @@ def _turn(message: Mapping[str, Any], where: str) -> Turn:
         raise PromptError(f"{where}: found role {role!r}, needed one of {', '.join(get_args(Role))}")
     content = message.get("content")
     if isinstance(content, str):
-        return Turn(role, (Text(content),))
+        return Turn(cast(Role, role), (Text(content),))
     if not isinstance(content, list):
         raise PromptError(
             f"{where}: found content of type {type(content).__name__}, needed a string or a list of blocks"
         )
-    return Turn(role, tuple(_piece(block, f"{where}, block {i}") for i, block in enumerate(content)))
+    return Turn(cast(Role, role), tuple(_piece(block, f"{where}, block {i}") for i, block in enumerate(content)))
 
 
 def _piece(block: Any, where: str) -> Content:

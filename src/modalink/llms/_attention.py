@@ -5,6 +5,7 @@ the attention mask, because that is the one argument which every decoder hands o
 `[1, 1, 1, s + 1]` of cumulative lengths. Any other mask means an ordinary padded batch.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -35,6 +36,16 @@ def packs(llm: PreTrainedModel) -> bool:
     return bool(llm._supports_attention_backend and attends and not llm.config.is_encoder_decoder)
 
 
+@dataclass(frozen=True)
+class _Options:
+    """What a decoder layer asks of its attention."""
+
+    scaling: float | None
+    dropout: float
+    window: int | None
+    softcap: float | None
+
+
 def attention(
     module: nn.Module,
     query: Float[Tensor, "b h t d"],
@@ -57,90 +68,66 @@ def attention(
     Returns:
         The attended values, and None for the attention weights.
     """
+    options = _Options(scaling, dropout, sliding_window, softcap)
     if attention_mask is not None and attention_mask.dtype == torch.int32:
-        segments = attention_mask.flatten().tolist()
-        return _packed(module, query, key, value, segments, scaling, dropout, sliding_window, softcap), None
-    if _prefers_eager(query, softcap):
-        return _eager(module, query, key, value, attention_mask, scaling, dropout, softcap), None
-    attended, _ = sdpa_attention_forward(
-        module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-    )
-    return attended, None
+        return _packed(module, query, key, value, attention_mask.flatten().tolist(), options), None
+    return _attend(module, query, key, value, attention_mask, options, **kwargs), None
 
 
-def _prefers_eager(query: Tensor, softcap: float | None) -> bool:
-    """SDPA knows no soft cap, and on a CPU its backward pass in bfloat16 is slower than plain matrix products."""
+def _attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: _Options, **kwargs: Any
+) -> Float[Tensor, "b t h d"]:
+    """The body for the backend.
+
+    SDPA knows no soft cap, and on a CPU its backward pass in bfloat16 is slower than plain matrix products.
+    """
     slow_backward = query.device.type == "cpu" and query.dtype == torch.bfloat16 and torch.is_grad_enabled()
-    return softcap is not None or slow_backward
+    if slow_backward or options.softcap is not None:
+        return _eager(module, query, key, value, mask, options)
+    given = {"dropout": options.dropout, "scaling": options.scaling}
+    return sdpa_attention_forward(module, query, key, value, mask, **given, **kwargs)[0]
 
 
 def _eager(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-    scaling: float | None,
-    dropout: float,
-    softcap: float | None,
-) -> Tensor:
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: _Options
+) -> Float[Tensor, "b t h d"]:
     groups = query.shape[1] // key.shape[1]
-    scores = query @ repeat_kv(key, groups).transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
-    if softcap is not None:
-        scores = softcap * torch.tanh(scores / softcap)
+    scores = query @ repeat_kv(key, groups).transpose(2, 3) * (options.scaling or query.shape[-1] ** -0.5)
+    if options.softcap is not None:
+        scores = options.softcap * torch.tanh(scores / options.softcap)
     if mask is None and query.shape[2] > 1:
         mask = _band(query.shape[2], key.shape[2], None, query.device)
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     weights = functional.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
-    weights = functional.dropout(weights, p=dropout, training=module.training)
+    weights = functional.dropout(weights, p=options.dropout, training=module.training)
     return (weights @ repeat_kv(value, groups)).transpose(1, 2).contiguous()
 
 
 def _packed(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    segments: list[int],
-    scaling: float | None,
-    dropout: float,
-    sliding_window: int | None,
-    softcap: float | None,
-) -> Tensor:
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, segments: list[int], options: _Options
+) -> Float[Tensor, "1 t h d"]:
+    """Attention inside each segment: all segments as rows of one batch while little is padding, else one by one."""
     lengths = [end - start for start, end in pairwise(segments)]
-    longest = max(lengths)
-    waste = 1 - sum(lengths) / (longest * len(lengths))
-    batches = [lengths] if waste <= PADDING_LIMIT else [[length] for length in lengths]
-    query, key, value = (states[0].transpose(0, 1).contiguous() for states in (query, key, value))
-
+    padding = 1 - sum(lengths) / (max(lengths) * len(lengths))
+    batches = [lengths] if padding <= PADDING_LIMIT else [[length] for length in lengths]
+    streams = [states[0].transpose(0, 1).contiguous() for states in (query, key, value)]
     attended, start = [], 0
     for batch in batches:
-        size = sum(batch)
-        rows = [_to_rows(states[start : start + size], batch) for states in (query, key, value)]
-        attended.append(_from_rows(_causal(module, *rows, scaling, dropout, sliding_window, softcap), batch))
-        start += size
+        end = start + sum(batch)
+        q, k, v = (_to_rows(stream[start:end], batch) for stream in streams)
+        attended.append(_from_rows(_attend(module, q, k, v, _window(q, options.window), options), batch))
+        start = end
     return torch.cat(attended)[None]
 
 
-def _causal(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    scaling: float | None,
-    dropout: float,
-    sliding_window: int | None,
-    softcap: float | None,
-) -> Tensor:
-    """Rows padded on the right need no padding mask: what is causal never sees what comes later."""
+def _window(query: Float[Tensor, "s h t d"], window: int | None) -> Bool[Tensor, "t t"] | None:
+    """A mask only where a window is narrower than the rows.
+
+    Rows padded on the right need none: what is causal never sees what comes later.
+    """
     length = query.shape[2]
-    windowed = sliding_window is not None and sliding_window < length
-    mask = _band(length, length, sliding_window, query.device) if windowed else None
-    if _prefers_eager(query, softcap):
-        return _eager(module, query, key, value, mask, scaling, dropout, softcap)
-    attended, _ = sdpa_attention_forward(module, query, key, value, mask, dropout=dropout, scaling=scaling)
-    return attended
+    return _band(length, length, window, query.device) if window is not None and window < length else None
 
 
 def _to_rows(states: Float[Tensor, "t h d"], lengths: list[int]) -> Float[Tensor, "s h longest d"]:

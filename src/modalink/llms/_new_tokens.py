@@ -66,9 +66,8 @@ class NewTokenHead(nn.Module):
     @property
     def bias(self) -> Tensor | None:
         """The frozen head's bias, zero for new rows."""
-        if self.base.bias is None:
-            return None
-        return functional.pad(self.base.bias, (0, self.out_features - self.base.out_features))
+        bias: Tensor | None = self.base.bias
+        return None if bias is None else functional.pad(bias, (0, self.out_features - self.base.out_features))
 
     def forward(self, states: Float[Tensor, "... d_llm"]) -> Float[Tensor, "... v"]:
         """Logits over the frozen vocabulary and the new rows."""

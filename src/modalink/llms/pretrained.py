@@ -21,7 +21,7 @@ class LoraSpec(Settings):
 
     rank: int
     """Width of the adapters."""
-    alpha: float
+    alpha: int
     """The adapters' output is scaled by alpha / rank."""
     dropout: float = 0.0
     """Share of the adapters' input that is dropped in training."""

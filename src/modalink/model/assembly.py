@@ -87,7 +87,7 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     encoders: dict[str, nn.Module] = {}
     input_projectors: dict[str, nn.Module] = {}
     for modality, chosen in spec.inputs.items():
-        encoder = chosen.encoder.build(weights=f"inputs.{modality}.encoder" not in without_weights)
+        encoder: Any = chosen.encoder.build(weights=f"inputs.{modality}.encoder" not in without_weights)
         encoder.requires_grad_(False)
         encoders[modality] = encoder.eval()
         with _named(f"inputs.{modality}.projector"):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from modalink.model.modeling import ModalinkForConditionalGeneration
 from modalink.model.processing import ModalinkProcessor
 from modalink.recipe import SystemSpec
 from modalink.recipe import load as load_recipe
+from modalink.roles import InputProjector
 
 
 @dataclass
@@ -70,7 +72,7 @@ def compose(spec: SystemSpec, *, seed: int = 0) -> System:
     model = ModalinkForConditionalGeneration(
         _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
     )
-    counts = {m: projector.tokens_per_item for m, projector in parts.input_projectors.items()}
+    counts = {m: cast(InputProjector, projector).tokens_per_item for m, projector in parts.input_projectors.items()}
     decoder = model.config.is_encoder_decoder
     processor = ModalinkProcessor(tokenizer, spec, counts=counts, encoder_decoder=decoder)
     return System(model.eval(), processor, build_generators(spec), spec)

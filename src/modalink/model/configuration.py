@@ -1,5 +1,6 @@
 """The Hugging Face configuration of a composed system."""
 
+from dataclasses import field
 from typing import Any, ClassVar, no_type_check
 
 from huggingface_hub.dataclasses import strict
@@ -24,17 +25,10 @@ class ModalinkConfig(PreTrainedConfig):
     model_type = "modalink"
     sub_configs_defaults: ClassVar = {"text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama")}
 
-    spec: dict[str, Any] | None = None
+    spec: dict[str, Any] = field(default_factory=dict)
     text_config: dict[str, Any] | PreTrainedConfig | None = None
-    placeholders: dict[str, int] | None = None
-    signals: dict[str, list[int]] | None = None
-    references: dict[str, dict[str, Any]] | None = None
-    auto_map: dict[str, Any] | None = None
+    placeholders: dict[str, int] = field(default_factory=dict)
+    signals: dict[str, list[int]] = field(default_factory=dict)
+    references: dict[str, dict[str, Any]] = field(default_factory=dict)
+    auto_map: dict[str, Any] = field(default_factory=dict)
     is_encoder_decoder: bool = False
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        self.placeholders = self.placeholders or {}
-        self.signals = self.signals or {}
-        self.references = self.references or {}
-        self.auto_map = self.auto_map or {}
-        super().__post_init__(**kwargs)

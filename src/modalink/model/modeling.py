@@ -153,7 +153,7 @@ class ModalinkModel(ModalinkPreTrainedModel):
         """The LLM's decoder over text and media; media go under the argument names of their modalities."""
         kwargs, media = split_media(kwargs)
         if inputs_embeds is None:
-            inputs_embeds = self.embed(input_ids, media)
+            inputs_embeds = self.embed(_given(input_ids), media)
         decoder = self.language_model.get_decoder()
         return decoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
 
@@ -318,7 +318,7 @@ class ModalinkForConditionalGeneration(ModalinkPreTrainedModel, GenerationMixin)
         num_items_in_batch = kwargs.pop("num_items_in_batch", None)
         kwargs, media = split_media(kwargs)
         if inputs_embeds is None:
-            inputs_embeds = self.model.embed(input_ids, media, features)
+            inputs_embeds = self.model.embed(_given(input_ids), media, features)
         if return_conditions:
             kwargs["output_hidden_states"] = True
         kwargs.update(inputs_embeds=inputs_embeds, attention_mask=attention_mask, past_key_values=past_key_values)
@@ -420,6 +420,12 @@ def split_media(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tenso
     arguments = {modalities.get(name).argument: name for name in modalities.names()}
     media = {arguments[key]: value for key, value in kwargs.items() if key in arguments and value is not None}
     return {key: value for key, value in kwargs.items() if key not in arguments}, media
+
+
+def _given(input_ids: Tensor | None) -> Tensor:
+    if input_ids is None:
+        raise PromptError("found neither input_ids nor inputs_embeds; give one of them")
+    return input_ids
 
 
 def _check_count(mask: Bool[Tensor, "b t"], items: int, tokens: int, modality: str) -> None:

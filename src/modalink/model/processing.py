@@ -67,7 +67,8 @@ class ModalinkProcessor(ProcessorMixin):
     def from_args_and_dict(cls, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> "ModalinkProcessor":
         """The processor that `to_dict` described, around a loaded tokenizer."""
         settings = {name: processor_dict[name] for name in ("spec", "counts", "encoder_decoder")}
-        return cls(*args, **settings, chat_template=kwargs.get("chat_template", processor_dict.get("chat_template")))
+        settings["chat_template"] = kwargs.get("chat_template", processor_dict.get("chat_template"))
+        return cls(*args, **settings)
 
     def prepare(
         self,
@@ -232,8 +233,8 @@ class ModalinkProcessor(ProcessorMixin):
         room = max_tokens - sum(token in kept for token in ids)
         if room <= 0:
             raise PromptError(
-                f"{sample}: its media take {max_tokens - room} tokens, which leaves no room for text within the maximum "
-                f"of {max_tokens}; raise max_tokens or use a projector that makes fewer tokens"
+                f"{sample}: its media take {max_tokens - room} tokens, which leaves no room for text within the "
+                f"maximum of {max_tokens}; raise max_tokens or use a projector that makes fewer tokens"
             )
         stay = []
         for place, token in enumerate(ids):

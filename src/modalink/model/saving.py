@@ -111,7 +111,7 @@ def verify(part: str, reference: Mapping[str, Any]) -> None:
     if found.sha256 != reference["sha256"]:
         raise PartError(
             f"{part}: {reference['id']} now has weights of hash {found.sha256[:12]}, needed "
-            f"{reference['sha256'][:12]}, with which this system was trained; restore that version of it, or train again"
+            f"{reference['sha256'][:12]}, with which this system was trained; restore that version or train again"
         )
 
 
