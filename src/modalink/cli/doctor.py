@@ -45,5 +45,5 @@ def _draw(finding: Finding) -> None:
     console = Console(highlight=False, soft_wrap=True)
     colour = _COLOURS[finding.status]
     console.print(f"[{colour}]{finding.status:8}[/] [bold]{finding.topic}[/]")
-    text = "\n".join(finding.lines)
-    console.print(textwrap.indent(text, "         "), markup=False)
+    for line in finding.lines:
+        console.print(textwrap.indent(line.rstrip(), " " * 9), markup=False)

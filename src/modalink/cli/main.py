@@ -31,6 +31,8 @@ class _Commands(TyperGroup):
     """Loads a command's file when it is called: `modalink --help` must not wait for torch."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if not ctx.params["debug"]:
+            _quieten()
         name, stub, rest = super().resolve_command(ctx, args)
         return name, stub if name is None else _load(name), rest
 
@@ -98,10 +100,15 @@ def modalink(
     ] = False,
 ) -> None:
     """Compose, train, evaluate and ask multimodal large language models."""
-    if not debug:
-        warnings.simplefilter("ignore")
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+
+
+def _quieten() -> None:
+    """Keep other libraries' notes off the terminal; they read these variables when they are imported."""
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def main() -> None:
