@@ -135,21 +135,21 @@ def _pick(rng: np.random.Generator, options: Sequence[_T]) -> _T:
     return options[int(rng.integers(len(options)))]
 
 
-def _names(scene: Scene, item: WorldObject, *, hidden: str = "") -> list[str]:
-    """Every way to name one object of the scene without ambiguity and without its hidden attribute."""
+def _names(scene: Scene, item: WorldObject, hidden: tuple[str, ...]) -> list[str]:
+    """Every way to name one object of the scene without ambiguity and without its hidden attributes."""
     names = []
     for parts in (("shape",), ("colour",), ("colour", "shape"), ("size", "shape"), ("size", "colour", "shape")):
         twins = [o for o in scene.objects if all(getattr(o, p) == getattr(item, p) for p in parts)]
-        if hidden not in parts and len(twins) == 1:
+        if len(twins) == 1 and not set(hidden) & set(parts):
             words = " ".join(getattr(item, part) for part in parts)
             names.append(f"the {words}" + ("" if "shape" in parts else " object"))
-    if hidden != "cell":
-        names.append(f"the {'object' if hidden == 'shape' else item.shape} {place(item.cell)}")
+    if "cell" not in hidden:
+        names.append(f"the {'object' if 'shape' in hidden else item.shape} {place(item.cell)}")
     return names
 
 
-def _name(scene: Scene, item: WorldObject, rng: np.random.Generator, *, hidden: str = "") -> str | None:
-    names = _names(scene, item, hidden=hidden)
+def _name(scene: Scene, item: WorldObject, rng: np.random.Generator, *hidden: str) -> str | None:
+    names = _names(scene, item, hidden)
     return _pick(rng, names) if names else None
 
 
@@ -158,7 +158,7 @@ def _attribute_asker(attribute: str, forms: tuple[str, ...]) -> "_Asker":
 
     def ask(scene: Scene, rng: np.random.Generator) -> Question | None:
         item = _pick(rng, scene.objects)
-        name = _name(scene, item, rng, hidden=attribute)
+        name = _name(scene, item, rng, attribute)
         if name is None:
             return None
         return Question(kind, _pick(rng, forms).format(name), getattr(item, attribute))
@@ -185,7 +185,7 @@ def _ask_relation(scene: Scene, rng: np.random.Generator) -> Question | None:
     if len(scene.objects) < 2:
         return None
     a, b = (scene.objects[i] for i in rng.permutation(len(scene.objects))[:2])
-    name_a, name_b = (_name(scene, item, rng, hidden="cell") for item in (a, b))
+    name_a, name_b = (_name(scene, item, rng, "cell") for item in (a, b))
     if name_a is None or name_b is None:
         return None
     axes = [axis for axis in ("column", "row") if getattr(a, axis) != getattr(b, axis)]
@@ -215,23 +215,34 @@ def _ask_existence(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 def _ask_comparison(scene: Scene, rng: np.random.Generator) -> Question | None:
-    if len(scene.objects) < 2:
+    pairs = [(a, b) for a in scene.objects for b in scene.objects if a is not b]
+    asked = [_compare(scene, a, b, attribute, rng) for a, b in pairs for attribute in ("size", "colour", "shape")]
+    asked += [_compare_sizes(scene, a, b, rng) for a, b in pairs if a.size != b.size and a.colour != b.colour]
+    found = [question for question in asked if question is not None]
+    equal = [question for question in found if question.answer == "yes"]
+    others = [question for question in found if question.answer != "yes"]
+    if not found:
         return None
-    a, b = (scene.objects[i] for i in rng.permutation(len(scene.objects))[:2])
-    attribute = _pick(rng, ("size", "colour", "shape"))
-    name_a, name_b = (_name(scene, item, rng, hidden=attribute) for item in (a, b))
+    # Equal pairs are rare: they are preferred where there are some, so that a yes is as likely as a no.
+    return _pick(rng, equal if equal and (not others or rng.random() < 0.6) else others)
+
+
+def _compare(scene: Scene, a: WorldObject, b: WorldObject, attribute: str, rng: np.random.Generator) -> Question | None:
+    name_a, name_b = (_name(scene, item, rng, attribute) for item in (a, b))
     if name_a is None or name_b is None:
         return None
-    if attribute == "size" and a.size != b.size and a.colour != b.colour and rng.random() < 0.5:
-        word = _pick(rng, SIZES)
-        text = f"what color is the {'larger' if word == 'large' else 'smaller'} one, {name_a} or {name_b}?"
-        return Question("comparison", text, a.colour if a.size == word else b.colour)
     noun = "color" if attribute == "colour" else attribute
     same = getattr(a, attribute) == getattr(b, attribute)
-    # Equal sizes are more often met than equal colours or shapes; dropping some of the rest levels yes and no.
-    if rng.random() < (0.5 if same else 0.0) if attribute == "size" else not same and rng.random() < 0.82:
-        return None
     return Question("comparison", f"do {name_a} and {name_b} have the same {noun}?", "yes" if same else "no")
+
+
+def _compare_sizes(scene: Scene, a: WorldObject, b: WorldObject, rng: np.random.Generator) -> Question | None:
+    name_a, name_b = (_name(scene, item, rng, "size", "colour") for item in (a, b))
+    if name_a is None or name_b is None:
+        return None
+    word = _pick(rng, SIZES)
+    text = f"what color is the {'larger' if word == 'large' else 'smaller'} one, {name_a} or {name_b}?"
+    return Question("comparison", text, a.colour if a.size == word else b.colour)
 
 
 def _ask_what_is_at(scene: Scene, rng: np.random.Generator) -> Question:

@@ -25,10 +25,13 @@ from modalink.zoo.build.superposed import LAYOUTS, Slots, lay_out
 from modalink.zoo.build.targets import WIDTH, attribute_loss, cell_targets
 from modalink.zoo.build.tokenizers import chat_tokenizer
 from modalink.zoo.dialogues import Dialogue, sample_dialogue
-from modalink.zoo.scenes import CELLS, SPLITS, Scene
+from modalink.zoo.language import QUESTION_KINDS, describe, questions
+from modalink.zoo.scenes import CELLS, SPLITS, Scene, sample_scene
 
-SCHEDULE = Schedule(steps=3600, lr=2e-3, batch=64, warmup=60, evaluate_every=300)
+SCHEDULE = Schedule(steps=5200, lr=2e-3, batch=64, warmup=60, evaluate_every=300)
 _LENGTH = 512
+_HARD = 0.25
+_HARD_KINDS = ("count", "relation", "comparison")
 _PARSE_LAYER = 3
 _PARSE_WEIGHT = 0.5
 _LOOK_BACK = ((1, 2), (1, 3), (2, 4))
@@ -165,9 +168,11 @@ def loss(student: Student, batch: Batch) -> tuple[Tensor, Metrics]:
     return said + _PARSE_WEIGHT * parsed, {"said": said.item(), "parsed": parsed.item()}
 
 
-def exact(student: Student, dialogues: list[Dialogue], tokenizer: PreTrainedTokenizerFast, layout: int = 0) -> float:
-    """Share of dialogues of one turn whose greedy reply is the wanted one, token for token."""
-    right = 0
+def exact(
+    student: Student, dialogues: list[Dialogue], tokenizer: PreTrainedTokenizerFast, layout: int = 0
+) -> list[bool]:
+    """Say of dialogues of one turn whether the greedy reply is the wanted one, token for token."""
+    right: list[bool] = []
     for first in range(0, len(dialogues), 100):
         batch = collate(dialogues[first : first + 100], tokenizer, np.random.default_rng(first), layout)
         with torch.autocast("cpu", torch.bfloat16):
@@ -175,38 +180,70 @@ def exact(student: Student, dialogues: list[Dialogue], tokenizer: PreTrainedToke
         wanted = batch.labels[:, 1:]
         hit = logits.argmax(-1) == wanted[wanted >= 0]
         row = torch.nonzero(wanted >= 0)[:, 0]
-        right += len(torch.unique(row)) - len(torch.unique(row[~hit]))
-    return right / len(dialogues)
+        missed = set(row[~hit].tolist())
+        right += [i not in missed for i in range(len(batch.ids))]
+    return right
 
 
 def measure(student: Student, tokenizer: PreTrainedTokenizerFast, split: str, count: int) -> Metrics:
     """Exact replies on a split, one question a dialogue: in words, superposed, by kind, captions and drawings."""
     rng = np.random.default_rng([SPLITS.index(split), 99])
-    asked = [_single(sample_dialogue(split, rng, "questions")) for _ in range(count)]
-    found = {"questions": exact(student, asked, tokenizer)}
-    found |= {f"questions_{side}x{side}": exact(student, asked, tokenizer, side) for side in LAYOUTS}
+    asked, kinds = zip(*(_ask(split, rng) for _ in range(count)), strict=True)
+    right = exact(student, list(asked), tokenizer)
+    found = {"questions": _share(right)}
+    found |= {f"questions_{side}x{side}": _share(exact(student, list(asked), tokenizer, side)) for side in LAYOUTS}
     for kind in ("caption", "drawing"):
         talks = [sample_dialogue(split, rng, kind) for _ in range(count // 4)]
-        found[kind] = exact(student, talks, tokenizer)
-    return found
+        found[kind] = _share(exact(student, talks, tokenizer))
+    return found | {
+        f"questions: {kind}": _share([r for r, k in zip(right, kinds, strict=True) if k == kind])
+        for kind in QUESTION_KINDS
+        if kind in kinds
+    }
 
 
-def _single(dialogue: Dialogue) -> Dialogue:
-    return Dialogue(dialogue.kind, dialogue.turns[:1], dialogue.scene, dialogue.description)
+def _ask(split: str, rng: np.random.Generator) -> tuple[Dialogue, str]:
+    """One question about one scene, and the question's kind."""
+    scene = sample_scene(int(rng.integers(2**31)), split)
+    question = questions(scene, rng)[0]
+    description = describe(scene, rng if rng.random() < 0.7 else None)
+    return Dialogue("questions", ((question.text, question.answer),), scene, description), question.kind
+
+
+def _share(right: list[bool]) -> float:
+    return sum(right) / max(1, len(right))
+
+
+def _practice(rng: np.random.Generator) -> Dialogue:
+    """A conversation to learn from; a quarter are questions of the kinds that weigh two or three objects."""
+    if rng.random() > _HARD:
+        return sample_dialogue("train", rng)
+    scene = sample_scene(int(rng.integers(2**31)), "train")
+    description = describe(scene, rng if rng.random() < 0.7 else None)
+    turns = [question for _ in range(2) for question in questions(scene, rng, _HARD_KINDS)]
+    return Dialogue("questions", tuple((turn.text, turn.answer) for turn in turns), scene, description)
+
+
+def _tokenizer(options: Options) -> PreTrainedTokenizerFast:
+    """The tokenizer of the run in progress: a checkpoint's token numbers outlive changes of the text they came from."""
+    folder = options.work / "llm" / "tokenizer"
+    if not folder.exists():
+        chat_tokenizer(_LENGTH).save_pretrained(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def build(options: Options) -> Metrics:
     """Train the language model and write it with its tokenizer."""
     schedule = SCHEDULE.scaled(options.steps_scale)
     torch.manual_seed(schedule.seed)
-    tokenizer = chat_tokenizer(_LENGTH)
+    tokenizer = _tokenizer(options)
     student = Student(tokenizer)
     trainer = Trainer(student, schedule, options.work / "llm")
 
     def step_loss(step: int) -> tuple[Tensor, Metrics]:
         rng = np.random.default_rng([1000 + schedule.seed, step])
         layout = {0: LAYOUTS[0], 2: LAYOUTS[1]}.get(step % 5, 0)
-        talks = [sample_dialogue("train", rng) for _ in range(schedule.batch)]
+        talks = [_practice(rng) for _ in range(schedule.batch)]
         return loss(student, collate(talks, tokenizer, rng, layout))
 
     def publish() -> None:
@@ -216,6 +253,6 @@ def build(options: Options) -> Metrics:
 
     count = options.count(400)
     validation = trainer.run(step_loss, lambda: measure(student, tokenizer, "validation", count), publish)
-    test = measure(student.eval(), tokenizer, "test", options.count(1000))
+    test = measure(student.eval(), tokenizer, "test", options.count(2000))
     cards.write(options, "llm", "llm", schedule, student.llm, validation, test)
     return validation

@@ -16,5 +16,5 @@ class Options:
     """Factor on the number of training steps; also bounds the data that is drawn ahead."""
 
     def count(self, full: int) -> int:
-        """Number of pictures to draw ahead: all, or fewer for a shorter training, at least 64."""
-        return full if self.steps_scale >= 1 else max(64, round(full * self.steps_scale))
+        """Number of pictures to draw ahead: all, or fewer for a shorter training, at least 16."""
+        return full if self.steps_scale >= 1 else max(16, round(full * self.steps_scale))

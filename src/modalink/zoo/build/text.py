@@ -102,10 +102,10 @@ def loss(student: Student, scenes: list[Scene], rng: np.random.Generator, tokeni
     return attribute_loss(scene, cell_targets(scenes)) + attribute_loss(named, attributes) + place
 
 
-def measure(student: Student, split: str, tokenizer: CLIPTokenizer) -> Metrics:
+def measure(student: Student, split: str, count: int, tokenizer: CLIPTokenizer) -> Metrics:
     """Attributes that the heads name rightly on a split, at the end and, in canonical captions, at ends of phrases."""
     rng = np.random.default_rng(SPLITS.index(split))
-    scenes = [sample_scene(i, split) for i in range(500)]
+    scenes = [sample_scene(i, split) for i in range(count)]
     told = captions(scenes, None, tokenizer)
     scene, phrase = student(told)
     attributes, _ = phrase_targets(told, scenes, tokenizer)
@@ -134,8 +134,8 @@ def build(options: Options) -> Metrics:
         tokenizer.save_pretrained(options.out / "diffusion" / "tokenizer")
         cards.save_bf16(student.tower, options.out / "diffusion" / "text_encoder")
 
-    validation = trainer.run(step_loss, lambda: measure(student, "validation", tokenizer), publish)
-    test = measure(student.eval(), "test", tokenizer)
+    validation = trainer.run(step_loss, lambda: measure(student, "validation", options.count(500), tokenizer), publish)
+    test = measure(student.eval(), "test", options.count(1000), tokenizer)
     cards.write(options, "text", "diffusion/text_encoder", schedule, student.tower, validation, test)
     return validation
 

@@ -37,7 +37,7 @@ def chat_tokenizer(length: int) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(_chat_corpus(), trainer)
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
         pad_token="<pad>",
@@ -64,7 +64,7 @@ def caption_tokenizer(length: int) -> CLIPTokenizer:
     names = list(dict.fromkeys([*names, *("".join(pair) for pair in merges)]))
     return CLIPTokenizer(
         vocab={name: i for i, name in enumerate(names)},
-        merges=merges,  # type: ignore[arg-type]  # pairs are what it wants and what its annotation forgets
+        merges=merges,
         model_max_length=length,
     )
 
