@@ -1,0 +1,123 @@
+"""Samples in the order of a mixture, read and prepared ahead by threads that do not change the order."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from modalink.conversation import Conversation
+from modalink.data.mixture import Order
+from modalink.data.source import Source, SourceConfig, Stream
+from modalink.errors import DataError, MediumError, PromptError, SampleError
+from modalink.model.batch import IGNORED, Prepared
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A sample that cannot be learned from, and why."""
+
+    sample: str
+    reason: str
+    detail: str
+    error: Exception | None = None
+
+    @classmethod
+    def of(cls, sample: str, error: DataError | PromptError) -> "Bad":
+        """What an error says of a sample."""
+        named = error.reason if isinstance(error, SampleError | MediumError) else None
+        reason = named or ("prompt" if isinstance(error, PromptError) else "data")
+        return cls(sample, reason, str(error).removeprefix(f"{sample}: "), error)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One sample of the order: the number of its source, what became of it, and the cursor behind it."""
+
+    source: int
+    result: Prepared | Bad
+    cursor: dict[str, Any]
+
+
+class Draws:
+    """The endless order of samples.
+
+    Args:
+        configs: Settings of the sources.
+        sources: The sources, opened.
+        order: Which sample comes next.
+        prepare: Makes a conversation ready.
+        workers: Threads that work ahead; 0 does all in place.
+        ahead: How many samples are under way at a time.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[SourceConfig],
+        sources: Sequence[Source | Stream],
+        order: Order,
+        prepare: Callable[..., Prepared],
+        workers: int,
+        ahead: int,
+    ) -> None:
+        self._configs = configs
+        self._sources = sources
+        self._streams = {str(i): source for i, source in enumerate(sources) if isinstance(source, Stream)}
+        self._order = order
+        self._prepare = prepare
+        self._workers = workers
+        self._ahead = ahead if workers else 1
+
+    @property
+    def cursor(self) -> dict[str, Any]:
+        """The place of the next draw, as JSON data."""
+        streams = {number: stream.state_dict() for number, stream in self._streams.items()}
+        return {"order": self._order.state_dict(), "streams": streams}
+
+    def starting(self, cursor: dict[str, Any]) -> Generator[Draw, None, None]:
+        """Draws from a place on; the threads end with the iterator."""
+        self._order.load_state_dict(cursor["order"])
+        for number, state in cursor["streams"].items():
+            self._streams[number].load_state_dict(state)
+        pool = ThreadPoolExecutor(self._workers) if self._workers else None
+        under_way: deque[tuple[int, Callable[[], Prepared | Bad], dict[str, Any]]] = deque()
+        try:
+            while True:
+                while len(under_way) < self._ahead:
+                    under_way.append(self._begun(pool))
+                source, result, behind = under_way.popleft()
+                yield Draw(source, result(), behind)
+        finally:
+            if pool:
+                pool.shutdown(cancel_futures=True)
+
+    def _begun(self, pool: ThreadPoolExecutor | None) -> tuple[int, Callable[[], Prepared | Bad], dict[str, Any]]:
+        pick = next(self._order)
+        source = self._sources[pick.source]
+        key = next(source) if isinstance(source, Stream) else pick.index
+        cursor = self.cursor
+        if pool is None:
+            return pick.source, lambda: self._made(pick.source, key), cursor
+        future: Future[Prepared | Bad] = pool.submit(self._made, pick.source, key)
+        return pick.source, future.result, cursor
+
+    def _made(self, number: int, key: Any) -> Prepared | Bad:
+        source, config = self._sources[number], self._configs[number]
+        try:
+            conversation = source.conversation(key) if isinstance(source, Stream) else source[key]
+        except DataError as error:
+            return Bad.of(error.name if isinstance(error, SampleError | MediumError) else config.name, error)
+        return self._prepared(conversation, config.template)
+
+    def _prepared(self, conversation: Conversation, template: str | None) -> Prepared | Bad:
+        try:
+            own = {} if template is None else {"template": template}
+            prepared = self._prepare(conversation, **own)
+        except (DataError, PromptError) as error:
+            return Bad.of(conversation.id, error)
+        except Exception as error:
+            error.add_note(f"while preparing sample {conversation.id}")
+            raise
+        if all(label == IGNORED for label in prepared.labels):
+            return Bad(conversation.id, "no_labels", f"no token carries loss; {prepared.cut} text tokens were cut")
+        return prepared

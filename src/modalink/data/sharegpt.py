@@ -1,0 +1,71 @@
+"""The `conversations` of ShareGPT and LLaVA: `from`, `value`, and markers such as `<image>` where media stand."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from modalink import modalities
+from modalink.conversation import Content, Conversation, Medium, Role, Text, Turn
+from modalink.data.records import record_id
+from modalink.data.source import place
+from modalink.errors import SampleError
+
+_ROLES: dict[str, Role] = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+}
+
+
+def read(record: dict[str, Any], where: str, folder: Path) -> Conversation:
+    """Read a record: its media, under their modality's name, stand in order where the texts hold their markers.
+
+    Args:
+        record: `conversations`, and perhaps `id`, `system`, and `image` (or another modality): a path or a list.
+        where: Its name where it has no `id`.
+        folder: What the media's paths are relative to.
+
+    Raises:
+        SampleError: Turns or media have another form, or there are not as many media as markers.
+    """
+    id = record_id(record, where)
+    said = record.get("conversations")
+    if not isinstance(said, list) or not said:
+        raise SampleError(id, "bad_record", f"found conversations {said!r:.80}, needed a list of turns")
+    speeches = [_speech(turn, number, id) for number, turn in enumerate(said)]
+    if record.get("system"):
+        speeches.insert(0, ("system", str(record["system"])))
+    media = {name: _media(record, name, folder) for name in modalities.names()}
+    _check_counts(speeches, media, id)
+    supply = {modalities.get(name).placeholder: (name, iter(sources)) for name, sources in media.items()}
+    marker = re.compile("(" + "|".join(map(re.escape, supply)) + ")")
+
+    def content(text: str) -> tuple[Content, ...]:
+        pieces = (piece for piece in marker.split(text) if piece)
+        return tuple(Medium(supply[p][0], next(supply[p][1])) if p in supply else Text(p) for p in pieces)
+
+    return Conversation(tuple(Turn(role, content(text)) for role, text in speeches), id)
+
+
+def _speech(turn: Any, number: int, id: str) -> tuple[Role, str]:
+    speaker, text = (turn.get("from"), turn.get("value")) if isinstance(turn, dict) else (None, None)
+    if speaker not in _ROLES or not isinstance(text, str):
+        needed = f"'from' (one of {', '.join(_ROLES)}) and 'value' (text)"
+        raise SampleError(id, "bad_record", f"turn {number}: found {turn!r:.80}, needed {needed}")
+    return _ROLES[speaker], text
+
+
+def _media(record: dict[str, Any], name: str, folder: Path) -> list[Any]:
+    found = record.get(name) or record.get(f"{name}s") or []
+    return [place(source, folder) for source in (found if isinstance(found, list) else [found])]
+
+
+def _check_counts(speeches: list[tuple[Role, str]], media: dict[str, list[Any]], id: str) -> None:
+    for name, sources in media.items():
+        marker = modalities.get(name).placeholder
+        markers = sum(text.count(marker) for _, text in speeches)
+        if markers != len(sources):
+            detail = f"found {markers} {marker} markers and {len(sources)} {name} paths, needed as many of each"
+            raise SampleError(id, "marker_count", detail)

@@ -1,0 +1,111 @@
+"""What a data source is: settings that open a random-access sequence, or an endless stream, of conversations."""
+
+import glob
+import os
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import Field
+
+from modalink.conversation import Content, Conversation, Medium
+from modalink.errors import DataError
+from modalink.kinds import KindConfig
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Conversations by number."""
+
+    def __len__(self) -> int:
+        """How many records there are, good and bad."""
+
+    def __getitem__(self, index: int) -> Conversation:
+        """Record `index` as a conversation; raises `SampleError` or `MediumError` where the record is bad."""
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Conversations one after the other, endlessly, of a number nobody knows."""
+
+    def __next__(self) -> Any:
+        """The next raw record; after the last, the first of the next pass. Cheap, called by one thread."""
+
+    def conversation(self, record: Any) -> Conversation:
+        """A raw record as a conversation; raises `SampleError` where the record is bad. Called by many threads."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place of the next record, as JSON data."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a place that `state_dict` told."""
+
+
+class SourceConfig(KindConfig):
+    """Base of source settings."""
+
+    room: ClassVar[str] = "modalink.data.sources"
+
+    weight: float | None = Field(default=None, gt=0)
+    """Share of the samples under the mixture `ratio`, relative to the other sources' weights."""
+    template: str | None = None
+    """Prompt template for this source's samples instead of the recipe's."""
+
+    @abstractmethod
+    def open(self) -> Source | Stream:
+        """Find the records; raises `DataError` when there are none, telling what was looked for and where."""
+
+    @property
+    def name(self) -> str:
+        """What ledgers and errors call this source: its kind and its path."""
+        path = getattr(self, "path", None)
+        return self.kind if path is None else f"{self.kind} {path}"
+
+
+def find_files(pattern: str, suffixes: Sequence[str], *, deep: bool = False) -> list[Path]:
+    """Files that a file's path, a folder or a glob pattern means, in an order that does not depend on the file system.
+
+    Args:
+        pattern: A file (taken whatever its suffix), a folder, or a pattern such as `shards/*.tar`.
+        suffixes: What the names of the files must end with.
+        deep: Look in the folder's own folders too.
+
+    Raises:
+        DataError: Nothing is there.
+    """
+    expanded = os.path.expanduser(pattern)
+    path = Path(expanded)
+    if path.is_file():
+        return [path]
+    candidates = path.glob("**/*" if deep else "*") if path.is_dir() else map(Path, glob.glob(expanded, recursive=True))
+    found = sorted(p for p in candidates if p.name.lower().endswith(tuple(suffixes)) and p.is_file())
+    if not found:
+        state = "the folder holds none" if path.is_dir() else "there is no such file or folder"
+        raise DataError(f"{pattern}: looked for files ending with {', '.join(suffixes)}; {state}")
+    return found
+
+
+def place(source: Any, folder: Path) -> Any:
+    """A medium's source with a relative path hung against a folder, and what `datasets` leaves undecoded unwrapped."""
+    if isinstance(source, dict):
+        source = source.get("bytes") or source.get("path")
+    if not isinstance(source, str | Path) or str(source)[:5].lower() == "data:" or "://" in str(source):
+        return source
+    return str(folder / os.path.expanduser(source))
+
+
+def placed(content: Iterable[Content], folder: Path) -> tuple[Content, ...]:
+    """Content with its media's sources placed."""
+    return tuple(
+        replace(piece, source=place(piece.source, folder)) if isinstance(piece, Medium) else piece for piece in content
+    )
+
+
+def media_folder(media: str | None, path: str) -> Path:
+    """The folder that records' paths are relative to: the given one, else that of the records."""
+    if media is not None:
+        return Path(media).expanduser()
+    records = Path(path).expanduser()
+    return records if records.is_dir() else records.parent

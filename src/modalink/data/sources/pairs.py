@@ -1,0 +1,103 @@
+"""Media with captions, to be described or drawn: a folder with a table, a folder with texts beside, or tar shards."""
+
+import random
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from modalink import modalities
+from modalink.conversation import Conversation, Medium, Text, Turn
+from modalink.data.pairing import FolderPairs, Pair, Pairs, ShardPairs, TablePairs
+from modalink.data.records import SUFFIXES, open_records
+from modalink.data.shards import index_shards
+from modalink.data.source import SourceConfig, find_files
+from modalink.errors import DataError
+
+_DESCRIBE = (
+    "Describe the {modality} briefly.",
+    "What does the {modality} show?",
+    "Say in one sentence what this {modality} contains.",
+    "Give a short caption for the {modality}.",
+    "Sum up this {modality} in a few words.",
+)
+_DRAW = (
+    "Make this {modality}: {caption}",
+    "Create the {modality} that this text describes: {caption}",
+    "I would like a new {modality}. It shows: {caption}",
+)
+
+
+class PairsConfig(SourceConfig):
+    """Settings of caption data."""
+
+    kind: Literal["pairs"] = "pairs"
+    path: str
+    """Folder of media; or tar shards: a file, a folder of `.tar` files, or a pattern."""
+    captions: str | None = None
+    """Table (csv, tsv, jsonl, json, parquet), sought in the folder first; None: each medium has a `.txt` beside it."""
+    media_column: str = "image"
+    """Column of the media's paths, relative to the folder."""
+    caption_column: str = "caption"
+    """Column of the captions; in shards, the key in `.json` members."""
+    modality: str = "image"
+    """What the media are."""
+    direction: Literal["caption", "draw", "both"] = "caption"
+    """Describe the medium, make it from the caption, or (twice as many samples) each."""
+    prompts: tuple[str, ...] = Field(default=_DESCRIBE, min_length=1)
+    """Requests to describe; one is chosen for each sample. `{modality}` is filled in."""
+    requests: tuple[str, ...] = Field(default=_DRAW, min_length=1)
+    """Requests to make the medium; `{caption}` and `{modality}` are filled in."""
+    seed: int = 0
+    """Decides which request a sample gets."""
+
+    def open(self) -> "PairSource":
+        """Find the pairs."""
+        pairs = self._pairs()
+        if not len(pairs):
+            raise DataError(f"{self.path}: looked for pairs of {self.modality} and caption; found none")
+        return PairSource(self, pairs)
+
+    def _pairs(self) -> Pairs:
+        folder = Path(self.path).expanduser()
+        suffixes = modalities.get(self.modality).suffixes
+        if self.captions is not None:
+            table = folder / self.captions
+            records = open_records(str(table) if table.exists() else self.captions, SUFFIXES)
+            return TablePairs(records, folder, self.media_column, self.caption_column)
+        if not folder.is_dir() or any(folder.glob("*.tar")):
+            return ShardPairs(index_shards(find_files(self.path, [".tar"])), suffixes, self.caption_column)
+        return FolderPairs(find_files(self.path, suffixes, deep=True), folder)
+
+
+class PairSource:
+    """Pairs as conversations of one question and one answer."""
+
+    def __init__(self, config: PairsConfig, pairs: Pairs) -> None:
+        self._config = config
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs) * (2 if self._config.direction == "both" else 1)
+
+    def __getitem__(self, index: int) -> Conversation:
+        direction = self._config.direction
+        if direction == "both":
+            index, draw = divmod(index, 2)
+            pair = self._pairs[index]
+            return self._draw(pair, "#draw") if draw else self._describe(pair, "#caption")
+        return self._draw(self._pairs[index]) if direction == "draw" else self._describe(self._pairs[index])
+
+    def _describe(self, pair: Pair, mark: str = "") -> Conversation:
+        prompt = self._chosen(self._config.prompts, pair)
+        asked = Turn("user", (Medium(self._config.modality, pair.source), Text(f"\n{prompt}")))
+        return Conversation((asked, Turn("assistant", (Text(pair.caption),))), pair.id + mark)
+
+    def _draw(self, pair: Pair, mark: str = "") -> Conversation:
+        asked = Turn("user", (Text(self._chosen(self._config.requests, pair)),))
+        drawn = Medium(self._config.modality, pair.source, pair.caption)
+        return Conversation((asked, Turn("assistant", (drawn,))), pair.id + mark)
+
+    def _chosen(self, texts: tuple[str, ...], pair: Pair) -> str:
+        text = random.Random(f"{self._config.seed}/{pair.id}").choice(texts)
+        return text.replace("{modality}", self._config.modality).replace("{caption}", pair.caption)

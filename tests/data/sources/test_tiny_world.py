@@ -1,0 +1,79 @@
+"""The tiny world as data: deterministic, in the asked shares, with pictures where they belong."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from modalink import modalities
+from modalink.conversation import Medium, Text
+from modalink.data.sources.tiny_world import TinyWorldConfig
+from modalink.zoo import world
+
+
+def kind(conversation):
+    pictures = [(turn.role, turn is conversation.turns[0]) for turn, _ in conversation.media()]
+    if pictures == [("assistant", False)]:
+        return "draw"
+    if "coloured shapes" in conversation.turns[1].text or not pictures:
+        return "talk"
+    assert pictures == [("user", True)]
+    request = conversation.turns[0].text
+    asks = any(word in request for word in ("describe", "caption", "tell me", "see?", "in the picture", "image show"))
+    return "caption" if asks and len(conversation.turns) == 2 and " a" in f" {conversation.turns[1].text}" else "vqa"
+
+
+def test_each_conversation_is_a_function_of_seed_and_number():
+    one, again, other = (TinyWorldConfig(count=30, seed=seed).open() for seed in (3, 3, 4))
+    for i in (29, 0, 7):
+        assert one[i].id == again[i].id == f"tiny_world/train/3/{i}"
+        assert [turn.text for turn in one[i].turns] == [turn.text for turn in again[i].turns]
+        for (_, a), (_, b) in zip(one[i].media(), again[i].media(), strict=True):
+            np.testing.assert_array_equal(a.source, b.source)
+    assert [one[i].turns[0].text for i in range(30)] != [other[i].turns[0].text for i in range(30)]
+
+
+def test_shares():
+    shares = {"caption": 2, "vqa": 5, "draw": 2, "talk": 1}
+    source = TinyWorldConfig(count=300, tasks=shares).open()
+    counts = Counter(kind(source[i]) for i in range(len(source)))
+    assert {task: pytest.approx(share * 30, abs=25) for task, share in shares.items()} == counts
+
+
+def test_one_task_alone_and_equal_shares():
+    for task in ("caption", "draw", "talk"):
+        source = TinyWorldConfig(count=40, tasks=[task]).open()
+        assert {kind(source[i]) for i in range(40)} == {task}
+    assert TinyWorldConfig(tasks=["caption", "draw"]).tasks == {"caption": 1.0, "draw": 1.0}
+
+
+def test_the_picture_shows_what_the_caption_says():
+    source = TinyWorldConfig(count=20, tasks=["caption"], split="test").open()
+    for i in range(20):
+        ((turn, medium),) = source[i].media()
+        assert turn.content == (medium, Text(turn.text)) and turn.text.startswith("\n")
+        assert medium.caption == source[i].turns[1].text
+        assert np.asarray(modalities.get("image").read(medium.source)).shape == (64, 64, 3)
+        colours = [colour for colour in world.COLOURS if colour in medium.caption]
+        assert 1 <= len(colours) <= 3
+
+
+def test_questions_share_one_picture():
+    source = TinyWorldConfig(count=30, tasks=["vqa"]).open()
+    lengths = {len(source[i].turns) for i in range(30)}
+    assert max(lengths) > 2 and all(length % 2 == 0 for length in lengths)
+    assert all(len(list(source[i].media())) == 1 for i in range(30))
+
+
+def test_a_drawing_follows_its_announcement():
+    source = TinyWorldConfig(count=10, tasks=["draw"]).open()
+    for i in range(10):
+        said, drawn = source[i].turns[1].content
+        assert isinstance(drawn, Medium) and said.text == f"here is {drawn.caption}."
+
+
+@pytest.mark.parametrize("tasks", [{}, {"caption": 0}, {"caption": -1, "vqa": 1}, {"sing": 1}, []])
+def test_settings_that_cannot_be_meant(tasks):
+    with pytest.raises(ValidationError):
+        TinyWorldConfig(tasks=tasks)
