@@ -1,0 +1,145 @@
+"""What a run folder tells: its recipe, parts, metrics, ledgers and evaluations, each optional."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modalink.errors import CheckpointError
+
+TINY_WORLD = Path("evaluation") / "tiny_world.json"
+"""Where a run keeps its evaluation on the tiny world."""
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """One stage as it went.
+
+    Args:
+        name: Its name.
+        recipe: Its settings.
+        records: Its lines of metrics, one a step.
+        ledger: Reason -> how many samples were skipped or cut for it.
+    """
+
+    name: str
+    recipe: Mapping[str, Any]
+    records: list[dict[str, Any]]
+    ledger: dict[str, int]
+
+    @property
+    def seconds(self) -> float:
+        """Time of all its steps, waiting for data included."""
+        return sum((record.get("seconds", 0.0) for record in self.records), 0.0)
+
+    @property
+    def samples(self) -> int:
+        """Conversations it learned from, repetitions counted."""
+        return sum(record.get("samples", 0) for record in self.records)
+
+    @property
+    def losses(self) -> dict[str, list[tuple[float, float]]]:
+        """Objective -> (step, loss)."""
+        return self._curves("losses")
+
+    @property
+    def rates(self) -> dict[str, list[tuple[float, float]]]:
+        """Trained group -> (step, learning rate)."""
+        return self._curves("lr")
+
+    def _curves(self, key: str) -> dict[str, list[tuple[float, float]]]:
+        found: dict[str, list[tuple[float, float]]] = {}
+        for record in self.records:
+            for name, value in record.get(key, {}).items():
+                found.setdefault(name, []).append((float(record["step"]), float(value)))
+        return found
+
+
+@dataclass(frozen=True)
+class GroupFacts:
+    """One group of parameters, and in which stages it learned."""
+
+    name: str
+    parameters: int
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run folder, read."""
+
+    folder: Path
+    recipe: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    stages: list[StageFacts]
+    heldout: Mapping[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        """Name of the recipe."""
+        return str(self.recipe["name"])
+
+    @property
+    def training_seconds(self) -> float:
+        """Time of all training steps."""
+        return sum((stage.seconds for stage in self.stages), 0.0)
+
+    @property
+    def groups(self) -> list[GroupFacts]:
+        """All parameters of the system by group."""
+        stages: Mapping[str, list[Mapping[str, Any]]] = self.manifest.get("stages", {})
+        counts = {row["group"]: row["parameters"] for rows in stages.values() for row in rows}
+        return [
+            GroupFacts(name, count, tuple(s for s, rows in stages.items() if _trains(rows, name)))
+            for name, count in counts.items()
+        ]
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, frozen ones and generators included."""
+        return sum(group.parameters for group in self.groups)
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Parameters that learned in at least one stage."""
+        return sum(group.parameters for group in self.groups if group.stages)
+
+
+def read(folder: Path) -> RunFacts:
+    """Read a run folder.
+
+    Raises:
+        CheckpointError: It holds no run.
+    """
+    path = folder / "recipe.yaml"
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: found no recipe.yaml, needed a folder that `modalink train` or `modalink demo` made")
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    stages = [_stage(folder / stage["name"], stage) for stage in recipe.get("stages", [])]
+    return RunFacts(folder, recipe, _json(folder / "manifest.json") or {}, stages, _json(folder / TINY_WORLD))
+
+
+def _stage(folder: Path, settings: Mapping[str, Any]) -> StageFacts:
+    ledger = Counter(str(line.get("reason", "unknown")) for line in _json_lines(folder / "ledger.jsonl"))
+    return StageFacts(settings["name"], settings, list(_json_lines(folder / "metrics.jsonl")), dict(ledger.most_common()))
+
+
+def _trains(rows: Iterable[Mapping[str, Any]], group: str) -> bool:
+    return any(row["group"] == group and row["trained"] for row in rows)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _json_lines(path: Path) -> Iterable[dict[str, Any]]:
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        # A run that is being written to, or was killed, may end in half a line.
+        if line.endswith("\n"):
+            yield json.loads(line)

@@ -1,0 +1,107 @@
+"""Single cases to look at, beside the numbers."""
+
+import base64
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from itertools import islice
+from typing import Any, Literal, TypeVar
+
+from PIL import Image
+
+from modalink.evaluation.tiny_world import captions
+from modalink.evaluation.tiny_world.captions import Caption
+from modalink.evaluation.tiny_world.drawings import Drawn
+from modalink.evaluation.tiny_world.questions import Answered
+from modalink.zoo.world import Scene, WorldObject, describe, place, render
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One case.
+
+    Args:
+        task: What was asked for.
+        kind: Kind of question, or "".
+        picture: What was shown, or drawn, as a PNG data URL; "" where nothing was drawn.
+        prompt: What the user said.
+        reply: What the system said.
+        wanted: What would have been right.
+        right: Whether all of it was right.
+        note: What the judge sees in a drawing.
+    """
+
+    task: Literal["question", "caption", "drawing"]
+    kind: str
+    picture: str
+    prompt: str
+    reply: str
+    wanted: str
+    right: bool
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def of_questions(answered: Sequence[Answered], count: int) -> list[Example]:
+    """The first questions, and some more that were answered wrongly."""
+    return [
+        Example(
+            "question", item.asked.question.kind, _shown(item.asked.scene), item.asked.question.text, item.reply,
+            item.asked.question.answer, item.right,
+        )
+        for item in _some(answered, lambda item: item.right, count)
+    ]  # fmt: skip
+
+
+def of_captions(said: Sequence[tuple[str, Caption]], count: int) -> list[Example]:
+    """The first captions with their requests, and some more that are wrong."""
+    return [
+        Example("caption", "", _shown(c.scene), prompt, c.text, describe(c.scene), _faultless(c))
+        for prompt, c in _some(said, lambda row: _faultless(row[1]), count)
+    ]
+
+
+def of_drawings(drawn: Sequence[Drawn], count: int) -> list[Example]:
+    """The first drawings, and some more that are wrong."""
+    return [
+        Example(
+            "drawing", "", "" if d.picture is None else data_url(d.picture), d.requested.text, d.reply,
+            describe(d.requested.scene), _as_asked(d), _sentence(d.seen),
+        )
+        for d in _some(drawn, _as_asked, count)
+    ]  # fmt: skip
+
+
+def data_url(picture: Image.Image) -> str:
+    """A picture as the text of a PNG data URL."""
+    buffer = BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _some(items: Sequence[_T], right: Callable[[_T], bool], count: int) -> list[_T]:
+    later = islice((item for item in items[count:] if not right(item)), -(-count // 3))
+    return [*items[:count], *later]
+
+
+def _shown(scene: Scene) -> str:
+    return data_url(Image.fromarray(render(scene)))
+
+
+def _faultless(caption: Caption) -> bool:
+    mentions = captions.parse(caption.text)
+    fits = all(len(captions.hits(*pair)) == len(captions.ATTRIBUTES) for pair in captions.paired(caption.scene.objects, mentions))
+    return fits and len(mentions) == len(caption.scene.objects)
+
+
+def _as_asked(drawn: Drawn) -> bool:
+    return all(map(drawn.right, drawn.requested.scene.objects)) and len(drawn.seen) == len(drawn.requested.scene.objects)
+
+
+def _sentence(seen: Iterable[WorldObject]) -> str:
+    return ", ".join(f"a {item.size} {item.colour} {item.shape} {place(item.cell)}" for item in seen) or "nothing"
