@@ -71,7 +71,7 @@ class FeatureCache:
         memory_bytes: Most bytes of features in memory.
         disk_bytes: Most bytes of files.
         chunk: How many items are computed at a time. Always as many, because the last bits of a feature may hang on the
-            shape that it is computed in, and must not hang on what else was missing.
+            shape that it is computed in, and must not hang on what else was missing. A GPU wants more than one.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class FeatureCache:
         *,
         memory_bytes: int = 2 * 2**30,
         disk_bytes: int = 50 * 2**30,
-        chunk: int = 8,
+        chunk: int = 1,
     ) -> None:
         self._memory = _Memory(memory_bytes)
         self._disk = None if folder is None else _Disk(folder, disk_bytes)
