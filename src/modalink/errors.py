@@ -3,6 +3,7 @@
     ModalinkError
     ├── RecipeError              a recipe that cannot mean anything
     │   └── UnknownNameError     a name that nothing answers to (also an unknown key, kind, command, zoo part)
+    ├── OptionError              an option of a command that cannot mean anything
     ├── PartError                a part that cannot be built, loaded or joined to its neighbour
     │   └── MissingExtraError    an optional dependency is not installed
     ├── DataError                a data source that cannot be read
@@ -51,6 +52,12 @@ class UnknownNameError(RecipeError):
         super().__init__(f"{place}unknown {what} {found!r}; {hint}known: {', '.join(names) or 'none'}")
         self.found = found
         self.nearest = near[0] if near else None
+
+
+class OptionError(ModalinkError):
+    """An option of a command that cannot mean anything."""
+
+    exit_code = 2
 
 
 class PartError(ModalinkError):

@@ -1,0 +1,114 @@
+"""`modalink score`: predictions by the rule of a benchmark."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from modalink.errors import OptionError
+from modalink.evaluation.benchmarks._base import Options
+from modalink.evaluation.scoring import Report, listing
+from modalink.evaluation.scoring import score as score_files
+
+
+def score(
+    benchmark: Annotated[str, typer.Argument(help="A benchmark's name, or `list` for all of them.")],
+    predictions: Annotated[Path | None, typer.Option("--predictions", help="What the model answered.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", help="The official annotations, a file or folder.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="A choice of the benchmark; may be repeated."),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Another model's predictions, for a paired test.")
+    ] = None,
+    *,
+    partial: Annotated[bool, typer.Option("--partial", help="Score what is there, and say what is not.")] = False,
+    per_item: Annotated[
+        bool, typer.Option("--per-item", help="Every item's score; with --json a list, else JSON lines.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Score predictions by the official rule of a benchmark, with an error bar.
+
+    \b
+    modalink score list
+    modalink score vqav2 --predictions answers.json --annotations v2_mscoco_val2014_annotations.json
+    modalink score mmbench --predictions upload.xlsx --option protocol=first --json
+    modalink score pope --predictions mine.jsonl --annotations coco/ --against theirs.jsonl
+    """
+    if benchmark == "list":
+        _show_list(as_json)
+        return
+    if predictions is None:
+        raise OptionError(
+            "found no predictions, needed --predictions FILE; `modalink score list` tells every benchmark's formats"
+        )
+    options = dict(_pair(text) for text in option or ())
+    if partial:
+        options["missing"] = "skip"
+    report = score_files(benchmark, predictions, annotations, options, against)
+    if as_json:
+        print(json.dumps(report.as_dict(per_item)))
+        return
+    _show(report)
+    if per_item:
+        for item in report.as_dict(per_item=True)["items"]:
+            print(json.dumps(item))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise OptionError(f"option {text!r}: needed KEY=VALUE")
+    return key, value
+
+
+def _show(report: Report) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    low_high = f"   95 % interval {report.interval[0]:.4g} to {report.interval[1]:.4g}" if report.interval else ""
+    console.print(f"{report.benchmark}: {report.score:.6g} {report.unit}{low_high}", markup=False)
+    console.print(f"{report.count} scored, {report.parse_failures} parse failures", markup=False)
+    console.print(f"rule: {report.rule}\nsource: {report.source}", markup=False)
+    for note in report.notes:
+        console.print(f"note: {note}", markup=False)
+    if report.comparison:
+        found = report.comparison
+        low, high = found.interval
+        console.print(
+            f"against: {found.difference:+.4g}, 95 % interval {low:+.4g} to {high:+.4g}, p = {found.p_value:.4g}",
+            markup=False,
+        )
+    table = Table("metric", "value")
+    for name, value in report.metrics.items():
+        table.add_row(name, f"{value:.6g}")
+    console.print(table)
+
+
+def _show_list(as_json: bool) -> None:
+    fields = ("title", "unit", "rule", "source", "annotations", "predictions")
+    rows = [
+        {"name": name, **{key: getattr(found, key) for key in fields}, "options": _options(found.options)}
+        for name, found in listing()
+    ]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(f"{row['name']}: {row['title']} ({row['unit']})")
+        for key in fields[2:]:
+            print(f"    {key}: {row[key]}")
+        print(f"    options: {', '.join(row['options'])}")
+
+
+def _options(options: type[Options]) -> list[str]:
+    return [
+        f"{name}={field.default}"
+        for name, field in options.model_fields.items()
+        if name not in ("id_field", "reply_field")
+    ]

@@ -1,0 +1,147 @@
+"""Captions of images and sounds, against several right ones each."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from modalink.errors import DataError
+from modalink.evaluation.benchmarks._base import Grade, Item, ItemBenchmark, Options, Question, Summary, plain_replies
+from modalink.evaluation.bootstrap import means
+from modalink.evaluation.metrics.captions import CaptionScores, Tokenizer, score
+from modalink.evaluation.predictions import Prediction, as_text, identity, row_id
+from modalink.evaluation.rows import Row, read_rows
+
+IDS = ("image_id", "question_id", "id", "youtube_id", "file_name", "image", "video_id", "audiocap_id")
+REPLIES = (
+    "prediction",
+    "caption",
+    "caption_predicted",
+    "text",
+    "response",
+    "hypothesis",
+    "candidate",
+    "answer",
+    "output",
+    "value",
+)
+REFERENCES = ("references", "refs", "captions", "raw", "sentences", "value")
+_NUMBERED = re.compile(r"caption_?\d+|reference_?\d+")
+
+
+class CaptionOptions(Options):
+    """Options of captions."""
+
+    tokenizer: Tokenizer = "auto"
+    """The Stanford program, its double in Python, or the program where Java is there."""
+    meteor: bool = True
+    """Whether METEOR is computed where Java is there; it takes ten seconds to start."""
+    spice: bool = True
+    """Whether SPICE is computed where Java and its models are there; it takes minutes."""
+    split: str = "test"
+    """Split of Karpathy's dataset_*.json."""
+
+
+def questions(path: Path, options: CaptionOptions) -> Iterator[Question]:
+    """Items with their right captions: COCO's file, Karpathy's, rows of references, or one caption a row."""
+    found: dict[str, list[str]] = {}
+    media: dict[str, str] = {}
+    for number, row in enumerate(read_rows(path, ("annotations", "images"))):
+        if "sentences" in row.fields and row.fields.get("split") not in (
+            None,
+            options.split,
+            *(["restval"] if options.split == "train" else []),
+        ):
+            continue
+        key = _id(row) or str(number)
+        found.setdefault(key, []).extend(_references(row))
+        media.setdefault(key, str(row.fields.get("filename", row.fields.get("file_name", ""))))
+    domains = _domains(path)
+    for key, captions in found.items():
+        groups = (("domain", domains[key]),) if key in domains else ()
+        yield Question(key, tuple(captions), media=media[key], groups=groups)
+
+
+def _id(row: Row) -> str:
+    if "sentences" in row.fields and (
+        name := next((n for n in ("cocoid", "filename", "imgid") if n in row.fields), "")
+    ):
+        return identity(row.fields[name], row.where)
+    return row_id(row, IDS)
+
+
+def _references(row: Row) -> list[str]:
+    fields = row.fields
+    several = next((fields[name] for name in REFERENCES if name in fields), None)
+    if several is None:
+        several = [fields[name] for name in fields if _NUMBERED.fullmatch(name)] or (
+            [fields["caption"]] if "caption" in fields else []
+        )
+    entries = several if isinstance(several, list) else [several]
+    texts = [entry.get("raw", entry.get("caption")) if isinstance(entry, dict) else entry for entry in entries]
+    if not texts:
+        raise DataError(
+            f"{row.where}: found fields {', '.join(map(repr, fields))}, needed right captions: caption or references"
+        )
+    return [as_text(text, row.where) for text in texts]
+
+
+def _domains(path: Path) -> dict[str, str]:
+    """NoCaps tells the domain of each image: in, near or out of COCO's."""
+    rows = read_rows(path, ("images",)) if path.suffix == ".json" else iter(())
+    return {
+        str(row.fields["id"]): str(row.fields["domain"])
+        for row in rows
+        if "domain" in row.fields and "id" in row.fields
+    }
+
+
+def _replies(path: Path, options: CaptionOptions) -> Iterator[Prediction]:
+    yield from plain_replies(path, options, IDS, REPLIES)
+
+
+def _grade(question: Question, reply: Any, where: str, options: CaptionOptions) -> Grade:
+    return Grade(0.0, as_text(reply, where))
+
+
+def _summarise(items: list[Item], options: CaptionOptions) -> Summary:
+    found = _scores(items, options)
+    for item, cider in zip(items, found.cider.tolist(), strict=True):
+        item.grade.score = cider
+    metrics, notes = dict(found.corpus), list(found.notes)
+    for group in dict.fromkeys(group for item in items for group in item.question.groups):
+        part = [item for item in items if group in item.question.groups]
+        # Words weigh by how rare they are among the captions that are scored together, here those of the domain.
+        metrics |= {f"{group[1]}/{name}": value for name, value in _scores(part, options).corpus.items()}
+    if len(items) == 1:
+        notes.append("CIDEr of a single item is 0: no word is rare among one")
+    if empty := sum(not item.grade.answer.strip() for item in items):
+        notes.append(f"{empty} captions are empty")
+    return Summary(metrics["CIDEr"], metrics, means(found.cider), notes, items, len(items))
+
+
+def _scores(items: list[Item], options: CaptionOptions) -> CaptionScores:
+    said, right = [item.grade.answer for item in items], [item.question.gold for item in items]
+    return score(said, right, options.tokenizer, options.meteor, options.spice)
+
+
+def captions(title: str, source: str, annotations: str, prompt: str) -> ItemBenchmark:
+    """A benchmark of captions."""
+    return ItemBenchmark(
+        title=title,
+        rule="CIDEr-D of PTB tokens, beside BLEU, ROUGE-L, METEOR and SPICE",
+        rule_of=lambda o: f"CIDEr-D of PTB tokens ({o.tokenizer} tokeniser), beside BLEU, ROUGE-L, METEOR and SPICE",
+        source=f"{source}; tylin/coco-caption by pycocoevalcap",
+        unit="fraction",
+        annotations=annotations,
+        predictions="[{image_id, caption}], {id: caption}, or rows {id, prediction}; without ids in the order of "
+        "the annotations",
+        options=CaptionOptions,
+        questions=questions,
+        replies=_replies,
+        grade=_grade,
+        summarise=_summarise,
+        prompt=lambda question: prompt,
+        self_contained=True,
+        keeps_text=True,
+    )

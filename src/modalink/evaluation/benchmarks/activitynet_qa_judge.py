@@ -1,0 +1,11 @@
+"""ActivityNet-QA with a judge, who accepts an answer in other words."""
+
+from dataclasses import replace
+
+from modalink.evaluation.benchmarks import activitynet_qa
+from modalink.evaluation.benchmarks._video_qa import video_qa_judge
+
+benchmark = replace(
+    video_qa_judge("ActivityNet-QA", "Yu et al. 2019", activitynet_qa.benchmark.annotations),
+    questions=activitynet_qa.questions,
+)

@@ -1,0 +1,10 @@
+"""COCO captions: everyday images, five captions each."""
+
+from modalink.evaluation.benchmarks._captions import captions
+
+benchmark = captions(
+    "COCO captions",
+    "Chen et al. 2015; Karpathy's split; prompt of lmms-eval",
+    "captions_val2014.json: {annotations: [{image_id, caption}]}, dataset_coco.json, or rows {id, references}",
+    "Provide a one-sentence caption for the provided image.",
+)

@@ -1,0 +1,19 @@
+"""MMBench-CN: the questions of MMBench in Chinese."""
+
+from dataclasses import replace
+
+from modalink.evaluation.benchmarks import mmbench
+from modalink.evaluation.benchmarks._base import Question
+from modalink.evaluation.benchmarks._choice import lettered
+
+
+def _prompt(question: Question) -> str:
+    return f"{question.text}\n{lettered(question.choices)}\n请直接回答选项字母。"
+
+
+benchmark = replace(
+    mmbench.benchmark,
+    title="MMBench-CN",
+    annotations="mmbench_dev_cn_20231003.tsv, with the columns of MMBench",
+    prompt=_prompt,
+)

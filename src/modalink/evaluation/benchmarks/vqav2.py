@@ -1,0 +1,20 @@
+"""VQAv2: everyday questions about COCO images."""
+
+from modalink.evaluation.benchmarks import _vqa
+from modalink.evaluation.benchmarks._base import ItemBenchmark
+
+benchmark = ItemBenchmark(
+    title="VQAv2",
+    rule="VQA soft score, official normalisation",
+    rule_of=_vqa.rule_of,
+    source="Goyal et al. 2017; GT-Vision-Lab/VQA, vqaEval.py; prompt of haotian-liu/LLaVA",
+    unit="percent",
+    annotations="v2_mscoco_*_annotations.json: {annotations: [{question_id, answer_type, question_type, answers: "
+    "[{answer}]}]}",
+    predictions="[{question_id, answer}]",
+    options=_vqa.VqaOptions,
+    questions=_vqa.questions,
+    grade=_vqa.grade,
+    summarise=_vqa.summarise,
+    prompt=_vqa.short_prompt,
+)

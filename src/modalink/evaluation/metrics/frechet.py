@@ -1,0 +1,66 @@
+"""The Fréchet distance between two sets of features, each taken for a Gaussian: FID, FAD, FVD by the kind of features.
+
+Source: Heusel et al. 2017; mseitzer/pytorch-fid, fid_score.py.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import linalg
+
+from modalink.errors import DataError
+
+EPSILON = 1e-6
+
+
+class Gaussian(NamedTuple):
+    """The mean [d] and covariance [d d] of a set of features."""
+
+    mean: Float[np.ndarray, " d"]
+    covariance: Float[np.ndarray, "d d"]
+
+
+def gaussian(features: Float[np.ndarray, "n d"]) -> Gaussian:
+    """The mean and the sample covariance (over n - 1) of features.
+
+    Raises:
+        DataError: There are fewer than two, or some are not finite.
+    """
+    if len(features) < 2 or not np.isfinite(features).all():
+        raise DataError(
+            f"found {len(features)} features, of which some may not be finite; needed at least two finite ones"
+        )
+    values = features.astype(np.float64)
+    return Gaussian(values.mean(0), np.atleast_2d(np.cov(values, rowvar=False)))
+
+
+def frechet_distance(left: Gaussian, right: Gaussian) -> float:
+    """|mu1 - mu2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2).
+
+    Raises:
+        DataError: The widths differ, or the root of the product of covariances is not real.
+    """
+    if left.mean.shape != right.mean.shape:
+        raise DataError(f"found features of widths {left.mean.size} and {right.mean.size}; one encoder gives one width")
+    with np.errstate(all="ignore"):
+        root = _root(left.covariance @ right.covariance)
+        if not np.isfinite(root).all():
+            offset = EPSILON * np.eye(left.mean.size)
+            root = _root((left.covariance + offset) @ (right.covariance + offset))
+    if np.iscomplexobj(root):
+        if not np.allclose(np.diagonal(root).imag, 0, atol=1e-3):
+            raise DataError(
+                f"the covariances' root has an imaginary part of {np.abs(root.imag).max():.3g}: too few features"
+            )
+        root = root.real
+    difference = left.mean - right.mean
+    return float(difference @ difference + np.trace(left.covariance) + np.trace(right.covariance) - 2 * np.trace(root))
+
+
+def _root(matrix: Float[np.ndarray, "d d"]) -> np.ndarray:
+    with (
+        np.testing.suppress_warnings() as quiet
+    ):  # a singular matrix has a root all the same, or gives no finite number
+        quiet.filter(Warning)
+        return np.asarray(linalg.sqrtm(matrix))

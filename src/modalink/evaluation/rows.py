@@ -1,0 +1,251 @@
+"""Rows of the files that hold predictions and annotations, one at a time, so that their size does not matter.
+
+JSON (an array, an object keyed by id, an object that holds either under a name), JSON lines, CSV, TSV, XLSX, and text
+with one value a line. JSON lines are known by their content, since several benchmarks ship them as `.json`.
+"""
+
+import csv
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import TextIOBase
+from pathlib import Path
+from typing import Any
+
+from modalink.errors import DataError, MissingExtraError
+
+CHUNK = 1 << 20
+"""Characters read at once."""
+LONGEST = 1 << 26
+"""Characters that one row may have; a file that exceeds it is taken for damaged."""
+
+_decoder = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: its fields, its place for messages, and its key where the file is an object keyed by id."""
+
+    where: str
+    fields: Mapping[str, Any]
+    key: str | None = None
+
+
+def read_rows(path: Path, inside: tuple[str, ...] = ()) -> Iterator[Row]:
+    """The rows of a file, by its suffix.
+
+    Args:
+        path: A .json, .jsonl, .csv, .tsv, .xlsx or .txt file.
+        inside: Names under which an object may hold its rows, for example `("annotations",)`.
+
+    Raises:
+        DataError: The file is missing, of another kind, not UTF-8, or damaged; the message says where.
+    """
+    readers = {".csv": _csv, ".tsv": _csv, ".xlsx": _xlsx, ".txt": _lines}
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        if path.suffix in readers:
+            yield from readers[path.suffix](path)
+        elif path.suffix in (".json", ".jsonl"):
+            yield from _json(path, inside)
+        else:
+            raise DataError(
+                f"{path}: found a {path.suffix or 'nameless'} file, needed .json, .jsonl, .csv, .tsv, .xlsx or .txt"
+            )
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error.reason} near byte {error.start}); save it as UTF-8") from error
+
+
+def _row(where: str, value: Any, key: str | None = None) -> Row:
+    return Row(where, value if isinstance(value, dict) else {"value": value}, key)
+
+
+def _json(path: Path, inside: tuple[str, ...]) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig") as file:
+        text = _Text(file, path)
+        first = text.peek()
+        if first == "":
+            raise DataError(f"{path}: the file is empty")
+        if first == "[":
+            yield from (_row(f"{path.name}, item {n}", value) for n, value in enumerate(text.items(), 1))
+            text.end()
+            return
+        lines = text.holds_lines()
+    if lines:
+        yield from _json_lines(path)
+        return
+    with path.open(encoding="utf-8-sig") as file:
+        yield from _members(_Text(file, path), path, inside)
+
+
+def _members(text: "_Text", path: Path, inside: tuple[str, ...]) -> Iterator[Row]:
+    """Rows of one object: of the array or object that it holds under a name of `inside`, else its members."""
+    held: list[Row] | None = []
+    for key in text.keys():  # noqa: SIM118 - a method of ours, not a mapping's
+        if held is not None and key in inside and text.peek() in ("[", "{"):
+            array = text.peek() == "["
+            entries = enumerate(text.items(), 1) if array else ((name, text.value()) for name in text.keys())  # noqa: SIM118
+            for name, value in entries:
+                yield _row(f"{path.name}, {key} {name}", value, None if array else str(name))
+            return
+        row = _row(f"{path.name}, key {key!r}", text.value(), key)
+        # What stands before the named array is a header of a few members; an object keyed by id has no such name.
+        if held is not None and inside and len(held) < 64:
+            held.append(row)
+            continue
+        yield from held or ()
+        held = None
+        yield row
+    yield from held or ()
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig") as file:
+        number = 0
+        while line := file.readline(LONGEST):
+            number += 1
+            where = f"{path.name}, line {number}"
+            if len(line) == LONGEST:
+                raise DataError(f"{where}: longer than {LONGEST} characters; is the file damaged?")
+            if not line.strip():
+                continue
+            try:
+                yield _row(where, json.loads(line))
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise DataError(f"{where}: not valid JSON ({error}); found {line[:60]!r}") from error
+
+
+class _Text:
+    """JSON text read in chunks; hands out one value at a time and forgets what was read."""
+
+    def __init__(self, file: TextIOBase, path: Path) -> None:
+        self.file, self.path = file, path
+        self.buffer, self.at, self.done, self.last = "", 0, False, ""
+
+    def _more(self, size: int = CHUNK) -> None:
+        chunk = self.file.read(size)
+        self.done = chunk == ""
+        self.buffer, self.at = self.buffer[self.at :] + chunk, 0
+
+    def peek(self) -> str:
+        """The next character that is no white space, "" at the end."""
+        while True:
+            while self.at < len(self.buffer):
+                if not self.buffer[self.at].isspace():
+                    return self.buffer[self.at]
+                self.at += 1
+            if self.done:
+                return ""
+            self._more()
+
+    def take(self, *wanted: str) -> str:
+        """Step over one of the wanted characters."""
+        found = self.peek()
+        if found not in wanted or not found:
+            raise self.damaged(f"found {found or 'the end of the file'!r}, needed {' or '.join(map(repr, wanted))}")
+        self.at += 1
+        return found
+
+    def value(self, limit: int = LONGEST) -> Any:
+        """The next value, whole."""
+        self.peek()
+        while True:
+            try:
+                value, end = _decoder.raw_decode(self.buffer, self.at)
+                # A number may go on in the next chunk.
+                if end < len(self.buffer) or self.done:
+                    self.at = end
+                    self.last = self.buffer[max(0, end - 40) : end]
+                    return value
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated") or error.pos >= len(self.buffer) - 16
+                if self.done or not cut:
+                    raise self.damaged(error.msg) from error
+            except RecursionError as error:
+                raise self.damaged("nested too deep") from error
+            if len(self.buffer) - self.at > limit:
+                raise self.damaged(f"one value is longer than {limit} characters")
+            self._more(max(CHUNK, len(self.buffer) - self.at))
+
+    def items(self) -> Iterator[Any]:
+        """The values of the array that comes next."""
+        self.take("[")
+        if self.peek() == "]":
+            self.take("]")
+            return
+        while True:
+            yield self.value()
+            if self.take(",", "]") == "]":
+                return
+
+    def keys(self) -> Iterator[str]:
+        """The keys of the object that comes next; who iterates takes each value before the next key."""
+        self.take("{")
+        if self.peek() == "}":
+            self.take("}")
+            return
+        while True:
+            if self.peek() != '"':
+                raise self.damaged(f"found {self.peek()!r}, needed a key in double quotes")
+            key = self.value()
+            self.take(":")
+            yield key
+            if self.take(",", "}") == "}":
+                return
+
+    def holds_lines(self) -> bool:
+        """Whether the file is a run of values, not one; only the first megabyte is asked."""
+        try:
+            self.value(limit=CHUNK)
+        except DataError:
+            return False
+        return self.peek() != "" or self.path.suffix == ".jsonl"
+
+    def end(self) -> None:
+        """Nothing may follow."""
+        if self.peek():
+            raise self.damaged(f"found {self.peek()!r} after the end of the array")
+
+    def damaged(self, what: str) -> DataError:
+        after = f" after {self.last!r}" if self.last else ""
+        return DataError(f"{self.path}: not valid JSON{after}: {what}")
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    csv.field_size_limit(LONGEST)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+        try:
+            for row in reader:
+                where = f"{path.name}, line {reader.line_num}"
+                if None in row or None in row.values():
+                    count = len(reader.fieldnames or ())
+                    raise DataError(f"{where}: found another number of columns than the {count} of the header")
+                yield Row(where, row)
+        except csv.Error as error:
+            raise DataError(f"{path.name}, line {reader.line_num}: {error}") from error
+
+
+def _xlsx(path: Path) -> Iterator[Row]:
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise MissingExtraError(f"reading {path.name}", "openpyxl", "scoring") from error
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not an XLSX workbook ({error})") from error
+    lines = book.active.iter_rows(values_only=True)
+    header = [str(name) for name in next(lines, ())]
+    for number, line in enumerate(lines, 2):
+        # A sheet cannot tell an empty text from no value.
+        yield Row(f"{path.name}, row {number}", {k: "" if v is None else v for k, v in zip(header, line, strict=True)})
+    book.close()
+
+
+def _lines(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            yield Row(f"{path.name}, line {number}", {"value": line.rstrip("\n")})
