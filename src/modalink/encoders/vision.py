@@ -111,15 +111,16 @@ class VisionEncoder(nn.Module):
 
     def _probe(self, name: str) -> tuple[Tensor, frozenset[str]]:
         """The hidden state of one image and what it does not depend on, on the meta device: no weights, no work."""
-        with torch.device("meta"):
+        # A part may be built where gradients are off.
+        with torch.inference_mode(False), torch.enable_grad(), torch.device("meta"):
             twin = type(self.tower)(self.tower.config).train(False)
             image = torch.empty(1, 3, self.side, self.side)
-        try:
-            state = _towers.hidden_state(twin, image, self.layer, interpolate=self.interpolate)
-        except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-            cause = checkpoints.first_line(error)
-            raise PartError(f"{name}: this tower cannot read images of {self.side} px: {cause}") from error
-        return state.detach(), _towers.unread(twin, state)
+            try:
+                state = _towers.hidden_state(twin, image, self.layer, interpolate=self.interpolate)
+            except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+                cause = checkpoints.first_line(error)
+                raise PartError(f"{name}: this tower cannot read images of {self.side} px: {cause}") from error
+            return state.detach(), _towers.unread(twin, state)
 
 
 def _state_index(tower: PreTrainedModel, layer: _towers.Layer, name: str) -> _towers.Layer:

@@ -1,1 +1,32 @@
 """What proves a part: tiny random checkpoints in Hugging Face formats, fakes of each role, kits that check a role."""
+
+from modalink.testing.encoder_kit import check_encoder
+from modalink.testing.fakes import (
+    TinyEncoder,
+    TinyEncoderConfig,
+    TinyGenerator,
+    TinyGeneratorConfig,
+    TinyInputProjector,
+    TinyInputProjectorConfig,
+    TinyOutputProjector,
+    TinyOutputProjectorConfig,
+)
+from modalink.testing.generator_kit import check_generator
+from modalink.testing.modality_kit import check_modality
+from modalink.testing.projector_kit import check_input_projector, check_output_projector
+
+__all__ = [
+    "TinyEncoder",
+    "TinyEncoderConfig",
+    "TinyGenerator",
+    "TinyGeneratorConfig",
+    "TinyInputProjector",
+    "TinyInputProjectorConfig",
+    "TinyOutputProjector",
+    "TinyOutputProjectorConfig",
+    "check_encoder",
+    "check_generator",
+    "check_input_projector",
+    "check_modality",
+    "check_output_projector",
+]

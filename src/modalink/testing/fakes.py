@@ -1,0 +1,182 @@
+"""A fake of every role but the LLM: tiny, deterministic, on the CPU, without files; for tests, examples and demos.
+
+They are no kinds of a recipe file; put their settings where a recipe takes a part:
+`InputSpec(encoder=TinyEncoderConfig(), projector=TinyInputProjectorConfig())`.
+"""
+
+import hashlib
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from modalink.roles import EncoderConfig, GeneratorConfig, InputProjectorConfig, OutputProjectorConfig
+
+
+class TinyPreprocessor:
+    """Scales an image to a square of `side` pixels with values from -1 to 1."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+
+    def __call__(self, medium: Image.Image) -> Float[Tensor, "3 side side"]:
+        """The image as float32 [c h w]."""
+        pixels = np.array(medium.convert("RGB").resize((self.side, self.side)), dtype=np.float32)
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous() / 127.5 - 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that decides the result."""
+        return {"side": self.side}
+
+
+class TinyEncoderConfig(EncoderConfig):
+    """Settings of the fake encoder."""
+
+    kind: Literal["tiny"] = "tiny"
+    checkpoint: str = "tiny"
+    dim: int = 16
+    rows: int = 2
+
+    def build(self, *, weights: bool = True) -> "TinyEncoder":
+        """The fake encoder; its weights are drawn from a fixed seed."""
+        return TinyEncoder(self.dim, self.rows)
+
+    def preprocessor(self) -> TinyPreprocessor:
+        """What an image goes through first."""
+        return TinyPreprocessor(8 * self.rows)
+
+
+class TinyEncoder(nn.Module):
+    """The mean colours of an image's cells, mapped to `dim`."""
+
+    def __init__(self, dim: int, rows: int) -> None:
+        super().__init__()
+        self.dim, self.tokens_per_item, self.grid = dim, rows * rows, (rows, rows)
+        self.colours = _seeded(3, dim)
+
+    def forward(self, values: Float[Tensor, "i 3 h w"]) -> Float[Tensor, "i p {self.dim}"]:
+        """Encode preprocessed images."""
+        cells = adaptive_avg_pool2d(values.to(self.colours.weight.dtype), self.grid)
+        encoded: Tensor = self.colours(cells.flatten(2).mT)
+        return encoded
+
+
+class TinyInputProjectorConfig(InputProjectorConfig):
+    """Settings of the fake input projector."""
+
+    kind: Literal["tiny"] = "tiny"
+
+    def build(self, *, dim_in: int, dim_out: int, tokens_in: int, grid: tuple[int, int] | None) -> "TinyInputProjector":
+        """A new fake projector."""
+        return TinyInputProjector(dim_in, dim_out, tokens_in)
+
+
+class TinyInputProjector(nn.Module):
+    """One linear map per token."""
+
+    def __init__(self, dim_in: int, dim_out: int, tokens: int) -> None:
+        super().__init__()
+        self.tokens_per_item = tokens
+        self.linear = nn.Linear(dim_in, dim_out)
+
+    def forward(self, features: Float[Tensor, "i p d_enc"]) -> Float[Tensor, "i n d_llm"]:
+        """Project the features of items."""
+        projected: Tensor = self.linear(features)
+        return projected
+
+
+class TinyOutputProjectorConfig(OutputProjectorConfig):
+    """Settings of the fake output projector."""
+
+    kind: Literal["tiny"] = "tiny"
+
+    def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> "TinyOutputProjector":
+        """A new fake projector."""
+        return TinyOutputProjector(tokens_in * dim_in, tokens_out, dim_out)
+
+
+class TinyOutputProjector(nn.Module):
+    """One linear map from all signal states to all conditions."""
+
+    def __init__(self, width_in: int, tokens_out: int, dim_out: int) -> None:
+        super().__init__()
+        self.shape = (tokens_out, dim_out)
+        self.linear = nn.Linear(width_in, tokens_out * dim_out)
+
+    def forward(self, states: Float[Tensor, "i k d_llm"]) -> Float[Tensor, "i l d_gen"]:
+        """Project the signal states of items."""
+        conditions: Tensor = self.linear(states.flatten(1))
+        return conditions.unflatten(1, self.shape)
+
+
+class TinyGeneratorConfig(GeneratorConfig):
+    """Settings of the fake generator."""
+
+    kind: Literal["tiny"] = "tiny"
+    checkpoint: str = "tiny"
+    tokens: int = 4
+    dim: int = 8
+
+    def build(self, *, weights: bool = True) -> "TinyGenerator":
+        """The frozen fake; its weights are drawn from a fixed seed."""
+        return TinyGenerator(self.tokens, self.dim)
+
+    def condition_shape(self) -> tuple[int, int]:
+        """Tokens and width of the conditions."""
+        return self.tokens, self.dim
+
+    def preprocessor(self) -> TinyPreprocessor:
+        """What an image goes through before `encode_media`."""
+        return TinyPreprocessor(8)
+
+
+class TinyGenerator(nn.Module):
+    """Images of 8 x 8 pixels that are linear in the conditions; a text's conditions are drawn from its hash."""
+
+    def __init__(self, tokens: int, dim: int) -> None:
+        super().__init__()
+        self.condition_tokens, self.condition_dim = tokens, dim
+        self.draw = _seeded(tokens * dim, 3 * 8 * 8)
+        self.restore = _seeded(3 * 8 * 8, 3 * 8 * 8)
+        self.requires_grad_(False).eval()
+
+    def encode_text(self, texts: list[str]) -> Float[Tensor, "i l d_gen"]:
+        """The fake's own conditions for captions."""
+        seeds = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:7]) for text in texts]
+        shape = (self.condition_tokens, self.condition_dim)
+        drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.stack(drawn).to(self.draw.weight)
+
+    def encode_media(self, values: Float[Tensor, "i 3 8 8"]) -> Float[Tensor, "i c"]:
+        """The latents of images: their pixels."""
+        return values.flatten(1)
+
+    def denoising_error(
+        self, latents: Float[Tensor, "i c"], conditions: Float[Tensor, "i l d_gen"], rng: list[torch.Generator]
+    ) -> Float[Tensor, " i"]:
+        """Mean squared error of each item's restored noise."""
+        noise = torch.stack([torch.randn(latents.shape[1:], generator=g, device=g.device) for g in rng]).to(latents)
+        restored = self.restore(latents + noise) - self.draw(conditions.flatten(1))
+        error: Tensor = (restored - noise).square().mean(1)
+        return error
+
+    @torch.no_grad()
+    def sample(
+        self, conditions: Float[Tensor, "i l d_gen"], *, steps: int, guidance: float, rng: list[torch.Generator]
+    ) -> list[Image.Image]:
+        """Images, one an item."""
+        noise = torch.stack([torch.randn(3 * 8 * 8, generator=g, device=g.device) for g in rng]).to(conditions)
+        values = torch.tanh(guidance * self.draw(conditions.flatten(1)) + noise / (10 * steps))
+        pixels = ((values + 1) * 127.5).round().to(torch.uint8).view(-1, 3, 8, 8).permute(0, 2, 3, 1)
+        return [Image.fromarray(image) for image in pixels.cpu().numpy()]
+
+
+def _seeded(width_in: int, width_out: int) -> nn.Linear:
+    """A linear map whose weights are the same in every process, drawn beside the global random state."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Linear(width_in, width_out)

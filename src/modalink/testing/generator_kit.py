@@ -1,0 +1,106 @@
+"""The kit for generators: a new one needs a test of one line."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from modalink.roles import Generator, GeneratorConfig
+from modalink.testing.requirements import (
+    check_bare,
+    check_batching,
+    check_preprocessor,
+    check_settings,
+    check_strict_loading,
+    example_images,
+    require,
+    require_close,
+)
+
+_CAPTIONS = ["a red cube", "two blue circles and a star", ""]
+
+
+def check_generator(config: GeneratorConfig, media: Sequence[Any] | None = None, *, from_files: bool = True) -> None:
+    """Prove that a generator is frozen, publishes its conditions, batches, and passes gradients to the conditions.
+
+    Args:
+        config: Its settings, with a tiny local checkpoint.
+        media: Three decoded media of its modality; images if not given.
+        from_files: Whether its weights come from the files of a checkpoint.
+
+    Raises:
+        AssertionError: It breaks the promise that the message names.
+    """
+    check_settings(config)
+    values = check_preprocessor(config.preprocessor, media or example_images())
+    generator: Any = config.build()
+    role = isinstance(generator, nn.Module) and isinstance(generator, Generator)
+    require(role, "a generator must have its role's members")
+    require(not any(p.requires_grad for p in generator.parameters()), "a generator must be frozen")
+    require(not generator.training, "a generator must be in evaluation mode")
+    conditions = _check_text(generator, config.condition_shape())
+    latents = check_batching(generator.encode_media, values, "encoding media")
+    _check_denoising(generator, latents, conditions)
+    _check_sampling(generator, conditions)
+    check_bare(lambda: config.build(weights=False), generator)
+    if from_files:
+        check_strict_loading(config, lambda damaged: damaged.build())
+
+
+def _check_text(generator: Any, published: tuple[int, int]) -> Tensor:
+    conditions: Tensor = generator.encode_text(_CAPTIONS)
+    found = tuple(conditions.shape[1:])
+    require(found == published, f"found conditions {found}, condition_shape published {published}")
+    own = (generator.condition_tokens, generator.condition_dim)
+    require(own == published, f"the generator publishes {own}, its settings {published}")
+    alone = torch.cat([generator.encode_text([caption]) for caption in _CAPTIONS])
+    require_close(conditions, alone, "captions in a batch must be encoded as one by one")
+    require(not torch.equal(conditions[0], conditions[1]), "different captions must have different conditions")
+    return conditions
+
+
+def _check_denoising(generator: Any, latents: Tensor, conditions: Tensor) -> None:
+    conditions = conditions.clone().requires_grad_()
+    errors = generator.denoising_error(latents, conditions, _sources())
+    require(errors.shape == (len(latents),), f"denoising_error must give one number an item, found {errors.shape}")
+    require(bool((errors >= 0).all() and errors.isfinite().all()), "denoising_error must be finite and not negative")
+    again = generator.denoising_error(latents, conditions, _sources())
+    require(torch.equal(errors, again), "denoising_error must be a function of its sources of randomness")
+    other = generator.denoising_error(latents, conditions, _sources(first=10))
+    require(not torch.equal(errors, other), "denoising_error must draw from the sources it is given")
+    pairs = zip(latents, conditions, _sources(), strict=True)
+    alone = torch.cat([generator.denoising_error(one[None], its[None], [source]) for one, its, source in pairs])
+    require_close(errors.detach(), alone.detach(), "denoising_error in a batch must equal one by one")
+    (reach,) = torch.autograd.grad(errors[0], conditions)
+    require(bool((reach[0] != 0).any()), "the gradient of denoising_error must reach the conditions")
+    require(not bool((reach[1:] != 0).any()), "an item's denoising_error must not depend on other items' conditions")
+
+
+def _check_sampling(generator: Any, conditions: Tensor) -> None:
+    for guidance in (1.0, 3.0):
+        together = _sampled(generator, conditions, guidance)
+        require(len(together) == len(conditions), f"found {len(together)} media for {len(conditions)} conditions")
+        again = _sampled(generator, conditions, guidance)
+        same = all(np.array_equal(one, other) for one, other in zip(together, again, strict=True))
+        require(same, "sampling must be a function of its sources of randomness")
+        for i, one in enumerate(together):
+            alone = _sampled(generator, conditions[i : i + 1], guidance, first=i)[0]
+            worst, scale = np.abs(one - alone).max(), max(1.0, np.abs(alone).max())
+            require(worst <= 0.02 * scale, f"sampling in a batch must equal one by one: they differ by {worst:.2g}")
+    other = _sampled(generator, conditions, 1.0, first=10)
+    require(not np.array_equal(other[0], together[0]), "sampling must draw from the sources it is given")
+    moved = _sampled(generator, conditions + 1, 1.0)
+    plain = _sampled(generator, conditions, 1.0)
+    require(not np.array_equal(moved[0], plain[0]), "sampling must depend on the conditions")
+
+
+def _sampled(generator: Any, conditions: Tensor, guidance: float, first: int = 0) -> list[np.ndarray]:
+    sources = _sources(first, len(conditions))
+    media = generator.sample(conditions, steps=2, guidance=guidance, rng=sources)
+    return [np.asarray(medium, dtype=np.float64) for medium in media]
+
+
+def _sources(first: int = 0, count: int = len(_CAPTIONS)) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in range(first, first + count)]

@@ -1,0 +1,69 @@
+"""The kit for modalities: a new one needs a test of one line."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modalink.errors import MediumError
+from modalink.roles import ModalityRecord
+from modalink.testing.requirements import example_images, require
+
+
+def check_modality(record: ModalityRecord, medium: Any = None) -> None:
+    """Prove that a modality is spelled so that others can use it, keeps what it writes, and refuses what it must.
+
+    Args:
+        record: Its row in the table.
+        medium: A decoded medium of it; an image if not given.
+
+    Raises:
+        AssertionError: It breaks the promise that the message names.
+    """
+    medium = example_images(1)[0] if medium is None else medium
+    _check_names(record)
+    decoded = record.read(medium)
+    require(_same(record.read(decoded), decoded), "reading a decoded medium must change nothing more")
+    with tempfile.TemporaryDirectory() as place:
+        for suffix in record.suffixes:
+            path = Path(place) / f"medium{suffix}"
+            try:
+                record.write(decoded, path)
+            except MediumError:
+                continue  # a format that is read but not written
+            back = np.asarray(record.read(path))
+            found, needed = back.shape, np.asarray(decoded).shape
+            require(found == needed, f"{suffix}: wrote a medium of shape {needed}, read one of {found}")
+            require(_same(record.read(path.read_bytes()), back), f"{suffix}: bytes must read as their file does")
+        require(any(Path(place).iterdir()), f"none of the suffixes {record.suffixes} can be written")
+        _check_refusals(record, Path(place))
+
+
+def _check_names(record: ModalityRecord) -> None:
+    require(record.name.isidentifier(), f"the name {record.name!r} must be usable as a key")
+    require(record.argument.isidentifier(), f"the argument {record.argument!r} must be usable as a keyword")
+    require(record.signal.count("{}") == 1, f"the signal {record.signal!r} must have one place for a number")
+    spellings = {record.placeholder, record.signal.format(0), record.signal.format(1)}
+    require(len(spellings) == 3, "placeholder and signal tokens must be spelled differently")
+    dotted = all(suffix.startswith(".") and suffix == suffix.lower() for suffix in record.suffixes)
+    require(dotted and bool(record.suffixes), f"suffixes must be lower-case with a dot, found {record.suffixes}")
+
+
+def _check_refusals(record: ModalityRecord, place: Path) -> None:
+    broken, empty = place / f"broken{record.suffixes[0]}", place / f"empty{record.suffixes[0]}"
+    broken.write_bytes(b"this is no medium at all" * 20)
+    empty.touch()
+    for source in (place / "absent", broken, empty, object()):
+        try:
+            record.read(source)
+        except MediumError as error:
+            require(bool(error.reason), f"the error for {source} must have a reason for the ledger")
+            if isinstance(source, Path):
+                require(source.name in str(error), f"the error for {source} must name it, found: {error}")
+            continue
+        raise AssertionError(f"reading {source} must raise a MediumError")
+
+
+def _same(one: Any, other: Any) -> bool:
+    return np.array_equal(np.asarray(one), np.asarray(other))

@@ -1,0 +1,121 @@
+"""What all kits ask of a part: its settings, its preprocessing, its weights, its independence of the batch."""
+
+import json
+import pickle
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from modalink import checkpoints
+from modalink.checkpoints.hub import weight_files
+from modalink.errors import PartError
+from modalink.kinds import KindConfig
+from modalink.roles import PartConfig, Preprocessor
+
+
+def require(holds: bool, obligation: str) -> None:
+    """Raise an `AssertionError` that names the obligation, unless it holds."""
+    if not holds:
+        raise AssertionError(obligation)
+
+
+def example_images(count: int = 3) -> list[Image.Image]:
+    """Images of different sizes and proportions, the same ones in every process."""
+    rng = np.random.default_rng(0)
+    sizes = [(40 + 9 * i, 70 - 11 * i, 3) for i in range(count)]
+    return [Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)) for size in sizes]
+
+
+def check_settings(config: KindConfig) -> None:
+    """Settings survive JSON, cannot be changed, and refuse keys that they do not know."""
+    data = json.loads(config.model_dump_json())
+    require(type(config).model_validate(data) == config, f"settings must survive JSON: {data} reads back otherwise")
+    for attempt, obligation in (
+        (lambda: type(config).model_validate({**data, "no_such_key": 1}), "must refuse unknown keys"),
+        (lambda: setattr(config, "kind", "other"), "must be frozen"),
+    ):
+        try:
+            attempt()
+        except ValidationError:
+            continue
+        raise AssertionError(f"settings {obligation}: {type(config).__name__} does not")
+
+
+def check_preprocessor(make: Callable[[], Preprocessor], media: Sequence[Any]) -> Tensor:
+    """Preprocessing is a pure function of its description; gives the preprocessed media, stacked."""
+    first = make()
+    require(isinstance(first, Preprocessor), f"{type(first).__name__} must have __call__ and to_dict")
+    values = [first(medium) for medium in media]
+    for value in values:
+        require(value.dtype == torch.float32, f"preprocessing must give float32, found {value.dtype}")
+        require(value.shape == values[0].shape, f"all items must have one shape: {value.shape}, {values[0].shape}")
+        require(bool(value.isfinite().all()), "preprocessing must give finite numbers")
+    described = first.to_dict()
+    require(json.loads(json.dumps(described)) == described, "to_dict must give JSON data: lists, not tuples or arrays")
+    for other, how in ((make(), "built anew"), (pickle.loads(pickle.dumps(first)), "pickled")):
+        require(other.to_dict() == described, f"to_dict must be the same when {how}")
+        same = all(torch.equal(other(medium), value) for medium, value in zip(media, values, strict=True))
+        require(same, f"preprocessing must give the same numbers when {how}")
+    return torch.stack(values)
+
+
+def require_close(found: Tensor, expected: Tensor, obligation: str) -> None:
+    """Equal within rounding: another batch size may take other kernels."""
+    tolerance = 1e-4 if expected.dtype == torch.float32 else 3e-2
+    worst = (found.float() - expected.float()).abs().max().item()
+    scale = max(1.0, expected.float().abs().max().item())
+    require(worst <= tolerance * scale, f"{obligation}: they differ by {worst:.2g}")
+
+
+def check_batching(call: Callable[[Tensor], Tensor], values: Tensor, what: str) -> Tensor:
+    """A result depends on its item alone, and is the same every time; gives the results."""
+    with torch.no_grad():
+        together, again = call(values), call(values)
+        alone = torch.cat([call(value[None]) for value in values])
+    require(torch.equal(together, again), f"{what} must be deterministic")
+    require_close(together, alone, f"{what} in a batch must equal {what} one by one")
+    return together
+
+
+def check_gradients(module: nn.Module, result: Tensor, unread: Iterable[str] = ()) -> None:
+    """Gradients reach every parameter but those that the part declares unread."""
+    parameters = dict(module.named_parameters())
+    gradients = torch.autograd.grad(result.float().square().sum(), [*parameters.values()], allow_unused=True)
+    silent = {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None}
+    left, wrong = sorted(silent - set(unread)), sorted(set(unread) - silent)
+    require(not left, f"gradients must reach every parameter, or `unread` must name it: none reaches {left[:5]}")
+    require(not wrong, f"`unread` must name only parameters without a gradient: one reaches {wrong[:5]}")
+
+
+def check_bare(build: Callable[[], nn.Module], full: nn.Module) -> None:
+    """The bare architecture has the same parameters, and takes no memory on the meta device."""
+    with torch.device("meta"):
+        bare = build()
+    require(all(p.is_meta for p in bare.parameters()), "weights=False must build on the device of the context (meta)")
+    shapes = [{name: p.shape for name, p in module.named_parameters()} for module in (bare, full)]
+    require(shapes[0] == shapes[1], "weights=False must build the same parameters as weights=True")
+
+
+def check_strict_loading(config: PartConfig, build: Callable[[Any], nn.Module]) -> None:
+    """A checkpoint that lacks tensors, or has some too many, is refused."""
+    folder = checkpoints.locate(config.checkpoint, config.revision)
+    for file in weight_files(folder):
+        for damage, keep, add in (("lacks tensors", 1, {}), ("has too many", None, {"surplus": torch.zeros(1)})):
+            with tempfile.TemporaryDirectory() as place:
+                copy = Path(shutil.copytree(folder, Path(place) / "copy"))
+                tensors = dict(sorted(load_file(file).items())[:keep]) | add
+                save_file(tensors, copy / file.relative_to(folder), metadata={"format": "pt"})
+                try:
+                    build(config.replace(checkpoint=str(copy), revision=None))
+                except PartError:
+                    continue
+            raise AssertionError(f"a checkpoint whose {file.name} {damage} must be refused with a PartError")

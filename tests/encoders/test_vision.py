@@ -1,0 +1,241 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from transformers import BeitModel, Dinov2Model, ViTModel
+
+from modalink.encoders.vision import VisionConfig
+from modalink.errors import PartError
+from modalink.testing import check_encoder
+from modalink.testing.checkpoints import (
+    tiny_clip_vision,
+    tiny_eva_g,
+    tiny_llama,
+    tiny_siglip_vision,
+    tiny_timm,
+    tiny_vision,
+)
+
+NFNET: dict[str, Any] = {
+    "depths": (1, 1, 1, 1),
+    "channels": (32, 32, 64, 64),
+    "num_features": 24,
+    "group_size": 8,
+    "stem_chs": 16,
+}
+EVA: dict[str, Any] = {"img_size": 28, "depth": 3, "embed_dim": 32, "num_heads": 2}
+
+
+def tower(kind: str, folder: Path) -> Path:
+    match kind:
+        case "clip":
+            return tiny_clip_vision(folder)
+        case "siglip":
+            return tiny_siglip_vision(folder)
+        case "eva-g":
+            return tiny_eva_g(folder)
+        case "vit":
+            return tiny_vision(folder, ViTModel)
+        case "dinov2":
+            return tiny_vision(folder, Dinov2Model)
+        case "beit":
+            return tiny_vision(folder, BeitModel)
+        case "timm-eva":
+            return tiny_timm(folder, "eva02_tiny_patch14_224", **EVA)
+    return tiny_timm(folder, "nfnet_l0", **NFNET)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("clip", {}),
+        ("siglip", {"layer": -1}),
+        ("eva-g", {"layer": "output", "keep_cls": True}),
+        ("dinov2", {"image_size": 48}),
+        ("timm-eva", {"keep_cls": True}),
+        ("nfnet", {"layer": "output", "image_size": 64}),
+    ],
+)
+def test_it_keeps_the_promises_of_its_role(tmp_path: Path, kind: str, settings: dict[str, Any]) -> None:
+    check_encoder(VisionConfig(checkpoint=str(tower(kind, tmp_path)), **settings))
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip", "eva-g", "vit", "dinov2", "beit"])
+def test_features_are_the_hidden_states_of_transformers(tmp_path: Path, kind: str) -> None:
+    """Measured difference 0.0, at every layer, with and without the class token."""
+    config = VisionConfig(checkpoint=str(tower(kind, tmp_path)))
+    images = torch.randn(2, 3, 32, 32)
+    encoder = config.build()
+    reference = type(encoder.tower).from_pretrained(tmp_path)
+    with torch.no_grad():
+        expected = reference(images, output_hidden_states=True)
+        first = 0 if kind == "siglip" else 1
+        for layer, state in enumerate(expected.hidden_states):
+            assert torch.equal(config.replace(layer=layer).build()(images), state[:, first:])
+        assert torch.equal(encoder(images), expected.hidden_states[-2][:, first:])
+        assert torch.equal(config.replace(layer="output").build()(images), expected.last_hidden_state[:, first:])
+        if first:
+            assert torch.equal(config.replace(keep_cls=True).build()(images), expected.hidden_states[-2])
+
+
+def test_timm_layers_are_counted_as_those_of_transformers(tmp_path: Path) -> None:
+    config = VisionConfig(checkpoint=str(tower("timm-eva", tmp_path)), keep_cls=True)
+    encoder = config.build()
+    images = torch.randn(2, 3, 28, 28)
+    states: list[torch.Tensor] = []
+    for block in encoder.tower.timm_model.blocks:
+        block.register_forward_hook(lambda _, __, output: states.append(output))
+    with torch.no_grad():
+        features = encoder(images)
+        assert torch.equal(features, states[-2])
+        assert torch.equal(config.replace(layer=1).build()(images), states[0])
+        last = encoder.tower.timm_model.forward_features(images)
+        assert torch.equal(config.replace(layer="output").build()(images), last)
+
+
+def test_a_feature_map_is_read_row_by_row(tmp_path: Path) -> None:
+    encoder = VisionConfig(checkpoint=str(tower("nfnet", tmp_path)), layer="output", image_size=96).build()
+    images = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        features, last = encoder(images), encoder.tower(images).last_hidden_state
+    assert (encoder.grid, encoder.tokens_per_item, encoder.dim) == ((3, 3), 9, 24)
+    assert torch.equal(features[:, 5], last[:, :, 1, 2])
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip", "eva-g", "vit", "dinov2"])
+def test_positions_are_interpolated_to_another_side_only(tmp_path: Path, kind: str) -> None:
+    config = VisionConfig(checkpoint=str(tower(kind, tmp_path)), layer="output")
+    native, larger = config.build(), config.replace(image_size=48).build()
+    options = {} if kind == "dinov2" else {"interpolate_pos_encoding": True}
+    with torch.no_grad():
+        same = config.replace(image_size=32).build()
+        images = torch.randn(2, 3, 32, 32)
+        assert torch.equal(same(images), native(images))
+        images = torch.randn(2, 3, 48, 48)
+        expected = larger.tower(images, **options).last_hidden_state
+        assert torch.equal(larger(images), expected[:, expected.shape[1] - 36 :])
+    assert (native.tokens_per_item, native.grid) == (16, (4, 4))
+    assert (larger.tokens_per_item, larger.grid) == (36, (6, 6))
+
+
+def test_timm_positions_are_interpolated_too(tmp_path: Path) -> None:
+    config = VisionConfig(checkpoint=str(tower("timm-eva", tmp_path)))
+    images = torch.randn(1, 3, 28, 28)
+    with torch.no_grad():
+        assert torch.equal(config.replace(image_size=28).build()(images), config.build()(images))
+    assert config.replace(image_size=56).build().grid == (4, 4)
+
+
+def test_a_tower_is_found_in_a_whole_models_checkpoint(tmp_path: Path) -> None:
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    vision |= {"image_size": 32, "patch_size": 8}
+    text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    text |= {"vocab_size": 50}
+    models = {
+        "clip": transformers.CLIPModel(transformers.CLIPConfig(text_config=text, vision_config=vision)),
+        "blip2": transformers.Blip2ForConditionalGeneration(
+            transformers.Blip2Config(
+                vision_config=vision,
+                qformer_config={**text, "encoder_hidden_size": 32},
+                text_config={**text, "model_type": "opt", "ffn_dim": 64, "word_embed_proj_dim": 32},
+            )
+        ),
+        "llava": transformers.LlavaForConditionalGeneration(
+            transformers.LlavaConfig(
+                vision_config={**vision, "model_type": "clip_vision_model"},
+                text_config={**text, "model_type": "llama"},
+            )
+        ),
+    }
+    for name, model in models.items():
+        model.save_pretrained(tmp_path / name)
+        whole = model.model.vision_tower if name == "llava" else model.vision_model
+        found = VisionConfig(checkpoint=str(tmp_path / name), image_size=32, layer="output")
+        tensors = _without_preprocessor(found, tmp_path / name).build().tower.state_dict()
+        expected = {key: value for key, value in whole.state_dict().items() if "position_ids" not in key}
+        assert tensors.keys() == expected.keys(), name
+        assert all(torch.equal(tensors[key], expected[key]) for key in expected), name
+
+
+def _without_preprocessor(config: VisionConfig, folder: Path) -> VisionConfig:
+    """The folders of bare models have no preprocessor; their family's serves."""
+    assert not (folder / "preprocessor_config.json").exists()
+    return config
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameters", "tokens", "dim", "grid"),
+    [
+        ({"checkpoint": "openai/clip-vit-large-patch14-336"}, 303_507_456, 576, 1024, (24, 24)),
+        ({"checkpoint": "openai/clip-vit-large-patch14", "image_size": 448}, 303_179_776, 1024, 1024, (32, 32)),
+        ({"checkpoint": "google/siglip-so400m-patch14-384"}, 428_225_600, 729, 1152, (27, 27)),
+        ({"checkpoint": "facebook/dinov2-large"}, 304_368_640, 256, 1024, (16, 16)),
+        (
+            {"checkpoint": "Salesforce/blip2-flan-t5-xl", "layer": "output", "keep_cls": True},
+            985_952_256,
+            257,
+            1408,
+            None,
+        ),
+        ({"checkpoint": "timm/nfnet_f6", "layer": "output", "image_size": 320}, 435_286_032, 100, 3072, (10, 10)),
+        ({"checkpoint": "timm/eva02_base_patch14_448"}, 86_348_544, 1024, 768, (32, 32)),
+    ],
+)
+def test_published_towers_build_without_network_or_memory(
+    settings: dict[str, Any], parameters: int, tokens: int, dim: int, grid: tuple[int, int] | None
+) -> None:
+    config = VisionConfig(**settings)
+    with torch.device("meta"):
+        encoder = config.build(weights=False)
+    assert sum(parameter.numel() for parameter in encoder.parameters()) == parameters
+    assert (encoder.tokens_per_item, encoder.dim, encoder.grid) == (tokens, dim, grid)
+    assert config.preprocessor().side == encoder.side
+
+
+def test_precision_is_the_one_asked_for(tmp_path: Path) -> None:
+    config = VisionConfig(checkpoint=str(tower("clip", tmp_path)), dtype="bfloat16")
+    for encoder in (config.build(), config.build(weights=False)):
+        assert encoder(torch.randn(1, 3, 32, 32)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "says"),
+    [
+        ("clip", {"layer": 4}, "found layer 4, needed 0 to 3, or -4 to -1 from the end, or output"),
+        ("clip", {"layer": -5}, "found layer -5"),
+        ("timm-eva", {"layer": 0}, "found layer 0, needed 1 to 3, or -3 to -1"),
+        ("nfnet", {}, "only the last feature map can be read; set layer: output"),
+        ("siglip", {"keep_cls": True}, "has no class token; set keep_cls: false"),
+        ("nfnet", {"layer": "output", "keep_cls": True}, "has no class token"),
+    ],
+)
+def test_what_a_tower_cannot_give_is_refused(tmp_path: Path, kind: str, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(PartError, match=says):
+        VisionConfig(checkpoint=str(tower(kind, tmp_path)), **settings).build(weights=False)
+
+
+def test_a_fixed_side_is_refused_another() -> None:
+    with torch.device("meta"), pytest.raises(PartError, match="cannot read images of 320 px: Input height"):
+        VisionConfig(checkpoint="timm/beit_base_patch16_224", image_size=320).build(weights=False)
+
+
+def test_images_of_another_side_are_refused(tmp_path: Path) -> None:
+    encoder = VisionConfig(checkpoint=str(tower("clip", tmp_path))).build()
+    with pytest.raises(PartError, match=r"found images of \(40, 40\) px, needed \(32, 32\)"):
+        encoder(torch.randn(1, 3, 40, 40))
+
+
+def test_a_checkpoint_without_a_tower_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PartError, match="found a checkpoint of type 'llama', needed one with a vision tower"):
+        VisionConfig(checkpoint=str(tiny_llama(tmp_path))).build()
+    with pytest.raises(PartError, match="diffusion pipeline"):
+        VisionConfig(checkpoint="stabilityai/stable-diffusion-2-1-base").build()
+
+
+def test_an_unreachable_tower_is_one_clear_line() -> None:
+    with pytest.raises(PartError) as caught:
+        VisionConfig(checkpoint="openai/clip-vit-large-patch14-336").build()
+    assert str(caught.value).startswith("openai/clip-vit-large-patch14-336: it is not in the local cache")
+    assert "\n" not in str(caught.value)
