@@ -189,7 +189,7 @@ class ModalityRecord:
     """Keyword under which the model's forward takes the preprocessed items, for example `pixel_values`."""
     suffixes: tuple[str, ...]
     """File names that hold this modality."""
-    read: Callable[[Any], Any]
+    read: Callable[..., Any]
     """Reads and checks one medium from a path, bytes, data URL or decoded object; raises `MediumError`."""
     write: Callable[[Any, Any], None]
     """Writes one decoded medium to a path."""
