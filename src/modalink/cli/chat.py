@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,7 +31,7 @@ def chat(
     modalink chat runs/demo
     modalink chat runs/demo --image a.png --temperature 0.7
     """
-    options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
     talk = _Talk(load(run, device=device), out, options)
     for path in image or []:
         talk.show("image", path)
@@ -41,7 +41,7 @@ def chat(
 class _Talk:
     """One conversation, typed and printed line by line."""
 
-    def __init__(self, session: Session, out: Path, options: dict[str, float]) -> None:
+    def __init__(self, session: Session, out: Path, options: dict[str, Any]) -> None:
         self.session, self.out, self.options = session, out, options
         self.conversation: Conversation | None = None
         self.media: list[Medium] = []
@@ -83,6 +83,9 @@ class _Talk:
         except KeyboardInterrupt:
             print("\n(stopped)")
             return
+        except ModalinkError:
+            print()
+            raise
         print()
         for path in stream.answer.save_media(self.out):
             print(f"({path})")

@@ -86,10 +86,11 @@ for _name, _text in COMMANDS.items():
     app.command(_name, help=_text)(lambda: None)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         print(f"modalink {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

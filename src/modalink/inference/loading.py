@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from modalink import checkpoints
 from modalink.errors import CheckpointError, PartError
@@ -25,7 +26,8 @@ def load(run: str | os.PathLike[str], *, device: str | torch.device | None = Non
     system = System.load(_model(run))
     place = torch.accelerator.current_accelerator(check_available=True) if device is None else torch.device(device)
     place = place or torch.device("cpu")
-    for module in (system.model, *system.generators.values()):
+    modules: list[nn.Module] = [system.model, *system.generators.values()]
+    for module in modules:
         module.to(place).eval()
     return Session(system)
 

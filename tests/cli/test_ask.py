@@ -1,0 +1,94 @@
+"""`modalink ask`: what it prints and writes."""
+
+import json
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from modalink.cli.main import app
+from modalink.conversation import Conversation, Medium, Text, Turn
+from modalink.errors import GenerationError
+from modalink.inference import Answer, Session
+from modalink.model import compose
+from modalink.recipe import SystemSpec
+from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run of tiny random parts: image in, text out."""
+    folder = tmp_path_factory.mktemp("runs")
+    encoder = {"kind": "vision", "checkpoint": str(tiny_clip_vision(folder / "vision"))}
+    spec = {
+        "inputs": {"image": {"encoder": encoder, "projector": {"kind": "mlp"}}},
+        "llm": {"checkpoint": str(tiny_llama(folder / "llm"))},
+        "prompt": {"template": "vicuna-v1.1"},
+    }
+    compose(SystemSpec.model_validate(spec)).save(folder / "demo" / "model")
+    return folder / "demo"
+
+
+@pytest.fixture
+def ask():
+    """Run the command; its result."""
+    return lambda *words: CliRunner().invoke(app, ["ask", *map(str, words)])
+
+
+@pytest.fixture
+def artist(monkeypatch):
+    """Let any run answer with a text and two images; what it was asked."""
+    heard = {}
+
+    def answer(self, question, **given):
+        heard.update(given, question=question)
+        images = [Medium("image", Image.new("RGB", (4, 4), colour)) for colour in ("red", "blue")]
+        conversation = Conversation((Turn("assistant", (Text("Here:"), *images)),))
+        return Answer("Here:", [("image", image.source) for image in images], conversation, given["seed"] == 0)
+
+    monkeypatch.setattr(Session, "ask", answer)
+    return heard
+
+
+def test_the_answer_is_printed(ask, run, tmp_path):
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    words = (run, "What is it?", "--image", tmp_path / "a.png", "--max-new-tokens", 8, "--out", tmp_path / "out")
+    plain, data = ask(*words), ask(*words, "--json")
+    assert (plain.exit_code, data.exit_code) == (0, 0)
+    found = json.loads(data.stdout)
+    assert found["text"] == plain.stdout.removesuffix("\n") != "" and found["media"] == []
+    assert found["complete"] == ("note:" not in plain.stderr)
+    assert ask(*words[:-4], "--image", tmp_path / "a.png", "--max-new-tokens", 8).stdout != plain.stdout
+
+
+def test_media_are_written_beside_and_named(ask, run, artist, tmp_path):
+    result = ask(run, "Draw it.", "--out", tmp_path / "out", "--guidance", 2, "--steps", 3, "--seed", 0)
+    files = [tmp_path / "out" / f"answer-{i}.png" for i in (1, 2)]
+    assert result.stdout == f"Here:\nimage: {files[0]}\nimage: {files[1]}\n"
+    assert "note:" not in result.stderr
+    assert [Image.open(file).getpixel((0, 0)) for file in files] == [(255, 0, 0), (0, 0, 255)]
+    assert (artist["question"], artist["guidance"], artist["steps"]) == ("Draw it.", 2, 3)
+    found = json.loads(ask(run, "Draw it.", "--out", tmp_path / "out", "--json", "--seed", 7).stdout)
+    made = [{"modality": "image", "path": str(tmp_path / "out" / f"answer-{i}.png")} for i in (3, 4)]
+    assert found == {"text": "Here:", "complete": False, "media": made}
+
+
+def test_a_cut_answer_is_told(ask, run, artist, tmp_path):
+    result = ask(run, "Draw it.", "--out", tmp_path, "--seed", 7)
+    assert result.stderr.splitlines()[-1] == "note: the answer was cut at 256 tokens; see --max-new-tokens"
+
+
+def test_failures_are_words(ask, run, tmp_path, monkeypatch):
+    result = ask(run, "What?", "--image", tmp_path / "missing.png")
+    assert result.exit_code == 1 and "missing.png" in result.stderr and "Traceback" not in result.stderr
+    result = ask(tmp_path / "none", "What?")
+    assert result.exit_code == 1 and result.stderr.startswith("modalink: found no run in a folder")
+    assert ask(run, "What?", "--temperature", -1).exit_code == 2
+    assert ask(run).exit_code == 2
+
+    def fail(self, question, **given):
+        raise GenerationError("too long")
+
+    monkeypatch.setattr(Session, "ask", fail)
+    result = ask(run, "What?")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "modalink: too long")

@@ -1,0 +1,103 @@
+"""`modalink chat`: a conversation, line by line."""
+
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from modalink.cli import chat as room
+from modalink.cli.main import app
+from modalink.conversation import Conversation, Medium, Text, Turn
+from modalink.errors import PromptError
+from modalink.inference import Answer, Session, Stream
+
+
+class FakeSession(Session):
+    """Answers with the number of turns and media that it was given; stands in for a loaded run."""
+
+    def __init__(self):
+        self.system = SimpleNamespace(spec=SimpleNamespace(inputs=("image",)))
+
+    def stream(self, conversation, **options):
+        return FakeStream(conversation, options)
+
+
+class FakeStream(Stream):
+    def __init__(self, conversation, options):
+        words = conversation.turns[-1].text
+        media = len(list(conversation.media()))
+        self.words, self.pieces = words, [f"{len(conversation.turns)} turns, ", f"{media} media"]
+        made = (Medium("image", Image.new("RGB", (4, 4), "red")),) if words == "Draw it." else ()
+        turns = (*conversation.turns, Turn("assistant", (Text("".join(self.pieces)), *made)))
+        self._answer = Answer("".join(self.pieces), [("image", m.source) for m in made], Conversation(turns))
+
+    def __iter__(self):
+        yield self.pieces[0]
+        if self.words == "stop":
+            raise KeyboardInterrupt
+        if self.words == "fail":
+            raise PromptError("cannot be asked")
+        yield self.pieces[1]
+
+
+@pytest.fixture
+def talk(monkeypatch, tmp_path):
+    """Type lines into the command; its result."""
+    monkeypatch.setattr(room, "load", lambda run, device: FakeSession())
+    Image.new("RGB", (4, 4)).save(tmp_path / "a b.png")
+    monkeypatch.chdir(tmp_path)
+
+    def type_in(*lines, options=()):
+        return CliRunner().invoke(app, ["chat", "runs/demo", *options], input="".join(f"{line}\n" for line in lines))
+
+    return type_in
+
+
+def said(result):
+    """What was printed after the opening line, without the prompts."""
+    return [line for line in result.stdout.replace("> ", "").splitlines()[1:] if line]
+
+
+def test_a_conversation_is_remembered_until_it_is_reset(talk):
+    result = talk("Hi", "And?", "", "/reset", "Hi", "/quit", "never")
+    assert said(result) == ["1 turns, 0 media", "3 turns, 0 media", "1 turns, 0 media"]
+    assert result.exit_code == 0 and result.stderr == ""
+
+
+def test_media_go_with_the_next_line_and_stay_in_the_conversation(talk):
+    result = talk("/image a b.png", "/image 'a b.png'", "What?", "And?", "/image a b.png", "/reset", "Hi")
+    goes = "(a b.png goes with your next line)"
+    assert said(result) == [goes, goes, "1 turns, 2 media", "3 turns, 2 media", goes, "1 turns, 0 media"]
+    assert said(talk("What?", options=("--image", "a b.png")))[-1] == "1 turns, 1 media"
+
+
+def test_media_that_are_made_are_written_and_named(talk, tmp_path):
+    result = talk("Draw it.", "And?", options=("--out", "drawn"))
+    assert said(result) == ["1 turns, 0 media", "(drawn/answer-1.png)", "3 turns, 1 media"]
+    assert Image.open(tmp_path / "drawn" / "answer-1.png").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_a_failed_or_stopped_answer_leaves_the_conversation_as_it_was(talk):
+    result = talk("Hi", "fail", "/image missing.png", "stop", "And?")
+    assert said(result) == ["1 turns, 0 media", "3 turns, ", "3 turns, ", "(stopped)", "3 turns, 0 media"]
+    assert result.stderr.splitlines()[0] == "modalink: cannot be asked"
+    assert "missing.png" in result.stderr.splitlines()[1]
+    assert result.exit_code == 0
+
+
+def test_the_end_of_the_input_and_ctrl_c_end_it(talk, monkeypatch):
+    assert talk("Hi").exit_code == 0
+
+    def interrupt(prompt):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", interrupt)
+    result = talk()
+    assert result.exit_code == 0 and result.stderr == ""
+
+
+def test_unknown_commands_are_answered_with_the_known_ones(talk):
+    opening, *rest = talk("/imgae a.png", "/quit").stdout.splitlines()
+    assert opening == room.HELP.format(shows="/image PATH shows one image, ")
+    assert rest[0] == f"> {opening}"
