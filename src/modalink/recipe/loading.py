@@ -20,7 +20,7 @@ _SUFFIXES = (".yaml", ".yml")
 def shipped() -> dict[str, Path]:
     """The recipes that come with modalink: name -> file."""
     folder = Path(str(files("modalink") / "recipes"))
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"), key=lambda file: file.stem)}
 
 
 def load(reference: str | Path, overrides: Sequence[str] = (), *, tiny: bool = False) -> Recipe:

@@ -31,7 +31,8 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
             raise RecipeError(f"{text!r} is no override: needed PATH=VALUE, for example stages.0.batch=8")
         place = f"override {text!r}"
         loc = _set(data, split(path.strip()), read_value(value, place), place)
-        places = {p: old for p, old in places.items() if p[: len(loc)] != loc} | {loc: place}
+        places = {p: old for p, old in places.items() if p[: len(loc)] != loc}
+        places |= {p: place for n in range(len(loc)) if (p := loc[: n + 1]) not in places}
         if isinstance(data, dict) and "provenance" in data:
             data["provenance"] = supersede(data["provenance"], [dotted(loc)], f"assumed: {place}")
     return Document(data, places)

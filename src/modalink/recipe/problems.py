@@ -63,6 +63,8 @@ _PLAIN = {
 
 def _needed(details: ErrorDetails) -> str:
     text = _PLAIN.get(details["type"], details["msg"].removeprefix("Input should be "))
+    if details["type"] == "string_pattern_mismatch":
+        return f"text of the form {details['ctx']['pattern']}"
     if details["type"] == "literal_error":
         names = details["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         near = difflib.get_close_matches(str(details["input"]), names, n=1, cutoff=0.5)

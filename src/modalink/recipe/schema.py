@@ -1,6 +1,6 @@
 """The recipe: a system's parts, and the stages that train its links."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -45,11 +45,3 @@ class Recipe(SystemSpec):
         if found := found + provenance_problems(self.provenance, self.to_dict()):
             raise Problems(found)
         return self
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of recipe files, with the kinds of every room, for editors that complete and check."""
-    schema = Recipe.model_json_schema()
-    schema["properties"]["extends"] = {"type": "string", "description": "Recipe (name or file) beneath this one."}
-    alone, on_top = {"required": schema.pop("required")}, {"required": ["extends"]}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "anyOf": [alone, on_top]}
