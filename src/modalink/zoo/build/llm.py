@@ -28,9 +28,9 @@ from modalink.zoo.dialogues import Dialogue, sample_dialogue
 from modalink.zoo.language import QUESTION_KINDS, describe, questions
 from modalink.zoo.scenes import CELLS, SPLITS, Scene, sample_scene
 
-SCHEDULE = Schedule(steps=5200, lr=2e-3, batch=64, warmup=60, evaluate_every=300)
+SCHEDULE = Schedule(steps=6400, lr=2e-3, batch=64, warmup=60, evaluate_every=300)
 _LENGTH = 512
-_HARD = 0.25
+_HARD = 0.4
 _HARD_KINDS = ("count", "relation", "comparison")
 _PARSE_LAYER = 3
 _PARSE_WEIGHT = 0.5
@@ -215,7 +215,7 @@ def _share(right: list[bool]) -> float:
 
 
 def _practice(rng: np.random.Generator) -> Dialogue:
-    """A conversation to learn from; a quarter are questions of the kinds that weigh two or three objects."""
+    """A conversation to learn from; many are questions of the kinds that weigh two or three objects."""
     if rng.random() > _HARD:
         return sample_dialogue("train", rng)
     scene = sample_scene(int(rng.integers(2**31)), "train")
