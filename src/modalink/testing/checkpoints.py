@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen2Tokenizer,
     SiglipImageProcessorPil,
     SiglipVisionModel,
     T5Config,
@@ -32,7 +33,7 @@ from transformers import (
     ViTImageProcessorPil,
 )
 
-from modalink.testing.tokenizers import CHATML, tiny_clip_tokenizer, tiny_tokenizer
+from modalink.testing.tokenizers import tiny_clip_tokenizer, tiny_qwen2_tokenizer, tiny_tokenizer
 
 _SPREAD = 0.2
 
@@ -44,14 +45,13 @@ def tiny_llama(
     return _language(folder, LlamaForCausalLM, LlamaConfig, tokenizer or tiny_tokenizer(), seed, config)
 
 
-def tiny_qwen2(
-    folder: Path | str, *, tokenizer: PreTrainedTokenizerFast | None = None, seed: int = 0, **config: Any
-) -> Path:
-    """A Qwen2 causal LM with tied embeddings and a ChatML tokenizer that puts no token in front."""
+def tiny_qwen2(folder: Path | str, *, tokenizer: Qwen2Tokenizer | None = None, seed: int = 0, **config: Any) -> Path:
+    """A Qwen2 causal LM with tied embeddings; its tokenizer speaks ChatML and begins no text.
+
+    The tokenizer must be Qwen's own class, because a `qwen2` folder is read as one, whatever it was saved as.
+    """
     config = {"tie_word_embeddings": True} | config
-    return _language(
-        folder, Qwen2ForCausalLM, Qwen2Config, tokenizer or tiny_tokenizer(bos=False, chat=CHATML), seed, config
-    )
+    return _language(folder, Qwen2ForCausalLM, Qwen2Config, tokenizer or tiny_qwen2_tokenizer(), seed, config)
 
 
 def tiny_opt(
@@ -174,9 +174,7 @@ _INDEX = """{
 """
 
 
-def _language(
-    folder: Path | str, model: Any, config: Any, tokenizer: PreTrainedTokenizerFast, seed: int, changes: dict[str, Any]
-) -> Path:
+def _language(folder: Path | str, model: Any, config: Any, tokenizer: Any, seed: int, changes: dict[str, Any]) -> Path:
     settings: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,

@@ -87,7 +87,7 @@ def _check_sampling(generator: Any, conditions: Tensor) -> None:
         require(same, "sampling must be a function of its sources of randomness")
         for i, one in enumerate(together):
             alone = _sampled(generator, conditions[i : i + 1], guidance, first=i)[0]
-            worst, scale = np.abs(one - alone).max(), max(1.0, np.abs(alone).max())
+            worst, scale = float(np.abs(one - alone).max()), max(1.0, float(np.abs(alone).max()))
             require(worst <= 0.02 * scale, f"sampling in a batch must equal one by one: they differ by {worst:.2g}")
     other = _sampled(generator, conditions, 1.0, first=10)
     require(not np.array_equal(other[0], together[0]), "sampling must draw from the sources it is given")

@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
-from transformers import CLIPTokenizer, PreTrainedTokenizerFast
+from transformers import CLIPTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
@@ -64,6 +64,22 @@ def tiny_tokenizer(
     )
 
 
+def tiny_qwen2_tokenizer(text: Iterable[str] = TEXT, *, vocab: int = 400) -> Qwen2Tokenizer:
+    """Qwen's byte-level BPE with ChatML: `<|endoftext|>` pads, `<|im_end|>` ends, and nothing begins a text."""
+    base = Qwen2Tokenizer().backend_tokenizer
+    learner = Tokenizer(BPE())
+    learner.normalizer, learner.pre_tokenizer = base.normalizer, base.pre_tokenizer
+    trainer = BpeTrainer(
+        vocab_size=vocab,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    learner.train_from_iterator(text, trainer)
+    marks: Any = {"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"], "chat_template": CHATML}
+    return Qwen2Tokenizer(vocab=learner.get_vocab(), merges=_merges(learner), **marks)
+
+
 def tiny_clip_tokenizer(text: Iterable[str] = TEXT, *, vocab: int = 700, length: int = 16) -> CLIPTokenizer:
     """CLIP's lower-case word-end BPE with `<|startoftext|>` and `<|endoftext|>` (also its padding), `length` tokens."""
     base = CLIPTokenizer().backend_tokenizer
@@ -75,7 +91,7 @@ def tiny_clip_tokenizer(text: Iterable[str] = TEXT, *, vocab: int = 700, length:
     learner.train_from_iterator(text, trainer)
     # Every byte also ends a word, seen in the text or not: the trainer keeps only the endings that it saw.
     known = [*marks, *letters, *(letter + "</w>" for letter in letters)]
-    merges: Any = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]][: vocab - len(known)]
+    merges = _merges(learner)[: vocab - len(known)]
     names = dict.fromkeys([*known, *("".join(pair) for pair in merges)])
     return CLIPTokenizer(
         vocab={name: i for i, name in enumerate(names)},
@@ -83,3 +99,7 @@ def tiny_clip_tokenizer(text: Iterable[str] = TEXT, *, vocab: int = 700, length:
         pad_token="<|endoftext|>",
         model_max_length=length,
     )
+
+
+def _merges(learner: Tokenizer) -> Any:
+    return [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]

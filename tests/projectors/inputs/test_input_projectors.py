@@ -1,0 +1,106 @@
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
+from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
+
+from modalink.errors import PartError
+from modalink.kinds import parse
+from modalink.projectors.inputs._joining import Join, JoinSpec
+from modalink.projectors.inputs.linear import LinearConfig
+from modalink.projectors.inputs.mlp import MlpConfig
+from modalink.testing import check_input_projector
+
+ROOM = "modalink.projectors.inputs"
+WIDTHS: dict[str, Any] = {"dim_in": 8, "dim_out": 10, "tokens_in": 16, "grid": (4, 4)}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "linear"},
+        {"kind": "linear", "join": {"tokens": 4, "layout": "run"}},
+        {"kind": "mlp"},
+        {"kind": "mlp", "layers": 1},
+        {"kind": "mlp", "layers": 3, "width": 7, "activation": "silu", "norm": True},
+        {"kind": "mlp", "norm": True, "join": {"tokens": 4, "layout": "square"}},
+    ],
+)
+def test_they_keep_the_promises_of_their_role(settings: dict[str, Any]) -> None:
+    check_input_projector(parse(ROOM, settings))  # type: ignore[arg-type]
+
+
+def test_joining_in_a_run_and_in_squares() -> None:
+    """A 2 x 4 grid `01 23 / 45 67`, one number a token."""
+    tokens = torch.arange(8.0).view(1, 8, 1)
+    run = Join(JoinSpec(tokens=4), dim=1, tokens=8, grid=(2, 4))
+    square = Join(JoinSpec(tokens=4, layout="square"), dim=1, tokens=8, grid=(2, 4))
+    assert run(tokens).tolist() == [[[0, 1, 2, 3], [4, 5, 6, 7]]]
+    assert square(tokens).tolist() == [[[0, 1, 4, 5], [2, 3, 6, 7]]]
+    assert (square.tokens, square.dim) == (2, 4)
+
+
+def test_joined_squares_stay_in_reading_order() -> None:
+    tokens = torch.arange(16.0).view(1, 16, 1)
+    square = Join(JoinSpec(tokens=4, layout="square"), dim=1, tokens=16, grid=(4, 4))
+    assert square(tokens)[0, :, 0].tolist() == [0, 2, 8, 10]
+
+
+@pytest.mark.parametrize(
+    ("join", "tokens", "grid", "says"),
+    [
+        ({"tokens": 4}, 257, None, "found 257 tokens, needed a multiple of 4"),
+        ({"tokens": 6, "layout": "square"}, 36, (6, 6), "a square needs 4, 9, 16, ... tokens, found 6"),
+        ({"tokens": 4, "layout": "square"}, 16, None, "a square needs tokens on a grid; set keep_cls: false"),
+        ({"tokens": 4, "layout": "square"}, 36, (3, 12), "found a grid of 3 x 12, needed multiples of 2"),
+    ],
+)
+def test_tokens_that_cannot_be_joined_are_refused(
+    join: dict[str, Any], tokens: int, grid: tuple[int, int] | None, says: str
+) -> None:
+    with pytest.raises(PartError, match=says):
+        LinearConfig.model_validate({"join": join}).build(dim_in=8, dim_out=8, tokens_in=tokens, grid=grid)
+
+
+def test_the_mlp_is_llavas() -> None:
+    """Equal to the bit once its two maps are loaded by name."""
+    reference = LlavaMultiModalProjector(
+        LlavaConfig(
+            vision_config=CLIPVisionConfig(hidden_size=8, num_attention_heads=1),
+            text_config=LlamaConfig(hidden_size=10, num_attention_heads=1),
+        )
+    )
+    ours = MlpConfig().build(**WIDTHS)
+    renamed = {"linear_1": "layers.0", "linear_2": "layers.2"}
+    state = {
+        renamed[key.split(".")[0]] + "." + key.split(".")[1]: value for key, value in reference.state_dict().items()
+    }
+    ours.load_state_dict(state)
+    features = torch.randn(3, 16, 8)
+    assert torch.equal(ours(features), reference(features))
+
+
+@pytest.mark.parametrize(
+    ("settings", "dim_in", "dim_out", "parameters"),
+    [
+        ({"kind": "mlp"}, 1024, 4096, 20_979_712),
+        ({"kind": "mlp"}, 1024, 5120, 31_467_520),
+        ({"kind": "linear"}, 768, 4096, 3_149_824),
+        ({"kind": "linear", "join": {"tokens": 4}}, 1408, 4096, 23_072_768),
+    ],
+    ids=["llava-1.5-7b", "llava-1.5-13b", "minigpt-4", "minigpt-v2"],
+)
+def test_published_sizes(settings: dict[str, Any], dim_in: int, dim_out: int, parameters: int) -> None:
+    with torch.device("meta"):
+        projector = parse(ROOM, settings).build(  # type: ignore[attr-defined]
+            dim_in=dim_in, dim_out=dim_out, tokens_in=576, grid=(24, 24)
+        )
+    assert sum(parameter.numel() for parameter in projector.parameters()) == parameters
+
+
+@pytest.mark.parametrize("settings", [{"layers": 0}, {"activation": "gelo"}, {"join": {"tokens": 1}}, {"depth": 2}])
+def test_meaningless_settings_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        MlpConfig.model_validate(settings)
