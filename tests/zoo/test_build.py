@@ -1,5 +1,6 @@
 """Building: every part builds in two steps, and a part that was interrupted ends with the very same weights."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from modalink import zoo
 from modalink.errors import UnknownNameError
 from modalink.zoo.build import BUILDERS, build
 from modalink.zoo.build.loop import Schedule, Trainer
@@ -26,15 +28,18 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_part_builds_and_has_the_shape_of_the_part_that_ships(built: Path) -> None:
-    from modalink import zoo
-
     shipped = {file.relative_to(zoo.PARTS): file for file in zoo.PARTS.rglob("*.safetensors")}
     made = {file.relative_to(built / "parts"): file for file in (built / "parts").rglob("*.safetensors")}
     assert shipped.keys() == made.keys()
     for name, file in shipped.items():
-        shapes = [{key: value.shape for key, value in load_file(path).items()} for path in (file, made[name])]
-        assert shapes[0] == shapes[1], name
+        assert _shapes(file) == _shapes(made[name]), name
     assert {folder.name for folder in (built / "work").iterdir()} == BUILDERS.keys()
+
+
+def _shapes(file: Path) -> dict[str, torch.Size]:
+    # The number of word pieces depends on the sampled text, which may change between versions of the world.
+    rows = {"model.embed_tokens.weight", "lm_head.weight", "embeddings.token_embedding.weight"}
+    return {key: value.shape[1:] if key in rows else value.shape for key, value in load_file(file).items()}
 
 
 def test_building_again_continues_from_the_finished_checkpoint(built: Path) -> None:
@@ -80,8 +85,6 @@ def test_an_interrupted_training_ends_with_the_same_weights_to_the_bit(tmp_path:
 
 
 def test_the_log_has_a_line_of_numbers_for_every_interval(tmp_path: Path) -> None:
-    import json
-
     _train(tmp_path / "logged")
     lines = [json.loads(line) for line in (tmp_path / "logged" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [4, 8, 12]
