@@ -1,0 +1,84 @@
+"""The house's own rules: imports point downwards, one command one file, starting is quick."""
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import grimp
+import pytest
+from importlinter.application.use_cases import lint_imports
+from importlinter.configuration import configure
+
+import modalink
+from modalink.cli.main import COMMANDS
+from modalink.kinds import config_class, kinds
+
+ROOT = Path(__file__).parents[1]
+ROOMS = [
+    "modalink.encoders",
+    "modalink.projectors.inputs",
+    "modalink.projectors.outputs",
+    "modalink.llms",
+    "modalink.generators",
+    "modalink.training.objectives",
+    "modalink.data.sources",
+]
+
+
+def test_imports_point_downwards_only():
+    configure()
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), is_debug_mode=False)
+
+
+def test_no_two_modules_import_each_other():
+    graph = grimp.build_graph("modalink")
+    for module in graph.modules:
+        for other in graph.find_modules_directly_imported_by(module):
+            assert module not in graph.find_modules_directly_imported_by(other), f"{module} and {other}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_kind_is_called_like_its_file(room):
+    assert kinds(room)
+    for name in kinds(room):
+        config = config_class(room, name)
+        assert config.model_fields["kind"].default == name
+        assert config.room == room
+        assert config.__doc__
+
+
+def test_every_command_is_one_file():
+    folder = ROOT / "src" / "modalink" / "cli"
+    files = {file.stem for file in folder.glob("*.py")} - {"__init__", "main", "progress"}
+    assert files == set(COMMANDS)
+    for name in COMMANDS:
+        assert hasattr(import_module(f"modalink.cli.{name}"), name)
+
+
+def test_the_program_starts_without_the_heavy_libraries():
+    code = "import sys, modalink.cli.main; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
+def test_the_public_list():
+    assert sorted(modalink.__all__) == [
+        "Answer",
+        "Conversation",
+        "ModalinkError",
+        "Recipe",
+        "Session",
+        "__version__",
+        "build",
+        "load",
+        "train",
+    ]
+    assert all(callable(getattr(modalink, name)) for name in modalink.__all__ if name != "__version__")
+
+
+def test_the_readme_names_only_commands_that_exist():
+    for text in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        named = set(re.findall(r"^\s*(?:\.venv/bin/)?modalink ([a-z]+)", text.read_text(), re.MULTILINE))
+        assert named <= set(COMMANDS)
