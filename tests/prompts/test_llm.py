@@ -130,7 +130,7 @@ def test_spans_are_those_of_the_template(source, text, learned, stop, own, talk,
 @pytest.mark.parametrize("name", SOURCES)
 def test_hugging_face_renders_the_same_string(name, own, talk, place):
     template, tokenizer = own(SOURCES[name])
-    template = template.replace(system="Be kind & quote \"me\".")
+    template = template.replace(system='Be kind & quote "me".')
     jinja = template.jinja(signals={"image": "[IMG0][IMG1]"})
     said = ("What?", "@ What?", "Say @@ this", "a", " spaced\n", "@")
     for first, answer, second in itertools.product(said, repeat=3):

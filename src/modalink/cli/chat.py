@@ -31,7 +31,12 @@ def chat(
     modalink chat runs/demo
     modalink chat runs/demo --image a.png --temperature 0.7
     """
-    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+    options: dict[str, Any] = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "seed": seed,
+    }
     talk = _Talk(load(run, device=device), out, options)
     for path in image or []:
         talk.show("image", path)

@@ -28,8 +28,7 @@ class Answer:
 
     def __str__(self) -> str:
         pieces = self.conversation.turns[-1].content
-        return "".join(piece.text if isinstance(piece, Text) else f" {_mark(piece)} " for piece in pieces).strip()
-
+        return " ".join(piece.text.strip() if isinstance(piece, Text) else _mark(piece) for piece in pieces)
 
     def save_media(self, folder: str | os.PathLike[str] = ".", stem: str = "answer") -> list[Path]:
         """Write the media as `STEM-1.png` and so on, leaving files that are there as they are.

@@ -1,5 +1,7 @@
 """Prompts: how a conversation becomes one string, and the string token ids with labels.
 
+For example:
+
     template = prompts.get("vicuna-v1.1", tokenizer)
     rendered = template.render(conversation, place)
     tokens = prompts.tokenize(rendered, tokenizer)
