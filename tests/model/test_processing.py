@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from modalink.errors import MediumError, PromptError
-from modalink.model import IGNORED
+from modalink.model import IGNORED, compose
 from modalink.testing.checkpoints import tiny_t5
 
 
@@ -108,3 +108,12 @@ def test_the_chat_template_of_transformers_gives_the_same_prompt(make_system, ta
     )
     assert torch.equal(ours["input_ids"], theirs["input_ids"])
     assert torch.equal(ours["pixel_values"], theirs["pixel_values"])
+
+
+def test_the_recipes_system_message_stands_in_both_renderings(make_spec, talk):
+    spec = make_spec()
+    spec = spec.replace(prompt=spec.prompt.replace(system="Answer in one word."))
+    processor = compose(spec).processor
+    question = talk(("user", ["what is it?"]))
+    assert "Answer in one word." in processor.decode(processor(question)["input_ids"][0])
+    assert "Answer in one word." in processor.apply_chat_template(question.to_messages(), add_generation_prompt=True)

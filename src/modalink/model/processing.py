@@ -35,7 +35,8 @@ class ModalinkProcessor(ProcessorMixin):
         encoder_decoder: bool = False,
     ) -> None:
         spec = spec if isinstance(spec, SystemSpec) else SystemSpec.model_validate(spec)
-        self.template = prompts.get(spec.prompt.template, tokenizer)
+        template = prompts.get(spec.prompt.template, tokenizer)
+        self.template = template if spec.prompt.system is None else template.replace(system=spec.prompt.system)
         signals = {m: "".join(signal_spellings(m, output.signal_tokens)) for m, output in spec.outputs.items()}
         super().__init__(tokenizer, chat_template=chat_template or self.template.jinja(signals=signals))
         self.spec = spec
