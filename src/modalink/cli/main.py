@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -72,11 +73,14 @@ def explain(error: Exception) -> tuple[str, int | None]:
 
 def _load(name: str) -> Any:
     found = getattr(importlib.import_module(f"modalink.cli.{name}"), name)
-    if isinstance(found, typer.Typer):
-        return typer.main.get_command(found)
-    single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(found)
-    return typer.main.get_command(single)
+    return typer.main.get_command(found) if isinstance(found, typer.Typer) else single(name, found)
+
+
+def single(name: str, function: Callable[..., None]) -> Any:
+    """The command that a function is."""
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name)(function)
+    return typer.main.get_command(alone)
 
 
 app = typer.Typer(

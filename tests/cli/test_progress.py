@@ -1,0 +1,36 @@
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+
+from modalink.cli.progress import show
+from modalink.training.events import RunStarted, StageStarted, StepDone, Warned
+from modalink.training.freezing import GroupRow
+
+TABLE = [GroupRow("llm", 90, False, 0.9, None), GroupRow("inputs.image.projector", 10, True, 0.1, 1e-3)]
+
+
+def _drawn(*, terminal: bool) -> str:
+    console = Console(file=StringIO(), force_terminal=terminal, width=100)
+    with show(console=console) as on_event:
+        on_event(RunStarted(Path("runs/a"), resumed=True))
+        on_event(StageStarted("pretrain", 0, 100, TABLE))
+        for step in range(1, 101):
+            on_event(StepDone("pretrain", step, 100, {"losses": {"language": 2.0 / step}}))
+        on_event(Warned("[odd] text"))
+    return console.file.getvalue()
+
+
+def test_elsewhere_twenty_plain_lines_a_stage():
+    lines = _drawn(terminal=False).splitlines()
+    steps = [line for line in lines if line.startswith("pretrain: step ")]
+    assert len(steps) == 20
+    assert steps[-1] == "pretrain: step 100 of 100, language 0.0200"
+    assert lines[0] == "runs/a: goes on where it stopped"
+    assert lines[-1] == "note: [odd] text"
+    assert "\x1b" not in "".join(lines)
+
+
+def test_on_a_terminal_a_bar():
+    drawn = _drawn(terminal=True)
+    assert "100/100" in drawn and "language 0.0200" in drawn

@@ -1,0 +1,20 @@
+import json
+
+import yaml
+
+from modalink.recipe import json_schema, shipped
+
+
+def test_what_ships_is_listed_with_a_sentence(modalink):
+    lines = modalink("recipes").output.splitlines()
+    assert [line.split()[0] for line in lines] == list(shipped())
+    assert all(len(line.split()) > 5 for line in lines)
+
+
+def test_a_recipe_is_shown_as_it_is_written(modalink):
+    assert yaml.safe_load(modalink("recipes", "demo").output)["name"] == "demo"
+    assert modalink("recipes", "demo").output == shipped()["demo"].read_text()
+
+
+def test_the_schema_is_printed(modalink):
+    assert json.loads(modalink("recipes", "schema").output) == json_schema()
