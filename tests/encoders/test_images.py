@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor
 
-from modalink.encoders._images import ImagePreprocessor, image_processor
 from modalink.encoders.vision import VisionConfig
 from modalink.errors import PartError
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_siglip_vision, tiny_timm
@@ -113,7 +112,6 @@ def test_a_bare_timm_folder_uses_imagenets_numbers(tmp_path: Path) -> None:
 
 
 def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
-    processor = image_processor(tiny_clip_vision(tmp_path), VisionConfig(checkpoint=str(tmp_path))._tower_config())
-    preprocess = ImagePreprocessor(processor)
+    preprocess = VisionConfig(checkpoint=str(tiny_clip_vision(tmp_path))).preprocessor()
     for mode in ("L", "RGBA", "P"):
         assert preprocess(Image.new(mode, (40, 40))).shape == (3, 32, 32)

@@ -1,13 +1,19 @@
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 import transformers
+from safetensors.torch import save_file
 from transformers import BeitModel, Dinov2Model, ViTModel
 
+from modalink.encoders import _towers
 from modalink.encoders.vision import VisionConfig
-from modalink.errors import PartError
+from modalink.errors import MissingExtraError, PartError
+from modalink.kinds import parse
 from modalink.testing import check_encoder
 from modalink.testing.checkpoints import (
     tiny_clip_vision,
@@ -128,7 +134,22 @@ def test_timm_positions_are_interpolated_too(tmp_path: Path) -> None:
     assert config.replace(image_size=56).build().grid == (4, 4)
 
 
+def test_it_is_found_by_its_name() -> None:
+    config = parse("modalink.encoders", {"kind": "vision", "checkpoint": "zoo:vision", "layer": -1})
+    assert config == VisionConfig(checkpoint="zoo:vision", layer=-1)
+
+
+def test_without_timm_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tower("nfnet", tmp_path)
+    monkeypatch.setattr(_towers, "is_timm_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    for reference in (str(folder), "timm/nfnet_l0"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'modalink\[timm\]'"):
+            VisionConfig(checkpoint=reference, layer="output").build()
+
+
 def test_a_tower_is_found_in_a_whole_models_checkpoint(tmp_path: Path) -> None:
+    """Their folders have no image processor: the family's serves."""
     vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     vision |= {"image_size": 32, "patch_size": 8}
     text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
@@ -152,17 +173,25 @@ def test_a_tower_is_found_in_a_whole_models_checkpoint(tmp_path: Path) -> None:
     for name, model in models.items():
         model.save_pretrained(tmp_path / name)
         whole = model.model.vision_tower if name == "llava" else model.vision_model
-        found = VisionConfig(checkpoint=str(tmp_path / name), image_size=32, layer="output")
-        tensors = _without_preprocessor(found, tmp_path / name).build().tower.state_dict()
+        found = VisionConfig(checkpoint=str(tmp_path / name), layer="output").build()
+        tensors = found.tower.state_dict()
         expected = {key: value for key, value in whole.state_dict().items() if "position_ids" not in key}
         assert tensors.keys() == expected.keys(), name
         assert all(torch.equal(tensors[key], expected[key]) for key in expected), name
 
 
-def _without_preprocessor(config: VisionConfig, folder: Path) -> VisionConfig:
-    """The folders of bare models have no preprocessor; their family's serves."""
-    assert not (folder / "preprocessor_config.json").exists()
-    return config
+def test_a_folder_as_timm_publishes_it_loads(tmp_path: Path) -> None:
+    """Names without the wrapper's prefix, and a classifier that nothing reads."""
+    sizes = {"img_size": 32, "depth": 2, "embed_dim": 32, "num_heads": 2, "patch_size": 8}
+    published = timm.create_model("vit_tiny_patch16_224", num_classes=10, **sizes).eval()
+    save_file(published.state_dict(), tmp_path / "model.safetensors", metadata={"format": "pt"})
+    facts = {**published.pretrained_cfg, "input_size": [3, 32, 32], "num_classes": 10}
+    config = {"architecture": "vit_tiny_patch16_224", "num_classes": 10, "model_args": sizes, "pretrained_cfg": facts}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    encoder = VisionConfig(checkpoint=str(tmp_path), layer="output").build()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(encoder(images), published.forward_features(images)[:, 1:])
 
 
 @pytest.mark.parametrize(

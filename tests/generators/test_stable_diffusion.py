@@ -12,6 +12,7 @@ from diffusers.models.attention_processor import AttnProcessor
 
 from modalink.errors import PartError
 from modalink.generators.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from modalink.kinds import parse
 from modalink.testing import check_generator
 from modalink.testing.checkpoints import tiny_stable_diffusion
 
@@ -37,6 +38,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def generator(folder: Path) -> StableDiffusion:
     return StableDiffusionConfig(checkpoint=str(folder)).build()
+
+
+def test_it_is_found_by_its_name() -> None:
+    config = parse("modalink.generators", {"kind": "stable_diffusion", "checkpoint": "zoo:diffusion"})
+    assert config == StableDiffusionConfig(checkpoint="zoo:diffusion")
 
 
 def test_it_keeps_the_promises_of_its_role(folder: Path) -> None:

@@ -82,12 +82,12 @@ def _timm(name: str) -> PreTrainedConfig:
         near = ", ".join(timm.list_models(f"{architecture.partition('_')[0]}*")[:5])
         raise PartError(f"timm/{name}: timm {timm.__version__} has no model {architecture!r}; near: {near or 'none'}")
     try:
-        facts = timm.get_pretrained_cfg(name)
+        facts: Any = timm.get_pretrained_cfg(name)
     except RuntimeError as error:
         tags = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
         raise PartError(f"timm/{name}: timm {timm.__version__} knows no such weights; known: {tags}") from error
     settings = {"architecture": architecture, "num_classes": 0}
     if facts is not None:
-        settings["pretrained_cfg"] = facts.to_dict()  # type: ignore[no-untyped-call]
+        settings["pretrained_cfg"] = facts.to_dict()
     config: PreTrainedConfig = TimmWrapperConfig.from_dict(settings)
     return config
