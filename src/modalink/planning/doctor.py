@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -10,7 +11,7 @@ from modalink import prompts
 from modalink.errors import ModalinkError, PartError
 from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
 from modalink.planning.rehearsal import rehearse
-from modalink.planning.sample import head, marked, said
+from modalink.planning.sample import first_prepared, head, marked, said
 from modalink.recipe import Recipe, Stage
 from modalink.training.freezing import table
 
@@ -121,16 +122,17 @@ def _prompt(recipe: Recipe, system: System | None) -> Iterator[str]:
 
 def _data(stage: Stage) -> Iterator[str]:
     for config in stage.data:
-        size, first, bad = head(config)
-        yield f"{config.name}: {'a stream' if size is None else f'{size:,} conversations'}; first: {said(first)}"
+        size, good, bad = head(config)
+        count = "a stream" if size is None else f"{size:,} conversations"
+        yield f"{config.name}: {count}; first: {said(good[0])}"
         if bad:
-            yield f"warning: the first {len(bad)} records are bad, the first: {bad[0]}"
+            yield f"warning: of the first {len(good) + len(bad)} records {len(bad)} are bad, the first: {bad[0]}"
 
 
 def _sample(stage: Stage, system: System) -> Iterator[str]:
     config = stage.data[0]
-    conversation = head(config).first
-    prepared = system.processor.prepare(conversation, max_tokens=stage.max_tokens, template=config.template)
+    prepare = partial(system.processor.prepare, max_tokens=stage.max_tokens, template=config.template)
+    prepared = first_prepared(head(config).good, prepare)
     learned = sum(label != IGNORED for label in prepared.labels)
     yield f"{prepared.id}: {len(prepared.input_ids)} tokens, {learned} of them learned"
     yield marked(prepared, system.processor)

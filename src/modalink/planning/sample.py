@@ -1,11 +1,13 @@
 """One conversation of a data source: as it is written, and as the model will see it."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from modalink.conversation import Conversation, Medium
 from modalink.data.source import SourceConfig
-from modalink.errors import DataError
+from modalink.errors import DataError, PromptError
 from modalink.model import IGNORED, ModalinkProcessor, Prepared
 
 _TRIED = 20
@@ -17,31 +19,44 @@ class Head(NamedTuple):
 
     size: int | None
     """How many conversations there are; None for a stream."""
-    first: Conversation
-    """The first that can be read."""
+    good: list[Conversation]
+    """Those of its first records that can be read."""
     bad: list[DataError]
-    """What was wrong with those before it."""
+    """What is wrong with the others of them."""
 
 
 def head(config: SourceConfig) -> Head:
-    """Open a source and read its first good conversation.
+    """Open a source and read its first records.
 
     Raises:
         DataError: It holds nothing, or its first records are all bad.
     """
     source: Any = config.open()
-    size = len(source) if hasattr(source, "__len__") else None
-    tried = min(_TRIED, _TRIED if size is None else size)
-    bad: list[DataError] = []
+    found = Head(len(source) if hasattr(source, "__len__") else None, [], [])
+    tried = _TRIED if found.size is None else min(_TRIED, found.size)
     for index in range(tried):
         try:
-            first = source.conversation(next(source)) if size is None else source[index]
-            return Head(size, first, bad)
+            found.good.append(source.conversation(next(source)) if found.size is None else source[index])
         except DataError as error:
-            bad.append(error)
-    if not bad:
-        raise DataError(f"{config.name}: looked for samples; found none")
-    raise DataError(f"{config.name}: the first {tried} records are bad, the first: {bad[0]}")
+            found.bad.append(error)
+    if found.good:
+        return found
+    if found.bad:
+        raise DataError(f"{config.name}: the first {tried} records are bad, the first: {found.bad[0]}")
+    raise DataError(f"{config.name}: looked for samples; found none")
+
+
+def first_prepared(conversations: list[Conversation], prepare: Callable[[Conversation], Prepared]) -> Prepared:
+    """The first conversation that can be made ready for the model.
+
+    Raises:
+        DataError: None can, and the media of the last cannot be read.
+        PromptError: None can, and the last cannot become tokens.
+    """
+    for conversation in conversations[:-1]:
+        with suppress(DataError, PromptError):
+            return prepare(conversation)
+    return prepare(conversations[-1])
 
 
 def said(conversation: Conversation, *, turns: int = 2, longest: int = 120) -> str:
