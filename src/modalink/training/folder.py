@@ -1,8 +1,9 @@
 """The run folder: made for one recipe, opened again only for the same."""
 
-import json
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,25 @@ def open_run(run: Path, recipe: Recipe) -> bool:
     return False
 
 
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Keep other processes from training in this run folder; the kernel lets go when this one ends, however it ends.
+
+    Raises:
+        CheckpointError: Another process is training in it.
+    """
+    with (run / RECIPE).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CheckpointError(
+                f"{run}: another process is training in this run folder; wait for its end, or choose another folder"
+            ) from error
+        except OSError:
+            pass  # some network file systems know no locks
+        yield
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small file, whole or not at all.
 
@@ -47,11 +67,6 @@ def write_text(path: Path, text: str) -> None:
         os.replace(partial, path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written ({error}); make room, or choose another folder") from error
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def differences(before: Any, now: Any, place: str = "") -> dict[str, tuple[Any, Any]]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
 from rich.table import Table
 from torch import nn
 
@@ -44,7 +43,7 @@ def freeze(model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup]) ->
         train: The groups that learn.
 
     Returns:
-        The trained groups, in the order of `train`.
+        The trained groups, in the order of `train`, without the parameters that their part declares `unread`.
 
     Raises:
         UnknownNameError: The model has no group of a name.
@@ -52,14 +51,16 @@ def freeze(model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup]) ->
     for name in train:
         if name not in groups:
             raise UnknownNameError("train group", name, groups)
-    for name, members in groups.items():
+    model.requires_grad_(False)
+    model.zero_grad()
+    unread = {f"{part}.{name}" for part, module in model.named_modules() for name in getattr(module, "unread", ())}
+    trained = {group: [member for member in groups[group] if member[0] not in unread] for group in train}
+    for members in trained.values():
         for _, parameter in members:
-            parameter.requires_grad_(name in train)
-            parameter.grad = None
-            if name in train and parameter.dtype != torch.float32:
-                parameter.data = parameter.data.float()
+            parameter.requires_grad_(True)
+            parameter.data = parameter.data.float()
     set_modes(model)
-    return {name: list(groups[name]) for name in train}
+    return trained
 
 
 def set_modes(model: nn.Module) -> None:

@@ -1,8 +1,4 @@
-"""What frozen parts give: a pure function of weights and content, so it is computed once an item.
-
-On a CPU each item is computed alone, so that its numbers never depend on the items that happened to stand beside it: a
-run that was resumed with an empty cache sees the same bits as one that never stopped.
-"""
+"""What frozen parts give: a pure function of weights and content, so it is computed once an item."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -124,8 +120,7 @@ def _cached(
 ) -> Tensor:
     @torch.no_grad()
     def missing(places: list[int]) -> Tensor:
-        groups = [[place] for place in places] if device.type == "cpu" else [places]
         with autocast(dtype, device):
-            return torch.cat([encode(group) for group in groups])
+            return encode(places)
 
     return cache.get(key, digests, missing).to(device)

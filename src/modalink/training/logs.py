@@ -1,7 +1,9 @@
 """The lines that a stage writes: `metrics.jsonl`, and TensorBoard's files when it is installed."""
 
+import errno
 import json
 import os
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ class Metrics:
 
     def __init__(self, folder: Path, first_step: int) -> None:
         self.path = folder / "metrics.jsonl"
-        self.file = self.path.open("a")
+        self.file = self.path.open("ab", buffering=0)
         self.board = _board(folder / "tensorboard", first_step)
 
     def write(self, record: dict[str, Any]) -> None:
@@ -43,20 +45,23 @@ class Metrics:
         Raises:
             CheckpointError: The disk takes no more.
         """
+        line = json.dumps(record).encode() + b"\n"
         try:
-            self.file.write(json.dumps(record) + "\n")
-            self.file.flush()
+            # What fits is written without an error.
+            if self.file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if self.board is not None:
+                for name, value in _flat(record):
+                    self.board.add_scalar(name, value, record["step"])
         except OSError as error:
             raise CheckpointError(f"{self.path}: cannot be written ({error}); make room and start again") from error
-        if self.board is not None:
-            for name, value in _flat(record):
-                self.board.add_scalar(name, value, record["step"])
 
     def close(self) -> None:
         """Close the files."""
         self.file.close()
         if self.board is not None:
-            self.board.close()
+            with suppress(OSError):  # on a full disk, which `write` has told
+                self.board.close()
 
 
 def _board(folder: Path, first_step: int) -> Any:
@@ -73,5 +78,5 @@ def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
         if isinstance(value, dict):
             found += _flat(value, f"{prefix}{key}/")
         elif isinstance(value, int | float) and key != "step":
-            found.append((prefix + key, value))
+            found.append((prefix + key, float(value)))
     return found

@@ -1,17 +1,21 @@
 """Where a run comes from: its parts with hashes and licences, what each stage trains, and the software it ran on."""
 
+import json
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from modalink.checkpoints import identity
+from modalink.errors import CheckpointError
 from modalink.model import System
 from modalink.recipe import Recipe
 from modalink.roles import PartConfig
+from modalink.training.folder import differences, write_text
 from modalink.training.freezing import GroupRow, table
 
 PACKAGES = ("modalink", "torch", "transformers", "diffusers", "peft", "safetensors", "tokenizers", "numpy", "pillow")
@@ -32,6 +36,22 @@ def manifest(recipe: Recipe, system: System, device: torch.device) -> dict[str, 
         "stages": {stage.name: [asdict(row) for row in _rows(system, stage.train)] for stage in recipe.stages},
         "environment": environment(device),
     }
+
+
+def write_manifest(path: Path, content: dict[str, Any]) -> None:
+    """Write a run's manifest; one that is there already must speak of the same weights.
+
+    Raises:
+        CheckpointError: A part's weights have changed since the run began, or the file cannot be written.
+    """
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else content
+    hashes = [{part["part"]: part.get("sha256") for part in parts} for parts in (before["parts"], content["parts"])]
+    if changed := sorted(differences(hashes[0], hashes[1])):
+        raise CheckpointError(
+            f"{path.parent}: the weights of {', '.join(changed)} are not those that the run began with; "
+            "restore them, or choose another run folder"
+        )
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def environment(device: torch.device) -> dict[str, Any]:

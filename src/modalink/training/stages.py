@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from torch import nn
 
 from modalink.data.ledger import Ledger
 from modalink.data.loader import Loader
@@ -99,7 +100,8 @@ def open_metrics(folder: Path, checkpoint: Checkpoint | None, stack: ExitStack) 
 def make_learner(run: Run, stage: Stage, trained: Groups, steps: int) -> Learner:
     """The stage's learner, on the run's device and in the stage's precision."""
     system, dtype = run.system, resolve(stage.precision, run.device)
-    for module in (system.model, *system.generators.values()):
+    modules: list[nn.Module] = [system.model, *system.generators.values()]
+    for module in modules:
         module.to(run.device)
         if dtype is torch.float32:
             module.float()

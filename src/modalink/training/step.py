@@ -128,19 +128,19 @@ class Learner:
         self.optimizer.zero_grad()
         sums: Counter[str] = Counter()
         for part in parts:
-            sums.update({name: value.item() for name, value in self.backward(step, part, counts).items()})
+            sums.update(self.backward(step, part, counts))
         parallel.add_gradients(self.parameters)
         totals = parallel.summed([float(sums[name]) for name in counts], self.device)
         return {name: total / count for (name, count), total in zip(counts.items(), totals, strict=True) if count}
 
-    def backward(self, step: int, part: MicroBatch, counts: Mapping[str, int]) -> dict[str, Tensor]:
+    def backward(self, step: int, part: MicroBatch, counts: Mapping[str, int]) -> dict[str, float]:
         """Add a micro-batch's share to the gradients; its summed losses."""
         sums = self.forward(step, part)
         loss = sum((self.objectives[n].weight / counts[n] * value for n, value in sums.items()), torch.zeros(()))
         # A sample without the medium that a projector reads gives that projector nothing to learn.
         if loss.requires_grad:
             loss.backward()
-        return sums
+        return {name: value.item() for name, value in sums.items()}
 
     def forward(self, step: int, part: MicroBatch) -> dict[str, Tensor]:
         """The summed loss of each objective that has units in a micro-batch."""
@@ -159,8 +159,8 @@ class Learner:
     ) -> None:
         """Tell the watch which groups could have received a gradient, on any process, and how large it was."""
         chances = self.watch.chances_in([part.batch for part in parts])
-        total = parallel.summed([float(chance and bool(losses)) for chance in chances], self.device)
-        self.watch.note(total, norms)
+        held = parallel.summed([float(chance and bool(losses)) for chance in chances], self.device)
+        self.watch.note([processes > 0 for processes in held], norms)
 
     def explain(
         self,
@@ -176,8 +176,8 @@ class Learner:
             alone = MicroBatch(self.collate([samples[position]]), [position])
             self.optimizer.zero_grad()
             sums = self.backward(step, alone, counts)
-            found = [*sums.values(), *(p.grad.sum() for p in self.parameters if p.grad is not None)]
-            if not all(bool(value.isfinite()) for value in found):
+            norms = [_norm(members) for members in self.trained.values()]
+            if not all(map(math.isfinite, [*sums.values(), *norms])):
                 guilty.append(samples[position].id)
         guilty = sorted(parallel.gathered(guilty))
         names = guilty or [sample.id for sample in samples]

@@ -1,6 +1,8 @@
 """A run: all stages of a recipe, one after the other, in one folder."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -11,10 +13,10 @@ from modalink.model import System, compose
 from modalink.recipe import Recipe
 from modalink.training import parallel
 from modalink.training.events import Event, OnEvent, RunFinished, RunStarted
-from modalink.training.folder import MODEL, open_run, write_json
+from modalink.training.folder import MODEL, locked, open_run
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
-from modalink.training.manifest import manifest
+from modalink.training.manifest import manifest, write_manifest
 from modalink.training.stages import run_stage
 
 
@@ -47,17 +49,19 @@ def train(
         TrainingError: A step must not go on, or training was interrupted (`interrupts.Interrupted`).
     """
     place = parallel.default_device() if device is None else torch.device(device)
-    with parallel.process_group(place), StopRequest() as stop:
+    with parallel.process_group(place), StopRequest() as stop, _opened(run, recipe) as known:
         emit = on_event if on_event is not None and parallel.rank() == 0 else _say_nothing
-        known = _open_on_all(run, recipe)
         if (run / MODEL).exists():
             emit(RunFinished(run, before=True))
             return run
         emit(RunStarted(run, resumed=known))
         system = compose(recipe, seed=recipe.seed) if system is None else system
         if parallel.rank() == 0:
-            write_json(run / "manifest.json", manifest(recipe, system, place))
-        shared = Run(run, recipe, system, cache or FeatureCache(), place, emit, stop)
+            write_manifest(run / "manifest.json", manifest(recipe, system, place))
+        if cache is None:
+            # On a CPU the bits of an item were seen to depend on its place in a chunk, which a resumed run may change.
+            cache = FeatureCache(chunk=1 if place.type == "cpu" else 32)
+        shared = Run(run, recipe, system, cache, place, emit, stop)
         for stage in recipe.stages:
             run_stage(shared, stage)
         if parallel.rank() == 0:
@@ -67,11 +71,16 @@ def train(
     return run
 
 
-def _open_on_all(run: Path, recipe: Recipe) -> bool:
-    """One process makes or checks the folder before the others look at it."""
-    known = open_run(run, recipe) if parallel.rank() == 0 else True
-    parallel.barrier()
-    return known
+@contextmanager
+def _opened(run: Path, recipe: Recipe) -> Iterator[bool]:
+    """The run folder, held by one process; the others wait until it is made or checked."""
+    with ExitStack() as stack:
+        known = True
+        if parallel.rank() == 0:
+            known = open_run(run, recipe)
+            stack.enter_context(locked(run))
+        parallel.barrier()
+        yield known
 
 
 def _save_model(system: System, folder: Path) -> None:

@@ -40,7 +40,7 @@ class GradientWatch:
         batches = list(batches)
         return [any(_concerns(group, batch) for batch in batches) for group in self.trained]
 
-    def note(self, chances: Iterable[float], norms: Mapping[str, float]) -> None:
+    def note(self, chances: Iterable[bool], norms: Mapping[str, float]) -> None:
         """Look at the gradients of a step.
 
         Args:
@@ -53,7 +53,7 @@ class GradientWatch:
         for (group, members), chance in zip(self.trained.items(), chances, strict=True):
             if norms[group] > 0:
                 self.received |= {name for name, parameter in members if parameter.grad is not None}
-            self.chances[group] += bool(chance)
+            self.chances[group] += chance
             if self.chances[group] == PATIENCE:
                 self._demand(group, f"in {PATIENCE} steps whose samples concern it")
 

@@ -1,0 +1,53 @@
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from modalink.model.batch import Batch, Item, Prepared, Targets, collate
+
+
+class Tutor:
+    """A generator as objectives see it; its conditions of a text are that text's length."""
+
+    condition_dropout = 0.0
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+        self.noise: list[Tensor] = []
+
+    def text_conditions(self, captions: list[str]) -> Tensor:
+        return torch.stack([torch.full((2, 4), float(len(caption))) for caption in captions])
+
+    def latents(self, targets: Targets) -> Tensor:
+        return targets.values
+
+    def denoising_error(self, latents: Tensor, conditions: Tensor, rng: list[torch.Generator]) -> Tensor:
+        self.seen.append(conditions)
+        self.noise.append(torch.stack([torch.randn((), generator=r) for r in rng]))
+        return (latents.mean(dim=(1, 2, 3)) - conditions.mean(dim=(1, 2))).square()
+
+
+@pytest.fixture
+def tutor() -> Tutor:
+    return Tutor()
+
+
+@pytest.fixture
+def batch() -> Batch:
+    """Two samples: one draws a captioned picture, the other a picture with a caption and one without."""
+
+    def item(value: float, caption: str | None) -> Item:
+        return Item.of(torch.full((3, 2, 2), value), caption)
+
+    samples = [
+        Prepared("a", [1, 2], [-100, 2], targets={"image": [item(1.0, "four")]}),
+        Prepared("b", [1, 2], [-100, 2], targets={"image": [item(2.0, "seventy"), item(3.0, None)]}),
+    ]
+    return collate(samples, packed=True, pad_id=0)
+
+
+@pytest.fixture
+def output() -> Callable[[Tensor], SimpleNamespace]:
+    return lambda conditions: SimpleNamespace(logits=None, conditions={"image": conditions})

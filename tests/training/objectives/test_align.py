@@ -1,0 +1,31 @@
+"""Distance of conditions to the generator's own."""
+
+import pytest
+import torch
+
+from modalink.errors import TrainingError
+from modalink.training.objectives.align import AlignConfig
+from modalink.training.randomness import ItemRngs
+
+RNGS = ItemRngs(0, 0, [0, 1])
+
+
+def test_its_units_are_the_items_that_have_a_caption(batch) -> None:
+    assert AlignConfig().count(batch) == 2
+
+
+def test_mse_compares_each_captioned_item_with_the_conditions_of_its_caption(batch, tutor, output) -> None:
+    made = torch.stack([torch.full((2, 4), v) for v in (4.5, 5.0, 99.0)])
+    found = AlignConfig().sum(output(made), batch, {"image": tutor}, RNGS)
+    assert found == pytest.approx(0.5**2 + 2.0**2)
+
+
+def test_cosine_looks_at_directions_only(batch, tutor, output) -> None:
+    made = torch.stack([torch.full((2, 4), 40.0), -torch.ones(2, 4), torch.ones(2, 4)])
+    found = AlignConfig(distance="cosine").sum(output(made), batch, {"image": tutor}, RNGS)
+    assert found == pytest.approx(0.0 + 2.0)
+
+
+def test_one_condition_too_few_is_an_error_that_names_the_samples(batch, tutor, output) -> None:
+    with pytest.raises(TrainingError, match=r"samples a, b: found conditions for 2 image items and 3 targets"):
+        AlignConfig().sum(output(torch.ones(2, 2, 4)), batch, {"image": tutor}, RNGS)

@@ -1,0 +1,94 @@
+"""Frozen parts compute each item once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from modalink.data.cache import FeatureCache
+from modalink.model import ModalinkForConditionalGeneration, compose
+from modalink.model.batch import Item, Prepared, collate
+from modalink.recipe import Recipe
+from modalink.training.frozen import FrozenEncoders, frozen_generators
+from modalink.training.train import train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many items each call of an encoder got."""
+    sizes: list[int] = []
+    encode = ModalinkForConditionalGeneration.encode
+
+    def counted(self: ModalinkForConditionalGeneration, modality: str, values: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(values))
+        return encode(self, modality, values)
+
+    monkeypatch.setattr(ModalinkForConditionalGeneration, "encode", counted)
+    return sizes
+
+
+def test_a_frozen_encoder_sees_each_item_once_in_all_epochs_and_stages(
+    make_recipe: Callable[..., Recipe], pretrain, encoded: list[int], tmp_path: Path
+) -> None:
+    recipe = make_recipe(pretrain(steps=6), pretrain(name="again", steps=3, batch=4))
+    train(recipe, tmp_path / "run")
+    assert encoded == [1] * 6
+
+
+def test_an_encoder_that_learns_is_not_cached(
+    make_recipe: Callable[..., Recipe], pretrain, encoded: list[int], tmp_path: Path
+) -> None:
+    rates = {"inputs.image.encoder": {"lr": 1e-3}, "inputs.image.projector": {"lr": 1e-3}}
+    recipe = make_recipe(pretrain(train=rates, steps=2), pretrain(name="again", steps=4))
+    system = compose(recipe, seed=0)
+    train(recipe, tmp_path / "run", system=system)
+    assert encoded == [1] * 6
+
+
+def _batch(*values: torch.Tensor):
+    samples = [Prepared(str(i), [1, 2], [-100, 2], media={"image": [Item.of(v)]}) for i, v in enumerate(values)]
+    return collate(samples, packed=True, pad_id=0)
+
+
+def test_features_are_the_same_bits_whatever_stands_beside_an_item(make_recipe: Callable[..., Recipe]) -> None:
+    system = compose(make_recipe(), seed=0)
+    pictures = [torch.randn(3, 32, 32) for _ in range(5)]
+    together = FrozenEncoders(system, [], FeatureCache(), torch.float32).encoded(_batch(*pictures))
+    apart = FrozenEncoders(system, [], FeatureCache(), torch.float32)
+    for number, picture in enumerate(pictures):
+        assert torch.equal(apart.encoded(_batch(picture)).features["image"][0], together.features["image"][number])
+    torch.testing.assert_close(together.features["image"], system.model.encode("image", torch.stack(pictures)).detach())
+    assert not together.media
+
+
+def test_weights_and_precision_are_part_of_the_key(make_recipe: Callable[..., Recipe]) -> None:
+    system = compose(make_recipe(), seed=0)
+    cache, batch = FeatureCache(), _batch(torch.randn(3, 32, 32))
+
+    def features(dtype: torch.dtype) -> torch.Tensor:
+        return FrozenEncoders(system, [], cache, dtype).encoded(batch).features["image"].float()
+
+    first = features(torch.float32)
+    assert torch.equal(features(torch.float32), first)
+    assert not torch.equal(features(torch.bfloat16), first)
+    with torch.no_grad():
+        next(system.model.model.encoders["image"].parameters()).mul_(2)
+    assert not torch.equal(features(torch.float32), first)
+
+
+def test_latents_and_text_conditions_are_those_of_the_generator(make_recipe: Callable[..., Recipe]) -> None:
+    system = compose(make_recipe(), seed=0)
+    generator = frozen_generators(system, FeatureCache(), torch.float32, CPU, 0.1)["image"]
+    items = [Item.of(torch.rand(3, 32, 32), f"caption {i}") for i in range(3)]
+    targets = collate([Prepared("a", [1, 2], [-100, 2], targets={"image": items})], packed=True, pad_id=0).targets[
+        "image"
+    ]
+    own = system.generators["image"]
+    torch.testing.assert_close(generator.latents(targets), own.encode_media(targets.values).detach())
+    assert generator.condition_dropout == 0.1
+    for _ in range(2):
+        found = generator.text_conditions(["caption 1", "", "caption 1"])
+        torch.testing.assert_close(found, own.encode_text(["caption 1", "", "caption 1"]).detach())

@@ -1,0 +1,102 @@
+"""A run that was killed or stopped goes on to the bit."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modalink.recipe import Recipe
+from modalink.training.events import Event, RunFinished, RunStarted, StageStarted, Warned
+from modalink.training.train import train
+
+CHILD = str(Path(__file__).with_name("child.py"))
+TIMES = ("seconds", "data_seconds", "tokens_per_s")
+
+
+def _child(recipe: Recipe, run: Path, *fate: str) -> subprocess.Popen[str]:
+    file = run.with_name(f"{run.name}.yaml")
+    file.write_text(recipe.to_yaml())
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, CHILD, str(file), str(run), *fate], stdin=pipe, stdout=pipe, text=True)
+
+
+def _metrics(run: Path, stage: str) -> list[dict[str, Any]]:
+    lines = (run / stage / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+
+
+def _same(run: Path, other: Path) -> None:
+    assert (run / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
+    for stage in ("pretrain", "instruct"):
+        assert _metrics(run, stage) == _metrics(other, stage)
+        assert [line["step"] for line in _metrics(run, stage)] == [1, 2, 3, 4, 5, 6]
+        ledgers = [path / stage / "ledger.jsonl" for path in (run, other)]
+        assert ledgers[0].read_bytes() == ledgers[1].read_bytes() != b""
+
+
+@pytest.fixture(scope="module")
+def recipe(make_recipe: Callable[..., Recipe]) -> Recipe:
+    """Both stages, with dropout."""
+    return make_recipe(lora_dropout=0.3)
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that never stopped."""
+    return train(recipe, tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_a_run_killed_twice_ends_with_the_bytes_of_one_that_never_stopped(
+    recipe: Recipe, whole: Path, tmp_path: Path
+) -> None:
+    killed = tmp_path / "killed"
+    for stage, step in (("pretrain", 3), ("instruct", 5)):
+        child = _child(recipe, killed, "kill", stage, str(step))
+        child.communicate(timeout=250)
+        assert child.returncode == -signal.SIGKILL
+        assert len(_metrics(killed, stage)) == step
+    events: list[Event] = []
+    train(recipe, killed, on_event=events.append)
+    assert events[0] == RunStarted(killed, resumed=True)
+    assert [(e.stage, e.first_step) for e in events if isinstance(e, StageStarted)] == [("instruct", 4)]
+    _same(killed, whole)
+
+
+def test_ctrl_c_saves_the_step_it_falls_on_and_says_how_to_go_on(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
+    stopped = tmp_path / "stopped"
+    child = _child(recipe, stopped, "wait", "pretrain", "3")
+    assert child.stdout is not None
+    assert child.stdout.readline() == "waiting\n"
+    child.send_signal(signal.SIGINT)
+    said, _ = child.communicate("\n", timeout=250)
+    assert child.returncode == 130
+    assert "stopped as asked after step 3 of 6 of stage pretrain; all is saved in" in said
+    assert "the same command goes on from there" in said
+    train(recipe, stopped)
+    _same(stopped, whole)
+
+
+def test_a_damaged_newest_checkpoint_costs_its_steps_and_no_more(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
+    damaged = shutil.copytree(whole, tmp_path / "damaged")
+    newest = damaged / "instruct" / "checkpoints" / "step-00000006" / "weights.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    (damaged / "model").rename(tmp_path / "aside")
+    events: list[Event] = []
+    train(recipe, damaged, on_event=events.append)
+    assert ["step-00000006" in e.text for e in events if isinstance(e, Warned)] == [True]
+    assert [(e.stage, e.first_step) for e in events if isinstance(e, StageStarted)] == [("instruct", 4)]
+    _same(damaged, whole)
+
+
+def test_a_finished_run_started_again_says_so_and_changes_nothing(recipe: Recipe, whole: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    events: list[Event] = []
+    assert train(recipe, whole, on_event=events.append) == whole
+    assert events == [RunFinished(whole, before=True)]
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before

@@ -1,0 +1,130 @@
+"""One step: the same gradient however it is cut, and no update that is not finite."""
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import torch
+
+from modalink.data.cache import FeatureCache
+from modalink.errors import TrainingError
+from modalink.model import Prepared, compose
+from modalink.recipe import Recipe
+from modalink.training.freezing import freeze
+from modalink.training.interrupts import StopRequest
+from modalink.training.loop import Run
+from modalink.training.objectives.language import LanguageConfig
+from modalink.training.stages import make_learner, open_loader
+from modalink.training.step import Learner, named
+
+
+@pytest.fixture
+def start(make_recipe: Callable[..., Recipe], instruct: Callable[..., dict], tmp_path: Path):
+    """A learner of the second stage and the samples of its first step, of which some show and some draw."""
+
+    def make(**changes) -> tuple[Learner, list[Prepared]]:
+        recipe = make_recipe(instruct(batch=4, **changes))
+        system = compose(recipe, seed=0)
+        # At first the adapters' outputs are zero, and half of their gradients too.
+        for name, parameter in system.model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
+        run = Run(tmp_path, recipe, system, FeatureCache(), torch.device("cpu"), lambda event: None, StopRequest())
+        stage = recipe.stages[0]
+        trained = freeze(system.model, system.model.trainable_groups(), stage.train)
+        with ExitStack() as stack:
+            batches = iter(open_loader(run, stage, tmp_path, stack))
+            samples = next(batches)
+            batches.close()
+        assert {bool(sample.targets) for sample in samples} == {True, False}
+        return make_learner(run, stage, trained, steps=10), samples
+
+    return make
+
+
+def _gradients(learner: Learner, samples: list[Prepared]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    parts = learner.micro_batches(samples)
+    losses = learner.gradients(0, parts, learner.counts([part.batch for part in parts]))
+    members = [member for group in learner.trained.values() for member in group]
+    assert all(parameter.grad is not None for _, parameter in members)
+    return {name: parameter.grad.clone() for name, parameter in members}, losses
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2])
+def test_micro_batches_give_the_gradient_of_the_packed_whole(start, micro_batch: int) -> None:
+    whole, losses = _gradients(*start())
+    learner, samples = start(micro_batch=micro_batch)
+    assert [len(part.positions) for part in learner.micro_batches(samples)] == [micro_batch] * (4 // micro_batch)
+    cut, cut_losses = _gradients(learner, samples)
+    assert cut_losses == pytest.approx(losses, rel=1e-5)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(cut[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_padded_rows_give_the_gradient_of_the_packed_stream(start, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, samples = start()
+    whole, losses = _gradients(learner, samples)
+    monkeypatch.setattr(type(learner.system.model), "packs", False)
+    assert learner.micro_batches(samples)[0].batch.input_ids.shape[0] == 4
+    padded, padded_losses = _gradients(learner, samples)
+    assert padded_losses == pytest.approx(losses, rel=1e-5)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(padded[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_weights_of_objectives_scale_their_gradients(start) -> None:
+    objectives = [{"kind": "language"}, {"kind": "align", "weight": 0.0}, {"kind": "diffusion", "weight": 0.0}]
+    alone, _ = _gradients(*start(objectives=objectives))
+    scaled, _ = _gradients(*start(objectives=[objectives[0] | {"weight": 3.0}, *objectives[1:]]))
+    for name, gradient in alone.items():
+        torch.testing.assert_close(scaled[name], 3 * gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_reach_the_trained_parameters_and_no_others(start) -> None:
+    learner, samples = start()
+    gradients, _ = _gradients(learner, samples)
+    holders = {name for name, parameter in learner.system.model.named_parameters() if parameter.grad is not None}
+    assert holders == set(gradients)
+    frozen = [p for generator in learner.system.generators.values() for p in generator.parameters()]
+    assert frozen
+    assert all(p.grad is None for p in frozen)
+    assert all(gradient.abs().sum() > 0 for gradient in gradients.values())
+
+
+def test_a_step_that_is_not_finite_changes_nothing_and_names_its_sample(start) -> None:
+    learner, samples = start()
+    learner.learn(0, samples)
+    shows = next(sample for sample in samples if sample.media)
+    shows.media["image"][0].values.fill_(math.nan)
+    # Another digest, so that the cache does not save the step.
+    item = shows.media["image"][0]
+    shows.media["image"][0] = type(item)(item.values, "poisoned", item.caption)
+    before = {name: parameter.detach().clone() for name, parameter in learner.system.model.named_parameters()}
+    moments = {name: tensor.clone() for name, tensor in _moments(learner).items()}
+    with pytest.raises(TrainingError) as caught:
+        learner.learn(1, samples)
+    message = str(caught.value)
+    assert "stage instruct, step 2: found loss language nan" in message
+    assert f"nothing was updated; samples that are not finite alone: {shows.id};" in message
+    assert all(torch.equal(p, before[name]) for name, p in learner.system.model.named_parameters())
+    assert all(torch.equal(tensor, moments[name]) for name, tensor in _moments(learner).items())
+
+
+def _moments(learner: Learner) -> dict[str, torch.Tensor]:
+    return {f"{i}{key}": v for i, state in enumerate(learner.optimizer.state.values()) for key, v in state.items()}
+
+
+def test_the_norm_is_told_before_clipping_and_the_update_is_clipped(start) -> None:
+    learner, samples = start(clip=1e-3)
+    record = learner.learn(0, samples)
+    assert record["grad_norm"] > 1e-2
+    clipped = torch.nn.utils.get_total_norm([p.grad for p in learner.parameters if p.grad is not None])
+    assert float(clipped) == pytest.approx(1e-3, rel=1e-2)
+    assert record["grad_norm"] == pytest.approx(math.hypot(*record["grad_norms"].values()))
+
+
+def test_two_objectives_of_a_kind_have_two_names() -> None:
+    first, second = LanguageConfig(), LanguageConfig(weight=2.0)
+    assert named([first, second]) == {"language": first, "language-2": second}
