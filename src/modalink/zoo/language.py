@@ -215,28 +215,39 @@ def _ask_existence(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 def _ask_comparison(scene: Scene, rng: np.random.Generator) -> Question | None:
+    if rng.random() < 0.3:
+        return _compare_sizes(scene, rng)
+    asked = (_compare(scene, str(attribute), rng) for attribute in rng.permutation(["size", "colour", "shape"]))
+    return next((question for question in asked if question is not None), None)
+
+
+_UNEQUAL_KEPT = {"size": 1.0, "colour": 1 / 7, "shape": 1 / 5}
+"""Share of unequal pairs asked about in scenes of two objects: as many as there are equal ones."""
+
+
+def _compare(scene: Scene, attribute: str, rng: np.random.Generator) -> Question | None:
+    """Ask whether two objects agree in one attribute, thinned so that for every attribute half the answers are yes."""
     pairs = [(a, b) for a in scene.objects for b in scene.objects if a is not b]
-    asked = [_compare(scene, a, b, attribute, rng) for a, b in pairs for attribute in ("size", "colour", "shape")]
-    asked += [_compare_sizes(scene, a, b, rng) for a, b in pairs if a.size != b.size and a.colour != b.colour]
-    found = [question for question in asked if question is not None]
-    equal = [question for question in found if question.answer == "yes"]
-    others = [question for question in found if question.answer != "yes"]
-    if not found:
+    equal = [pair for pair in pairs if getattr(pair[0], attribute) == getattr(pair[1], attribute)]
+    others = [pair for pair in pairs if pair not in equal]
+    if not equal and (len(scene.objects) != 2 or rng.random() > _UNEQUAL_KEPT[attribute]):
         return None
-    # Equal pairs are rare: they are preferred where there are some, so that a yes is as likely as a no.
-    return _pick(rng, equal if equal and (not others or rng.random() < 0.6) else others)
-
-
-def _compare(scene: Scene, a: WorldObject, b: WorldObject, attribute: str, rng: np.random.Generator) -> Question | None:
+    # Two of three sizes are always equal, and a quarter of the time all three.
+    yes = not others or (bool(equal) and rng.random() < (1 / 3 if attribute == "size" else 1 / 2))
+    a, b = _pick(rng, equal if yes else others)
     name_a, name_b = (_name(scene, item, rng, attribute) for item in (a, b))
     if name_a is None or name_b is None:
         return None
     noun = "color" if attribute == "colour" else attribute
-    same = getattr(a, attribute) == getattr(b, attribute)
-    return Question("comparison", f"do {name_a} and {name_b} have the same {noun}?", "yes" if same else "no")
+    text = f"do {name_a} and {name_b} have the same {noun}?"
+    return Question("comparison", text, "yes" if yes else "no")
 
 
-def _compare_sizes(scene: Scene, a: WorldObject, b: WorldObject, rng: np.random.Generator) -> Question | None:
+def _compare_sizes(scene: Scene, rng: np.random.Generator) -> Question | None:
+    pairs = [(a, b) for a in scene.objects for b in scene.objects if a.size != b.size and a.colour != b.colour]
+    if not pairs:
+        return None
+    a, b = _pick(rng, pairs)
     name_a, name_b = (_name(scene, item, rng, "size", "colour") for item in (a, b))
     if name_a is None or name_b is None:
         return None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
@@ -58,7 +59,7 @@ def caption_tokenizer(length: int) -> CLIPTokenizer:
         vocab_size=_MOST_TOKENS, initial_alphabet=letters, end_of_word_suffix="</w>", show_progress=False
     )
     learner.train_from_iterator(_caption_corpus(), trainer)
-    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    merges: list[Any] = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     # The trainer keeps only the word endings that it saw; with all of them every text has tokens.
     names = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
     names = list(dict.fromkeys([*names, *("".join(pair) for pair in merges)]))
