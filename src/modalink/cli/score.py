@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from modalink.errors import OptionError
-from modalink.evaluation.benchmarks._base import Options
-from modalink.evaluation.scoring import Report, listing
+from modalink.evaluation.catalogue import catalogue
+from modalink.evaluation.scoring import Report
 from modalink.evaluation.scoring import score as score_files
 
 
@@ -91,24 +91,11 @@ def _show(report: Report) -> None:
 
 
 def _show_list(as_json: bool) -> None:
-    fields = ("title", "unit", "rule", "source", "annotations", "predictions")
-    rows = [
-        {"name": name, **{key: getattr(found, key) for key in fields}, "options": _options(found.options)}
-        for name, found in listing()
-    ]
+    rows = catalogue()
     if as_json:
         print(json.dumps(rows))
         return
     for row in rows:
-        print(f"{row['name']}: {row['title']} ({row['unit']})")
-        for key in fields[2:]:
-            print(f"    {key}: {row[key]}")
-        print(f"    options: {', '.join(row['options'])}")
-
-
-def _options(options: type[Options]) -> list[str]:
-    return [
-        f"{name}={field.default}"
-        for name, field in options.model_fields.items()
-        if name not in ("id_field", "reply_field")
-    ]
+        print(f"{row.pop('name')}: {row.pop('title')} ({row.pop('unit')})")
+        for key, text in row.items():
+            print(f"    {key}: {text}")

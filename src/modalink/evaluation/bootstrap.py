@@ -9,7 +9,7 @@ hypotheses (1989), approximate randomisation.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,7 @@ _BLOCK = 1 << 23  # numbers in one block of replicates: 64 MB
 Finish = Callable[[Float[np.ndarray, "b k"]], Float[np.ndarray, " b"]]
 
 
+@runtime_checkable
 class Sample(Protocol):
     """What a score is computed from."""
 

@@ -3,34 +3,16 @@
 Predictions are read, graded and forgotten one by one, so that a file of any size fits.
 """
 
-import importlib
 import json
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from modalink.errors import DataError, OptionError, UnknownNameError
-from modalink.evaluation.benchmarks._base import (
-    Benchmark,
-    Grade,
-    Item,
-    ItemBenchmark,
-    Options,
-    Question,
-    SetBenchmark,
-    Summary,
-)
+from modalink.errors import DataError
+from modalink.evaluation.benchmarks._base import Benchmark, Item, ItemBenchmark, Options, SetBenchmark, Summary
 from modalink.evaluation.bootstrap import Comparison, compare, interval
-from modalink.evaluation.predictions import Prediction
-from modalink.kinds import kinds
-
-ROOM = "modalink.evaluation.benchmarks"
-SHOWN = 200
-"""Characters of an answer that are kept for the list of items."""
+from modalink.evaluation.catalogue import load, options_of
+from modalink.evaluation.pairing import graded
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,57 +67,6 @@ def _item(item: Item) -> dict[str, Any]:
     return {"id": item.question.id, "score": grade.score, "answer": grade.answer, "parsed": grade.parsed}
 
 
-def names() -> list[str]:
-    """The names of all benchmarks."""
-    return sorted(kinds(ROOM))
-
-
-def load(name: str) -> tuple[str, Benchmark]:
-    """A benchmark by its name or an alias, whatever the case and the hyphens.
-
-    Raises:
-        UnknownNameError: There is none.
-    """
-    plain = _plain(name)
-    by_name = {_plain(known): known for known in names()}
-    if plain in by_name:
-        return by_name[plain], _benchmark(by_name[plain])
-    for known in names():
-        found = _benchmark(known)
-        if plain in map(_plain, found.aliases):
-            return known, found
-    raise UnknownNameError("benchmark", name, names())
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_ ]", "", name.lower())
-
-
-def _benchmark(name: str) -> Benchmark:
-    module, _, attribute = kinds(ROOM)[name].partition(":")
-    found: Benchmark = getattr(importlib.import_module(module), attribute or "benchmark")
-    return found
-
-
-def options_of(benchmark: Benchmark, given: dict[str, Any]) -> Options:
-    """The options of a benchmark, checked.
-
-    Raises:
-        UnknownNameError: It has no option of a name.
-        OptionError: An option has a value that it cannot have.
-    """
-    known = benchmark.options.model_fields
-    for key in given:
-        if key not in known:
-            raise UnknownNameError(f"option of {benchmark.title}", key, known)
-    try:
-        return benchmark.options.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise OptionError(f"option {name}: found {first['input']!r:.60}; {first['msg']}") from error
-
-
 def score(
     name: str,
     predictions: Path,
@@ -165,7 +96,7 @@ def score(
         comparison = _compare(summary, _summary(benchmark, against, annotations, checked), against)
     return Report(
         name,
-        benchmark.rule_of(checked) if isinstance(benchmark, ItemBenchmark) and benchmark.rule_of else benchmark.rule,
+        benchmark.rule_of(checked),
         benchmark.source,
         benchmark.unit,
         summary.score,
@@ -197,7 +128,7 @@ def _summary(benchmark: Benchmark, predictions: Path, annotations: Path | None, 
     questions = list(benchmark.questions(annotations or predictions, options))
     # In one and the same file the rows belong together, even where two questions are worded alike.
     by_row = annotations is None or annotations.resolve() == predictions.resolve()
-    grades, notes = _graded(benchmark, questions, predictions, options, by_row)
+    grades, notes = graded(benchmark, questions, predictions, options, by_row)
     items = [
         Item(question, grade) for question, grade in zip(questions, grades, strict=True) if grade and question.scored
     ]
@@ -206,113 +137,3 @@ def _summary(benchmark: Benchmark, predictions: Path, annotations: Path | None, 
     summary = benchmark.summarise(items, options)
     summary.notes[:0] = notes
     return summary
-
-
-def _graded(
-    benchmark: ItemBenchmark, questions: list[Question], path: Path, options: Options, by_row: bool
-) -> tuple[list[Grade | None], list[str]]:
-    """A grade for each question, None for those left out, and notes on what was left out."""
-    index = _index(questions)
-    grades: list[Grade | None] = [None] * len(questions)
-    rows: dict[int, str] = {}
-    trouble = _Trouble()
-    for row, prediction in enumerate(benchmark.replies(path, options)):
-        at = next((index[key] for key in prediction.keys if key in index), _NOT_FOUND)
-        if not prediction.keys or (at == _SHARED and by_row):
-            at = row
-        if at < 0 or at >= len(questions):
-            why = (
-                "several questions have its wording"
-                if at == _SHARED
-                else ", ".join(prediction.keys)[:60] or "a row too many"
-            )
-            trouble.unknown.append(f"{prediction.where} ({why})")
-        elif at in rows:
-            trouble.doubled.append(f"{prediction.where} answers {questions[at].id} again, after {rows[at]}")
-        else:
-            if not prediction.keys and not by_row:
-                _check_wording(questions[at], prediction)
-            rows[at] = prediction.where
-            grades[at] = _grade(benchmark, questions[at], prediction.reply, prediction.where, options)
-    for at, question in enumerate(questions):
-        if grades[at] is None and question.scored:
-            trouble.missing.append(question.id)
-            if options.missing == "wrong":
-                grades[at] = _grade(benchmark, question, "", f"question {question.id} without a prediction", options)
-    return grades, trouble.settle(path, options, sum(question.scored for question in questions))
-
-
-def _grade(benchmark: ItemBenchmark, question: Question, reply: Any, where: str, options: Options) -> Grade:
-    grade = benchmark.grade(question, reply, where, options)
-    if not benchmark.keeps_text and len(grade.answer) > SHOWN:
-        grade.answer = f"{grade.answer[:SHOWN]}…"
-    return grade
-
-
-_NOT_FOUND, _SHARED = -1, -2
-
-
-def _index(questions: list[Question]) -> dict[str, int]:
-    """Questions by every key; a key of content that several questions share tells none of them."""
-    index: dict[str, int] = {}
-    for at, question in enumerate(questions):
-        if question.id and question.id in index:
-            raise DataError(f"annotations: found question {question.id!r} twice, needed every id once")
-        index[question.id] = at
-    for at, question in enumerate(questions):
-        for key in question.keys:
-            if index.setdefault(key, at) != at:
-                index[key] = _SHARED
-    index.pop("", None)
-    return index
-
-
-def _check_wording(question: Question, prediction: Prediction) -> None:
-    """Rows without ids are taken in order, but not where they repeat another question than the one at their place."""
-    said, asked = (text.split("\n")[0].strip().lower() for text in (prediction.question, question.text))
-    if said and asked and not said.startswith(asked) and not asked.startswith(said):
-        raise DataError(
-            f"{prediction.where}: found the question {said!r:.80} where the annotations have {asked!r:.80}; rows "
-            f"without an id "
-            "needed the order of the annotations"
-        )
-
-
-@dataclass(slots=True)
-class _Trouble:
-    """Predictions and questions that do not fit together."""
-
-    missing: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-
-    def settle(self, path: Path, options: Options, number: int) -> list[str]:
-        """Notes on what was left out, where options allow it; else an error that tells all of it."""
-        answered = number - len(self.missing)
-        said = [
-            text
-            for found, text in (
-                (self.missing, f"{len(self.missing)} of {number} questions have no prediction ({_few(self.missing)})"),
-                (self.doubled, f"{len(self.doubled)} predictions are doubled ({_few(self.doubled)})"),
-                (
-                    self.unknown,
-                    f"{len(self.unknown)} predictions answer no question of the annotations ({_few(self.unknown)})",
-                ),
-            )
-            if found
-        ]
-        if not said or options.missing == "skip":
-            return [f"partial: {text}; {answered} scored" for text in said]
-        if options.missing == "wrong" and not self.doubled and not self.unknown:
-            return [f"{said[0]}, which count as empty replies"]
-        raise DataError(f"{path}: {'; '.join(said)}; --partial scores the {answered} that fit")
-
-
-def _few(entries: list[str]) -> str:
-    return ", ".join(entries[:3]) + (", ..." if len(entries) > 3 else "")
-
-
-def listing() -> Iterator[tuple[str, Benchmark]]:
-    """All benchmarks by name."""
-    for name in names():
-        yield name, _benchmark(name)

@@ -88,8 +88,8 @@ class Benchmark:
     """What all benchmarks tell about themselves."""
 
     title: str
-    rule: str
-    """Name of the scoring rule, with the choices that move the number."""
+    rule: str | Callable[[Any], str]
+    """The scoring rule in words, from the options where they change it: whatever moves the number."""
     source: str
     """Where the rule was published."""
     unit: Literal["percent", "fraction", "points", "distance"]
@@ -99,6 +99,10 @@ class Benchmark:
     """The prediction files that are read."""
     aliases: tuple[str, ...] = ()
     options: type[Options] = Options
+
+    def rule_of(self, options: Options) -> str:
+        """The rule in words."""
+        return self.rule if isinstance(self.rule, str) else self.rule(options)
 
 
 Grader = Callable[[Question, Any, str, Any], Grade]
@@ -119,8 +123,6 @@ class ItemBenchmark(Benchmark):
     summarise: Callable[[list[Item], Any], Summary]
     prompt: Callable[[Question], str] = lambda question: question.text
     """What the model is asked."""
-    rule_of: Callable[[Any], str] | None = None
-    """The rule's name where options change it."""
     self_contained: bool = False
     """Whether prediction files carry the right answers, so that no annotation file is needed."""
     keeps_text: bool = False

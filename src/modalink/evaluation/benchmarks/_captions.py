@@ -130,7 +130,6 @@ def captions(title: str, source: str, annotations: str, prompt: str) -> ItemBenc
     return ItemBenchmark(
         title=title,
         rule="CIDEr-D of PTB tokens, beside BLEU, ROUGE-L, METEOR and SPICE",
-        rule_of=lambda o: f"CIDEr-D of PTB tokens ({o.tokenizer} tokeniser), beside BLEU, ROUGE-L, METEOR and SPICE",
         source=f"{source}; tylin/coco-caption by pycocoevalcap",
         unit="fraction",
         annotations=annotations,

@@ -115,8 +115,7 @@ def grounding(title: str, source: str, aliases: tuple[str, ...] = ()) -> ItemBen
     """A benchmark of referring expressions."""
     return ItemBenchmark(
         title=title,
-        rule=_rule(GroundingOptions()),
-        rule_of=_rule,
+        rule=_rule,
         source=f"{source}; threshold of deepcs233/Visual-CoT, REC/calculation.py; prompt of LLaVA-1.5",
         unit="percent",
         annotations="rows {id or sent_id, img_id, expression or sents, bbox: pixels, width, height}",

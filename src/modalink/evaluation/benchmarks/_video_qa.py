@@ -162,8 +162,7 @@ def video_qa(
     """Questions about videos, scored by equality."""
     return ItemBenchmark(
         title=title,
-        rule="accuracy, the reply equals the answer character by character",
-        rule_of=lambda o: (
+        rule=lambda o: (
             "accuracy, the reply equals the answer "
             + ("character by character" if o.match == "exact" else "but for case")
         ),

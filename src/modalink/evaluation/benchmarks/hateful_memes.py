@@ -85,8 +85,7 @@ def _summarise(items: list[Item], options: MemesOptions) -> Summary:
 
 benchmark = ItemBenchmark(
     title="Hateful Memes",
-    rule="area under the ROC curve of the probability of hateful, ties counted half",
-    rule_of=lambda o: (
+    rule=lambda o: (
         "area under the ROC curve of the probability of hateful, ties counted half"
         if o.metric == "auroc"
         else "accuracy; the whole reply is yes or no, any other is wrong"

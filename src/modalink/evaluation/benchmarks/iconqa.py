@@ -79,12 +79,14 @@ def _prompt(question: Question) -> str:
     )
 
 
+def _rule(options: IconqaOptions) -> str:
+    part = "" if options.part == "all" else f" of {options.part}"
+    return f"accuracy over questions{part}, str(reply) = str(answer); a letter stands for its option's index"
+
+
 benchmark = ItemBenchmark(
     title="IconQA",
-    rule="accuracy over questions, str(reply) = str(answer); a letter stands for its option's index",
-    rule_of=lambda o: (
-        f"accuracy over questions of {o.part}, str(reply) = str(answer); a letter stands for its option's index"
-    ),
+    rule=_rule,
     source="Lu et al. 2021; lupantech/IconQA, tools/sub_acc.py",
     unit="percent",
     annotations="problems.json: {pid: {question, choices, answer, ques_type}}, with pid2skills.json and "

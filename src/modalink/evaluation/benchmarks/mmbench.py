@@ -5,8 +5,7 @@ from modalink.evaluation.benchmarks._base import ItemBenchmark
 
 benchmark = ItemBenchmark(
     title="MMBench",
-    rule="accuracy, right in every roll; VLMEvalKit's option matching, undecided replies wrong",
-    rule_of=_mmbench.rule_of,
+    rule=_mmbench.rule_of,
     source="Liu et al. 2023; open-compass/VLMEvalKit, multiple_choice.py and matching_util.py; prompt of "
     "haotian-liu/LLaVA",
     unit="percent",

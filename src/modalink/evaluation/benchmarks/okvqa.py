@@ -25,8 +25,7 @@ def _rule(options: OkvqaOptions) -> str:
 
 benchmark = ItemBenchmark(
     title="OK-VQA",
-    rule="VQA soft score, official normalisation, annotators' answer",
-    rule_of=_rule,
+    rule=_rule,
     source="Marino et al. 2019; GT-Vision-Lab/VQA, vqaEval.py; prompt of haotian-liu/LLaVA",
     unit="percent",
     annotations="mscoco_val2014_annotations.json: {annotations: [{question_id, answers: [{answer, raw_answer}]}]}; "

@@ -80,8 +80,7 @@ def _grade(question: Question, reply: Any, where: str, options: QbenchOptions) -
 
 benchmark = ItemBenchmark(
     title="Q-Bench A1",
-    rule="accuracy; a letter or option text alone, else VLMEvalKit's option matching, an undecided reply is wrong",
-    rule_of=lambda o: (
+    rule=lambda o: (
         "accuracy; a letter or option text alone, "
         + (
             "else VLMEvalKit's option matching, an undecided reply is wrong"

@@ -51,8 +51,7 @@ def _grade(question: Question, reply: Any, where: str, options: SeedOptions) -> 
 
 benchmark = ItemBenchmark(
     title="SEED-Bench, images and videos",
-    rule="accuracy over questions; the whole reply must be the letter",
-    rule_of=lambda options: {
+    rule=lambda options: {
         "exact": "accuracy over questions; the whole reply must be the letter",
         "first": "accuracy over questions; the reply's first character is its letter",
         "matching": "accuracy over questions; VLMEvalKit's option matching",

@@ -61,8 +61,7 @@ def _summarise(items: list[Item], options: SpeechOptions) -> Summary:
 
 benchmark = ItemBenchmark(
     title="Speech recognition",
-    rule="word error rate of the corpus, lower case, no punctuation but apostrophes; lower is better",
-    rule_of=lambda o: (
+    rule=lambda o: (
         "word error rate of the corpus, "
         + ("lower case, no punctuation but apostrophes" if o.caseless else "texts as they are")
         + "; lower is better"

@@ -45,8 +45,7 @@ def _grade(question: Question, reply: Any, where: str, options: TextvqaOptions) 
 
 benchmark = ItemBenchmark(
     title="TextVQA",
-    rule="VQA soft score, m4c normalisation",
-    rule_of=_vqa.rule_of,
+    rule=_vqa.rule_of,
     source="Singh et al. 2019; facebookresearch/mmf, M4C evaluator; prompt of haotian-liu/LLaVA without its OCR tokens",
     unit="percent",
     annotations="TextVQA_0.5.1_val.json: {data: [{question_id, image_id, question, answers: ten texts}]}",

@@ -38,8 +38,7 @@ def _prompt(question: Question) -> str:
 
 benchmark = ItemBenchmark(
     title="VizWiz-VQA",
-    rule="VQA soft score, vizwiz normalisation",
-    rule_of=_vqa.rule_of,
+    rule=_vqa.rule_of,
     source="Gurari et al. 2018; VizWiz API, vqaEval.py: reply normalised, answers raw; prompt of haotian-liu/LLaVA",
     unit="percent",
     annotations="val.json: [{image, question, answers: [{answer}], answer_type, answerable}]",

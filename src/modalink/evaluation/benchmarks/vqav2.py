@@ -5,8 +5,7 @@ from modalink.evaluation.benchmarks._base import ItemBenchmark
 
 benchmark = ItemBenchmark(
     title="VQAv2",
-    rule="VQA soft score, official normalisation",
-    rule_of=_vqa.rule_of,
+    rule=_vqa.rule_of,
     source="Goyal et al. 2017; GT-Vision-Lab/VQA, vqaEval.py; prompt of haotian-liu/LLaVA",
     unit="percent",
     annotations="v2_mscoco_*_annotations.json: {annotations: [{question_id, answer_type, question_type, answers: "

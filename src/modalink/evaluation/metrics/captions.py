@@ -31,10 +31,14 @@ class CaptionScores:
     notes: list[str] = field(default_factory=list)
 
 
+def uses_java(tokenizer: Tokenizer) -> bool:
+    """Whether the Java program makes the tokens; `auto` takes it where it can run."""
+    return tokenizer == "java" or (tokenizer == "auto" and not java.missing(java.TOKENIZER))
+
+
 def tokenize(captions: Sequence[str], tokenizer: Tokenizer) -> list[str]:
-    """Captions as tokens joined by spaces, by the Java program or by its double in Python (`auto`: Java if there)."""
-    use_java = tokenizer == "java" or (tokenizer == "auto" and not java.missing(java.TOKENIZER))
-    found = java.tokenize(captions) if use_java else ptb.tokenize(captions)
+    """Captions as tokens joined by spaces, by the Java program or by its double in Python."""
+    found = java.tokenize(captions) if uses_java(tokenizer) else ptb.tokenize(captions)
     return [" ".join(token for token in tokens if token not in DROPPED) for tokens in found]
 
 
@@ -62,6 +66,7 @@ def score(
     rest = iter(tokenize([reference for refs in references for reference in refs], tokenizer))
     right = [[next(rest) for _ in refs] for refs in references]
     found = CaptionScores(*_python_scores(said, right))
+    found.notes.append(f"tokens of the {'Java program' if uses_java(tokenizer) else 'tokeniser in Python'}")
     if why := "not asked for" if not meteor else java.missing(java.METEOR):
         found.notes.append(f"METEOR left out: {why}")
     else:

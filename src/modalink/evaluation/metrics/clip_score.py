@@ -27,7 +27,7 @@ def clip_scores(images: Float[np.ndarray, "n d"], captions: Float[np.ndarray, "n
 
 
 def ref_clip_scores(
-    scores: Float[np.ndarray, " n"], captions: Float[np.ndarray, "n d"], references: Sequence[Float[np.ndarray, "r d"]]
+    scores: Float[np.ndarray, " n"], captions: Float[np.ndarray, "n d"], references: Sequence[Float[np.ndarray, "_ d"]]
 ) -> Float[np.ndarray, " n"]:
     """The harmonic mean of each CLIPScore and the caption's best cosine with its references."""
     unit = _unit(captions.astype(np.float64))

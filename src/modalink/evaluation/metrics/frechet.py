@@ -3,6 +3,7 @@
 Source: Heusel et al. 2017; mseitzer/pytorch-fid, fid_score.py.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -59,8 +60,6 @@ def frechet_distance(left: Gaussian, right: Gaussian) -> float:
 
 
 def _root(matrix: Float[np.ndarray, "d d"]) -> np.ndarray:
-    with (
-        np.testing.suppress_warnings() as quiet
-    ):  # a singular matrix has a root all the same, or gives no finite number
-        quiet.filter(Warning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a singular matrix has a root all the same, or gives no finite number
         return np.asarray(linalg.sqrtm(matrix))

@@ -58,7 +58,7 @@ _SIGNS = {
     "…": "...",
 }
 _SIGNS |= dict.fromkeys("–—―", "--") | dict.fromkeys("‘‛‹", "`") | dict.fromkeys("’›", "'") | dict.fromkeys("“«", "``")
-_SIGNS |= dict.fromkeys("”»", "''") | _BRACKETS
+_SIGNS |= dict.fromkeys('”»"', "''") | _BRACKETS
 
 Rule = tuple[re.Pattern[str], Callable[[str], list[str]]]
 
@@ -127,7 +127,7 @@ def _rules() -> list[Rule]:
         (r"[²³¹⁰-₎]+|\\\*", _same),
         (r"[?!]+|_+|\*+|#+|@+|<<|>>|``|''", _same),
         (r"&(?:amp|lt|gt|quot);", lambda t: [{"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": "''"}[t]]),
-        (r"[£€¤¢½¼¾⅓⅔…–—―‘‛‹’›“«”»()\[\]{}]", lambda t: [_SIGNS[t]]),
+        (r"[£€¤¢½¼¾⅓⅔…–—―‘‛‹’›“«”»\"()\[\]{}]", lambda t: [_SIGNS[t]]),
         (_OTHER, _same),
     ]  # fmt: skip
     return [(re.compile(pattern), make) for pattern, make in rules]
