@@ -1,6 +1,5 @@
 """The house's own rules: imports point downwards, one command one file, starting is quick."""
 
-import re
 import subprocess
 import sys
 from importlib import import_module
@@ -76,9 +75,3 @@ def test_the_public_list():
         "train",
     ]
     assert all(callable(getattr(modalink, name)) for name in modalink.__all__ if name != "__version__")
-
-
-def test_the_readme_names_only_commands_that_exist():
-    for text in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
-        named = set(re.findall(r"^\s*(?:\.venv/bin/)?modalink ([a-z]+)", text.read_text(), re.MULTILINE))
-        assert named <= set(COMMANDS)
