@@ -11,6 +11,7 @@ from modalink.model import ModalinkForConditionalGeneration, compose
 from modalink.model.batch import Item, Prepared, collate
 from modalink.recipe import Recipe
 from modalink.training.frozen import FrozenEncoders, frozen_generators
+from modalink.training.once import Once
 from modalink.training.train import train
 
 CPU = torch.device("cpu")
@@ -35,7 +36,8 @@ def test_a_frozen_encoder_sees_each_item_once_in_all_epochs_and_stages(
 ) -> None:
     recipe = make_recipe(pretrain(steps=6), pretrain(name="again", steps=3, batch=4))
     train(recipe, tmp_path / "run")
-    assert encoded == [1] * 6
+    # Two copies of one item first, to see that its place does not matter; then six items, two at a time.
+    assert encoded == [2] * 4
 
 
 def test_an_encoder_that_learns_is_not_cached(
@@ -45,7 +47,8 @@ def test_an_encoder_that_learns_is_not_cached(
     recipe = make_recipe(pretrain(train=rates, steps=2), pretrain(name="again", steps=4))
     system = compose(recipe, seed=0)
     train(recipe, tmp_path / "run", system=system)
-    assert encoded == [1] * 6
+    # The first stage's encoder is none of the cache's business; the second stage's sees six items.
+    assert encoded == [2] * 4
 
 
 def _batch(*values: torch.Tensor):
@@ -56,8 +59,8 @@ def _batch(*values: torch.Tensor):
 def test_features_are_the_same_bits_whatever_stands_beside_an_item(make_recipe: Callable[..., Recipe]) -> None:
     system = compose(make_recipe(), seed=0)
     pictures = [torch.randn(3, 32, 32) for _ in range(5)]
-    together = FrozenEncoders(system, [], FeatureCache(), torch.float32).encoded(_batch(*pictures))
-    apart = FrozenEncoders(system, [], FeatureCache(), torch.float32)
+    together = FrozenEncoders(system, [], Once(FeatureCache(chunk=4), torch.float32, CPU)).encoded(_batch(*pictures))
+    apart = FrozenEncoders(system, [], Once(FeatureCache(chunk=4), torch.float32, CPU))
     for number, picture in enumerate(pictures):
         assert torch.equal(apart.encoded(_batch(picture)).features["image"][0], together.features["image"][number])
     torch.testing.assert_close(together.features["image"], system.model.encode("image", torch.stack(pictures)).detach())
@@ -69,7 +72,7 @@ def test_weights_and_precision_are_part_of_the_key(make_recipe: Callable[..., Re
     cache, batch = FeatureCache(), _batch(torch.randn(3, 32, 32))
 
     def features(dtype: torch.dtype) -> torch.Tensor:
-        return FrozenEncoders(system, [], cache, dtype).encoded(batch).features["image"].float()
+        return FrozenEncoders(system, [], Once(cache, dtype, CPU)).encoded(batch).features["image"].float()
 
     first = features(torch.float32)
     assert torch.equal(features(torch.float32), first)
@@ -81,7 +84,7 @@ def test_weights_and_precision_are_part_of_the_key(make_recipe: Callable[..., Re
 
 def test_latents_and_text_conditions_are_those_of_the_generator(make_recipe: Callable[..., Recipe]) -> None:
     system = compose(make_recipe(), seed=0)
-    generator = frozen_generators(system, FeatureCache(), torch.float32, CPU, 0.1)["image"]
+    generator = frozen_generators(system, Once(FeatureCache(), torch.float32, CPU), 0.1)["image"]
     items = [Item.of(torch.rand(3, 32, 32), f"caption {i}") for i in range(3)]
     targets = collate([Prepared("a", [1, 2], [-100, 2], targets={"image": items})], packed=True, pad_id=0).targets[
         "image"

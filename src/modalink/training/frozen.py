@@ -1,18 +1,18 @@
 """What frozen parts give: a pure function of weights and content, so it is computed once an item."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modalink.data.cache import FeatureCache, FeatureKey, weights_digest
+from modalink.data.cache import FeatureKey, weights_digest
 from modalink.model import System
 from modalink.model.batch import Batch, Targets
 from modalink.roles import Generator
-from modalink.training.precision import autocast
+from modalink.training.once import Once
 
 
 class FrozenEncoders:
@@ -21,18 +21,17 @@ class FrozenEncoders:
     Args:
         system: The system that holds them.
         trained: Names of the groups that the stage trains.
-        cache: Where features are kept.
-        dtype: What the encoders compute in, see `precision.resolve`.
+        once: Where features are computed and kept.
     """
 
-    def __init__(self, system: System, trained: Iterable[str], cache: FeatureCache, dtype: torch.dtype) -> None:
-        self.model, self.cache, self.dtype = system.model, cache, dtype
+    def __init__(self, system: System, trained: Iterable[str], once: Once) -> None:
+        self.model, self.once = system.model, once
         self.keys = {
             m: FeatureKey.of(
                 weights_digest(self.model.model.encoders[m]),
                 chosen.encoder.model_dump(mode="json"),
                 system.processor.readers[m].to_dict(),
-                dtype,
+                once.dtype,
             )
             for m, chosen in system.spec.inputs.items()
             if f"inputs.{m}.encoder" not in set(trained)
@@ -40,7 +39,7 @@ class FrozenEncoders:
 
     def encoded(self, batch: Batch) -> Batch:
         """The batch with features in the place of media that frozen encoders read."""
-        frozen = self.keys.keys() & batch.media.keys()
+        frozen = [m for m in batch.media if m in self.keys]
         features = {m: self._features(m, batch.media[m], batch.digests[m]) for m in frozen}
         media = {m: values for m, values in batch.media.items() if m not in frozen}
         return replace(batch, media=media, features=features)
@@ -49,7 +48,7 @@ class FrozenEncoders:
         def encode(places: list[int]) -> Tensor:
             return self.model.encode(modality, values[places])
 
-        return _cached(self.cache, self.keys[modality], digests, encode, values.device, self.dtype)
+        return self.once.get(self.keys[modality], digests, encode, values.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -59,17 +58,13 @@ class FrozenGenerator:
     Args:
         generator: The generator.
         key: What decides its latents and text conditions.
-        cache: Where they are kept.
-        dtype: What it computes in.
-        device: Where it is.
+        once: Where they are computed and kept.
         condition_dropout: Share of the items that learn without conditions.
     """
 
     generator: Generator
     key: FeatureKey
-    cache: FeatureCache
-    dtype: torch.dtype
-    device: torch.device
+    once: Once
     condition_dropout: float
 
     def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
@@ -79,7 +74,7 @@ class FrozenGenerator:
             return self.generator.encode_text([captions[i] for i in places])
 
         digests = [hashlib.sha256(f"text {caption}".encode()).hexdigest() for caption in captions]
-        return _cached(self.cache, self.key, digests, encode, self.device, self.dtype)
+        return self.once.get(self.key, digests, encode)
 
     def latents(self, targets: Targets) -> Float[Tensor, "i ..."]:
         """The latents of the media that shall be made."""
@@ -87,7 +82,7 @@ class FrozenGenerator:
         def encode(places: list[int]) -> Tensor:
             return self.generator.encode_media(targets.values[places])
 
-        return _cached(self.cache, self.key, targets.digests, encode, self.device, self.dtype)
+        return self.once.get(self.key, targets.digests, encode, targets.values.shape[1:])
 
     def denoising_error(
         self, latents: Float[Tensor, "i ..."], conditions: Float[Tensor, "i l d_gen"], rng: list[torch.Generator]
@@ -96,31 +91,13 @@ class FrozenGenerator:
         return self.generator.denoising_error(latents, conditions, rng)
 
 
-def frozen_generators(
-    system: System, cache: FeatureCache, dtype: torch.dtype, device: torch.device, condition_dropout: float
-) -> dict[str, FrozenGenerator]:
+def frozen_generators(system: System, once: Once, condition_dropout: float) -> dict[str, FrozenGenerator]:
     """The generators of a system by modality, as objectives see them."""
     found = {}
     for modality, generator in system.generators.items():
         assert isinstance(generator, Generator)
         settings = system.spec.outputs[modality].generator.model_dump(mode="json")
         preprocessing = system.processor.makers[modality].to_dict()
-        key = FeatureKey.of(weights_digest(generator), settings, preprocessing, dtype)
-        found[modality] = FrozenGenerator(generator, key, cache, dtype, device, condition_dropout)
+        key = FeatureKey.of(weights_digest(generator), settings, preprocessing, once.dtype)
+        found[modality] = FrozenGenerator(generator, key, once, condition_dropout)
     return found
-
-
-def _cached(
-    cache: FeatureCache,
-    key: FeatureKey,
-    digests: list[str],
-    encode: Callable[[list[int]], Tensor],
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Tensor:
-    @torch.no_grad()
-    def missing(places: list[int]) -> Tensor:
-        with autocast(dtype, device):
-            return encode(places)
-
-    return cache.get(key, digests, missing).to(device)

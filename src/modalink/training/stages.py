@@ -21,6 +21,7 @@ from modalink.training.freezing import Groups, freeze, table
 from modalink.training.frozen import FrozenEncoders, frozen_generators
 from modalink.training.logs import Metrics, rewind
 from modalink.training.loop import Run, train_steps
+from modalink.training.once import Once
 from modalink.training.optimization import load_optimizer_tensors
 from modalink.training.precision import resolve
 from modalink.training.randomness import seed_of
@@ -105,14 +106,15 @@ def make_learner(run: Run, stage: Stage, trained: Groups, steps: int) -> Learner
         module.to(run.device)
         if dtype is torch.float32:
             module.float()
+    once = Once(run.cache, dtype, run.device)
     return Learner(
         system=system,
         stage=stage,
         steps=steps,
         seed=seed_of(run.recipe.seed, stage.name),
         trained=trained,
-        encoders=FrozenEncoders(system, stage.train, run.cache, dtype),
-        generators=frozen_generators(system, run.cache, dtype, run.device, stage.condition_dropout),
+        encoders=FrozenEncoders(system, stage.train, once),
+        generators=frozen_generators(system, once, stage.condition_dropout),
         device=run.device,
         dtype=dtype,
     )

@@ -59,8 +59,8 @@ def train(
         if parallel.rank() == 0:
             write_manifest(run / "manifest.json", manifest(recipe, system, place))
         if cache is None:
-            # On a CPU the bits of an item were seen to depend on its place in a chunk, which a resumed run may change.
-            cache = FeatureCache(chunk=1 if place.type == "cpu" else 32)
+            # A chunk that is never full would be filled up in vain.
+            cache = FeatureCache(chunk=min([8 if place.type == "cpu" else 32, *(s.batch for s in recipe.stages)]))
         shared = Run(run, recipe, system, cache, place, emit, stop)
         for stage in recipe.stages:
             run_stage(shared, stage)
