@@ -9,7 +9,7 @@ import pytest
 
 from modalink.errors import DataError
 from modalink.evaluation import rows
-from modalink.evaluation.rows import read_rows
+from modalink.evaluation.rows import read_member, read_rows
 from tests.evaluation.conftest import Write
 
 ROWS = [{"id": 1, "answer": 'ä, "b"'}, {"id": 2, "answer": ""}]
@@ -45,6 +45,14 @@ def test_rows_inside_an_object(write: Write) -> None:
     assert [(row.key, row.fields["value"]) for row in read_rows(path, ("results",))] == [("7", 0), ("9", 1)]
     by_id = {str(n): "x" for n in range(200)}
     assert len(fields(write("c.json", by_id), "results")) == 200
+
+
+def test_one_member_whatever_stands_before(write: Write) -> None:
+    path = write("a.json", {"info": {"a": [1]}, "n": 3, "images": [{"id": 9}] * 100, "annotations": ROWS})
+    assert [dict(row.fields) for row in read_member(path, "annotations")] == ROWS
+    assert len(list(read_member(path, "images"))) == 100
+    assert list(read_member(path, "nothing")) == list(read_member(write("b.json", ROWS), "annotations")) == []
+    assert list(read_member(write("c.csv", [["id"], [1]]), "annotations")) == []
 
 
 def test_workbook(tmp_path: Path) -> None:

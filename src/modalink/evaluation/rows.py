@@ -85,10 +85,7 @@ def _members(text: "_Text", path: Path, inside: tuple[str, ...]) -> Iterator[Row
     held: list[Row] | None = []
     for key in text.keys():  # noqa: SIM118 - a method of ours, not a mapping's
         if held is not None and key in inside and text.peek() in ("[", "{"):
-            array = text.peek() == "["
-            entries = enumerate(text.items(), 1) if array else ((name, text.value()) for name in text.keys())  # noqa: SIM118
-            for name, value in entries:
-                yield _row(f"{path.name}, {key} {name}", value, None if array else str(name))
+            yield from _entries(text, path, key)
             return
         row = _row(f"{path.name}, key {key!r}", text.value(), key)
         # What stands before the named array is a header of a few members; an object keyed by id has no such name.
@@ -99,6 +96,34 @@ def _members(text: "_Text", path: Path, inside: tuple[str, ...]) -> Iterator[Row
         held = None
         yield row
     yield from held or ()
+
+
+def _entries(text: "_Text", path: Path, key: str) -> Iterator[Row]:
+    """Rows of the array or object that comes next."""
+    if text.peek() == "[":
+        yield from (_row(f"{path.name}, {key} {n}", value) for n, value in enumerate(text.items(), 1))
+    else:
+        for name in text.keys():  # noqa: SIM118
+            yield _row(f"{path.name}, {key} {name}", text.value(), name)
+
+
+def read_member(path: Path, name: str) -> Iterator[Row]:
+    """The rows that a JSON object holds under a name, whatever else it holds; none where the file is no such object."""
+    if path.suffix != ".json" or not path.is_file():
+        return
+    with path.open(encoding="utf-8-sig") as file:
+        text = _Text(file, path)
+        if text.peek() != "{" or text.holds_lines():
+            return
+    with path.open(encoding="utf-8-sig") as file:
+        text = _Text(file, path)
+        for key in text.keys():  # noqa: SIM118
+            if text.peek() not in ("[", "{"):
+                text.value()
+                continue
+            for row in _entries(text, path, key):
+                if key == name:
+                    yield row
 
 
 def _json_lines(path: Path) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """Captions of images and sounds, against several right ones each."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from modalink.evaluation.benchmarks._base import Grade, Item, ItemBenchmark, Opt
 from modalink.evaluation.bootstrap import means
 from modalink.evaluation.metrics.captions import CaptionScores, Tokenizer, score
 from modalink.evaluation.predictions import Prediction, as_text, identity, row_id
-from modalink.evaluation.rows import Row, read_rows
+from modalink.evaluation.rows import Row, read_member, read_rows
 
 IDS = ("image_id", "question_id", "id", "youtube_id", "file_name", "image", "video_id", "audiocap_id")
 REPLIES = (
@@ -46,7 +47,7 @@ def questions(path: Path, options: CaptionOptions) -> Iterator[Question]:
     """Items with their right captions: COCO's file, Karpathy's, rows of references, or one caption a row."""
     found: dict[str, list[str]] = {}
     media: dict[str, str] = {}
-    for number, row in enumerate(read_rows(path, ("annotations", "images"))):
+    for number, row in enumerate(_rows(path)):
         if "sentences" in row.fields and row.fields.get("split") not in (
             None,
             options.split,
@@ -60,6 +61,13 @@ def questions(path: Path, options: CaptionOptions) -> Iterator[Question]:
     for key, captions in found.items():
         groups = (("domain", domains[key]),) if key in domains else ()
         yield Question(key, tuple(captions), media=media[key], groups=groups)
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """The captions of COCO's files, which list the images first; the images of Karpathy's; or plain rows."""
+    captions = read_member(path, "annotations")
+    first = next(captions, None)
+    yield from read_rows(path, ("images",)) if first is None else itertools.chain([first], captions)
 
 
 def _id(row: Row) -> str:
@@ -88,12 +96,8 @@ def _references(row: Row) -> list[str]:
 
 def _domains(path: Path) -> dict[str, str]:
     """NoCaps tells the domain of each image: in, near or out of COCO's."""
-    rows = read_rows(path, ("images",)) if path.suffix == ".json" else iter(())
-    return {
-        str(row.fields["id"]): str(row.fields["domain"])
-        for row in rows
-        if "domain" in row.fields and "id" in row.fields
-    }
+    rows = read_member(path, "images")
+    return {str(row.fields["id"]): str(row.fields["domain"]) for row in rows if "domain" in row.fields}
 
 
 def _replies(path: Path, options: CaptionOptions) -> Iterator[Prediction]:
