@@ -37,7 +37,7 @@ def write(
     target = options.out / folder
     target.mkdir(parents=True, exist_ok=True)
     (target / "README.md").write_text(
-        f"# {folder}\n\n{_ABOUT[name]}\n\n"
+        f"---\nlicense: apache-2.0\n---\n\n# {folder}\n\n{_ABOUT[name]}\n\n"
         f"- Made by: `modalink zoo build {name}` (seed {schedule.seed}), on a CPU in bfloat16 autocast.\n"
         f"- Trained: {schedule.steps} steps of {schedule.batch} samples, AdamW, learning rate {schedule.lr:g}, "
         f"{validation.get('seconds', 0):.0f} s.\n"
