@@ -147,6 +147,13 @@ def test_llava_bench_rounds_means_then_ratio_and_averages_runs(write: Write) -> 
     assert report.metrics["conv"] == round((83.3 + 66.7) / 2, 1)
 
 
+def test_reviews_without_any_score_for_gpt4_are_refused(write: Write) -> None:
+    questions, answers = write("q.jsonl", QUESTIONS), write("a.jsonl", [{"question_id": n, "text": ""} for n in (0, 1)])
+    record = str(write("r.jsonl", [{"question_id": 0, "content": "0 4"}, {"question_id": 1, "content": "0 5"}]))
+    with pytest.raises(DataError, match="average 0"):
+        score("llava_bench", answers, questions, {"replies": record})
+
+
 def test_missing_replies_are_an_error_unless_partial(write: Write) -> None:
     questions, answers = write("q.jsonl", QUESTIONS), write("a.jsonl", [{"question_id": n, "text": ""} for n in (0, 1)])
     record = str(write("r.jsonl", [{"question_id": 1, "content": "8 4"}]))

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from modalink.errors import DataError, OptionError, UnknownNameError
+from modalink.evaluation import pairing
 from modalink.evaluation.catalogue import catalogue, load, names
 from modalink.evaluation.scoring import score
 from tests.evaluation.conftest import Write
@@ -159,6 +160,14 @@ def test_odd_replies_give_a_number(write: Write, name: str, reply: object) -> No
     gold_file = write("a.json", {"annotations": gold} if name == "vqav2" else gold)
     report = score(name, write("p.jsonl", replies((1, reply))), gold_file)
     assert report.score == 0 and len(report.summary.items[0].grade.answer) <= 201
+
+
+def test_texts_that_must_be_kept_have_a_limit(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairing, "MOST_KEPT", 1000)
+    rows = [{"prediction": "x" * 600, "references": ["a"]}] * 2
+    with pytest.raises(DataError, match="item 2: the replies so far have more than 1000 characters"):
+        score("coco_captions", write("p.json", rows))
+    assert score("msvd_qa", write("q.json", [{"answer": "x" * 600}] * 4), write("a.json", GOLD)).score == 0
 
 
 def test_unknown_names_and_bad_options_are_wrong_use(write: Write) -> None:

@@ -13,6 +13,8 @@ from modalink.evaluation.predictions import Prediction
 
 SHOWN = 200
 """Characters of an answer that are kept for the list of items."""
+MOST_KEPT = 1 << 28
+"""Characters that the replies may have together where a benchmark compares whole texts, which must fit in memory."""
 
 _NOT_FOUND, _SHARED = -1, -2
 
@@ -25,6 +27,7 @@ def graded(
     grades: list[Grade | None] = [None] * len(questions)
     rows: dict[int, str] = {}
     trouble = _Trouble()
+    kept = 0
     for row, prediction in enumerate(benchmark.replies(path, options)):
         at = next((index[key] for key in prediction.keys if key in index), _NOT_FOUND)
         if not prediction.keys or (at == _SHARED and by_row):
@@ -42,7 +45,12 @@ def graded(
             if not prediction.keys and not by_row:
                 _check_wording(questions[at], prediction)
             rows[at] = prediction.where
-            grades[at] = _grade(benchmark, questions[at], prediction.reply, prediction.where, options)
+            grade = grades[at] = _grade(benchmark, questions[at], prediction.reply, prediction.where, options)
+            kept += len(grade.answer)
+            if kept > MOST_KEPT:
+                raise DataError(
+                    f"{prediction.where}: the replies so far have more than {MOST_KEPT} characters; are they answers?"
+                )
     for at, question in enumerate(questions):
         if grades[at] is None and question.scored:
             trouble.missing.append(question.id)

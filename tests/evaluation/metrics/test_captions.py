@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from modalink.errors import DataError
 from modalink.evaluation.metrics import captions
 from modalink.evaluation.metrics.captions import score
 
@@ -42,6 +43,27 @@ def test_cider_of_one_item_is_zero_and_of_empty_captions_too() -> None:
     assert score(["a cat"], [["a cat"]], "python", meteor=False, spice=False).corpus["CIDEr"] == 0
     found = score(["", "a cat"], [["a dog"], ["a cat"]], "python", meteor=False, spice=False)
     assert found.cider[0] == 0
+
+
+def test_a_program_that_fails_leaves_its_score_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(said: object, right: object) -> None:
+        raise DataError("java ended with 1")
+
+    monkeypatch.setattr(captions.java, "missing", lambda *jars: "")
+    monkeypatch.setattr(captions.java, "meteor", lambda said, right: (0.25, [0.25]))
+    monkeypatch.setattr(captions.java, "spice", broken)
+    found = score(["a cat", "b"], [["a cat"], ["b"]], "python")
+    assert found.corpus["METEOR"] == 0.25 and "SPIDEr" not in found.corpus
+    assert found.notes[1:] == ["SPICE left out: its program failed (java ended with 1)"]
+
+
+def test_spider_is_the_mean_of_cider_and_spice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captions.java, "missing", lambda *jars: "")
+    monkeypatch.setattr(captions.java, "spice", lambda said, right: [0.2, 0.4])
+    found = score(
+        ["a red cat sleeps", "two dogs run fast"], [["a red cat sleeps"], ["two dogs run fast"]], "python", False
+    )
+    assert found.corpus["SPICE"] == pytest.approx(0.3) and found.corpus["SPIDEr"] == pytest.approx(5.15)
 
 
 def test_what_cannot_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

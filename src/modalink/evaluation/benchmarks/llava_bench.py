@@ -115,12 +115,19 @@ def _metrics(items: list[Item], pairs: np.ndarray) -> dict[str, float]:
     found: dict[str, float] = {}
     by_run: list[float] = []
     for name, mask in masks.items():
-        means = np.round(pairs[mask].mean(0), 3)
-        ratios = [round(100 * model / gpt4, 1) for gpt4, model in means.tolist()]
+        ratios = [_ratio(round(gpt4, 3), round(model, 3)) for gpt4, model in pairs[mask].mean(0).tolist()]
         found[name] = ratios[0] if len(ratios) == 1 else round(sum(ratios) / len(ratios), 1)
         by_run = by_run or ratios  # those of `all`, which comes first
     found["gpt4_score"], found["model_score"] = (round(10 * float(mean), 1) for mean in pairs.mean((0, 1)))
     return found | {f"run/{number}": ratio for number, ratio in enumerate(by_run, 1)}
+
+
+def _ratio(gpt4: float, model: float) -> float:
+    if gpt4 == 0:
+        raise DataError(
+            "the judge's scores of GPT-4 average 0, so that nothing can be divided by them; are the reviews whole?"
+        )
+    return round(model / gpt4 * 100, 1)
 
 
 benchmark = ItemBenchmark(

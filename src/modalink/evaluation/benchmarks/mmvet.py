@@ -130,7 +130,7 @@ def _summarise(items: list[Item], options: JudgeOptions) -> Summary:
     table, runs = np.array([[grade or 0.0 for grade in grades] for grades in found]).T, len(found[0])
     for item, grades, scores in zip(items, found, table.T, strict=True):
         item.grade = Grade(float(scores.mean()), item.grade.answer, None not in grades, scores.tolist())
-    totals = 100 * table.sum(1) / len(items)
+    totals = table.sum(1) / len(items) * 100
     metrics = {
         "total": round(float(totals.mean()), 1),
         "std": round(float(totals.std()), 1),

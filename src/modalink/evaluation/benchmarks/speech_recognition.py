@@ -49,7 +49,7 @@ def _summarise(items: list[Item], options: SpeechOptions) -> Summary:
     columns = np.array([item.grade.detail for item in items], float)
     if not columns[:, 1].sum():
         raise DataError("the right transcripts have no words, needed some to compute an error rate")
-    sample = Sums(columns, lambda sums: 100 * sums[:, 0] / sums[:, 1])
+    sample = Sums(columns, lambda sums: 100 * sums[:, 0] / np.maximum(sums[:, 1], 1))
     return Summary(
         sample.value(),
         {"wer": sample.value(), "words": float(columns[:, 1].sum())},

@@ -32,7 +32,7 @@ def _questions(path: Path, options: TextvqaOptions) -> Iterator[Question]:
 def _replies(path: Path, options: TextvqaOptions) -> Iterator[Prediction]:
     """Replies; LLaVA's files put the image's id under `question_id` and the question into the prompt's lines."""
     for found in plain_replies(path, options):
-        lines = [line for line in found.question.split("\n") if not line.startswith("Reference OCR token:")]
+        lines = [line for line in found.question.split("\n") if not line.startswith("Reference OCR token:")] or [""]
         keys = (_key(key, lines[0]) for key in found.keys) if lines[0] else ()
         yield Prediction(found.where, (*keys, *found.keys), found.reply, found.field, lines[0])
 

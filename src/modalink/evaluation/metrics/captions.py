@@ -5,13 +5,13 @@ Source: tylin/coco-caption, by its Python 3 port pycocoevalcap 1.2.
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from modalink.errors import MissingExtraError
+from modalink.errors import DataError, MissingExtraError
 from modalink.evaluation.metrics import java, ptb
 
 DROPPED = frozenset(
@@ -67,16 +67,24 @@ def score(
     right = [[next(rest) for _ in refs] for refs in references]
     found = CaptionScores(*_python_scores(said, right))
     found.notes.append(f"tokens of the {'Java program' if uses_java(tokenizer) else 'tokeniser in Python'}")
-    if why := "not asked for" if not meteor else java.missing(java.METEOR):
-        found.notes.append(f"METEOR left out: {why}")
-    else:
-        found.corpus["METEOR"] = java.meteor(said, right)[0]
-    if why := "not asked for" if not spice else java.missing(java.SPICE, *java.SPICE_MODELS):
-        found.notes.append(f"SPICE left out: {why}")
-    else:
-        found.corpus["SPICE"] = float(np.mean(java.spice(said, right)))
+    why = "not asked for" if not meteor else java.missing(java.METEOR)
+    _add(found, "METEOR", why, lambda: java.meteor(said, right)[0])
+    why = "not asked for" if not spice else java.missing(java.SPICE, *java.SPICE_MODELS)
+    _add(found, "SPICE", why, lambda: float(np.mean(java.spice(said, right))))
+    if "SPICE" in found.corpus:
         found.corpus["SPIDEr"] = (found.corpus["CIDEr"] + found.corpus["SPICE"]) / 2
     return found
+
+
+def _add(found: CaptionScores, name: str, why_not: str, compute: Callable[[], float]) -> None:
+    """Add a score of a Java program, or the reason why there is none."""
+    if not why_not:
+        try:
+            found.corpus[name] = compute()
+            return
+        except (DataError, OSError, ValueError, KeyError) as error:
+            why_not = f"its program failed ({error})"
+    found.notes.append(f"{name} left out: {why_not}")
 
 
 def _python_scores(said: list[str], right: list[list[str]]) -> tuple[dict[str, float], np.ndarray]:
