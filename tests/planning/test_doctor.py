@@ -6,28 +6,62 @@ from PIL import Image
 from modalink.planning import examine
 from modalink.recipe import load
 
-SMALL = [f"stages.{i}.batch=8" for i in (0, 1)]
+BOTH_WAYS = """\
+name: both-ways
+inputs:
+  image:
+    encoder: {kind: vision, checkpoint: "zoo:vision", layer: -1}
+    projector: {kind: mlp, layers: 2}
+llm: {checkpoint: "zoo:llm", lora: {rank: 4, alpha: 8}}
+prompt: {template: chatml}
+outputs:
+  image:
+    signal_tokens: 8
+    projector: {kind: transformer, width: 64, encoder_layers: 1, decoder_layers: 1, heads: 4, feed_forward: 64}
+    generator: {kind: stable_diffusion, checkpoint: "zoo:diffusion"}
+stages:
+  - name: pretrain
+    train: {inputs.image.projector: {lr: 1e-3}, outputs.image.projector: {lr: 1e-3}, llm.new_tokens: {lr: 1e-3}}
+    objectives: [{kind: language}, {kind: align}, {kind: diffusion}]
+    data: [{source: tiny_world, tasks: [caption, draw]}]
+    batch: 8
+    steps: 10
+  - name: instruct
+    train: {llm.lora: {lr: 1e-3}}
+    objectives: [{kind: language}]
+    data: [{source: tiny_world, tasks: [vqa]}]
+    batch: 4
+    steps: 10
+"""
 
 
 @pytest.fixture(scope="module")
-def demo():
-    """What is found in the recipe of the demo, by topic."""
-    return {finding.topic: finding for finding in examine(load("demo", SMALL))}
+def both_ways(tmp_path_factory):
+    """A file with a small recipe that reads and makes images."""
+    file = tmp_path_factory.mktemp("recipe") / "both-ways.yaml"
+    file.write_text(BOTH_WAYS)
+    return file
 
 
-def test_all_topics_are_examined_and_fine(demo):
-    assert list(demo) == [
+@pytest.fixture(scope="module")
+def found(both_ways):
+    """What is found in it, by topic."""
+    return {finding.topic: finding for finding in examine(load(both_ways))}
+
+
+def test_all_topics_are_examined_and_fine(found):
+    assert list(found) == [
         "weights",
         "parts",
         "widths",
         "prompt",
-        *(f"{topic} {stage.name}" for stage in load("demo").stages for topic in ("data", "sample", "batch")),
+        *(f"{topic} {stage}" for stage in ("pretrain", "instruct") for topic in ("data", "sample", "batch")),
     ]
-    assert {finding.status for finding in demo.values()} <= {"ok", "warning"}
+    assert {finding.status for finding in found.values()} <= {"ok", "warning"}
 
 
-def test_parts_are_counted_and_who_trains_is_told(demo):
-    rows = {line.split()[0]: line.split() for line in demo["parts"].lines}
+def test_parts_are_counted_and_who_trains_is_told(found):
+    rows = {line.split()[0]: line.split() for line in found["parts"].lines}
     parts = [name for name in rows if "." in name or name == "llm"]
     counted = sum(int(rows[name][1].replace(",", "")) for name in parts)
     assert int(rows["all"][1].replace(",", "")) == counted
@@ -35,28 +69,28 @@ def test_parts_are_counted_and_who_trains_is_told(demo):
     assert rows["inputs.image.projector"][3] == "trained"
 
 
-def test_widths_are_told_from_medium_to_medium(demo):
-    assert demo["widths"].lines == (
+def test_widths_are_told_from_medium_to_medium(found):
+    assert found["widths"].lines == (
         "image in: encoder 64 x 128, projector 64 x 128, LLM 128",
         "image out: 8 signal tokens x 128, projector 32 x 128, generator 32 x 128",
     )
 
 
-def test_the_prompt_is_told_with_its_stop_signs(demo):
-    assert demo["prompt"].lines == ("template chatml, stop at '<|im_end|>'",)
+def test_the_prompt_is_told_with_its_stop_signs(found):
+    assert found["prompt"].lines == ("template chatml, stop at '<|im_end|>'",)
 
 
-def test_a_batch_reaches_every_trained_group(demo):
-    for stage in load("demo").stages:
-        text = "\n".join(demo[f"batch {stage.name}"].lines)
+def test_a_batch_reaches_every_trained_group(both_ways, found):
+    for stage in load(both_ways).stages:
+        text = "\n".join(found[f"batch {stage.name}"].lines)
         for group in stage.train:
             assert f"\n{group}: gradient norm " in text
         for objective in stage.objectives:
             assert f"objective {objective.kind}: " in text
 
 
-def test_what_is_found_does_not_depend_on_chance(demo):
-    assert list(examine(load("demo", SMALL))) == list(demo.values())
+def test_what_is_found_does_not_depend_on_chance(both_ways, found):
+    assert list(examine(load(both_ways))) == list(found.values())
 
 
 @pytest.fixture
@@ -110,9 +144,7 @@ def test_without_weights_sizes_are_still_known():
         ("stages.0.max_tokens=3", "sample pretrain", "leaves no room for text within the maximum of 3"),
     ],
 )
-def test_what_fails_is_named(override, topic, message):
-    found = [
-        f for f in examine(load("demo", ["stages.0.batch=4", "stages.1.batch=4", override])) if f.status == "failed"
-    ]
-    assert found[0].topic == topic
-    assert message in found[0].lines[-1]
+def test_what_fails_is_named(both_ways, override, topic, message):
+    failed = [finding for finding in examine(load(both_ways, [override])) if finding.status == "failed"]
+    assert failed[0].topic == topic
+    assert message in failed[0].lines[-1]

@@ -83,11 +83,11 @@ def test_two_stages_of_one_name(see):
 
 
 def test_an_output_projector_needs_an_objective_that_teaches_it():
-    overrides = ["stages.0.objectives=[{kind: language}]"]
+    overrides = ["stages.1.objectives=[{kind: language}]"]
     with pytest.raises(
         RecipeError, match=r"outputs.image.projector: nothing here teaches it: add the objective align or"
     ):
-        load("demo", overrides)
+        load("next-gpt-image", overrides)
 
 
 def test_a_system_needs_a_modality(see):
