@@ -27,7 +27,7 @@ class TinyWorldConfig(SourceConfig):
     tasks: dict[Task, float] = Field(default={"caption": 1.0, "vqa": 1.0, "draw": 1.0}, min_length=1)
     """Shares of describing, answering questions, drawing, and talk beside the pictures; a list means equal shares."""
 
-    @field_validator("tasks", mode="before")
+    @field_validator("tasks", mode="before", json_schema_input_type=dict[Task, float] | list[Task])
     @classmethod
     def _equal_shares(cls, value: Any) -> Any:
         return dict.fromkeys(value, 1.0) if isinstance(value, list) else value
