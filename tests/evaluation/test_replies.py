@@ -70,4 +70,3 @@ def test_pictures_are_those_of_the_session_that_users_ask(artist):
 def test_only_rows_with_a_whole_run_have_conditions(artist):
     short = list(replies(artist, [_talk("Draw it.")], max_new_tokens=2))
     assert short[0].conditions == {}, "three signal tokens do not fit into two"
-

@@ -53,24 +53,45 @@ def run(tmp_path):
     """A run with two stages, of which the first skipped samples."""
     folder = tmp_path / "run"
     stages = [
-        {"name": name, "train": {"inputs.image.projector": {"lr": 1e-3}}, "objectives": [{"kind": "language"}], "batch": 4}
+        {
+            "name": name,
+            "train": {"inputs.image.projector": {"lr": 1e-3}},
+            "objectives": [{"kind": "language"}],
+            "batch": 4,
+        }
         for name in ("pretrain", "instruct")
     ]
     folder.mkdir()
     (folder / "recipe.yaml").write_text(yaml.safe_dump({"name": "little", "seed": 3, "stages": stages}))
     counts = {"inputs.image.encoder": 900, "inputs.image.projector": 60, "llm": 1000, "llm.lora": 40}
-    rows = [{"group": name, "parameters": count, "trained": name == "inputs.image.projector"} for name, count in counts.items()]
+    rows = [
+        {"group": name, "parameters": count, "trained": name == "inputs.image.projector"}
+        for name, count in counts.items()
+    ]
     later = [row | {"trained": row["group"] == "llm.lora"} for row in rows]
     part = {"part": "llm", "kind": "pretrained", "id": "zoo:llm", "sha256": "0123456789abcdef", "licence": "apache-2.0"}
-    manifest = {"name": "little", "parts": [part], "licence": "permissive: fine", "stages": {"pretrain": rows, "instruct": later}}
+    manifest = {
+        "name": "little",
+        "parts": [part],
+        "licence": "permissive: fine",
+        "stages": {"pretrain": rows, "instruct": later},
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     for name in ("pretrain", "instruct"):
         (folder / name).mkdir()
         records = [
-            {"step": i + 1, "losses": {"language": 2.0 / (i + 1)}, "lr": {"inputs.image.projector": 1e-3}, "samples": 4, "seconds": 0.5}
+            {
+                "step": i + 1,
+                "losses": {"language": 2.0 / (i + 1)},
+                "lr": {"inputs.image.projector": 1e-3},
+                "samples": 4,
+                "seconds": 0.5,
+            }
             for i in range(40)
         ]
-        (folder / name / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records) + '{"step": 41, "los')
+        (folder / name / "metrics.jsonl").write_text(
+            "".join(json.dumps(r) + "\n" for r in records) + '{"step": 41, "los'
+        )
     (folder / "pretrain" / "ledger.jsonl").write_text(
         '{"step": 0, "sample": "a", "reason": "truncated", "detail": ""}\n' * 2
         + '{"step": 3, "sample": "b", "reason": "cut_text", "detail": ""}\n'
@@ -97,8 +118,18 @@ def heldout():
     kept = [
         Example("question", "colour", picture, "what color is it?", "red", "red", True),
         Example("question", "colour", picture, "what color is it?", "<script>alert('x')</script>", "red", False),
-        Example("caption", "", picture, "describe this.", "a small red ring on the left", "a small red ring on the left", True),
-        Example("drawing", "", picture, "draw a ring", "here is a ring.", "a ring", False, "a small blue star on the left"),
+        Example(
+            "caption",
+            "",
+            picture,
+            "describe this.",
+            "a small red ring on the left",
+            "a small red ring on the left",
+            True,
+        ),
+        Example(
+            "drawing", "", picture, "draw a ring", "here is a ring.", "a ring", False, "a small blue star on the left"
+        ),
         Example("drawing", "", "", "draw a star", "no", "a star", False, "nothing"),
     ]
     return HeldOut(Sizes(), shares, kept, 12.0).to_dict()
@@ -123,7 +154,16 @@ def test_page_is_whole_and_shows_every_section(run, heldout):
     keep(run, heldout)
     page = Page(write_report(run).html.read_text())
     assert set(page.ids) == {"headline", "seeing", "drawing", "kinds", "learning", "parts", "ledger"}
-    for words in ("little", "93.0", "91.0", "86.0", "most frequent answer", "what is at", "judge sees a small blue star", "right: red"):
+    for words in (
+        "little",
+        "93.0",
+        "91.0",
+        "86.0",
+        "most frequent answer",
+        "what is at",
+        "judge sees a small blue star",
+        "right: red",
+    ):
         assert words in page.text, words
     for words in ("40 s", "zoo:llm", "apache-2.0", "5.0 %", "cut text", "no picture", "40 steps of 4 conversations"):
         assert words in page.text, words

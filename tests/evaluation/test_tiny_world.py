@@ -110,7 +110,12 @@ class TestCaptions:
 
     def test_compositions_never_seen_are_scored_alone(self):
         known = next(o for n in range(99) for o in sample_scene(n, "train").objects)
-        new = next(o for n in range(99) for o in sample_scene(n, "test").objects if split_of(o) == "test" and o.cell != known.cell)
+        new = next(
+            o
+            for n in range(99)
+            for o in sample_scene(n, "test").objects
+            if split_of(o) == "test" and o.cell != known.cell
+        )
         scene = Scene((known, new), 0)
         found = captions.score([Caption(scene, describe(Scene((known,), 0)))])
         assert found["unseen.caption_attributes"].value < 1
@@ -127,14 +132,24 @@ class TestQuestions:
 
     @pytest.mark.parametrize(
         ("said", "meant"),
-        [("Red.", "red"), ("a violet box", "purple square"), ("2", "two"), ("the middle", "center"), ("top  left", "top left")],
+        [
+            ("Red.", "red"),
+            ("a violet box", "purple square"),
+            ("2", "two"),
+            ("the middle", "center"),
+            ("top  left", "top left"),
+        ],
     )
     def test_normalised(self, said, meant):
         assert normalise(said) == normalise(meant)
 
     def test_near_misses_stay_wrong(self):
         item = Asked(SCENE, Question("position", "where is the ring?", "top left"))
-        assert not Answered(item, "top").right and not Answered(item, "top left left").right and not Answered(item, "").right
+        assert (
+            not Answered(item, "top").right
+            and not Answered(item, "top left left").right
+            and not Answered(item, "").right
+        )
 
     def test_scores_by_kind(self):
         asked = questions.draw("test", 18, seed=0)
@@ -236,7 +251,9 @@ def test_a_system_that_knows_nothing_gets_all_its_numbers(system):
     assert found["split"] == "test" and len(tasks) == 5
     assert found["vqa"] < 0.5 and found["caption_attributes"] < 0.9 and found["drawn_objects"] < 0.9
     assert set(found["vqa_by_kind"]) == set(QUESTION_KINDS)
-    assert {"majority", "no_image", "empty_image", "caption_no_image", "text_encoder", "caption_handover"} <= set(found["baselines"])
+    assert {"majority", "no_image", "empty_image", "caption_no_image", "text_encoder", "caption_handover"} <= set(
+        found["baselines"]
+    )
     for name, value in found["baselines"].items():
         if not isinstance(value, dict):
             low, high = found["intervals"]["baselines"][name]

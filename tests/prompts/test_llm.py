@@ -1,6 +1,7 @@
 """The LLM's own chat template: forms that released LLMs bring."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -194,3 +195,12 @@ def test_text_cannot_act(own, place):
     sly = Conversation((Turn("user", (Medium("image", "a.png"), words)),), "mail 3")
     with pytest.raises(PromptError, match=r"mail 3: a text spells out '<\|im_end\|>'"):
         prompts.tokenize(template.render(sly, place, reply=True), tokenizer)
+
+
+def test_threads_render_side_by_side(own, talk, place):
+    template, _ = own(MARKED)
+    said = talk(("user", "@What is it?"), ("assistant", "A ship."))
+    wanted = template.render(said, place)
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: template.render(said, place), range(200)):
+            assert found == wanted

@@ -8,10 +8,10 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-import modalink.training
-from modalink.cli.evaluate import headline, on_tiny_world, sizes
+from modalink.cli.evaluate import on_tiny_world, sizes, tables
 from modalink.cli.progress import show
 from modalink.recipe import Recipe, load
+from modalink.training.train import train
 from modalink.zoo.world import render, sample_scene
 
 _RECIPE = "demo"
@@ -22,13 +22,15 @@ _EXAMPLES = 3
 
 def demo(
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings of the recipe to change, for example seed=1.")
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Settings of the recipe to change, for example seed=1."),
     ] = None,
     *,
     run: Annotated[Path | None, typer.Option("--run", help="Folder of the run; by default runs/demo.")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="A tenth of the training, and a smaller evaluation.")] = False,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Held-out questions, captions and drawings, each; 900, 500, 500 by default.")
+        int | None,
+        typer.Option(min=1, help="Held-out questions, captions and drawings, each; 900, 500, 500 by default."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="Where to compute; by default an accelerator, or the CPU.")] = None,
 ) -> None:
@@ -48,10 +50,10 @@ def demo(
         recipe = shortened(recipe)
         samples = samples or _FAST_SAMPLES
     with show(console=console) as on_event:
-        modalink.training.train(recipe, folder, on_event=on_event, device=device)
+        train(recipe, folder, on_event=on_event, device=device)
     heldout = on_tiny_world(str(folder), sizes("test", samples), device, console)
     pictures = write_examples(folder)
-    console.print(headline(heldout))
+    console.print(*tables(heldout))
     console.print(_next_steps(folder, pictures), markup=False, soft_wrap=True)
 
 
@@ -79,5 +81,5 @@ numbers  {run / "report.json"}
 Now try:
   modalink ask {run} "what do you see?" --image {pictures[0]}
   modalink ask {run} "how many objects are there?" --image {pictures[1]}
-  modalink ask {run} "draw a large red circle in the center, a small blue star at the top left." --out {run / "drawings"}
+  modalink ask {run} "draw a large red circle in the center." --out {run / "drawings"}
   modalink chat {run}"""

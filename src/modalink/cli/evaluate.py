@@ -1,6 +1,7 @@
 """`modalink evaluate`: how good a trained run is."""
 
 import json
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +33,9 @@ def evaluate(
     run: Annotated[str, typer.Argument(help="A run folder, or a hub id of a saved system.")],
     *,
     benchmark: Annotated[Benchmark, typer.Option("--benchmark", help="What to evaluate on.")],
-    split: Annotated[Split, typer.Option(help="`validation` for choosing settings, `test` for reporting.")] = Split.test,
+    split: Annotated[
+        Split, typer.Option(help="`validation` for choosing settings, `test` for reporting.")
+    ] = Split.test,
     samples: Annotated[
         int | None, typer.Option(min=1, help="Questions, captions and drawings, each; by default 900, 500 and 500.")
     ] = None,
@@ -50,7 +53,7 @@ def evaluate(
     if as_json:
         print(json.dumps({key: value for key, value in heldout.items() if key != "examples"}, ensure_ascii=False))
     else:
-        Console(highlight=False).print(headline(heldout))
+        Console(highlight=False).print(*tables(heldout))
 
 
 def sizes(split: str, samples: int | None, seed: int = 0) -> Sizes:
@@ -77,18 +80,26 @@ def on_tiny_world(run: str, wanted: Sizes, device: str | None, console: Console)
     return heldout
 
 
-def headline(heldout: dict[str, Any]) -> Table:
+def tables(heldout: dict[str, Any]) -> Iterator[Table]:
     """The numbers beside their baselines, for a terminal."""
-    table = Table(title=f"held-out: {heldout['split']} split")
+    table = Table(title=f"held-out numbers ({heldout['split']} split)")
     table.add_column("what")
     for heading in ("right", "95 % interval", "n"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("beside it")
-    for group in (view.headline(heldout), view.kinds(heldout)):
-        for meter in group:
-            beside = ", ".join(f"{mark.name} {view.percent(mark.value)}" for mark in meter.marks)
-            interval = f"{view.percent(meter.low)} to {view.percent(meter.high)}"
-            name = f"{meter.name}: {meter.what}" if meter.what else f"  {meter.name}"
-            table.add_row(name, view.percent(meter.value), interval, str(meter.count), beside)
+    for meter in view.headline(heldout):
+        interval = f"{view.percent(meter.low)} to {view.percent(meter.high)}"
+        beside = "\n".join(f"{view.percent(mark.value)} {mark.name}" for mark in meter.marks)
+        table.add_row(
+            f"[bold]{meter.name}[/]\n{meter.what}", view.percent(meter.value), interval, str(meter.count), beside
+        )
         table.add_section()
-    return table
+    yield table
+    if kinds := view.kinds(heldout):
+        table = Table(title="questions by kind")
+        table.add_column("kind")
+        for heading in ("right", *(mark.name for mark in kinds[0].marks)):
+            table.add_column(heading, justify="right")
+        for meter in kinds:
+            table.add_row(meter.name, view.percent(meter.value), *(view.percent(mark.value) for mark in meter.marks))
+        yield table

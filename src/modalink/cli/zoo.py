@@ -46,6 +46,7 @@ def build_parts(
     modalink zoo build
     modalink zoo build vision llm --out parts --work runs/zoo
     """
+    print(f"logs and checkpoints are in {work}", flush=True)
     for name, measures in build(parts or [], out, work, threads, steps_scale).items():
         print(f"{name}: " + ", ".join(f"{measure} {value:.4g}" for measure, value in measures.items()))
 

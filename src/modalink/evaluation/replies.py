@@ -88,7 +88,9 @@ def _padded(rows: list[list[int]], pad: int, device: torch.device) -> tuple[Int[
 def _stops(system: System) -> list[int]:
     tokenizer = system.processor.tokenizer
     signs = [tokenizer.convert_tokens_to_ids(sign) for sign in system.processor.template.stop]
-    return sorted({tokenizer.eos_token_id, *(s for s in signs if s is not None and s != tokenizer.unk_token_id)} - {None})
+    return sorted(
+        {tokenizer.eos_token_id, *(s for s in signs if s is not None and s != tokenizer.unk_token_id)} - {None}
+    )
 
 
 def _conditions(

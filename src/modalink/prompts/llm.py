@@ -3,6 +3,7 @@
 import json
 import re
 import string
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,6 +17,8 @@ from modalink.errors import PromptError
 from modalink.prompts.template import Page, Place, Rendered, Span, Template, check_reply, split_system
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+# transformers keeps the spans of a rendering inside the compiled template, which all threads share.
+_RENDERING = threading.Lock()
 
 # Stands before the LLM's template, which may know neither media nor a default system message.
 _PRELUDE = string.Template("""\
@@ -128,7 +131,8 @@ class _Sheet:
         options |= self.template.special_tokens
         found: Any
         try:
-            found = render_jinja_template([messages], chat_template=self.template.source, **options)
+            with _RENDERING:
+                found = render_jinja_template([messages], chat_template=self.template.source, **options)
         except jinja2.TemplateError as error:
             raise PromptError(f"{self.id}: the LLM's chat template refuses this conversation: {error}") from error
         (text,), spans = found

@@ -53,7 +53,7 @@ def loss_chart(name: str, points: Points) -> Markup:
 
 
 def line_chart(title: str, series: Sequence[Series]) -> Markup:
-    """Lines over steps; the vertical axis is logarithmic where all values are positive and span more than a factor of 8."""
+    """Lines over steps; the vertical axis is logarithmic where positive values span more than a factor of 8."""
     drawn = [Series(line.name, thinned(line.points), line.raw) for line in series if line.points]
     values = [y for line in drawn for _, y in line.points if math.isfinite(y)]
     if not values:
@@ -67,9 +67,9 @@ def line_chart(title: str, series: Sequence[Series]) -> Markup:
     y = _Axis(low, high, _HEIGHT - _BOTTOM, _TOP, log)
     body = [*_grid(x, y), *(_path(line, i, x, y) for i, line in enumerate(drawn))]
     shapes = Markup("").join(body)
-    return Markup(
-        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}: from {} to {}">{}</svg>'
-    ).format(_WIDTH, _HEIGHT, title, _short(values[0]), _short(values[-1]), shapes)
+    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}: from {} to {}">{}</svg>').format(
+        _WIDTH, _HEIGHT, title, _short(values[0]), _short(values[-1]), shapes
+    )
 
 
 def smoothed(points: Points) -> list[tuple[float, float]]:
@@ -93,7 +93,10 @@ def thinned(points: Points) -> list[tuple[float, float]]:
 
 
 def _grid(x: _Axis, y: _Axis) -> list[Markup]:
-    line = Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>')
+    line = Markup(
+        '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>'
+        '<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>'
+    )
     rows = [line.format(_LEFT, _WIDTH - _RIGHT, y(v), y(v), _LEFT - 6, y(v) + 3.5, "end", _short(v)) for v in y.ticks()]
     bottom = _HEIGHT - _BOTTOM
     columns = [line.format(x(v), x(v), bottom, bottom + 4, x(v), bottom + 16, "middle", f"{v:g}") for v in x.ticks()]

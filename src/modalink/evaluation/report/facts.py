@@ -117,7 +117,9 @@ def read(folder: Path) -> RunFacts:
     """
     path = folder / "recipe.yaml"
     if not path.is_file():
-        raise CheckpointError(f"{folder}: found no recipe.yaml, needed a folder that `modalink train` or `modalink demo` made")
+        raise CheckpointError(
+            f"{folder}: found no recipe.yaml, needed a folder that `modalink train` or `modalink demo` made"
+        )
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     stages = [_stage(folder / stage["name"], stage) for stage in recipe.get("stages", [])]
     return RunFacts(folder, recipe, _json(folder / "manifest.json") or {}, stages, _json(folder / TINY_WORLD))
@@ -125,7 +127,9 @@ def read(folder: Path) -> RunFacts:
 
 def _stage(folder: Path, settings: Mapping[str, Any]) -> StageFacts:
     ledger = Counter(str(line.get("reason", "unknown")) for line in _json_lines(folder / "ledger.jsonl"))
-    return StageFacts(settings["name"], settings, list(_json_lines(folder / "metrics.jsonl")), dict(ledger.most_common()))
+    return StageFacts(
+        settings["name"], settings, list(_json_lines(folder / "metrics.jsonl")), dict(ledger.most_common())
+    )
 
 
 def _trains(rows: Iterable[Mapping[str, Any]], group: str) -> bool:

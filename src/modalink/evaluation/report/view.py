@@ -78,7 +78,11 @@ def headline(heldout: Mapping[str, Any]) -> list[Meter]:
         heldout,
         {
             "vqa": ("Questions", "right answers to questions about pictures", [f"baselines.{b}" for b in _OF_ANSWERS]),
-            "caption_attributes": ("Captions", "attributes of objects described rightly", ["baselines.caption_no_image"]),
+            "caption_attributes": (
+                "Captions",
+                "attributes of objects described rightly",
+                ["baselines.caption_no_image"],
+            ),
             "drawn_objects": (
                 "Drawings",
                 "requested objects drawn in the right place, colour and shape",
@@ -99,7 +103,7 @@ def kinds(heldout: Mapping[str, Any]) -> list[Meter]:
 
 def details(heldout: Mapping[str, Any]) -> dict[str, list[Meter]]:
     """What captions and drawings get right, part by part."""
-    caption = {
+    caption: dict[str, Any] = {
         **{f"caption_by_attribute.{name}": (name, "", []) for name in heldout.get("caption_by_attribute", {})},
         "caption_objects": ("whole object", "", []),
         "caption_counts": ("number of objects", "", []),
@@ -178,7 +182,8 @@ def _told(stage: StageFacts) -> str:
     objectives = ", ".join(objective["kind"] for objective in stage.recipe.get("objectives", []))
     trained = ", ".join(stage.recipe.get("train", {}))
     return (
-        f"{stage.records[-1]['step']:,} steps of {stage.recipe.get('batch', '?')} conversations in {duration(stage.seconds)}; "
+        f"{stage.records[-1]['step']:,} steps of {stage.recipe.get('batch', '?')} conversations "
+        f"in {duration(stage.seconds)}; "
         f"minimises {objectives}; trains {trained}"
     )
 

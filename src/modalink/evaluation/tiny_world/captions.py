@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -55,7 +56,7 @@ def parse(text: str) -> list[Mention]:
 
 
 def paired(objects: Sequence[WorldObject], mentions: Sequence[Mention]) -> list[Pair]:
-    """Each object with the mention that is meant for it (an empty one if there is none), so that most attributes fit."""
+    """Each object with the mention meant for it (an empty one if there is none), so that most attributes fit."""
     if not mentions:
         return [(item, {}) for item in objects]
     fits = np.array([[len(hits(item, mention)) for mention in mentions] for item in objects])
@@ -66,6 +67,10 @@ def paired(objects: Sequence[WorldObject], mentions: Sequence[Mention]) -> list[
 def hits(item: WorldObject, mention: Mention) -> list[str]:
     """The attributes that a mention says rightly of an object."""
     return [attribute for attribute in ATTRIBUTES if mention.get(attribute) == getattr(item, attribute)]
+
+
+def _is_right(attribute: str, pair: Pair) -> bool:
+    return attribute in hits(*pair)
 
 
 def score(captions: Iterable[Caption]) -> dict[str, Share]:
@@ -86,7 +91,7 @@ def score(captions: Iterable[Caption]) -> dict[str, Share]:
         "unseen.caption_attributes": _share(unseen, lambda pair: len(hits(*pair)), len(ATTRIBUTES)),
     }
     for attribute, name in names.items():
-        found[f"caption_by_attribute.{name}"] = _share(read, lambda pair, a=attribute: a in hits(*pair))
+        found[f"caption_by_attribute.{name}"] = _share(read, partial(_is_right, attribute))
     return found
 
 

@@ -84,7 +84,9 @@ def score(drawn: Iterable[Drawn]) -> dict[str, Share]:
     unseen = [(d, [item for item in _items(d) if split_of(item) != "train"]) for d in rows]
     found["unseen.drawn_objects"] = Share.total((sum(map(d.right, items)), len(items)) for d, items in unseen)
     for attribute, name in {"cell": "position", "colour": "colour", "shape": "shape", "size": "size"}.items():
-        hits = [sum(getattr(d.at(item), attribute, None) == getattr(item, attribute) for item in _items(d)) for d in rows]
+        hits = [
+            sum(getattr(d.at(item), attribute, None) == getattr(item, attribute) for item in _items(d)) for d in rows
+        ]
         of = [len(_items(d)) for d in rows]
         found[f"drawn_by_attribute.{name}"] = Share.total(zip(hits, of, strict=True))
     return found

@@ -59,12 +59,14 @@ class HeldOut:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: the numbers as fractions from 0 to 1, their 95 % `intervals` and `counts` as trees of the same form."""
+        """Plain data: the numbers as fractions from 0 to 1, their 95 % `intervals` and `counts` as trees alike."""
         about = {"split": self.sizes.split, "seed": self.sizes.seed, "seconds": round(self.seconds, 1)}
         return about | nested(self.shares) | {"examples": [example.to_dict() for example in self.examples]}
 
 
-def evaluate(system: System, sizes: Sizes | None = None, *, judge: Judge | None = None, on_task: OnTask = print) -> HeldOut:
+def evaluate(
+    system: System, sizes: Sizes | None = None, *, judge: Judge | None = None, on_task: OnTask = print
+) -> HeldOut:
     """Evaluate a system on the tiny world, in whatever directions it has images.
 
     Args:
@@ -141,11 +143,13 @@ def _draw(
     shares["drawn_replies"] = Share.total((d.picture is not None, 1) for d in through)
     kept += examples.of_drawings(through, sizes.examples)
     on_task("drawings from the generator's own text encoder")
-    encode = system.generators["image"].encode_text
+    encode: Any = system.generators["image"].encode_text
     handed = {"text_encoder": [describe(item.scene) for item in requested], "caption_handover": map(_told, texts)}
     for name, told in handed.items():
         found = drawings.score(drawn(list(encode(list(told)))))
-        shares |= {f"baselines.{name}{_below(path)}": share for path, share in found.items() if path.startswith("drawn_")}
+        shares |= {
+            f"baselines.{name}{_below(path)}": share for path, share in found.items() if path.startswith("drawn_")
+        }
 
 
 def _drawn(

@@ -95,12 +95,17 @@ def _shown(scene: Scene) -> str:
 
 def _faultless(caption: Caption) -> bool:
     mentions = captions.parse(caption.text)
-    fits = all(len(captions.hits(*pair)) == len(captions.ATTRIBUTES) for pair in captions.paired(caption.scene.objects, mentions))
+    fits = all(
+        len(captions.hits(*pair)) == len(captions.ATTRIBUTES)
+        for pair in captions.paired(caption.scene.objects, mentions)
+    )
     return fits and len(mentions) == len(caption.scene.objects)
 
 
 def _as_asked(drawn: Drawn) -> bool:
-    return all(map(drawn.right, drawn.requested.scene.objects)) and len(drawn.seen) == len(drawn.requested.scene.objects)
+    return all(map(drawn.right, drawn.requested.scene.objects)) and len(drawn.seen) == len(
+        drawn.requested.scene.objects
+    )
 
 
 def _sentence(seen: Iterable[WorldObject]) -> str:

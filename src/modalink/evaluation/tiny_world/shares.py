@@ -49,7 +49,7 @@ class Share:
 
 
 def nested(shares: Mapping[str, Share]) -> dict[str, Any]:
-    """Shares by dotted path as nested plain data: the values, and below `intervals` and `counts` the same tree again."""
+    """Shares by dotted path as nested plain data: the values, and below `intervals` and `counts` the tree again."""
     tree: dict[str, Any] = {}
     for path, share in shares.items():
         low, high = share.interval
