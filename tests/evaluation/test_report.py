@@ -215,6 +215,12 @@ class TestCharts:
             for x, y in (map(float, point.split(",")) for point in points.split()):
                 assert 0 <= x <= 360 and 0 <= y <= 200
 
+    def test_only_curves_that_may_get_a_logarithmic_axis(self):
+        points = [(1.0, 1.0), (2.0, 1e-4)]
+        plain, steep = (str(charts.line_chart("x", [charts.Series("x", points)], may_log=log)) for log in (False, True))
+        assert ">0</text>" in plain and ">1e-4</text>" not in plain
+        assert ">1e-4</text>" in steep
+
     def test_nothing_to_draw_draws_nothing(self):
         assert charts.loss_chart("x", [(1.0, float("nan"))]) == ""
 

@@ -49,17 +49,18 @@ class _Axis:
 
 def loss_chart(name: str, points: Points) -> Markup:
     """One objective's loss over the steps: every step faintly, and smoothed."""
-    return line_chart(name, [Series("each step", points, raw=True), Series("smoothed", smoothed(points))])
+    lines = [Series("each step", points, raw=True), Series("smoothed", smoothed(points))]
+    return line_chart(name, lines, may_log=True)
 
 
-def line_chart(title: str, series: Sequence[Series]) -> Markup:
-    """Lines over steps; the vertical axis is logarithmic where positive values span more than a factor of 8."""
+def line_chart(title: str, series: Sequence[Series], *, may_log: bool = False) -> Markup:
+    """Lines over steps; with `may_log` positive values that span more than a factor of 8 get a logarithmic axis."""
     drawn = [Series(line.name, thinned(line.points), line.raw) for line in series if line.points]
     values = [y for line in drawn for _, y in line.points if math.isfinite(y)]
     if not values:
         return Markup("")
     low, high = min(values), max(values)
-    log = low > 0 and high / low > 8
+    log = may_log and low > 0 and high / low > 8
     if not log:
         margin = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
         low, high = (0.0 if 0 <= low < (high - low) * 2 else low - margin), high + margin
