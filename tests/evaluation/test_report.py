@@ -12,6 +12,7 @@ from modalink.errors import CheckpointError
 from modalink.evaluation.report import charts, keep, view, write_report
 from modalink.evaluation.tiny_world import HeldOut, Share, Sizes
 from modalink.evaluation.tiny_world.examples import Example, data_url
+from modalink.evaluation.tiny_world.shares import Ratio
 
 VOID = {"meta", "br", "img", "line", "polyline"}
 
@@ -114,6 +115,14 @@ def heldout():
         "baselines.no_image": Share(28, 100, 100),
         "baselines.majority_by_kind.colour": Share(1, 10, 10),
         "baselines.text_encoder": Share(90, 100, 50),
+        "robustness.clean": Share(90, 100, 100),
+        "robustness.vqa.jpeg": Share(81, 100, 100),
+        "robustness.vqa.larger_objects": Share(72, 100, 100),
+        "robustness.kept.jpeg": Ratio(0.9, (0.84, 0.95), 100),
+        "robustness.kept.larger_objects": Ratio(0.8, (0.73, 0.87), 100),
+        "robustness.outside.pictures_answered": Share(10, 10, 10),
+        "robustness.outside.questions_declined": Share(17, 20, 20),
+        "robustness.inside_declined": Share(0, 100, 100),
     }
     kept = [
         Example("question", "colour", picture, "what color is it?", "red", "red", True),
@@ -131,6 +140,11 @@ def heldout():
             "drawing", "", picture, "draw a ring", "here is a ring.", "a ring", False, "a small blue star on the left"
         ),
         Example("drawing", "", "", "draw a star", "no", "a star", False, "nothing"),
+        Example("hand", "own", picture, "how many rings are there?", "one", "one", True, "the tiny world's own code"),
+        Example("hand", "jpeg", picture, "how many rings are there?", "one", "one", True, "JPEG at quality 60"),
+        Example("lost", "larger_objects", picture, "is the ring red?", "no", "yes", False, "every object larger"),
+        Example("picture", "noise", picture, "describe the picture.", "a small red ring", "", True),
+        Example("stranger", "", "", "why is water wet?", "<b>red</b>", "i only know this.", False),
     ]
     return HeldOut(Sizes(), shares, kept, 12.0).to_dict()
 
@@ -142,6 +156,8 @@ def test_json_has_the_agreed_keys_and_ranges(run, heldout):
     shares = [held["caption_attributes"], held["vqa"], held["drawn_objects"], *held["vqa_by_kind"].values()]
     shares += [held["baselines"]["majority"], held["baselines"]["no_image"], found["trainable_share"]]
     assert all(isinstance(share, float) and 0 <= share <= 1 for share in shares)
+    assert held["robustness"]["kept"] == {"jpeg": 0.9, "larger_objects": 0.8}
+    assert held["robustness"]["inside_declined"] == 0.0
     assert held["vqa"] == 0.93 and held["counts"]["vqa"] == 100
     assert held["intervals"]["vqa"][0] < 0.93 < held["intervals"]["vqa"][1]
     assert found["training_seconds"] == 40.0
@@ -153,7 +169,8 @@ def test_json_has_the_agreed_keys_and_ranges(run, heldout):
 def test_page_is_whole_and_shows_every_section(run, heldout):
     keep(run, heldout)
     page = Page(write_report(run).html.read_text())
-    assert set(page.ids) == {"headline", "seeing", "drawing", "kinds", "learning", "parts", "ledger"}
+    sections = {"headline", "seeing", "drawing", "kinds", "robustness", "outside", "learning", "parts", "ledger"}
+    assert set(page.ids) == sections
     for words in (
         "little",
         "93.0",
@@ -167,7 +184,9 @@ def test_page_is_whole_and_shows_every_section(run, heldout):
         assert words in page.text, words
     for words in ("40 s", "zoo:llm", "apache-2.0", "5.0 %", "cut text", "no picture", "40 steps of 4 conversations"):
         assert words in page.text, words
-    assert page.classes.count("wrong") == 3
+    for words in ("larger objects", "JPEG at quality 60", "72.0 %", "73.0 % to 87.0 %", "why is water wet? <b>red</b>"):
+        assert words in page.text, words
+    assert page.classes.count("wrong") == 5
     assert page.classes.count("chart") == 4
 
 
@@ -178,6 +197,12 @@ def test_page_needs_no_network_and_runs_nothing(run, heldout):
     assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", text)
     assert "<script" not in text and "&lt;script&gt;" in text
     assert "prefers-color-scheme: dark" in text and "width=device-width" in text
+
+
+def test_an_evaluation_without_robustness_has_no_section_for_it(run, heldout):
+    del heldout["robustness"]
+    keep(run, heldout)
+    assert not {"robustness", "outside"} & set(Page(write_report(run).html.read_text()).ids)
 
 
 def test_a_run_without_evaluation_says_how_to_get_one(run):

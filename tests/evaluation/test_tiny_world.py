@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from modalink.evaluation.tiny_world import Share, Sizes, captions, drawings, evaluate, examples, questions
+from modalink.evaluation.tiny_world import Share, Sizes, captions, drawings, elsewhere, evaluate, examples, questions
 from modalink.evaluation.tiny_world.captions import Caption, parse
 from modalink.evaluation.tiny_world.drawings import Drawn, Requested
+from modalink.evaluation.tiny_world.foreign import HANDS
 from modalink.evaluation.tiny_world.questions import Answered, Asked, normalise
 from modalink.evaluation.tiny_world.shares import nested
 from modalink.model import compose
@@ -241,14 +242,14 @@ def system(tmp_path_factory):
     )
 
 
-def test_a_system_that_knows_nothing_gets_all_its_numbers(system):
+def test_a_system_that_knows_nothing_gets_all_its_numbers(system, monkeypatch):
     torch.manual_seed(0)
+    monkeypatch.setattr(elsewhere, "_MAX_NEW_TOKENS", 3)
     tasks = []
-    heldout = evaluate(
-        system, Sizes(questions=9, captions=4, drawings=3, examples=2), judge=Judge(JudgeNet()), on_task=tasks.append
-    )
+    sizes = Sizes(questions=9, captions=4, drawings=3, robustness=2, examples=2)
+    heldout = evaluate(system, sizes, judge=Judge(JudgeNet()), on_task=tasks.append)
     found = heldout.to_dict()
-    assert found["split"] == "test" and len(tasks) == 5
+    assert found["split"] == "test" and len(tasks) == 7
     assert found["vqa"] < 0.5 and found["caption_attributes"] < 0.9 and found["drawn_objects"] < 0.9
     assert set(found["vqa_by_kind"]) == set(QUESTION_KINDS)
     assert {"majority", "no_image", "empty_image", "caption_no_image", "text_encoder", "caption_handover"} <= set(
@@ -258,7 +259,12 @@ def test_a_system_that_knows_nothing_gets_all_its_numbers(system):
         if not isinstance(value, dict):
             low, high = found["intervals"]["baselines"][name]
             assert 0 <= low <= value <= high <= 1, name
-    assert {e["task"] for e in found["examples"]} == {"question", "caption", "drawing"}
+    assert set(found["robustness"]) == {"clean", "vqa", "kept", "outside", "inside_declined"}
+    assert set(found["robustness"]["vqa"]) == set(found["robustness"]["kept"]) == set(HANDS)
+    assert set(found["counts"]["robustness"]["vqa"].values()) == {2}
+    assert found["counts"]["robustness"]["inside_declined"] == 9
+    wanted = {"question", "caption", "drawing", "hand", "picture", "message", "stranger"}
+    assert wanted <= {e["task"] for e in found["examples"]} <= {*wanted, "lost"}
 
 
 def test_what_a_system_cannot_do_is_not_asked(tmp_path):
@@ -269,5 +275,7 @@ def test_what_a_system_cannot_do_is_not_asked(tmp_path):
         "prompt": {"template": "vicuna-v1.1"},
     }
     reader = compose(SystemSpec.model_validate(data))
-    found = evaluate(reader, Sizes(questions=9, captions=2, drawings=2), on_task=lambda task: None).to_dict()
-    assert "vqa" in found and not any(name.startswith("drawn") for name in found)
+    found = evaluate(
+        reader, Sizes(questions=9, captions=2, drawings=2, robustness=0), on_task=lambda task: None
+    ).to_dict()
+    assert "vqa" in found and "robustness" not in found and not any(name.startswith("drawn") for name in found)

@@ -10,10 +10,11 @@ from PIL import Image
 from modalink.zoo.scenes import COLOURS, Scene, WorldObject
 
 SIDE_PX = 64
-_CELL_PX = SIDE_PX / 3
+CELL_PX = SIDE_PX / 3
 _HALF_WINDOW_PX = 13
-_RADIUS_PX = {"small": 6.0, "large": 9.6}
-_RGB = dict(
+RADIUS_PX = {"small": 6.0, "large": 9.6}
+"""How far an object reaches from its center, in a picture of `SIDE_PX`."""
+RGB = dict(
     zip(
         COLOURS,
         [
@@ -23,6 +24,7 @@ _RGB = dict(
         strict=True,
     )
 )  # fmt: skip
+"""Colour -> red, green and blue in 0..255."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ def paint(scene: Scene, hand: _Hand) -> tuple[Float[np.ndarray, "64 64 3"], Floa
     canvas = _background(rng, hand)
     mask = np.zeros((SIDE_PX, SIDE_PX), np.float32)
     for item in scene.objects:
-        x = (item.column + 0.5) * _CELL_PX + rng.uniform(-hand.shift_px, hand.shift_px)
-        y = (item.row + 0.5) * _CELL_PX + rng.uniform(-hand.shift_px, hand.shift_px)
-        colour = np.asarray(_RGB[item.colour], np.float32) + rng.uniform(-10, 10, 3).astype(np.float32)
+        x = (item.column + 0.5) * CELL_PX + rng.uniform(-hand.shift_px, hand.shift_px)
+        y = (item.row + 0.5) * CELL_PX + rng.uniform(-hand.shift_px, hand.shift_px)
+        colour = np.asarray(RGB[item.colour], np.float32) + rng.uniform(-10, 10, 3).astype(np.float32)
         _stamp(canvas, mask, item, (x, y), colour, hand)
     return canvas, mask
 
@@ -101,7 +103,7 @@ def _stamp(
     dx = np.arange(left, left + columns, dtype=np.float32)[None, :] + 0.5 - x
     dy = np.arange(top, top + rows, dtype=np.float32)[:, None] + 0.5 - y
     cos, sin = np.cos(hand.angle), np.sin(hand.angle)
-    distance = _distance(item.shape, dx * cos + dy * sin, dy * cos - dx * sin, _RADIUS_PX[item.size] * hand.scale, hand)
+    distance = _distance(item.shape, dx * cos + dy * sin, dy * cos - dx * sin, RADIUS_PX[item.size] * hand.scale, hand)
     cover = np.clip(0.5 - distance / hand.edge_px, 0.0, 1.0).astype(np.float32)
     canvas[window] += (colour - canvas[window]) * cover[:, :, None]
     mask[window] = np.maximum(mask[window], cover)

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from modalink.evaluation.report import view
+from modalink.evaluation.report import robustness, view
 from modalink.evaluation.report.facts import TINY_WORLD, RunFacts, read
 
 __all__ = ["Report", "keep", "write_report"]
+
+_TASKS = ("question", "caption", "drawing", "hand", "lost", "picture", "message", "stranger")
 
 
 class Report(NamedTuple):
@@ -79,7 +81,7 @@ def page(facts: RunFacts) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    pages.filters |= {"duration": view.duration, "percent": view.percent}
+    pages.filters |= {"duration": view.duration, "percent": view.percent, "spoken": robustness.spoken}
     heldout = facts.heldout or {}
     examples: list[dict[str, Any]] = heldout.get("examples", [])
     return pages.get_template("page.html.jinja").render(
@@ -91,7 +93,9 @@ def page(facts: RunFacts) -> str:
         headline=view.headline(heldout),
         kinds=view.kinds(heldout),
         details=view.details(heldout),
-        examples={task: [e for e in examples if e["task"] == task] for task in ("question", "caption", "drawing")},
+        examples={task: [e for e in examples if e["task"] == task] for task in _TASKS},
+        hands=robustness.hands(heldout),
+        outside=robustness.outside(heldout),
         stages=[view.stage_view(stage) for stage in facts.stages],
         parts=view.parts(facts),
     )

@@ -16,6 +16,7 @@ BASELINES = {
     "caption_no_image": "same model, no picture",
     "caption_handover": "own text encoder, replied words",
     "text_encoder": "own text encoder, true caption",
+    "clean": "the world's own pictures",
 }
 """Name of a baseline -> what the page calls it."""
 _OF_ANSWERS, _OF_DRAWINGS = ("majority", "no_image", "empty_image"), ("caption_handover", "text_encoder")

@@ -9,14 +9,14 @@ import numpy as np
 from pydantic import NonNegativeInt
 from torch import Tensor
 
-from modalink.conversation import Content, Conversation, Medium, Text, Turn
 from modalink.evaluation.replies import replies
-from modalink.evaluation.tiny_world import captions, drawings, examples, questions
+from modalink.evaluation.tiny_world import captions, drawings, elsewhere, examples, questions, robustness
+from modalink.evaluation.tiny_world.asking import Show, about, answers
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawn, Requested
 from modalink.evaluation.tiny_world.examples import Example
-from modalink.evaluation.tiny_world.questions import Answered, Asked
-from modalink.evaluation.tiny_world.shares import Share, nested
+from modalink.evaluation.tiny_world.questions import Answered
+from modalink.evaluation.tiny_world.shares import Number, Share, nested
 from modalink.kinds import Settings
 from modalink.model import System
 from modalink.zoo.judge import Judge
@@ -36,6 +36,9 @@ class Sizes(Settings):
     """Pictures to describe."""
     drawings: NonNegativeInt = 500
     """Requests for drawings."""
+    robustness: NonNegativeInt = 225
+    """Questions, the first of those above, that are asked again about pictures that other code draws; 0 leaves
+    robustness out."""
     examples: NonNegativeInt = 9
     """Cases of each task to keep for looking at; some wrong ones are added."""
     seed: NonNegativeInt = 0
@@ -54,7 +57,7 @@ class HeldOut:
     """
 
     sizes: Sizes
-    shares: dict[str, Share]
+    shares: dict[str, Number]
     examples: list[Example]
     seconds: float
 
@@ -76,10 +79,12 @@ def evaluate(
         on_task: Hears the name of each task when it begins.
     """
     sizes, began = sizes or Sizes(), time.perf_counter()
-    shares: dict[str, Share] = {}
+    shares: dict[str, Number] = {}
     kept: list[Example] = []
     if "image" in system.spec.inputs and sizes.questions:
-        _ask(system, sizes, shares, kept, on_task)
+        answered = _ask(system, sizes, shares, kept, on_task)
+        if sizes.robustness:
+            _strain(system, sizes, answered, shares, kept, on_task)
     if "image" in system.spec.inputs and sizes.captions:
         _caption(system, sizes, shares, kept, on_task)
     if "image" in system.spec.outputs and sizes.drawings:
@@ -87,29 +92,45 @@ def evaluate(
     return HeldOut(sizes, shares, kept, time.perf_counter() - began)
 
 
-def _ask(system: System, sizes: Sizes, shares: dict[str, Share], kept: list[Example], on_task: OnTask) -> None:
+def _ask(
+    system: System, sizes: Sizes, shares: dict[str, Number], kept: list[Example], on_task: OnTask
+) -> list[Answered]:
     asked = questions.draw(sizes.split, sizes.questions, sizes.seed)
     on_task("questions about pictures")
-    answered = _answers(system, asked, lambda scene: scene)
+    answered = answers(system, asked, render)
     shares |= questions.score(answered, "vqa", "vqa_by_kind")
     kept += examples.of_questions(answered, sizes.examples)
     on_task("the same questions without the picture")
     blind = {
         "majority": questions.majority(asked, sizes.seed),
-        "no_image": _answers(system, asked, lambda scene: None),
-        "empty_image": _answers(system, asked, lambda scene: Scene((), scene.background)),
+        "no_image": answers(system, asked, lambda scene: None),
+        "empty_image": answers(system, asked, lambda scene: render(Scene((), scene.background))),
     }
     for name, guesses in blind.items():
         shares |= questions.score(guesses, f"baselines.{name}", f"baselines.{name}_by_kind")
+    return answered
 
 
-def _answers(system: System, asked: Sequence[Asked], show: Callable[[Scene], Scene | None]) -> list[Answered]:
-    talks = [_about(show(item.scene), item.question.text) for item in asked]
-    said = replies(system, talks, max_new_tokens=16)
-    return [Answered(item, reply.text) for item, reply in zip(asked, said, strict=True)]
+def _strain(
+    system: System,
+    sizes: Sizes,
+    answered: list[Answered],
+    shares: dict[str, Number],
+    kept: list[Example],
+    on_task: OnTask,
+) -> None:
+    on_task("the same questions about pictures by other hands")
+    clean = answered[: sizes.robustness]
+    by_hand = robustness.by_hand(system, clean)
+    shares |= robustness.score(clean, by_hand)
+    kept += robustness.cases(clean, by_hand) if sizes.examples else []
+    on_task("questions and pictures from outside")
+    strangers = elsewhere.ask(system, [item.asked.scene for item in clean])
+    shares |= elsewhere.score(strangers, answered)
+    kept += elsewhere.cases(strangers, sizes.examples)
 
 
-def _caption(system: System, sizes: Sizes, shares: dict[str, Share], kept: list[Example], on_task: OnTask) -> None:
+def _caption(system: System, sizes: Sizes, shares: dict[str, Number], kept: list[Example], on_task: OnTask) -> None:
     on_task("captions")
     # Other scenes than those that were asked about.
     first = sizes.seed * 1_000_000 + 500_000
@@ -117,22 +138,22 @@ def _caption(system: System, sizes: Sizes, shares: dict[str, Share], kept: list[
     rng = np.random.default_rng([SPLITS.index(sizes.split), sizes.seed, 2])
     prompts = [caption_request(rng) for _ in scenes]
 
-    def said(show: Callable[[Scene], Scene | None]) -> list[Caption]:
-        talks = [_about(show(scene), text) for scene, text in zip(scenes, prompts, strict=True)]
+    def said(show: Show) -> list[Caption]:
+        talks = [about(show(scene), text) for scene, text in zip(scenes, prompts, strict=True)]
         return [Caption(scene, reply.text) for scene, reply in zip(scenes, replies(system, talks), strict=True)]
 
-    made = said(lambda scene: scene)
+    made = said(render)
     shares |= captions.score(made)
     shares["baselines.caption_no_image"] = captions.score(said(lambda scene: None))["caption_attributes"]
     kept += examples.of_captions(list(zip(prompts, made, strict=True)), sizes.examples)
 
 
 def _draw(
-    system: System, sizes: Sizes, judge: Judge, shares: dict[str, Share], kept: list[Example], on_task: OnTask
+    system: System, sizes: Sizes, judge: Judge, shares: dict[str, Number], kept: list[Example], on_task: OnTask
 ) -> None:
     on_task("drawings")
     requested = drawings.request(sizes.split, sizes.drawings, sizes.seed)
-    said = list(replies(system, [_about(None, item.text) for item in requested]))
+    said = list(replies(system, [about(None, item.text) for item in requested]))
     texts = [reply.text for reply in said]
 
     def drawn(conditions: Sequence[Tensor | None]) -> list[Drawn]:
@@ -173,8 +194,3 @@ def _told(reply: str) -> str:
 
 def _below(path: str) -> str:
     return "" if path == "drawn_objects" else "_" + path.removeprefix("drawn_")
-
-
-def _about(scene: Scene | None, text: str) -> Conversation:
-    shown: tuple[Content, ...] = (Text(text),) if scene is None else (Medium("image", render(scene)), Text(f"\n{text}"))
-    return Conversation((Turn("user", shown),), "tiny world")

@@ -7,6 +7,7 @@ from io import BytesIO
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 from PIL import Image
 
 from modalink.evaluation.tiny_world import captions
@@ -16,6 +17,8 @@ from modalink.evaluation.tiny_world.questions import Answered
 from modalink.zoo.world import Scene, WorldObject, describe, place, render
 
 _T = TypeVar("_T")
+Task = Literal["question", "caption", "drawing", "hand", "lost", "picture", "message", "stranger"]
+_THUMB_PX = 96
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,18 @@ class Example:
     """One case.
 
     Args:
-        task: What was asked for.
-        kind: Kind of question, or "".
+        task: What was asked for. `hand` is one question about one scene that every hand drew, `lost` a question that
+            only the world's own hand got right; `picture`, `message` and `stranger` (a question) come from outside.
+        kind: Kind of question, name of the hand, or which picture or message; "" where there is one kind only.
         picture: What was shown, or drawn, as a PNG data URL; "" where nothing was drawn.
         prompt: What the user said.
         reply: What the system said.
         wanted: What would have been right.
         right: Whether all of it was right.
-        note: What the judge sees in a drawing.
+        note: What the judge sees in a drawing, or what is special about the hand that drew.
     """
 
-    task: Literal["question", "caption", "drawing"]
+    task: Task
     kind: str
     picture: str
     prompt: str
@@ -51,18 +55,18 @@ def of_questions(answered: Sequence[Answered], count: int) -> list[Example]:
     """The first questions, and some more that were answered wrongly."""
     return [
         Example(
-            "question", item.asked.question.kind, _shown(item.asked.scene), item.asked.question.text, item.reply,
+            "question", item.asked.question.kind, shown(item.asked.scene), item.asked.question.text, item.reply,
             item.asked.question.answer, item.right,
         )
-        for item in _some(answered, lambda item: item.right, count)
+        for item in some(answered, lambda item: item.right, count)
     ]  # fmt: skip
 
 
 def of_captions(said: Sequence[tuple[str, Caption]], count: int) -> list[Example]:
     """The first captions with their requests, and some more that are wrong."""
     return [
-        Example("caption", "", _shown(c.scene), prompt, c.text, describe(c.scene), _faultless(c))
-        for prompt, c in _some(said, lambda row: _faultless(row[1]), count)
+        Example("caption", "", shown(c.scene), prompt, c.text, describe(c.scene), _faultless(c))
+        for prompt, c in some(said, lambda row: _faultless(row[1]), count)
     ]
 
 
@@ -73,8 +77,15 @@ def of_drawings(drawn: Sequence[Drawn], count: int) -> list[Example]:
             "drawing", "", "" if d.picture is None else data_url(d.picture), d.requested.text, d.reply,
             describe(d.requested.scene), _as_asked(d), _sentence(d.seen),
         )
-        for d in _some(drawn, _as_asked, count)
+        for d in some(drawn, _as_asked, count)
     ]  # fmt: skip
+
+
+def thumbnail(picture: Image.Image | np.ndarray) -> str:
+    """A picture of any size and mode as a small data URL."""
+    small = (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).convert("RGB")
+    small.thumbnail((_THUMB_PX, _THUMB_PX))
+    return data_url(small)
 
 
 def data_url(picture: Image.Image) -> str:
@@ -84,12 +95,14 @@ def data_url(picture: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _some(items: Sequence[_T], right: Callable[[_T], bool], count: int) -> list[_T]:
+def some(items: Sequence[_T], right: Callable[[_T], bool], count: int) -> list[_T]:
+    """The first ones, and up to a third as many later ones that are wrong."""
     later = islice((item for item in items[count:] if not right(item)), -(-count // 3))
     return [*items[:count], *later]
 
 
-def _shown(scene: Scene) -> str:
+def shown(scene: Scene) -> str:
+    """The world's own picture of a scene as a data URL."""
     return data_url(Image.fromarray(render(scene)))
 
 

@@ -1,9 +1,15 @@
 """Shares of things that came out right, with their error bars."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from modalink.evaluation import bootstrap
+from modalink.evaluation.bootstrap import Sums
 
 _Z = 1.96
 
@@ -48,8 +54,36 @@ class Share:
         return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
 
 
-def nested(shares: Mapping[str, Share]) -> dict[str, Any]:
-    """Shares by dotted path as nested plain data: the values, and below `intervals` and `counts` the tree again."""
+@dataclass(frozen=True)
+class Ratio:
+    """A share as a part of another one, both from the same trials.
+
+    Args:
+        value: The ratio; 0 where the other share is 0.
+        interval: 95 % interval of the paired bootstrap; of no width where both have all trials alike.
+        trials: How many trials there were.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    trials: int
+
+    @classmethod
+    def paired(cls, right: Sequence[bool], reference: Sequence[bool]) -> "Ratio":
+        """The share of `right` divided by that of `reference`, trial by trial the same things."""
+        sample = Sums(np.array([right, reference], float).T, _quotient)
+        return cls(sample.value(), bootstrap.interval(sample), len(right))
+
+
+def _quotient(sums: Float[np.ndarray, "b 2"]) -> Float[np.ndarray, " b"]:
+    return np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums)), where=sums[:, 1] > 0)
+
+
+Number = Share | Ratio
+
+
+def nested(shares: Mapping[str, Number]) -> dict[str, Any]:
+    """Numbers by dotted path as nested plain data: the values, and below `intervals` and `counts` the tree again."""
     tree: dict[str, Any] = {}
     for path, share in shares.items():
         low, high = share.interval
