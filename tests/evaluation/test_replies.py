@@ -70,3 +70,33 @@ def test_pictures_are_those_of_the_session_that_users_ask(artist):
 def test_only_rows_with_a_whole_run_have_conditions(artist):
     short = list(replies(artist, [_talk("Draw it.")], max_new_tokens=2))
     assert short[0].conditions == {}, "three signal tokens do not fit into two"
+
+
+@pytest.fixture
+def speaker(tmp_path):
+    """A system that reads and says text alone."""
+    data = {
+        "llm": {"checkpoint": str(tiny_llama(tmp_path / "llm"))},
+        "prompt": {"template": "vicuna-v1.1"},
+        "inputs": {},
+    }
+    return compose(SystemSpec.model_validate(data))
+
+
+WORDS = [_talk("Yes?"), _talk("What is it, and what else?"), _talk("How many?")]
+
+
+def test_stop_strings_end_replies_as_they_end_a_sessions_answers(speaker):
+    said = [reply.text for reply in replies(speaker, WORDS, max_new_tokens=12)]
+    stop = said[1][2:4]
+    speaker.processor.template = speaker.processor.template.replace(stops=(stop,))
+    together = [reply.text for reply in replies(speaker, WORDS, max_new_tokens=12)]
+    alone = [Session(speaker).chat(talk, max_new_tokens=12).text for talk in WORDS]
+    assert together == alone == [text.split(stop)[0].strip() for text in said]
+    assert together[1] != said[1]
+
+
+def test_defaults_that_an_llm_brings_along_change_nothing(speaker):
+    said = [reply.text for reply in replies(speaker, WORDS, max_new_tokens=12)]
+    speaker.model.generation_config.repetition_penalty = 5.0
+    assert [reply.text for reply in replies(speaker, WORDS, max_new_tokens=12)] == said

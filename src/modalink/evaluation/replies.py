@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import LogitsProcessorList
+from transformers import LogitsProcessorList, StoppingCriteriaList
 
 from modalink import modalities
 from modalink.conversation import Conversation
-from modalink.inference.scores import WholeRuns
+from modalink.inference.endings import Endings, longest
+from modalink.inference.sampling import GREEDY
+from modalink.inference.scores import Numbers, WholeRuns
+from modalink.inference.text import StopStrings
 from modalink.model import Prepared, System
 
 _BATCH = 64
@@ -52,6 +55,7 @@ def _answered(system: System, prepared: list[Prepared], max_new_tokens: int) -> 
     device = next(model.parameters()).device
     prompts = [sample.input_ids for sample in prepared]
     ids, mask = _padded(prompts, tokenizer.pad_token_id, device)
+    ends = Endings.of(system)
     media = {
         modalities.get(modality).argument: torch.stack(
             [item.values for sample in prepared for item in sample.media.get(modality, [])]
@@ -59,22 +63,23 @@ def _answered(system: System, prepared: list[Prepared], max_new_tokens: int) -> 
         for modality in {m for sample in prepared for m in sample.media}
     }
     start = 0 if model.config.is_encoder_decoder else ids.shape[1]
-    runs = WholeRuns(model.config.signals, start + max_new_tokens)
+    length = longest(system, ids.shape[1], max_new_tokens)
+    runs = WholeRuns(model.config.signals, start + length)
     output = model.generate(
         input_ids=ids,
         attention_mask=mask,
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        num_beams=1,
+        **GREEDY,
+        max_new_tokens=length,
         pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=_stops(system),
-        logits_processor=LogitsProcessorList([runs]),
+        eos_token_id=sorted(ends.tokens) or None,
+        logits_processor=LogitsProcessorList([Numbers(), runs]),
+        stopping_criteria=StoppingCriteriaList([StopStrings(tokenizer, ends.strings, start)] if ends.strings else []),
         **media,
     )
     said = output[:, start:]
     texts = tokenizer.batch_decode(said, skip_special_tokens=True)
     conditions = _conditions(system, ids, mask, said, media)
-    return [Reply(text.strip(), found) for text, found in zip(texts, conditions, strict=True)]
+    return [Reply(ends.cut(text), found) for text, found in zip(texts, conditions, strict=True)]
 
 
 def _padded(rows: list[list[int]], pad: int, device: torch.device) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
@@ -83,14 +88,6 @@ def _padded(rows: list[list[int]], pad: int, device: torch.device) -> tuple[Int[
     ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=device)
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
     return ids, mask
-
-
-def _stops(system: System) -> list[int]:
-    tokenizer = system.processor.tokenizer
-    signs = [tokenizer.convert_tokens_to_ids(sign) for sign in system.processor.template.stop]
-    return sorted(
-        {tokenizer.eos_token_id, *(s for s in signs if s is not None and s != tokenizer.unk_token_id)} - {None}
-    )
 
 
 def _conditions(

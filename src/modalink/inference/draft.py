@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import LogitsProcessorList, StoppingCriteriaList
 
 from modalink.conversation import Content, Medium
-from modalink.errors import GenerationError
-from modalink.inference.sampling import Sampling
+from modalink.inference.endings import Endings, longest
+from modalink.inference.sampling import GREEDY, Sampling
 from modalink.inference.scores import Numbers, WholeRuns
 from modalink.inference.text import Reader, StopStrings, Watch
 from modalink.model import System
@@ -30,11 +30,8 @@ class Draft:
 
     def __init__(self, system: System, inputs: dict[str, Tensor], sampling: Sampling) -> None:
         self.model, self.system, self.inputs, self.sampling = system.model, system, inputs, sampling
-        tokenizer, stops = system.processor.tokenizer, system.processor.template.stop
-        special = {token.content: index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-        self.ends = _tokens(self.model.generation_config.eos_token_id) | {special[s] for s in stops if s in special}
-        self.stops = [stop for stop in stops if stop not in special]
-        self.reader = Reader(tokenizer, self.stops, self.model.config.signals)
+        self.ends = Endings.of(system)
+        self.reader = Reader(system.processor.tokenizer, self.ends.strings, self.model.config.signals)
         self.complete = False
 
     @torch.no_grad()
@@ -57,47 +54,30 @@ class Draft:
     def _draw(self, give: Give) -> Tensor:
         # An encoder-decoder's answer stands after its own start token, a decoder's after the prompt.
         start = 1 if self.model.config.is_encoder_decoder else self.inputs["input_ids"].shape[1]
-        length = self._length(start)
+        length = longest(self.system, start, self.sampling.max_new_tokens)
         tokenizer = self.system.processor.tokenizer
         watch = Watch(self.reader, start, give)
-        over = watch if self.sampling.beams == 1 else StopStrings(tokenizer, self.stops, start)
+        over = watch if self.sampling.beams == 1 else StopStrings(tokenizer, self.ends.strings, start)
         sequence: Tensor = self.model.generate(
             **self.inputs,
             **self._choices(),
             max_new_tokens=length,
-            eos_token_id=sorted(self.ends) or None,
+            eos_token_id=sorted(self.ends.tokens) or None,
             pad_token_id=tokenizer.pad_token_id,
             logits_processor=LogitsProcessorList([Numbers(), WholeRuns(self.model.config.signals, start + length)]),
             stopping_criteria=StoppingCriteriaList([over]),
         )[:1]
         give(self.reader.feed(sequence[0, watch.read :].tolist()))
-        self.complete = self.reader.stopped or not self.ends.isdisjoint(sequence[0, start:].tolist())
+        self.complete = self.reader.stopped or not self.ends.tokens.isdisjoint(sequence[0, start:].tolist())
         give(self.reader.finish())
         return sequence
 
-    def _length(self, start: int) -> int:
-        """How many tokens the answer may take, within what the LLM can read."""
-        limit: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if limit is None or self.model.config.is_encoder_decoder:
-            return self.sampling.max_new_tokens
-        if start >= limit:
-            raise GenerationError(
-                f"the conversation takes {start} tokens and the LLM reads at most {limit}, the answer included; "
-                "begin a new conversation, or send fewer media"
-            )
-        return min(self.sampling.max_new_tokens, limit - start)
-
     def _choices(self) -> dict[str, Any]:
-        # All said, so that the defaults that an LLM brings along change nothing.
-        drawn = self.sampling.temperature > 0
-        return {
-            "num_beams": self.sampling.beams,
-            "do_sample": drawn,
-            "temperature": self.sampling.temperature if drawn else 1.0,
-            "top_p": self.sampling.top_p if drawn else 1.0,
-            "top_k": 0 if drawn else 50,
-            "repetition_penalty": 1.0,
-        }
+        given: dict[str, Any] = {"num_beams": self.sampling.beams}
+        if self.sampling.temperature > 0:
+            given |= {"do_sample": True, "top_k": 0}
+            given |= {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
+        return GREEDY | given
 
     def _media(self, sequence: Tensor) -> list[Medium]:
         wanted = [modality for _, modality in self.reader.marks]
@@ -129,10 +109,6 @@ class Draft:
             guidance=guidance,
             rng=[torch.Generator().manual_seed(seed) for seed in seeds],
         )
-
-
-def _tokens(ids: int | list[int] | None) -> set[int]:
-    return set() if ids is None else {ids} if isinstance(ids, int) else set(ids)
 
 
 @contextmanager

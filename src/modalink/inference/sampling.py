@@ -1,10 +1,16 @@
 """How an answer is drawn from the model."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 
 from modalink.kinds import Settings
+
+# All said, so that the defaults that an LLM brings along change nothing.
+GREEDY: dict[str, Any] = {
+    "num_beams": 1, "do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 50, "repetition_penalty": 1.0,
+}  # fmt: skip
+"""Options of `generate` for the likeliest words."""
 
 
 class Sampling(Settings):

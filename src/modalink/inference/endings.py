@@ -1,0 +1,60 @@
+"""Where answers end, and how long they may get: the same for one answer and for many at once."""
+
+from dataclasses import dataclass
+
+from modalink.errors import GenerationError
+from modalink.model import System
+
+
+@dataclass(frozen=True)
+class Endings:
+    """What ends an answer.
+
+    Args:
+        tokens: Special tokens.
+        strings: Strings that are no special tokens, such as `###`.
+    """
+
+    tokens: frozenset[int]
+    strings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, system: System) -> "Endings":
+        """What ends an answer of a system: its LLM's own end, and the stop signs of its template."""
+        stops = system.processor.template.stop
+        added = system.processor.tokenizer.added_tokens_decoder
+        special = {token.content: index for index, token in added.items() if token.special}
+        own = system.model.generation_config.eos_token_id
+        tokens = set() if own is None else {own} if isinstance(own, int) else set(own)
+        return cls(
+            frozenset(tokens | {special[stop] for stop in stops if stop in special}),
+            tuple(stop for stop in stops if stop not in special),
+        )
+
+    def cut(self, text: str) -> str:
+        """A text up to its first stop string, without outer white space."""
+        places = [place for place in map(text.find, self.strings) if place >= 0]
+        return text[: min(places, default=len(text))].strip()
+
+
+def longest(system: System, prompt: int, wanted: int) -> int:
+    """How many tokens an answer may take, within what the LLM can read.
+
+    Args:
+        system: The system that answers.
+        prompt: Tokens of the prompt, media included.
+        wanted: Tokens that the answer shall take at most.
+
+    Raises:
+        GenerationError: The prompt leaves no room.
+    """
+    config = system.model.config
+    limit: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if limit is None or config.is_encoder_decoder:
+        return wanted
+    if prompt >= limit:
+        raise GenerationError(
+            f"the conversation takes {prompt} tokens and the LLM reads at most {limit}, the answer included; "
+            "begin a new conversation, or send fewer media"
+        )
+    return min(wanted, limit - prompt)

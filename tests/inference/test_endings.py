@@ -1,0 +1,26 @@
+"""What ends an answer."""
+
+import pytest
+
+from modalink.errors import GenerationError
+from modalink.inference.endings import Endings, longest
+
+
+def test_special_tokens_and_strings_are_told_apart(reader):
+    system = reader.system
+    eos = system.processor.tokenizer.eos_token_id
+    assert Endings.of(system) == Endings(frozenset({eos}), ())
+
+
+def test_a_text_is_cut_at_the_first_stop_string():
+    ends = Endings(frozenset(), ("###", "\n"))
+    assert ends.cut(" a cat ### Human:\n") == "a cat"
+    assert ends.cut("a cat") == "a cat"
+
+
+def test_an_answer_fits_what_the_llm_reads(reader):
+    limit = reader.system.model.config.get_text_config().max_position_embeddings
+    assert longest(reader.system, 10, 20) == 20
+    assert longest(reader.system, limit - 5, 20) == 5
+    with pytest.raises(GenerationError, match=f"takes {limit} tokens and the LLM reads at most {limit}"):
+        longest(reader.system, limit, 20)
