@@ -86,7 +86,7 @@ def test_evaluate_writes_the_run_s_report_and_json(finished, modalink):
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--benchmark", "imagenet"], "tiny-world"), ([], "--benchmark")],
+    [(["--benchmark", "imagenet"], "tiny_world"), ([], "--benchmark")],
 )
 def test_wrong_use_of_evaluate_is_told(modalink, tmp_path, arguments, words):
     result = modalink("evaluate", tmp_path, *arguments)

@@ -15,7 +15,7 @@ NAMES = """
 activitynet_qa activitynet_qa_judge audiocaps chartqa clipscore coco_captions fad fid flickr30k fvd gqa hateful_memes
 iconqa inception_score llava_bench mmbench mmbench_cn mme mme_cognition mme_perception mmvet modelnet40 msrvtt_qa
 msrvtt_qa_judge msvd_qa msvd_qa_judge nocaps okvqa pope qbench refcoco refcoco_plus refcocog scienceqa scienceqa_image
-seedbench seedbench_image speech_recognition textvqa vizwiz vizwiz_answerability vqav2 vsr
+seedbench seedbench_image speech_recognition textvqa tiny_world vizwiz vizwiz_answerability vqav2 vsr
 """
 GOLD = [
     {"question_id": 1, "question": "what is it", "answer": "cat"},
@@ -39,7 +39,7 @@ def test_every_benchmark_of_the_survey_and_its_neighbours_is_there() -> None:
 def test_every_benchmark_tells_its_rule_source_and_formats() -> None:
     for row in catalogue():
         assert all(row.values()), row["name"]
-        assert re.search(r"[12]\d{3}|jiwer", row["source"]), f"{row['name']}: a source has a year"
+        assert re.search(r"[12]\d{3}|jiwer|modalink", row["source"]), f"{row['name']}: a source has a year"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What training looks like: a progress bar on a terminal, plain lines elsewhere, JSON lines for a script."""
+"""What long work looks like: a progress bar on a terminal, plain lines elsewhere, JSON lines for a script."""
 
 import json
 import math
@@ -15,6 +15,7 @@ from modalink.training.events import Event, OnEvent, RunFinished, RunStarted, St
 from modalink.training.freezing import render
 
 _LINES_PER_STAGE = 20
+_LINES_PER_BENCHMARK = 20
 
 
 @contextmanager
@@ -93,3 +94,20 @@ def _fields(event: Event) -> dict[str, Any]:
         "event": type(event).__name__,
         **{k: str(v) if isinstance(v, Path) else v for k, v in asdict(event).items()},
     }
+
+
+@contextmanager
+def answering(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
+    """Give the function that tells how many of a benchmark's questions are answered."""
+    told = -1
+
+    def tell(done: int, number: int) -> None:
+        nonlocal told
+        text, part = f"{title}: {done} of {number} answered", _LINES_PER_BENCHMARK * done // max(number, 1)
+        status.update(text)
+        if not console.is_terminal and part != told:
+            console.print(text, markup=False, highlight=False)
+        told = part
+
+    with console.status(title) as status:
+        yield tell

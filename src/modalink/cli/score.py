@@ -1,8 +1,9 @@
 """`modalink score`: predictions by the rule of a benchmark."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -49,27 +50,32 @@ def score(
         raise OptionError(
             "found no predictions, needed --predictions FILE; `modalink score list` tells every benchmark's formats"
         )
-    options = dict(_pair(text) for text in option or ())
+    options = pairs(option)
     if partial:
         options["missing"] = "skip"
     report = score_files(benchmark, predictions, annotations, options, against)
     if as_json:
         print(json.dumps(report.as_dict(per_item)))
         return
-    _show(report)
+    show(report)
     if per_item:
         for item in report.as_dict(per_item=True)["items"]:
             print(json.dumps(item))
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not sign:
-        raise OptionError(f"option {text!r}: needed KEY=VALUE")
-    return key, value
+def pairs(texts: Sequence[str] | None) -> dict[str, Any]:
+    """What `--option KEY=VALUE` gave, by key."""
+    found = {}
+    for text in texts or ():
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise OptionError(f"option {text!r}: needed KEY=VALUE")
+        found[key] = value
+    return found
 
 
-def _show(report: Report) -> None:
+def show(report: Report) -> None:
+    """Print a report for people."""
     console = Console(highlight=False, soft_wrap=True)
     low_high = f"   95 % interval {report.interval[0]:.4g} to {report.interval[1]:.4g}" if report.interval else ""
     console.print(f"{report.benchmark}: {report.score:.6g} {report.unit}{low_high}", markup=False)

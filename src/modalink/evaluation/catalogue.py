@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from modalink.errors import OptionError, UnknownNameError
-from modalink.evaluation.benchmarks._base import Benchmark, Options
+from modalink.evaluation.benchmarks._base import Benchmark, ItemBenchmark, Options
 from modalink.kinds import kinds
 
 ROOM = "modalink.evaluation.benchmarks"
@@ -65,7 +65,7 @@ def options_of(benchmark: Benchmark, given: dict[str, Any]) -> Options:
 
 
 def catalogue() -> list[dict[str, str]]:
-    """What every benchmark tells about itself: name, title, unit, rule, source, formats, options and defaults."""
+    """What every benchmark tells about itself: name, title, unit, rule, source, formats, data, options and defaults."""
     return [{"name": name, **_described(_benchmark(name))} for name in names()]
 
 
@@ -79,5 +79,19 @@ def _described(benchmark: Benchmark) -> dict[str, str]:
         "source": benchmark.source,
         "annotations": benchmark.annotations,
         "predictions": benchmark.predictions,
+        "data": _data(benchmark),
         "options": ", ".join(options) or "none",
     }
+
+
+def _data(benchmark: Benchmark) -> str:
+    """What `modalink evaluate --data` looks for."""
+    if not isinstance(benchmark, ItemBenchmark):
+        return "not for a model: it compares two sets"
+    asking = benchmark.asking
+    if asking.instead:
+        return f"not for a model: {asking.instead}"
+    if asking.made:
+        return "none: it makes its questions itself"
+    files = (*asking.files[:1], *asking.beside.values())
+    return f"{' and '.join(files) or 'annotations by --annotations'}, {asking.modality} files by their names"

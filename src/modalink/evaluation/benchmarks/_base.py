@@ -47,6 +47,10 @@ class Question:
     """Other names by which a prediction file may call the question."""
     scored: bool = True
     """False for a question that prediction files may answer, but that is not of this benchmark's part of the file."""
+    modality: str = ""
+    """What the medium is, where it is none of the benchmark's own modality."""
+    shown: tuple[str, ...] = ()
+    """File names of further media, such as options that are pictures, in the order in which they are shown."""
 
 
 @dataclass(slots=True)
@@ -81,6 +85,36 @@ class Summary:
     """What a reader of the number must know."""
     items: list[Item] = field(default_factory=list)
     count: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """How a model meets a benchmark: what its official files are called, what is shown, how a reply is written down."""
+
+    files: tuple[str, ...] = ()
+    """Patterns of the names of the official annotation files, the likelier first."""
+    folder: bool = False
+    """Whether the annotations are all such files of a folder together."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """Options that name a further file, each with the pattern of its official name."""
+    modality: str = "image"
+    """What the questions are about."""
+    wordless: bool = False
+    """Whether questions have no words of their own: the prompt is the same for all."""
+    made: bool = False
+    """Whether the benchmark makes its questions and media itself, and needs no folder of data."""
+    mixed: bool = False
+    """Whether some questions are in words alone."""
+    max_new_tokens: int = 128
+    """Longest reply."""
+    reply_field: str = "answer"
+    """Name under which the replies are written."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options that replies in words need, where they differ from the defaults."""
+    judged: bool = False
+    """Whether there is no score without a judge."""
+    instead: str = ""
+    """Why a reply in words cannot be scored, and what can; empty where it can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +157,8 @@ class ItemBenchmark(Benchmark):
     summarise: Callable[[list[Item], Any], Summary]
     prompt: Callable[[Question], str] = lambda question: question.text
     """What the model is asked."""
+    asking: Asking = Asking()
+    """Where its files are, and what is shown."""
     self_contained: bool = False
     """Whether prediction files carry the right answers, so that no annotation file is needed."""
     keeps_text: bool = False

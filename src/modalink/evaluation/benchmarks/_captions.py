@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from modalink.errors import DataError
-from modalink.evaluation.benchmarks._base import Grade, Item, ItemBenchmark, Options, Question, Summary, plain_replies
+from modalink.evaluation.benchmarks._base import (
+    Asking,
+    Grade,
+    Item,
+    ItemBenchmark,
+    Options,
+    Question,
+    Summary,
+    plain_replies,
+)
 from modalink.evaluation.bootstrap import means
 from modalink.evaluation.metrics.captions import CaptionScores, Tokenizer, score
 from modalink.evaluation.predictions import Prediction, as_text, identity, row_id
@@ -56,11 +65,11 @@ def questions(path: Path, options: CaptionOptions) -> Iterator[Question]:
             continue
         key = _id(row) or str(number)
         found.setdefault(key, []).extend(_references(row))
-        media.setdefault(key, str(row.fields.get("filename", row.fields.get("file_name", ""))))
-    domains = _domains(path)
+        media.setdefault(key, _medium(row))
+    domains, files = (_of_images(path, name) for name in ("domain", "file_name"))
     for key, captions in found.items():
         groups = (("domain", domains[key]),) if key in domains else ()
-        yield Question(key, tuple(captions), media=media[key], groups=groups)
+        yield Question(key, tuple(captions), media=files.get(key, media[key]), groups=groups)
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -94,10 +103,16 @@ def _references(row: Row) -> list[str]:
     return [as_text(text, row.where) for text in texts]
 
 
-def _domains(path: Path) -> dict[str, str]:
-    """NoCaps tells the domain of each image: in, near or out of COCO's."""
+def _medium(row: Row) -> str:
+    """The file of a row; an id names it too where nothing else does, as Clotho's and AudioCaps' do."""
+    names = ("filename", "file_name", "image", "audio", "youtube_id", "image_id")
+    return next((str(row.fields[name]) for name in names if name in row.fields), "")
+
+
+def _of_images(path: Path, name: str) -> dict[str, str]:
+    """What COCO's list of images tells about each: its file, and in NoCaps its domain: in, near or out of COCO's."""
     rows = read_member(path, "images")
-    return {str(row.fields["id"]): str(row.fields["domain"]) for row in rows if "domain" in row.fields}
+    return {str(row.fields["id"]): str(row.fields[name]) for row in rows if name in row.fields}
 
 
 def _replies(path: Path, options: CaptionOptions) -> Iterator[Prediction]:
@@ -129,7 +144,9 @@ def _scores(items: list[Item], options: CaptionOptions) -> CaptionScores:
     return score(said, right, options.tokenizer, options.meteor, options.spice)
 
 
-def captions(title: str, source: str, annotations: str, prompt: str) -> ItemBenchmark:
+def captions(
+    title: str, source: str, annotations: str, prompt: str, files: tuple[str, ...], modality: str = "image"
+) -> ItemBenchmark:
     """A benchmark of captions."""
     return ItemBenchmark(
         title=title,
@@ -144,6 +161,7 @@ def captions(title: str, source: str, annotations: str, prompt: str) -> ItemBenc
         replies=_replies,
         grade=_grade,
         summarise=_summarise,
+        asking=Asking(files=files, modality=modality, wordless=True),
         prompt=lambda question: prompt,
         self_contained=True,
         keeps_text=True,

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from modalink.errors import DataError
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     Item,
     ItemBenchmark,
@@ -111,7 +112,7 @@ def _rule(options: GroundingOptions) -> str:
     )
 
 
-def grounding(title: str, source: str, aliases: tuple[str, ...] = ()) -> ItemBenchmark:
+def grounding(title: str, source: str, files: tuple[str, ...], aliases: tuple[str, ...] = ()) -> ItemBenchmark:
     """A benchmark of referring expressions."""
     return ItemBenchmark(
         title=title,
@@ -127,6 +128,7 @@ def grounding(title: str, source: str, aliases: tuple[str, ...] = ()) -> ItemBen
         replies=_replies,
         grade=_grade,
         summarise=_summarise,
+        asking=Asking(files=files),
         prompt=lambda q: f"Please provide the bounding box coordinate of the region this sentence describes: {q.text}",
         self_contained=True,
     )

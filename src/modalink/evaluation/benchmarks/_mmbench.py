@@ -4,7 +4,7 @@ Rolls of a question have its index plus a multiple of a million. The text of a r
 option text, then by a judge where one is given; what nobody decides is wrong, and is counted as a parse failure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,6 +56,7 @@ class MmbenchOptions(JudgeOptions):
 
 def questions(path: Path, options: MmbenchOptions) -> Iterator[Question]:
     """The rows of the table, each roll a question."""
+    pictures: dict[str, str] = {}
     for row in read_rows(path):
         fields = row.fields
         key = row_id(row, IDS)
@@ -69,7 +70,18 @@ def questions(path: Path, options: MmbenchOptions) -> Iterator[Question]:
         families = ("split", "l2-category", "category")
         groups = tuple((family, str(fields[family])) for family in families if fields.get(family) not in (None, ""))
         scored = options.split in ("", fields.get("split"))
-        yield Question(key, answer, text, choices=option_columns(fields), groups=groups, scored=scored)
+        yield Question(
+            key, answer, text, _picture(fields, pictures), choices=option_columns(fields), groups=groups, scored=scored
+        )
+
+
+def _picture(fields: Mapping[str, Any], pictures: dict[str, str]) -> str:
+    """The picture as data URL; a row may name the row that holds it, or have none."""
+    cell = str(fields.get("image") or "")
+    if cell in pictures:
+        return pictures[cell]
+    pictures[str(fields.get("index", ""))] = url = f"data:;base64,{cell}" if cell not in ("", "nan") else ""
+    return url
 
 
 def replies(path: Path, options: MmbenchOptions) -> Iterator[Prediction]:

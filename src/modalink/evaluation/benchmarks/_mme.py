@@ -1,5 +1,6 @@
 """MME: two questions on each image, one to be answered yes and one no."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from modalink.errors import DataError
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     Item,
     ItemBenchmark,
@@ -59,12 +61,14 @@ def _lines(path: Path, tasks: Sequence[str], columns: int) -> Iterator[tuple[str
 def _questions(tasks: Sequence[str]) -> Callable[[Path, MmeOptions], Iterator[Question]]:
     def read(path: Path, options: MmeOptions) -> Iterator[Question]:
         rows = _lines(path, tasks, 3) if path.is_dir() else _table(path, tasks)
-        for number, (where, task, (image, text, label, *_)) in enumerate(rows):
+        numbers: Counter[str] = Counter()
+        for where, task, (image, text, label, *_) in rows:
             if label.lower() not in ("yes", "no"):
                 raise DataError(f"{where}: found label {label!r:.40}, needed yes or no")
             key = _key(task, image, text)
+            numbers[task] += 1
             yield Question(
-                f"{task}/{number}", label.lower(), text, f"{task}/{image}", groups=(("task", task),), keys=(key,)
+                f"{task}/{numbers[task]}", label.lower(), text, f"{task}/{image}", groups=(("task", task),), keys=(key,)
             )
 
     return read
@@ -92,7 +96,9 @@ def _replies(tasks: Sequence[str]) -> Callable[[Path, MmeOptions], Iterator[Pred
         for found in plain_replies(path, options, ids=("question_id", "image", "id")):
             task, _, image = next(iter(found.keys), "").partition("/")
             if task in tasks or task not in (*PERCEPTION, *COGNITION):
-                yield Prediction(found.where, (_key(task, image, found.question),), found.reply, found.field)
+                # A run's own files have the question's id, others' its image and words.
+                keys = (*found.keys, _key(task, image, found.question))
+                yield Prediction(found.where, keys, found.reply, found.field)
 
     return read
 
@@ -159,6 +165,7 @@ def mme(title: str, tasks: Sequence[str], aliases: tuple[str, ...] = ()) -> Item
         questions=_questions(tasks),
         replies=_replies(tasks),
         summarise=_summariser(tasks),
+        asking=Asking(files=(f"{tasks[0]}.txt",), folder=True, max_new_tokens=16),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from modalink.errors import DataError
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     Item,
     ItemBenchmark,
@@ -157,7 +158,11 @@ def _accuracy(sums: np.ndarray) -> np.ndarray:
 
 
 def video_qa(
-    title: str, source: str, annotations: str, predictions: str = "rows {question_id or id, answer}"
+    title: str,
+    source: str,
+    annotations: str,
+    predictions: str = "rows {question_id or id, answer}",
+    files: tuple[str, ...] = ("test_qa.json",),
 ) -> ItemBenchmark:
     """Questions about videos, scored by equality."""
     return ItemBenchmark(
@@ -174,11 +179,14 @@ def video_qa(
         questions=questions,
         grade=_grade_exact,
         summarise=lambda items, options: mean_summary(items),
+        asking=Asking(files=files, modality="video"),
         prompt=short_prompt,
     )
 
 
-def video_qa_judge(title: str, source: str, annotations: str) -> ItemBenchmark:
+def video_qa_judge(
+    title: str, source: str, annotations: str, files: tuple[str, ...] = ("test_qa.json",)
+) -> ItemBenchmark:
     """Questions about videos, scored by Video-ChatGPT's judge."""
     return ItemBenchmark(
         title=f"{title}, judged",
@@ -193,6 +201,7 @@ def video_qa_judge(title: str, source: str, annotations: str) -> ItemBenchmark:
         questions=questions,
         grade=_grade_later,
         summarise=_summarise_judged,
+        asking=Asking(files=files, modality="video", max_new_tokens=1024, judged=True),
         prompt=lambda question: question.text,
         keeps_text=True,
     )

@@ -44,6 +44,7 @@ benchmark = replace(
         "Yu et al. 2019; MILVLG/activitynet-qa, evaluation/eval.py",
         "test_a.json: [{question_id, answer, type}], with test_q.json beside it",
         "[{question_id, answer}]",
+        ("test_a.json",),
     ),
     questions=questions,
     summarise=_summarise,

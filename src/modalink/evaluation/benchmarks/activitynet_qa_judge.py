@@ -6,6 +6,6 @@ from modalink.evaluation.benchmarks import activitynet_qa
 from modalink.evaluation.benchmarks._video_qa import video_qa_judge
 
 benchmark = replace(
-    video_qa_judge("ActivityNet-QA", "Yu et al. 2019", activitynet_qa.benchmark.annotations),
+    video_qa_judge("ActivityNet-QA", "Yu et al. 2019", activitynet_qa.benchmark.annotations, ("test_a.json",)),
     questions=activitynet_qa.questions,
 )

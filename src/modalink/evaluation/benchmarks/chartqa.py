@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modalink.evaluation.benchmarks._base import Grade, ItemBenchmark, Options, Question, field_of, mean_summary
+from modalink.evaluation.benchmarks._base import Asking, Grade, ItemBenchmark, Options, Question, field_of, mean_summary
 from modalink.evaluation.benchmarks._vqa import short_prompt
 from modalink.evaluation.metrics.match import relaxed
 from modalink.evaluation.predictions import as_text, row_id
@@ -40,5 +40,6 @@ benchmark = ItemBenchmark(
     questions=_questions,
     grade=_grade,
     summarise=lambda items, options: mean_summary(items),
+    asking=Asking(files=("test_human.json", "test_augmented.json")),
     prompt=short_prompt,
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     Item,
     ItemBenchmark,
@@ -137,5 +138,6 @@ benchmark = ItemBenchmark(
     replies=_replies,
     grade=_grade,
     summarise=_summarise,
+    asking=Asking(files=("testdev_balanced_questions.json", "val_balanced_questions.json")),
     prompt=short_prompt,
 )

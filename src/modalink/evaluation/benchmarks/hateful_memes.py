@@ -8,6 +8,7 @@ import numpy as np
 
 from modalink.errors import DataError
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     Item,
     ItemBenchmark,
@@ -100,6 +101,7 @@ benchmark = ItemBenchmark(
     replies=_replies,
     grade=_grade,
     summarise=_summarise,
+    asking=Asking(files=("dev_seen.jsonl", "dev_unseen.jsonl", "dev.jsonl"), options={"metric": "accuracy"}),
     prompt=lambda question: (
         f"This is an image with '{question.text}' written on it. Is this image hateful? Answer yes or no."
     ),

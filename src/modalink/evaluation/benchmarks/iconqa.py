@@ -1,11 +1,13 @@
 """IconQA, called IconVQA too: questions about icon images; vision-language papers mostly mean its `choose_txt` part."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from modalink.errors import DataError
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     ItemBenchmark,
     Options,
@@ -45,8 +47,17 @@ def _questions(path: Path, options: IconqaOptions) -> Iterator[Question]:
         ]
         gold = str(field_of(fields, ("answer", "label"), row.where, "the right answer"))
         choices, text = tuple(map(str, fields.get("choices") or ())), str(fields.get("question", ""))
-        scored = options.part in ("all", task)
-        yield Question(key, gold, text, str(fields.get("image", "")), choices, tuple(groups), scored=scored)
+        image = str(fields.get("image", "image.png" if row.key else ""))
+        # In problems.json every image has the same name, in a folder of its problem.
+        media, *shown = (f"{task}/{key}/{name}" if row.key else name for name in (image, *_pictures(task, choices)))
+        yield Question(
+            key, gold, text, media, shown=tuple(shown), choices=choices, groups=tuple(groups),
+            scored=options.part in ("all", task),
+        )  # fmt: skip
+
+
+def _pictures(task: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+    return choices if task == "choose_img" else ()
 
 
 def _beside(path: Path) -> dict[str, Any]:
@@ -72,6 +83,10 @@ def _grade(question: Question, reply: Any, where: str, options: IconqaOptions) -
 
 
 def _prompt(question: Question) -> str:
+    if question.shown:
+        # The options are pictures, shown after the first.
+        pictures = tuple(f"picture {number}" for number in range(2, 2 + len(question.shown)))
+        return letter_prompt(replace(question, choices=pictures))
     return (
         letter_prompt(question)
         if question.choices
@@ -98,5 +113,6 @@ benchmark = ItemBenchmark(
     replies=_replies,
     grade=_grade,
     summarise=lambda items, options: mean_summary(items),
+    asking=Asking(files=("problems.json",)),
     prompt=_prompt,
 )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.evaluation.benchmarks._base import Grade, Item, ItemBenchmark, Question, Summary, plain_replies
+from modalink.evaluation.benchmarks._base import Asking, Grade, Item, ItemBenchmark, Question, Summary, plain_replies
 from modalink.evaluation.benchmarks._judged import JudgeOptions, ask_runs, needed_judge
 from modalink.evaluation.bootstrap import Sums
 from modalink.evaluation.judge import Request
@@ -145,4 +145,5 @@ benchmark = ItemBenchmark(
     grade=_grade,
     summarise=_summarise,
     keeps_text=True,
+    asking=Asking(files=("questions.jsonl",), max_new_tokens=1024, judged=True),
 )

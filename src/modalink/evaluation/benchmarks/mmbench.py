@@ -1,7 +1,7 @@
 """MMBench, in English."""
 
 from modalink.evaluation.benchmarks import _mmbench
-from modalink.evaluation.benchmarks._base import ItemBenchmark
+from modalink.evaluation.benchmarks._base import Asking, ItemBenchmark
 
 benchmark = ItemBenchmark(
     title="MMBench",
@@ -17,6 +17,7 @@ benchmark = ItemBenchmark(
     replies=_mmbench.replies,
     grade=_mmbench.grade,
     summarise=_mmbench.summarise,
+    asking=Asking(files=("mmbench_dev_2*.tsv", "MMBench_DEV_EN*.tsv"), reply_field="prediction"),
     prompt=_mmbench.prompt,
     self_contained=True,
 )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from modalink.evaluation.benchmarks import mmbench
-from modalink.evaluation.benchmarks._base import Question
+from modalink.evaluation.benchmarks._base import Asking, Question
 from modalink.evaluation.benchmarks._choice import lettered
 
 
@@ -15,5 +15,6 @@ benchmark = replace(
     mmbench.benchmark,
     title="MMBench-CN",
     annotations="mmbench_dev_cn_20231003.tsv, with the columns of MMBench",
+    asking=Asking(files=("mmbench_dev_cn_*.tsv", "MMBench_DEV_CN*.tsv"), reply_field="prediction"),
     prompt=_prompt,
 )

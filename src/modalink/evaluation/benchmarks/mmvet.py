@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.evaluation.benchmarks._base import Grade, Item, ItemBenchmark, Question, Summary, field_of
+from modalink.evaluation.benchmarks._base import Asking, Grade, Item, ItemBenchmark, Question, Summary, field_of
 from modalink.evaluation.benchmarks._judged import JudgeOptions, ask_runs, needed_judge
 from modalink.evaluation.bootstrap import means
 from modalink.evaluation.judge import Judge, Reply, Request, recorded
@@ -157,4 +157,5 @@ benchmark = ItemBenchmark(
     grade=_grade,
     summarise=_summarise,
     keeps_text=True,
+    asking=Asking(files=("mm-vet.json",), max_new_tokens=1024, judged=True),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from modalink.errors import DataError
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     Item,
     ItemBenchmark,
@@ -89,4 +90,5 @@ benchmark = ItemBenchmark(
     replies=_replies,
     grade=_grade,
     summarise=_summarise,
+    asking=Asking(modality="points"),
 )

@@ -7,4 +7,5 @@ benchmark = captions(
     "Agrawal et al. 2019; prompt of lmms-eval",
     "nocaps_val_4500_captions.json: {images: [{id, domain}], annotations: [{image_id, caption}]}",
     "Provide a one-sentence caption for the provided image.",
+    ("nocaps_val_4500_captions.json",),
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from modalink.evaluation.benchmarks import _vqa
-from modalink.evaluation.benchmarks._base import ItemBenchmark, Question
+from modalink.evaluation.benchmarks._base import Asking, ItemBenchmark, Question
 
 
 class OkvqaOptions(_vqa.VqaOptions):
@@ -36,5 +36,6 @@ benchmark = ItemBenchmark(
     questions=_questions,
     grade=_vqa.grade,
     summarise=_vqa.summarise,
+    asking=Asking(files=("mscoco_*_annotations.json",), beside={"questions": "OpenEnded_mscoco_*_questions.json"}),
     prompt=_vqa.short_prompt,
 )

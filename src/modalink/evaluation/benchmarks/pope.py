@@ -8,6 +8,7 @@ import numpy as np
 
 from modalink.errors import DataError
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     Item,
     ItemBenchmark,
@@ -156,5 +157,6 @@ benchmark = ItemBenchmark(
     replies=_replies,
     grade=_grade,
     summarise=_summarise,
+    asking=Asking(files=("*pope_*.json",), folder=True),
     prompt=lambda question: f"{question.text}\n{SHORT}",
 )

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from modalink.errors import DataError
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     ItemBenchmark,
     Options,
@@ -98,5 +99,6 @@ benchmark = ItemBenchmark(
     replies=_replies,
     grade=_grade,
     summarise=lambda items, options: mean_summary(items),
+    asking=Asking(files=("llvisionqa_dev.json",)),
     prompt=letter_prompt,
 )

@@ -2,4 +2,4 @@
 
 from modalink.evaluation.benchmarks._grounding import grounding
 
-benchmark = grounding("RefCOCO", "Yu et al. 2016")
+benchmark = grounding("RefCOCO", "Yu et al. 2016", ("refcoco_[tv]*.json*",))

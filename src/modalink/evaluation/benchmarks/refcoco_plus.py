@@ -2,4 +2,4 @@
 
 from modalink.evaluation.benchmarks._grounding import grounding
 
-benchmark = grounding("RefCOCO+", "Yu et al. 2016", ("refcoco+",))
+benchmark = grounding("RefCOCO+", "Yu et al. 2016", ("refcoco+_*.json*", "refcoco_plus_*.json*"), ("refcoco+",))

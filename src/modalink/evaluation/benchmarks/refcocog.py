@@ -2,4 +2,4 @@
 
 from modalink.evaluation.benchmarks._grounding import grounding
 
-benchmark = grounding("RefCOCOg", "Mao et al. 2016")
+benchmark = grounding("RefCOCOg", "Mao et al. 2016", ("refcocog_*.json*",))

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from modalink.errors import DataError
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     Item,
     ItemBenchmark,
@@ -44,9 +45,10 @@ def questions(path: Path, options: ScienceqaOptions) -> Iterator[Question]:
             raise DataError(f"{row.where}: found answer {answer} of {number!r} choices")
         hint, text = str(fields.get("hint") or ""), str(fields.get("question", ""))
         text = f"Context: {hint}\n{text}" if hint else text
-        yield Question(
-            row_id(row, ("pid", *IDS)), (answer, number), text, str(fields.get("image") or ""), choices, _groups(fields)
-        )
+        key, image = row_id(row, ("pid", *IDS)), str(fields.get("image") or "")
+        # In problems.json every image is called image.png, in a folder of its problem.
+        media = f"{options.split}/{key}/{image}" if image and row.key else image
+        yield Question(key, (answer, number), text, media, choices=choices, groups=_groups(fields))
 
 
 def _groups(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -98,5 +100,6 @@ benchmark = ItemBenchmark(
     questions=questions,
     grade=grade,
     summarise=summarise,
+    asking=Asking(files=("problems.json",), mixed=True),
     prompt=prompt,
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from modalink.evaluation.benchmarks._base import Grade, ItemBenchmark, Options, Question, field_of, mean_summary
+from modalink.evaluation.benchmarks._base import Asking, Grade, ItemBenchmark, Options, Question, field_of, mean_summary
 from modalink.evaluation.benchmarks._choice import letter_prompt
 from modalink.evaluation.metrics.choice import choose
 from modalink.evaluation.predictions import IDS, as_text, row_id
@@ -36,8 +36,9 @@ def questions(path: Path, options: SeedOptions) -> Iterator[Question]:
         groups = (("type", kind), ("dimension", DIMENSIONS.get(dimension, str(dimension))))
         gold = field_of(fields, ("answer",), row.where, "the right letter")
         yield Question(
-            row_id(row, IDS), gold, str(fields.get("question", "")), str(fields.get("data_id", "")), choices, groups
-        )
+            row_id(row, IDS), gold, str(fields.get("question", "")), str(fields.get("data_id", "")), choices,
+            groups, modality=kind,
+        )  # fmt: skip
 
 
 def _grade(question: Question, reply: Any, where: str, options: SeedOptions) -> Grade:
@@ -65,5 +66,6 @@ benchmark = ItemBenchmark(
     questions=questions,
     grade=_grade,
     summarise=lambda items, options: mean_summary(items),
+    asking=Asking(files=("SEED-Bench.json",)),
     prompt=letter_prompt,
 )

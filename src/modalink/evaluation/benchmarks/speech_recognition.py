@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.evaluation.benchmarks._base import Grade, Item, ItemBenchmark, Options, Question, Summary, field_of
+from modalink.evaluation.benchmarks._base import (
+    Asking,
+    Grade,
+    Item,
+    ItemBenchmark,
+    Options,
+    Question,
+    Summary,
+    field_of,
+)
 from modalink.evaluation.bootstrap import Sums
 from modalink.evaluation.metrics.wer import word_errors
 from modalink.evaluation.predictions import IDS, as_text, row_id
@@ -75,4 +84,5 @@ benchmark = ItemBenchmark(
     questions=_questions,
     grade=_grade,
     summarise=_summarise,
+    asking=Asking(modality="audio"),
 )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from modalink.errors import DataError
 from modalink.evaluation.benchmarks import _vqa
-from modalink.evaluation.benchmarks._base import Grade, ItemBenchmark, Question, plain_replies
+from modalink.evaluation.benchmarks._base import Asking, Grade, ItemBenchmark, Question, plain_replies
 from modalink.evaluation.predictions import IDS, Prediction, row_id
 from modalink.evaluation.rows import read_rows
 
@@ -56,5 +56,6 @@ benchmark = ItemBenchmark(
     replies=_replies,
     grade=_grade,
     summarise=_vqa.summarise,
+    asking=Asking(files=("TextVQA_*_val.json", "TextVQA_*_train.json")),
     prompt=_vqa.short_prompt,
 )

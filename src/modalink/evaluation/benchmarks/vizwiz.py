@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from modalink.evaluation.benchmarks import _vqa
-from modalink.evaluation.benchmarks._base import ItemBenchmark, Options, Question, plain_replies
+from modalink.evaluation.benchmarks._base import Asking, ItemBenchmark, Options, Question, plain_replies
 from modalink.evaluation.predictions import IDS, REPLIES, Prediction, row_id
 from modalink.evaluation.rows import read_rows
 
@@ -48,5 +48,6 @@ benchmark = ItemBenchmark(
     replies=_replies,
     grade=_vqa.grade,
     summarise=_vqa.summarise,
+    asking=Asking(files=("val.json", "train.json")),
     prompt=_prompt,
 )

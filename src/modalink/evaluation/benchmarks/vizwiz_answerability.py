@@ -8,6 +8,7 @@ import numpy as np
 
 from modalink.evaluation.benchmarks import vizwiz
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     Item,
     ItemBenchmark,
@@ -64,4 +65,8 @@ benchmark = ItemBenchmark(
     replies=_replies,
     grade=_grade,
     summarise=_summarise,
+    asking=Asking(
+        instead="it takes the probability that a photograph can answer, and a reply in words is none; write rows "
+        "{image, answerable}"
+    ),
 )

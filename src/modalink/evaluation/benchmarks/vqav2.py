@@ -1,7 +1,7 @@
 """VQAv2: everyday questions about COCO images."""
 
 from modalink.evaluation.benchmarks import _vqa
-from modalink.evaluation.benchmarks._base import ItemBenchmark
+from modalink.evaluation.benchmarks._base import Asking, ItemBenchmark
 
 benchmark = ItemBenchmark(
     title="VQAv2",
@@ -15,5 +15,8 @@ benchmark = ItemBenchmark(
     questions=_vqa.questions,
     grade=_vqa.grade,
     summarise=_vqa.summarise,
+    asking=Asking(
+        files=("v2_mscoco_*_annotations.json",), beside={"questions": "v2_OpenEnded_mscoco_*_questions.json"}
+    ),
     prompt=_vqa.short_prompt,
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from modalink.errors import DataError
 from modalink.evaluation.benchmarks._base import (
+    Asking,
     Grade,
     ItemBenchmark,
     Options,
@@ -80,5 +81,6 @@ benchmark = ItemBenchmark(
     replies=_replies,
     grade=_grade,
     summarise=lambda items, options: mean_summary(items),
+    asking=Asking(files=("test.jsonl", "dev.jsonl")),
     prompt=lambda question: f"Based on the image, is this statement true or false? {question.text}",
 )
