@@ -1,7 +1,7 @@
 """What a model is asked of a benchmark: questions with their prompts and the files that they show."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,17 @@ class Ask:
             MediumError: A medium cannot be read.
         """
         shown = [Medium(m, modalities.get(m).read(source)) for m, source in self.media]
-        return Conversation((about(shown, self.prompt),), f"question {self.id}")
+        return Conversation((Turn("user", below((*shown, Text(self.prompt)))),), f"question {self.id}")
 
 
-def about(media: Sequence[Medium], words: str) -> Turn:
-    """A user's turn: media, and words on a line of their own below them, as LLaVA is trained and asked."""
-    content: tuple[Content, ...] = (*media, Text(f"\n{words}")) if media else (Text(words),)
-    return Turn("user", content)
+def below(content: Iterable[Content]) -> tuple[Content, ...]:
+    """Content in which words stand on a line of their own below media, as LLaVA is trained and asked."""
+    pieces: list[Content] = []
+    for piece in content:
+        if isinstance(piece, Text) and pieces and isinstance(pieces[-1], Medium) and not piece.text.startswith("\n"):
+            piece = Text(f"\n{piece.text}")
+        pieces.append(piece)
+    return tuple(pieces)
 
 
 @dataclass(frozen=True)
