@@ -40,6 +40,6 @@ benchmark = ItemBenchmark(
     questions=_questions,
     grade=_grade,
     summarise=lambda items, options: mean_summary(items),
-    asking=Asking(files=("test_human.json", "test_augmented.json")),
+    asking=Asking(files=("test_*.json",)),
     prompt=short_prompt,
 )
