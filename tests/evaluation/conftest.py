@@ -1,4 +1,4 @@
-"""Small prediction and annotation files, written on the spot."""
+"""Small prediction and annotation files, written on the spot, and a small system that answers."""
 
 import csv
 import json
@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from modalink.model import System, compose
+from modalink.recipe import SystemSpec
+from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
 
 Write = Callable[[str, Any], Path]
 
@@ -30,3 +34,23 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return to
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a system of tiny random parts: image in, text out."""
+    folder = tmp_path_factory.mktemp("parts")
+    encoder = {"kind": "vision", "checkpoint": str(tiny_clip_vision(folder / "vision"))}
+    data = {
+        "inputs": {"image": {"encoder": encoder, "projector": {"kind": "mlp"}}},
+        "llm": {"checkpoint": str(tiny_llama(folder / "llm"))},
+        "prompt": {"template": "vicuna-v1.1"},
+    }
+    compose(SystemSpec.model_validate(data)).save(folder / "run" / "model")
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def reader(saved: Path) -> System:
+    """The system of that run; no test changes it."""
+    return System.load(saved / "model")

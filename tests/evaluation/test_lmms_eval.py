@@ -13,9 +13,6 @@ from PIL import Image
 
 from modalink.errors import OptionError
 from modalink.inference import load
-from modalink.model import compose
-from modalink.recipe import SystemSpec
-from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
 
 
 class Lmms:
@@ -45,20 +42,6 @@ def plugin(monkeypatch):
     sys.modules.pop("modalink.evaluation.lmms_eval", None)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A finished run of tiny random parts: image in, text out."""
-    folder = tmp_path_factory.mktemp("runs")
-    encoder = {"kind": "vision", "checkpoint": str(tiny_clip_vision(folder / "vision"))}
-    spec = {
-        "inputs": {"image": {"encoder": encoder, "projector": {"kind": "mlp"}}},
-        "llm": {"checkpoint": str(tiny_llama(folder / "llm"))},
-        "prompt": {"template": "vicuna-v1.1"},
-    }
-    compose(SystemSpec.model_validate(spec)).save(folder / "mine" / "model")
-    return str(folder / "mine")
-
-
 def picture(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (32, 32, 3), dtype=np.uint8))
 
@@ -80,8 +63,8 @@ def requests(**options):
 
 
 @pytest.fixture
-def model(plugin, run):
-    found = plugin.ModalinkModel(run=run, batch_size="2", device="cpu", max_batch_size=None)
+def model(plugin, saved):
+    found = plugin.ModalinkModel(run=str(saved), batch_size="2", device="cpu", max_batch_size=None)
     found.task_dict = {"task": {"test": DOCS}}
     return found
 
@@ -93,8 +76,8 @@ def test_the_entry_point_names_the_class(plugin):
     assert issubclass(found, Lmms) and found.is_simple is False
 
 
-def test_replies_are_those_of_a_session_asked_with_words_below_the_picture(model, run):
-    session = load(run, device="cpu")
+def test_replies_are_those_of_a_session_asked_with_words_below_the_picture(model, saved):
+    session = load(saved, device="cpu")
     wanted = [session.ask(f"\n{d['question']}", image=d["picture"], max_new_tokens=6).text for d in DOCS]
     # A session leaves out a character of which only the first bytes were said.
     assert [text.rstrip("�") for text in model.generate_until(requests())] == wanted

@@ -18,28 +18,7 @@ from modalink.evaluation.replies import Reply
 from modalink.evaluation.running import evaluate
 from modalink.evaluation.scoring import score
 from modalink.evaluation.tasks import open_task
-from modalink.model import System, compose
-from modalink.recipe import SystemSpec
-from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A folder with a system of tiny random parts: image in, text out."""
-    folder = tmp_path_factory.mktemp("parts")
-    encoder = {"kind": "vision", "checkpoint": str(tiny_clip_vision(folder / "vision"))}
-    data = {
-        "inputs": {"image": {"encoder": encoder, "projector": {"kind": "mlp"}}},
-        "llm": {"checkpoint": str(tiny_llama(folder / "llm"))},
-        "prompt": {"template": "vicuna-v1.1"},
-    }
-    compose(SystemSpec.model_validate(data)).save(folder / "run" / "model")
-    return folder / "run"
-
-
-@pytest.fixture(scope="module")
-def system(saved):
-    return System.load(saved / "model")
+from modalink.model import System
 
 
 def picture(path: Path, seed: int) -> None:
@@ -77,9 +56,9 @@ def oracle(monkeypatch):
     return say
 
 
-def test_answers_in_batches_are_those_of_one_by_one(system, vizwiz, tmp_path):
+def test_answers_in_batches_are_those_of_one_by_one(reader, vizwiz, tmp_path):
     together, alone = (
-        evaluate(system, "vizwiz", vizwiz, out=tmp_path / str(b), batch=b, max_new_tokens=6) for b in (3, 1)
+        evaluate(reader, "vizwiz", vizwiz, out=tmp_path / str(b), batch=b, max_new_tokens=6) for b in (3, 1)
     )
     lines = together.predictions.read_text().splitlines()
     assert lines == alone.predictions.read_text().splitlines()
@@ -107,8 +86,8 @@ evaluate(System.load(run / "model"), "vizwiz", data, out=out, batch=2, max_new_t
 """
 
 
-def test_it_goes_on_after_kill_9(saved, system, vizwiz, tmp_path):
-    whole = evaluate(system, "vizwiz", vizwiz, out=tmp_path / "whole", batch=2, max_new_tokens=6)
+def test_it_goes_on_after_kill_9(saved, reader, vizwiz, tmp_path):
+    whole = evaluate(reader, "vizwiz", vizwiz, out=tmp_path / "whole", batch=2, max_new_tokens=6)
     killed = subprocess.run([sys.executable, "-c", KILLED, saved, vizwiz, tmp_path / "cut"], check=False)
     assert killed.returncode == -signal.SIGKILL
     file = tmp_path / "cut" / "predictions.jsonl"
@@ -117,7 +96,7 @@ def test_it_goes_on_after_kill_9(saved, system, vizwiz, tmp_path):
     file.write_bytes(before + b'{"question_id": "4.png", "ans')
     heard = []
     again = evaluate(
-        system,
+        reader,
         "vizwiz",
         vizwiz,
         out=tmp_path / "cut",
@@ -130,14 +109,14 @@ def test_it_goes_on_after_kill_9(saved, system, vizwiz, tmp_path):
     assert again.report.as_dict(per_item=True) == whole.report.as_dict(per_item=True)
 
 
-def test_another_model_prompt_or_length_does_not_go_on(saved, system, vizwiz, tmp_path, write):
+def test_another_model_prompt_or_length_does_not_go_on(saved, reader, vizwiz, tmp_path, write):
     out = tmp_path / "out"
-    evaluate(system, "vizwiz", vizwiz, out=out, limit=2, max_new_tokens=2)
-    evaluate(system, "vizwiz", vizwiz, out=out, limit=3, max_new_tokens=2)  # more of the same is fine
+    evaluate(reader, "vizwiz", vizwiz, out=out, limit=2, max_new_tokens=2)
+    evaluate(reader, "vizwiz", vizwiz, out=out, limit=3, max_new_tokens=2)  # more of the same is fine
     with pytest.raises(DataError, match=r"something else:\n  max_new_tokens: then 2, now 3\n.*--out"):
-        evaluate(system, "vizwiz", vizwiz, out=out, limit=3, max_new_tokens=3)
+        evaluate(reader, "vizwiz", vizwiz, out=out, limit=3, max_new_tokens=3)
     with pytest.raises(DataError, match=r"questions: then"):
-        evaluate(system, open_task("vizwiz", vizwiz, prompt="{question}"), out=out, max_new_tokens=2)
+        evaluate(reader, open_task("vizwiz", vizwiz, prompt="{question}"), out=out, max_new_tokens=2)
     other = System.load(saved / "model")
     with torch.no_grad():
         next(other.model.parameters()).view(-1)[0] += 1e-3
@@ -145,26 +124,26 @@ def test_another_model_prompt_or_length_does_not_go_on(saved, system, vizwiz, tm
         evaluate(other, "vizwiz", vizwiz, out=out, max_new_tokens=2)
 
 
-def test_a_limit_scores_what_was_asked_and_says_so(system, vizwiz, tmp_path):
-    report = evaluate(system, "vizwiz", vizwiz, out=tmp_path / "out", limit=2, max_new_tokens=2).report
+def test_a_limit_scores_what_was_asked_and_says_so(reader, vizwiz, tmp_path):
+    report = evaluate(reader, "vizwiz", vizwiz, out=tmp_path / "out", limit=2, max_new_tokens=2).report
     assert report.count == 2 and "partial: 5 of 7 questions have no prediction" in report.notes[0]
 
 
-def test_a_damaged_picture_stops_it_or_is_left_out(system, vizwiz, tmp_path):
+def test_a_damaged_picture_stops_it_or_is_left_out(reader, vizwiz, tmp_path):
     (vizwiz / "val/3.png").write_bytes((vizwiz / "val/3.png").read_bytes()[:200])
     with pytest.raises(DataError, match=r"question 3.png: .*3.png: is truncated.*--partial"):
-        evaluate(system, "vizwiz", vizwiz, out=tmp_path / "out", batch=2, max_new_tokens=2)
+        evaluate(reader, "vizwiz", vizwiz, out=tmp_path / "out", batch=2, max_new_tokens=2)
     assert len((tmp_path / "out/predictions.jsonl").read_text().splitlines()) == 2, "answers before it are kept"
-    outcome = evaluate(system, "vizwiz", vizwiz, out=tmp_path / "out", batch=2, max_new_tokens=2, partial=True)
+    outcome = evaluate(reader, "vizwiz", vizwiz, out=tmp_path / "out", batch=2, max_new_tokens=2, partial=True)
     assert [(skipped.id, "truncated" in skipped.why) for skipped in outcome.skipped] == [("3.png", True)]
     assert outcome.report.count == 6 and "partial: 1 of 7" in outcome.report.notes[0]
     picture(vizwiz / "val/3.png", 3)
-    assert evaluate(system, "vizwiz", vizwiz, out=tmp_path / "out", max_new_tokens=2).report.count == 7
+    assert evaluate(reader, "vizwiz", vizwiz, out=tmp_path / "out", max_new_tokens=2).report.count == 7
 
 
-def test_vqa_is_asked_and_scored(system, vizwiz, oracle, tmp_path):
+def test_vqa_is_asked_and_scored(reader, vizwiz, oracle, tmp_path):
     heard = oracle({"What is 0": "Red", "What is 1": "a red.", "What is 2": "blue"})
-    report = evaluate(system, "vizwiz", vizwiz, out=tmp_path / "out").report
+    report = evaluate(reader, "vizwiz", vizwiz, out=tmp_path / "out").report
     lines = [talk.turns[-1].text.strip().split("\n") for talk in heard]
     assert lines[0][1:] == [
         "When the provided information is insufficient, respond with 'Unanswerable'.",
@@ -174,7 +153,7 @@ def test_vqa_is_asked_and_scored(system, vizwiz, oracle, tmp_path):
     assert report.score == pytest.approx(100 * 2.6 / 7, abs=0.01)
 
 
-def test_pope_splits_are_asked_and_scored(system, oracle, write, tmp_path):
+def test_pope_splits_are_asked_and_scored(reader, oracle, write, tmp_path):
     for split in ("random", "popular", "adversarial"):
         rows = [
             {
@@ -189,12 +168,12 @@ def test_pope_splits_are_asked_and_scored(system, oracle, write, tmp_path):
     for n in (1, 2):
         picture(tmp_path / f"data/val2014/COCO_val2014_{n:012d}.png", n)
     oracle({"Is there a random 1": "Yes", "Is there a popular 1": "Yes, two.", "Is there a popular 2": "yes"}, "No.")
-    report = evaluate(system, "pope", tmp_path / "data", out=tmp_path / "out").report
+    report = evaluate(reader, "pope", tmp_path / "data", out=tmp_path / "out").report
     assert (report.metrics["random/f1"], report.metrics["adversarial/f1"]) == (1, 0)
     assert report.metrics["popular/f1"] == pytest.approx(2 / 3) and report.count == 6
 
 
-def test_mmbench_rolls_are_asked_and_scored(system, oracle, write, tmp_path):
+def test_mmbench_rolls_are_asked_and_scored(reader, oracle, write, tmp_path):
     picture(tmp_path / "a.png", 1)
     data = b64encode((tmp_path / "a.png").read_bytes()).decode()
     header = ["index", "question", "hint", "A", "B", "answer", "category", "image"]
@@ -202,12 +181,12 @@ def test_mmbench_rolls_are_asked_and_scored(system, oracle, write, tmp_path):
     rows += [[2, "Q2", "", "x", "y", "A", "c", data], [1_000_002, "Q2", "", "y", "x", "B", "c", "2"]]
     write("data/mmbench_dev_20230712.tsv", [header, *rows])
     heard = oracle({"Q1\nA. x": "A", "Q1\nA. y": "B. x", "Q2\nA. x": "A"}, "A")
-    report = evaluate(system, "mmbench", tmp_path / "data", out=tmp_path / "out").report
+    report = evaluate(reader, "mmbench", tmp_path / "data", out=tmp_path / "out").report
     assert (report.score, report.metrics["all_accuracy"], report.count) == (50, 75, 2)
     assert all(len(list(talk.media("image"))) == 1 for talk in heard)
 
 
-def test_mme_pairs_are_asked_and_scored(system, oracle, write, tmp_path):
+def test_mme_pairs_are_asked_and_scored(reader, oracle, write, tmp_path):
     for task in ("existence", "color"):
         lines = "".join(
             f"{n}.png\tIs {n} {task}? Please answer yes or no.\t{label}\n" for n in (1, 2) for label in ("Yes", "No")
@@ -217,12 +196,12 @@ def test_mme_pairs_are_asked_and_scored(system, oracle, write, tmp_path):
             picture(tmp_path / f"data/{task}/images/{n}.png", n)
     heard = oracle({"Is 1": "Yes"}, "no")
     task = open_task("mme_perception", tmp_path / "data", options={"missing": "skip"})
-    report = evaluate(system, task, out=tmp_path / "out").report
+    report = evaluate(reader, task, out=tmp_path / "out").report
     assert report.metrics["existence"] == report.metrics["color"] == 50 and report.count == 8
     assert heard[0].turns[0].text == "\nIs 1 existence?\nAnswer the question using a single word or phrase."
 
 
-def test_captions_are_asked_and_scored(system, oracle, write, tmp_path):
+def test_captions_are_asked_and_scored(reader, oracle, write, tmp_path):
     images = [{"id": n, "file_name": f"{n}.png"} for n in (1, 2)]
     rows = [{"image_id": n, "caption": f"a {word} cat on a {word} mat"} for n, word in ((1, "red"), (2, "blue"))]
     write("data/captions_val2014.json", {"images": images, "annotations": rows})
@@ -230,34 +209,34 @@ def test_captions_are_asked_and_scored(system, oracle, write, tmp_path):
         picture(tmp_path / f"data/{n}.png", n)
     oracle({}, "a red cat on a red mat")
     task = open_task("coco_captions", tmp_path / "data", options={"meteor": "false", "tokenizer": "python"})
-    report = evaluate(system, task, out=tmp_path / "out").report
+    report = evaluate(reader, task, out=tmp_path / "out").report
     assert report.count == 2 and 0 < report.metrics["Bleu_1"] < 1
 
 
-def test_hateful_memes_in_words_are_scored_by_accuracy(system, oracle, write, tmp_path):
+def test_hateful_memes_in_words_are_scored_by_accuracy(reader, oracle, write, tmp_path):
     write("data/dev_seen.jsonl", [{"id": n, "img": f"img/{n}.png", "text": f"meme {n}", "label": n} for n in (0, 1)])
     for n in (0, 1):
         picture(tmp_path / f"data/img/{n}.png", n)
     oracle({"This is an image with 'meme 1'": "yes"}, "no")
-    report = evaluate(system, "hateful_memes", tmp_path / "data", out=tmp_path / "out").report
+    report = evaluate(reader, "hateful_memes", tmp_path / "data", out=tmp_path / "out").report
     assert report.score == 100 and report.options["metric"] == "accuracy"
 
 
-def test_without_a_judge_answers_are_kept_for_later(system, oracle, write, tmp_path):
+def test_without_a_judge_answers_are_kept_for_later(reader, oracle, write, tmp_path):
     write("data/mm-vet.json", {"v1_0": {"imagename": "v1_0.png", "question": "What?", "answer": "x", "capability": []}})
     picture(tmp_path / "data/v1_0.png", 1)
     oracle({}, "an x")
-    outcome = evaluate(system, "mmvet", tmp_path / "data", out=tmp_path / "out")
+    outcome = evaluate(reader, "mmvet", tmp_path / "data", out=tmp_path / "out")
     assert outcome.report is None and '"answer": "an x"' in outcome.predictions.read_text()
     assert outcome.command.startswith("modalink score mmvet --predictions")
     grades = write("grades.jsonl", [{"id": "v1_0", "reply": "0.7", "model": "m"}])
     task = open_task("mmvet", tmp_path / "data", options={"replies": str(grades)})
-    assert evaluate(system, task, out=tmp_path / "out").report.score == 70
+    assert evaluate(reader, task, out=tmp_path / "out").report.score == 70
 
 
-def test_the_tiny_world_is_a_benchmark_like_the_others(system, tmp_path):
+def test_the_tiny_world_is_a_benchmark_like_the_others(reader, tmp_path):
     task = open_task("tiny_world", options={"count": 4, "split": "validation"})
-    outcome = evaluate(system, task, out=tmp_path / "out", max_new_tokens=4)
+    outcome = evaluate(reader, task, out=tmp_path / "out", max_new_tokens=4)
     assert outcome.report.count == 4
     right = [{"question_id": q.id, "answer": f"The {q.gold.upper()}."} for q in task.questions]
     (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in right))
