@@ -1,10 +1,13 @@
 """`modalink evaluate` on published benchmarks: what it prints and writes."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from modalink.evaluation.catalogue import catalogue
 from modalink.model import compose
 from modalink.recipe import SystemSpec
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
@@ -109,3 +112,12 @@ def test_wrong_use(modalink, run, data, arguments, code, says):
 def test_a_hub_id_needs_a_folder_for_the_answers(modalink, data):
     result = modalink("evaluate", "some/model", "--benchmark", "qbench", "--data", data)
     assert result.exit_code == 2 and "--out FOLDER" in result.stderr
+
+
+def test_the_guide_names_the_files_of_every_benchmark_about_images():
+    guide = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in guide.splitlines() if line.startswith("| ")]
+    named = {name for cell in cells for name in re.split(r"[,/ ]+", cell) if name} - {"benchmark", "---"}
+    assert named == {row["name"] for row in catalogue() if row["data"].endswith("image files by their names")} | {
+        "tiny_world"
+    }

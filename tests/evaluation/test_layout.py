@@ -1,6 +1,5 @@
 """Finding a benchmark's files in folders as people have them."""
 
-
 import pytest
 
 from modalink.errors import DataError, OptionError

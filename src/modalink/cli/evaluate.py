@@ -13,9 +13,10 @@ from modalink.cli.progress import answering
 from modalink.cli.score import pairs, show
 from modalink.errors import OptionError
 from modalink.evaluation import catalogue, running, tiny_world
+from modalink.evaluation.asks import Skipped
 from modalink.evaluation.report import keep, view, write_report
 from modalink.evaluation.running import Outcome
-from modalink.evaluation.tasks import Skipped, open_task
+from modalink.evaluation.tasks import open_task
 from modalink.evaluation.tiny_world import Sizes
 from modalink.inference import load
 

@@ -16,8 +16,8 @@ from lmms_eval.models.registry_v2 import ModelManifest
 
 from modalink.conversation import Conversation, Turn
 from modalink.errors import OptionError
+from modalink.evaluation.asks import below
 from modalink.evaluation.replies import replies
-from modalink.evaluation.tasks import below
 from modalink.inference import load
 
 MANIFEST = ModelManifest(model_id="modalink", chat_class_path=f"{__name__}.ModalinkModel")

@@ -11,9 +11,10 @@ import torch
 
 from modalink.errors import DataError, MediumError
 from modalink.evaluation.answers import Answers
+from modalink.evaluation.asks import Ask, Skipped
 from modalink.evaluation.replies import replies
 from modalink.evaluation.scoring import Report, score
-from modalink.evaluation.tasks import Ask, Skipped, Task, open_task
+from modalink.evaluation.tasks import Task, open_task
 from modalink.model import System
 
 OnProgress = Callable[[int, int], None]

@@ -1,60 +1,18 @@
-"""What a model is asked of a benchmark: questions with their prompts and the files that they show."""
+"""A benchmark made ready for a model: its files found, its questions read and checked."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modalink import modalities
-from modalink.conversation import Content, Conversation, Medium, Text, Turn
 from modalink.errors import DataError, OptionError
+from modalink.evaluation.asks import Ask, Skipped
 from modalink.evaluation.benchmarks._base import ItemBenchmark, Question
 from modalink.evaluation.benchmarks._choice import lettered
 from modalink.evaluation.catalogue import load, options_of
 from modalink.evaluation.layout import Folder, annotations_of, further_files
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One question, ready to be put to a model.
-
-    Args:
-        id: The question's id.
-        prompt: The words.
-        media: Modality and source (path or data URL) of what is shown before them.
-    """
-
-    id: str
-    prompt: str
-    media: tuple[tuple[str, Path | str], ...] = ()
-
-    def conversation(self) -> Conversation:
-        """The question as a conversation, its media read.
-
-        Raises:
-            MediumError: A medium cannot be read.
-        """
-        shown = [Medium(m, modalities.get(m).read(source)) for m, source in self.media]
-        return Conversation((Turn("user", below((*shown, Text(self.prompt)))),), f"question {self.id}")
-
-
-def below(content: Iterable[Content]) -> tuple[Content, ...]:
-    """Content in which words stand on a line of their own below media, as LLaVA is trained and asked."""
-    pieces: list[Content] = []
-    for piece in content:
-        if isinstance(piece, Text) and pieces and isinstance(pieces[-1], Medium) and not piece.text.startswith("\n"):
-            piece = Text(f"\n{piece.text}")
-        pieces.append(piece)
-    return tuple(pieces)
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A question that was not put to the model, and why."""
-
-    id: str
-    why: str
 
 
 @dataclass(frozen=True)
