@@ -2,6 +2,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+from modalink.errors import PartError
 from modalink.llms import add_new_tokens
 from modalink.testing.checkpoints import tiny_llama, tiny_opt, tiny_qwen2, tiny_t5
 
@@ -90,3 +91,25 @@ def test_tying_weights_again_changes_nothing(make, tmp_path):
     llm.tie_weights()
     assert torch.equal(llm(torch.tensor([[5, size]])).logits, before)
     assert (llm.get_output_embeddings().base.weight is llm.get_input_embeddings().base.weight) == tied
+
+
+def test_new_tokens_may_start_around_the_end_token(tmp_path):
+    _, llm = _pair(tiny_llama, tmp_path)
+    size, end = llm.config.vocab_size, llm.config.eos_token_id
+    table = llm.get_input_embeddings().weight.detach().clone()
+    torch.manual_seed(0)
+    add_new_tokens(llm, [size, size + 1, size + 2], size + 3, like_end=[size + 1, size + 2])
+
+    mean, first, second = llm.get_input_embeddings().new_rows.detach()
+
+    torch.testing.assert_close(mean, table.mean(0))
+    for row in (first, second):
+        assert ((row - table[end]).abs() < 0.5 * 5 * table.std(0)).all()
+    assert not torch.equal(first, second)
+
+
+def test_an_llm_without_an_end_token_cannot_start_them_there(tmp_path):
+    _, llm = _pair(tiny_llama, tmp_path)
+    llm.config.eos_token_id = None
+    with pytest.raises(PartError, match="found no end-of-sequence token"):
+        add_new_tokens(llm, [llm.config.vocab_size], llm.config.vocab_size + 1, like_end=[llm.config.vocab_size])

@@ -1,10 +1,14 @@
 """New vocabulary rows that learn alone: the LLM's own tables stay untouched, so that they can be saved by reference."""
 
+from collections.abc import Collection
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
+
+from modalink.errors import PartError
 
 
 class NewTokenEmbedding(nn.Module):
@@ -77,7 +81,7 @@ class NewTokenHead(nn.Module):
         return logits.index_copy(-1, self.ids, new)
 
 
-def add_new_tokens(llm: PreTrainedModel, ids: list[int], tokens: int) -> None:
+def add_new_tokens(llm: PreTrainedModel, ids: list[int], tokens: int, *, like_end: Collection[int] = ()) -> None:
     """Give an LLM trainable rows for new tokens, in place, in its input embedding and its head.
 
     The rows start as the mean of the frozen rows, so that at first a new token is as likely as an average one.
@@ -86,10 +90,18 @@ def add_new_tokens(llm: PreTrainedModel, ids: list[int], tokens: int) -> None:
         llm: A causal LM or an encoder-decoder.
         ids: Ids of the tokens that the LLM reads and writes from now on.
         tokens: Size of the vocabulary that the logits cover afterwards: the largest id + 1, or the LLM's own if larger.
+        like_end: Ids whose embeddings start around that of the end-of-sequence token instead: at the end of a reply
+            many an LLM has gathered what it said.
+
+    Raises:
+        PartError: Such ids are given, and the LLM names no end-of-sequence token.
     """
     embedding, head = llm.get_input_embeddings(), llm.get_output_embeddings()
     tied = head.weight is embedding.weight
-    llm.set_input_embeddings(NewTokenEmbedding(embedding, ids, _mean_rows(embedding.weight, len(ids))))
+    rows = _mean_rows(embedding.weight, len(ids))
+    if chosen := [place for place, token in enumerate(ids) if token in like_end]:
+        rows[chosen] = _rows_like_end(llm, embedding.weight, len(chosen))
+    llm.set_input_embeddings(NewTokenEmbedding(embedding, ids, rows))
     llm.set_output_embeddings(NewTokenHead(head, ids, _mean_rows(head.weight, len(ids))))
     llm.config.get_text_config(decoder=True).vocab_size = tokens
     if hasattr(llm, "vocab_size"):
@@ -104,6 +116,16 @@ def add_new_tokens(llm: PreTrainedModel, ids: list[int], tokens: int) -> None:
 def _mean_rows(table: Float[Tensor, "v d"], count: int) -> Float[Tensor, "k d"]:
     mean = table.detach().float().mean(0)
     return mean.expand(count, -1).clone()
+
+
+def _rows_like_end(llm: PreTrainedModel, table: Float[Tensor, "v d"], count: int) -> Float[Tensor, "k d"]:
+    """Rows around the end token's, half a standard deviation of the table apart, so that no two ask for the same."""
+    end = llm.config.get_text_config(decoder=True).eos_token_id
+    end = end[0] if isinstance(end, list) else end
+    if end is None:
+        raise PartError("found no end-of-sequence token in the LLM's config, needed one for signal_start: end")
+    frozen = table.detach().float()
+    return frozen[end] + 0.5 * frozen.std(0) * torch.randn(count, table.shape[1], device=table.device)
 
 
 def _with_rows(

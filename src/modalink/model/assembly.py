@@ -82,7 +82,8 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     width = llm.get_input_embeddings().embedding_dim
     if signals := [token for run in tokens.signals.values() for token in run]:
         vocabulary = llm.get_output_embeddings().out_features
-        add_new_tokens(llm, signals, max(vocabulary, max(signals) + 1))
+        at_end = {token for m, run in tokens.signals.items() if spec.outputs[m].signal_start == "end" for token in run}
+        add_new_tokens(llm, signals, max(vocabulary, max(signals) + 1), like_end=at_end)
 
     encoders: dict[str, nn.Module] = {}
     input_projectors: dict[str, nn.Module] = {}

@@ -1,6 +1,6 @@
 """The five parts of a system, as a recipe describes them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, PositiveInt
@@ -26,6 +26,9 @@ class OutputSpec(Settings):
 
     signal_tokens: PositiveInt
     """How many signal tokens ask for one medium."""
+    signal_start: Literal["mean", "end"] = "mean"
+    """Embeddings that signal tokens start from: the mean of the LLM's, or, with noise, that of its end token, at which
+    it has gathered what it said."""
     projector: Annotated[OutputProjectorConfig, Kinds("modalink.projectors.outputs")]
     """Turns the LLM's states at the signal tokens into conditions."""
     generator: Annotated[GeneratorConfig, Kinds("modalink.generators")]

@@ -5,11 +5,13 @@ import torch
 
 from modalink.errors import PartError
 from modalink.kinds import parse
+from modalink.projectors.outputs.mixer import MixerConfig
 from modalink.projectors.outputs.mlp import MlpOutputConfig
 from modalink.projectors.outputs.transformer import TransformerConfig
 from modalink.testing import check_output_projector
 
 SMALL = {"width": 16, "encoder_layers": 1, "decoder_layers": 2, "heads": 2, "feed_forward": 24}
+MIXER = {"values": 24, "groups": 4, "width": 16, "heads": 2, "feed_forward": 24}
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,8 @@ SMALL = {"width": 16, "encoder_layers": 1, "decoder_layers": 2, "heads": 2, "fee
         {"kind": "mlp", "width": 8},
         {"kind": "transformer", **SMALL},
         {"kind": "transformer", **SMALL, "entry": "mlp", "activation": "gelu"},
+        {"kind": "mixer", **MIXER},
+        {"kind": "mixer", **MIXER, "layers": 2},
     ],
 )
 @pytest.mark.parametrize(("tokens_in", "tokens_out"), [(4, 6), (3, 3), (1, 5)])
@@ -48,6 +52,25 @@ def test_more_signal_tokens_than_conditions_need_the_transformer() -> None:
 def test_a_width_that_no_head_divides_is_refused() -> None:
     with pytest.raises(PartError, match="found width 16, needed a multiple of heads = 3"):
         TransformerConfig.model_validate(SMALL | {"heads": 3}).build(dim_in=8, dim_out=5, tokens_in=4, tokens_out=6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"groups": 5}, "found values 24, needed a multiple of groups = 5"), ({"heads": 3}, "found width 16, needed")],
+)
+def test_a_mixer_that_cannot_be_divided_is_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(PartError, match=message):
+        MixerConfig.model_validate(MIXER | settings).build(dim_in=8, dim_out=5, tokens_in=4, tokens_out=6)
+
+
+def test_a_mixer_weighs_states_by_parameters_alone() -> None:
+    """Without norm and Transformer, what two states add to the conditions is the sum of what each adds."""
+    torch.manual_seed(0)
+    projector = MixerConfig.model_validate(MIXER).build(dim_in=8, dim_out=5, tokens_in=2, tokens_out=6)
+    projector.values[0], projector.transformer = torch.nn.Identity(), torch.nn.Identity()
+    one, two, both = torch.randn(1, 2, 8), torch.randn(1, 2, 8), torch.zeros(1, 2, 8)
+    one[:, 1], two[:, 0] = 0, 0
+    torch.testing.assert_close(projector(one + two) + projector(both), projector(one) + projector(two))
 
 
 def test_the_defaults_have_the_published_size_of_next_gpt() -> None:
