@@ -1,8 +1,8 @@
 """Signal states mixed into conditions by learned, fixed weights, then a tiny Transformer over the conditions.
 
-Learned queries have to find what they need among the signal states, and with few parameters and steps they do not. Here
-the weights of that search are parameters of their own, as the token mixing of MLP-Mixer (arXiv 2105.01601), so the first
-step already moves every condition; the Transformer behind it lets the conditions of one caption agree.
+Learned queries have to find what they need among the signal states, and with few parameters and steps they do not. The
+weights of that search are parameters of their own here, as the token mixing of MLP-Mixer (arXiv 2105.01601), so the
+first step already moves every condition; the Transformer behind it lets the conditions of one caption agree.
 """
 
 from typing import Literal
