@@ -207,13 +207,17 @@ class ModalinkProcessor(ProcessorMixin):
         (targets if made else media).setdefault(medium.modality, []).append(Item.of(values, medium.caption))
 
     def _expand(self, ids: Sequence[int], labels: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Let each placeholder stand once for each prompt token: with two, `[7, I, 9]` becomes `[7, I, I, 9]`."""
+        """Let each placeholder stand once for each prompt token: with two, `[7, I, 9]` becomes `[7, I, I, 9]`.
+
+        Of a run of signal tokens the first is learned: the others follow it without a choice (GILL, arXiv 2305.17216).
+        """
         repeats = {token: self.counts[m] for m, token in self.tokens.placeholders.items()}
+        given = {*repeats, *(token for run in self.tokens.signals.values() for token in run[1:])}
         expanded, marks = [], []
         for token, label in zip(ids, labels, strict=True):
             times = repeats.get(token, 1)
             expanded += [token] * times
-            marks += [IGNORED if token in repeats else label] * times
+            marks += [IGNORED if token in given else label] * times
         return expanded, marks
 
     def _answer_labels(self, answer: Turn, targets: dict[str, list[Item]], sample: str) -> list[int]:
