@@ -4,7 +4,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from modalink.errors import PartError, PromptError
 from modalink.model import ModalinkForConditionalGeneration, collate
-from modalink.model.modeling import group_of
+from modalink.model.groups import group_of
 
 
 def _prepared(system, talk, picture):

@@ -28,7 +28,9 @@ def test_loss_lies_on_the_answer_and_its_stop_sign_only(make_system, talk, pictu
     assert system.processor.tokenizer.decode(labelled).strip() == "a circle</s>"
 
 
-def test_a_medium_of_the_assistant_becomes_signal_tokens_of_which_the_first_is_learned_and_a_target(make_system, talk, picture):
+def test_a_medium_of_the_assistant_becomes_signal_tokens_of_which_the_first_is_learned_and_a_target(
+    make_system, talk, picture
+):
     system = make_system(draws=True)
     sample = system.processor.prepare(talk(("user", ["draw"]), ("assistant", ["here ", picture(1), "!"])))
     signals = system.processor.tokens.signals["image"]

@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from modalink.errors import CheckpointError, PartError
 from modalink.model import System
-from modalink.model.modeling import group_of
+from modalink.model.groups import group_of
 
 LINKS = {"inputs.image.projector", "llm.lora", "llm.new_tokens", "outputs.image.projector"}
 

@@ -6,7 +6,7 @@ from datasets import Dataset, Image, List
 from transformers import Trainer, TrainingArguments
 from trl import DPOConfig, DPOTrainer
 
-from modalink.model.modeling import group_of
+from modalink.model.groups import group_of
 
 
 def _changed(before, model):

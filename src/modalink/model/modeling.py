@@ -3,9 +3,7 @@
 Generators stay outside: they are diffusers modules with their own format, joined in `modalink.model.compose.System`.
 """
 
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,19 +14,12 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
-from modalink import checkpoints, modalities
+from modalink import modalities
 from modalink.errors import PromptError
 from modalink.llms import packs
-from modalink.model.assembly import Tokens, assemble
 from modalink.model.configuration import ModalinkConfig
-from modalink.model.saving import Fingerprint, load_weights, own_state, refuse_options, verify
-from modalink.recipe import SystemSpec
-
-GROUPS = {
-    "model.encoders.": "inputs.{}.encoder",
-    "model.input_projectors.": "inputs.{}.projector",
-    "output_projectors.": "outputs.{}.projector",
-}
+from modalink.model.pretrained import ModalinkPreTrainedModel, SavedByReference
+from modalink.model.saving import Fingerprint
 
 
 @dataclass
@@ -50,25 +41,6 @@ class ModalinkOutput(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     conditions: dict[str, Tensor] | None = None
-
-
-class ModalinkPreTrainedModel(PreTrainedModel):
-    """Shared Hugging Face settings of the composite."""
-
-    config_class = ModalinkConfig
-    base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_attention_backend = True
-
-    def finish(self) -> None:
-        """Register the composite with transformers, leaving every weight as it is.
-
-        `post_init` would draw the weights of modules that it does not know to be loaded anew.
-        """
-        for module in self.modules():
-            module._is_hf_initialized = True
-        self.post_init()
 
 
 class ModalinkModel(ModalinkPreTrainedModel):
@@ -158,7 +130,7 @@ class ModalinkModel(ModalinkPreTrainedModel):
         return decoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
 
 
-class ModalinkForConditionalGeneration(ModalinkPreTrainedModel, GenerationMixin):
+class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
     """An MM-LLM: text and media in; text, and conditions for generators, out.
 
     Args:
@@ -183,67 +155,6 @@ class ModalinkForConditionalGeneration(ModalinkPreTrainedModel, GenerationMixin)
         self.generation_config = language_model.generation_config
         self.finish()
         self.fingerprint = Fingerprint.of(self.trainable_groups())
-
-    @classmethod
-    def assembled(
-        cls, config: ModalinkConfig, *, without_weights: Collection[str] = ()
-    ) -> "ModalinkForConditionalGeneration":
-        """The composite that a configuration describes, its parts loaded from where they come from."""
-        spec = SystemSpec.model_validate(config.spec)
-        parts = assemble(spec, Tokens(config.placeholders, config.signals), without_weights=without_weights)
-        config.text_config = parts.language_model.config
-        return cls(config, **parts.as_arguments())
-
-    @classmethod
-    def _from_config(cls, config: ModalinkConfig, **kwargs: Any) -> "ModalinkForConditionalGeneration":
-        refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation"})
-        names = {"llm", *(f"inputs.{m}.encoder" for m in config.spec["inputs"])}
-        return cls.assembled(config, without_weights=names)
-
-    @classmethod
-    def from_pretrained(
-        cls, folder: str | Path, *args: Any, config: ModalinkConfig | None = None, **kwargs: Any
-    ) -> "ModalinkForConditionalGeneration":
-        """Load a saved system: its own weights from the folder, untouched parts from where they came from.
-
-        Args:
-            folder: A folder that `save_pretrained` wrote, or a hub id of one.
-            config: A configuration instead of the folder's.
-            kwargs: `dtype` casts the whole model; `attn_implementation` is handed to the LLM; `revision` picks a
-                version of a hub id. Other options of transformers are refused.
-
-        Raises:
-            PartError: A referenced part is not to be had or is not the one that was saved.
-            CheckpointError: The folder's weights do not fit the configuration.
-        """
-        refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation", "revision"})
-        path = checkpoints.locate(str(folder), kwargs.get("revision"))
-        config = config or ModalinkConfig.from_pretrained(path)
-        for part, reference in config.references.items():
-            verify(part, reference)
-        parts = {"llm", *(f"inputs.{m}.encoder" for m in config.spec["inputs"])}
-        model = cls.assembled(config, without_weights=parts - config.references.keys())
-        load_weights(model, path)
-        model.fingerprint = Fingerprint.of(model.trainable_groups(), known=config.references)
-        dtype = kwargs.get("dtype") or kwargs.get("torch_dtype")
-        if isinstance(dtype, torch.dtype):
-            model.to(dtype)
-        return model.eval()
-
-    def save_pretrained(self, save_directory: str | Path, *args: Any, state_dict: Any = None, **kwargs: Any) -> None:
-        """Save the system: trained weights, and the untouched parts by reference (id, revision, hash).
-
-        Args:
-            save_directory: The folder to write.
-            state_dict: Weights to save instead of the model's, by the model's names.
-            kwargs: As for `PreTrainedModel.save_pretrained`.
-        """
-        untouched = self.fingerprint.untouched(self.trainable_groups())
-        spec = SystemSpec.model_validate(self.config.spec)
-        self.config.references = {part: asdict(_origin(spec, part)) for part in sorted(untouched)}
-        state = own_state(self.state_dict() if state_dict is None else state_dict, untouched, group_of)
-        kwargs["save_original_format"] = False
-        super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
 
     @property
     def language_model(self) -> PreTrainedModel:
@@ -277,13 +188,6 @@ class ModalinkForConditionalGeneration(ModalinkPreTrainedModel, GenerationMixin)
     def encode(self, modality: str, values: Float[Tensor, "i ..."]) -> Float[Tensor, "i p d_enc"]:
         """Encoder outputs of preprocessed items: what `forward` takes as `features`."""
         return self.model.encoders[modality](values)
-
-    def trainable_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
-        """All parameters by the names that a stage's `train` uses, for example `inputs.image.projector`."""
-        groups: dict[str, list[tuple[str, nn.Parameter]]] = {}
-        for name, parameter in self.named_parameters():
-            groups.setdefault(group_of(name), []).append((name, parameter))
-        return groups
 
     def forward(
         self,
@@ -398,21 +302,6 @@ class ModalinkForConditionalGeneration(ModalinkPreTrainedModel, GenerationMixin)
         if silent := [[token] for token in self.config.placeholders.values() if token < spoken]:
             kwargs["bad_words_ids"] = [*(kwargs.get("bad_words_ids") or []), *silent]
         return super().generate(input_ids, **kwargs)
-
-
-def _origin(spec: SystemSpec, part: str) -> checkpoints.Identity:
-    config = spec.llm if part == "llm" else spec.inputs[part.split(".")[1]].encoder
-    return checkpoints.identity(config.checkpoint, config.revision)
-
-
-def group_of(name: str) -> str:
-    """The train group that a parameter belongs to, from its name in `ModalinkForConditionalGeneration`."""
-    for prefix, group in GROUPS.items():
-        if name.startswith(prefix):
-            return group.format(name.removeprefix(prefix).split(".")[0])
-    if ".lora_" in name:
-        return "llm.lora"
-    return "llm.new_tokens" if name.endswith("new_rows") else "llm"
 
 
 def split_media(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -1,7 +1,7 @@
 """What a saved system holds: the weights that training touched; all else stays a reference to where it came from."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from modalink import checkpoints
 from modalink.errors import CheckpointError, PartError
-
-Groups = Mapping[str, list[tuple[str, nn.Parameter]]]
+from modalink.model.groups import Groups, group_of
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,7 @@ def _is_referenced(group: str) -> bool:
     return group == "llm" or group.endswith(".encoder")
 
 
-def own_state(
-    state: Mapping[str, Tensor], untouched: Collection[str], group_of: Callable[[str], str]
-) -> dict[str, Tensor]:
+def own_state(state: Mapping[str, Tensor], untouched: Collection[str]) -> dict[str, Tensor]:
     """The weights of a state dict that no reference covers."""
     return {name: tensor for name, tensor in state.items() if group_of(name) not in untouched}
 
