@@ -72,6 +72,15 @@ def test_only_rows_with_a_whole_run_have_conditions(artist):
     assert short[0].conditions == {}, "three signal tokens do not fit into two"
 
 
+@pytest.mark.parametrize("stop", ["[IMG0]", "[IMG1]"])
+def test_an_image_that_was_begun_is_finished_before_its_reply_ends(stop, artist, monkeypatch):
+    drawn = next(replies(artist, [_talk("Draw it.")], max_new_tokens=8))
+    monkeypatch.setattr(artist.processor, "template", artist.processor.template.replace(stops=(stop,)))
+    reply = next(replies(artist, [_talk("Draw it.")], max_new_tokens=20))
+    assert reply.text == Session(artist).chat(_talk("Draw it."), max_new_tokens=20).text
+    assert torch.allclose(reply.conditions["image"], drawn.conditions["image"], atol=1e-5)
+
+
 @pytest.fixture
 def speaker(tmp_path):
     """A system that reads and says text alone."""

@@ -12,6 +12,20 @@ def test_special_tokens_and_strings_are_told_apart(reader):
     assert Endings.of(system) == Endings(frozenset({eos}), ())
 
 
+def test_an_end_inside_a_run_of_signal_tokens_is_an_end_after_it(artist, monkeypatch):
+    system = artist.system
+    first, _, last = system.model.config.signals["image"]
+    stops = (system.processor.tokenizer.convert_ids_to_tokens(first), "###")
+    monkeypatch.setattr(system.processor, "template", system.processor.template.replace(stops=stops))
+    assert Endings.of(system) == Endings(frozenset({system.processor.tokenizer.eos_token_id, last}), ("###",))
+
+
+def test_an_empty_stop_string_ends_nothing(reader, monkeypatch):
+    template = reader.system.processor.template
+    monkeypatch.setattr(reader.system.processor, "template", template.replace(stops=("", "###")))
+    assert Endings.of(reader.system).strings == ("###",)
+
+
 def test_a_text_is_cut_at_the_first_stop_string():
     ends = Endings(frozenset(), ("###", "\n"))
     assert ends.cut(" a cat ### Human:\n") == "a cat"

@@ -177,6 +177,34 @@ def test_an_image_that_would_not_fit_is_not_begun(artist):
     assert answer.media == [] and not answer.complete
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("stop", ["[IMG0]", "[IMG1]", "[IMG2]"])
+def test_an_image_that_was_begun_is_finished_before_the_answer_ends(stop, beams, artist, monkeypatch):
+    drawn = artist.ask("Draw it.", max_new_tokens=5)
+    template = artist.system.processor.template
+    monkeypatch.setattr(artist.system.processor, "template", template.replace(stops=(stop,)))
+    answer = artist.ask("Draw it.", max_new_tokens=20, beams=beams)
+    assert answer.complete and str(answer) == str(drawn)
+    assert [image.tobytes() for _, image in answer.media] == [image.tobytes() for _, image in drawn.media] != []
+
+
+def test_an_answer_that_begins_with_an_image_is_not_ended_by_an_empty_stop_string(artist, monkeypatch):
+    calls, first = [], artist.system.model.config.signals["image"][0]
+
+    def favour(module, args, logits):
+        calls.append(module)
+        logits[..., first] += 1e4 if len(calls) == 1 else -1e4
+
+    template = artist.system.processor.template
+    monkeypatch.setattr(artist.system.processor, "template", template.replace(stops=("",)))
+    hook = artist.system.model.get_output_embeddings().register_forward_hook(favour)
+    answer = artist.ask("What?", max_new_tokens=8)
+    hook.remove()
+    image, said = answer.conversation.turns[-1].content
+    assert image == Medium("image", answer.media[0][1]) and said == Text(answer.text)
+    assert len(calls) > 8, "eight tokens and the pass over them all"
+
+
 def test_an_answer_stays_within_what_the_llm_reads(build):
     session = build(max_position_embeddings=64, template="llama-2")
     answer = session.ask("What?", max_new_tokens=1000)

@@ -21,13 +21,16 @@ class Endings:
     @classmethod
     def of(cls, system: System) -> "Endings":
         """What ends an answer of a system: its LLM's own end, and the stop signs of its template."""
-        stops = system.processor.template.stop
+        stops = [stop for stop in system.processor.template.stop if stop]
         added = system.processor.tokenizer.added_tokens_decoder
         special = {token.content: index for index, token in added.items() if token.special}
         own = system.model.generation_config.eos_token_id
         tokens = set() if own is None else {own} if isinstance(own, int) else set(own)
+        tokens |= {special[stop] for stop in stops if stop in special}
+        # A run of signal tokens that was begun is finished: half of one asks for no medium.
+        finished = {token: run[-1] for run in system.model.config.signals.values() for token in run}
         return cls(
-            frozenset(tokens | {special[stop] for stop in stops if stop in special}),
+            frozenset(finished.get(token, token) for token in tokens),
             tuple(stop for stop in stops if stop not in special),
         )
 
