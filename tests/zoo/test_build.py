@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from modalink import zoo
 from modalink.errors import UnknownNameError
 from modalink.zoo.build import BUILDERS, build
-from modalink.zoo.build.loop import Schedule, Trainer
+from modalink.zoo.build.loop import Schedule, Trainer, told
 from modalink.zoo.build.targets import ATTRIBUTES, WIDTH, attribute_hits, attribute_loss, cell_targets
 from modalink.zoo.build.vision import CELL_OF_PATCH, near_miss
 from modalink.zoo.world import CELLS, COLOURS, SHAPES, sample_scene, split_of
@@ -88,6 +88,17 @@ def test_the_log_has_a_line_of_numbers_for_every_interval(tmp_path: Path) -> Non
     _train(tmp_path / "logged")
     lines = [json.loads(line) for line in (tmp_path / "logged" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [4, 8, 12]
+
+
+def test_people_are_told_the_step_of_how_many_and_the_time_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told("llm", 1200, 6400, 249.0, {"loss": 0.05}) == "llm  1200/6400  loss 0.05  18 min left"
+    assert told("llm", 6380, 6400, 1320.0, {"whole": 0.98765}) == "llm  6380/6400  whole 0.9877  4 s left"
+    _train(tmp_path / "spoken")
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines] == [["spoken", f"{step}/12"] for step in (4, 8, 12, 12)]
+    assert all(line[-1].endswith(" s left") for line in lines)
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_update(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ class Trainer:
         line |= {name: round(float(value), 4) for name, value in metrics.items()}
         with (self.folder / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
-        print(self.folder.name, json.dumps(line), flush=True)
+        print(told(self.folder.name, self.step, self.schedule.steps, self.seconds, metrics), flush=True)
 
     def save(self) -> None:
         """Write the checkpoint under another name first, so that a kill leaves the old one or the new one."""
@@ -173,6 +173,21 @@ class Trainer:
             kept.copy_(tensors[f"average/{i}"])
         for i, parameter in enumerate(self.trained):
             self.optimizer.state[parameter] = _under(tensors, f"optimizer/{i}/")
+
+
+def told(name: str, step: int, steps: int, seconds: float, metrics: Metrics) -> str:
+    """A line of the log for people, such as `llm  1200/6400  loss 0.05  18 min left`.
+
+    Args:
+        name: The part.
+        step: Updates done.
+        steps: Updates in all.
+        seconds: Spent on the updates done; the others are taken to need as long each.
+        metrics: What was measured.
+    """
+    left = seconds / max(1, step) * (steps - step)
+    time_left = f"{left / 60:.0f} min left" if left >= 60 else f"{left:.0f} s left"
+    return "  ".join([name, f"{step}/{steps}", *(f"{key} {value:.4g}" for key, value in metrics.items()), time_left])
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
