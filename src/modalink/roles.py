@@ -66,6 +66,20 @@ class OutputProjector(Protocol):
 
 
 @runtime_checkable
+class Centred(Protocol):
+    """An output projector that can start from the mean of the conditions that it shall make.
+
+    That mean is far from zero, and an even step of Adam takes hundreds of steps to get there.
+    """
+
+    centred: bool
+    """Whether it has a mean already."""
+
+    def centre(self, mean: Float[Tensor, "l d_gen"]) -> None:
+        """Take the mean of the conditions."""
+
+
+@runtime_checkable
 class Generator(Protocol):
     """Makes media of one modality from conditions; a frozen `nn.Module`, kept outside the saved model."""
 

@@ -20,6 +20,7 @@ from modalink.training.frozen import FrozenEncoders, FrozenGenerator
 from modalink.training.optimization import build_optimizer, lr_factor, set_lr
 from modalink.training.precision import autocast
 from modalink.training.randomness import ItemRngs, seed_everything
+from modalink.training.warm_start import centre
 from modalink.training.watch import GradientWatch
 
 
@@ -79,6 +80,8 @@ class Learner:
             TrainingError: The loss or a gradient is not finite (nothing was updated), or a group gets no gradient.
         """
         seed_everything(self.seed, step, parallel.rank())
+        if step == 0:
+            centre(self.system.model, self.trained, self.generators, samples)
         parts = self.micro_batches(samples)
         counts = self.counts([part.batch for part in parts])
         losses = self.gradients(step, parts, counts)

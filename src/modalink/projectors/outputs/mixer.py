@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from modalink.errors import PartError
 from modalink.roles import OutputProjectorConfig
 
-_OFFSET_SCALE = 10.0
-
 
 class MixerConfig(OutputProjectorConfig):
     """Settings of the mixer output projector."""
@@ -73,5 +71,14 @@ class MixerProjector(nn.Module):
         values = self.values(states).unflatten(-1, (self.groups, -1))
         mixed = torch.einsum("glk,ikgc->ilgc", self.weights.to(values.dtype), values).flatten(2)
         made: Tensor = self.exit(self.transformer(self.entry(mixed) + self.positions))
-        # The mean condition is far from zero: at Adam's even step it would take hundreds of steps to get there.
-        return made + _OFFSET_SCALE * self.offset
+        return made + self.offset
+
+    @property
+    def centred(self) -> bool:
+        """Whether the conditions have left zero, their mean at the start."""
+        return bool(self.offset.any())
+
+    @torch.no_grad()
+    def centre(self, mean: Float[Tensor, "{self.tokens_out} {self.dim_out}"]) -> None:
+        """See `modalink.roles.Centred`."""
+        self.offset.copy_(mean)
