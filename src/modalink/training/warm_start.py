@@ -5,13 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.batch import Prepared
 from modalink.roles import Centred
-from modalink.training.objectives import GeneratorView
+from modalink.training.frozen import FrozenGenerator
 
 
 def centre(
     model: ModalinkForConditionalGeneration,
     trained: Collection[str],
-    generators: Mapping[str, GeneratorView],
+    generators: Mapping[str, FrozenGenerator],
     samples: Sequence[Prepared],
 ) -> None:
     """Start new output projectors that can take it from the mean of the generator's own conditions.
@@ -26,5 +26,6 @@ def centre(
         projector = model.output_projectors[modality]
         if f"outputs.{modality}.projector" not in trained or not isinstance(projector, Centred) or projector.centred:
             continue
-        if captions := [item.caption for sample in samples for item in sample.targets.get(modality, ()) if item.caption]:
+        targets = [item for sample in samples for item in sample.targets.get(modality, ())]
+        if captions := [item.caption for item in targets if item.caption]:
             projector.centre(generator.text_conditions(captions).float().mean(0))

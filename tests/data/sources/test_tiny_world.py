@@ -77,3 +77,10 @@ def test_a_drawing_follows_its_announcement():
 def test_settings_that_cannot_be_meant(tasks):
     with pytest.raises(ValidationError):
         TinyWorldConfig(tasks=tasks)
+
+
+def test_scenes_may_be_asked_to_have_some_numbers_of_objects():
+    source = TinyWorldConfig(count=20, tasks=["draw"], objects=[3]).open()
+    captions = [medium.caption for i in range(20) for _, medium in source[i].media()]
+    assert len(captions) == 20
+    assert all(caption.count(",") == 2 for caption in captions)

@@ -27,6 +27,9 @@ class TinyWorldConfig(SourceConfig):
     tasks: dict[Task, float] = Field(default={"caption": 1.0, "vqa": 1.0, "draw": 1.0}, min_length=1)
     """Shares of describing, answering questions, drawing, and talk beside the pictures; a list means equal shares."""
 
+    objects: list[Literal[1, 2, 3]] = Field(default=[1, 2, 3], min_length=1)
+    """How many objects scenes may have."""
+
     @field_validator("tasks", mode="before", json_schema_input_type=dict[Task, float] | list[Task])
     @classmethod
     def _equal_shares(cls, value: Any) -> Any:
@@ -65,7 +68,10 @@ class TinyWorld:
         split, seed = self._config.split, self._config.seed
         rng = np.random.default_rng([world.SPLITS.index(split), seed, index])
         kinds = _KINDS[self._tasks[rng.choice(len(self._tasks), p=self._shares)]]
-        dialogue = world.sample_dialogue(split, rng, kinds[rng.integers(len(kinds))])
+        kind = kinds[rng.integers(len(kinds))]
+        dialogue = world.sample_dialogue(split, rng, kind)
+        while dialogue.scene is not None and len(dialogue.scene.objects) not in self._config.objects:
+            dialogue = world.sample_dialogue(split, rng, kind)
         return Conversation(_turns(dialogue), f"tiny_world/{split}/{seed}/{index}")
 
 
