@@ -5,6 +5,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from modalink.cli.main import app
+from modalink.model import compose
+from modalink.recipe import SystemSpec
+from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
 
 RECIPE = """\
 name: see
@@ -40,3 +43,17 @@ def recipe(tmp_path: Path) -> Path:
     file = tmp_path / "see.yaml"
     file.write_text(RECIPE)
     return file
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of tiny random parts: image in, text out."""
+    folder = tmp_path_factory.mktemp("runs")
+    encoder = {"kind": "vision", "checkpoint": str(tiny_clip_vision(folder / "vision"))}
+    spec = {
+        "inputs": {"image": {"encoder": encoder, "projector": {"kind": "mlp"}}},
+        "llm": {"checkpoint": str(tiny_llama(folder / "llm"))},
+        "prompt": {"template": "vicuna-v1.1"},
+    }
+    compose(SystemSpec.model_validate(spec)).save(folder / "mine" / "model")
+    return folder / "mine"

@@ -10,23 +10,6 @@ from modalink.cli.main import app
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import GenerationError
 from modalink.inference import Answer, Session
-from modalink.model import compose
-from modalink.recipe import SystemSpec
-from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A finished run of tiny random parts: image in, text out."""
-    folder = tmp_path_factory.mktemp("runs")
-    encoder = {"kind": "vision", "checkpoint": str(tiny_clip_vision(folder / "vision"))}
-    spec = {
-        "inputs": {"image": {"encoder": encoder, "projector": {"kind": "mlp"}}},
-        "llm": {"checkpoint": str(tiny_llama(folder / "llm"))},
-        "prompt": {"template": "vicuna-v1.1"},
-    }
-    compose(SystemSpec.model_validate(spec)).save(folder / "demo" / "model")
-    return folder / "demo"
 
 
 @pytest.fixture

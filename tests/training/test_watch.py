@@ -49,6 +49,7 @@ def test_a_projector_whose_medium_comes_late_is_no_false_alarm() -> None:
     _receive(trained[PROJECTOR])
     watch.note([True], {PROJECTOR: 0.5})
     watch.finish()
+    assert watch.unused() == {}
 
 
 def test_the_stages_end_names_a_group_that_no_sample_concerned() -> None:
@@ -90,3 +91,4 @@ def test_what_was_noted_survives_a_resume() -> None:
     resumed = GradientWatch({PROJECTOR: _group("p")})
     resumed.load_state_dict(watch.state_dict())
     resumed.finish()
+    assert resumed.unused() == {}

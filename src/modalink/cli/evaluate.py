@@ -77,11 +77,7 @@ def evaluate(
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     if name == "tiny_world":
         _check_tiny_world(split, data, annotations, limit, out, option, prompt)
-        heldout = on_tiny_world(run, sizes(split or "test", samples, seed), device, console)
-        if as_json:
-            print(json.dumps({key: value for key, value in heldout.items() if key != "examples"}, ensure_ascii=False))
-        else:
-            Console(highlight=False).print(*tables(heldout))
+        _tell_heldout(on_tiny_world(run, sizes(split or "test", samples, seed), device, console), as_json)
         return
     if samples is not None or seed:
         raise OptionError("--samples and --seed belong to tiny-world; ask fewer questions with --limit")
@@ -97,6 +93,13 @@ def evaluate(
         print(json.dumps(_data(name, outcome), ensure_ascii=False))
     else:
         _tell(outcome)
+
+
+def _tell_heldout(heldout: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({key: value for key, value in heldout.items() if key != "examples"}, ensure_ascii=False))
+    else:
+        Console(highlight=False).print(*tables(heldout))
 
 
 def _check_tiny_world(split: str, *given: Any) -> None:
