@@ -94,3 +94,12 @@ def test_a_reader_that_goes_away_ends_it_quietly():
 
 def test_the_version_is_told(modalink):
     assert modalink("--version").output == "modalink 0.1.0\n"
+
+
+@pytest.mark.parametrize(("set_before", "after"), [(None, "1000"), ("7", "7")])
+def test_threads_that_wait_soon_sleep_unless_told_otherwise(modalink, monkeypatch, set_before, after):
+    monkeypatch.setenv("GOMP_SPINCOUNT", set_before or "")
+    if set_before is None:
+        monkeypatch.delenv("GOMP_SPINCOUNT")
+    assert modalink("recipes").exit_code == 0
+    assert os.environ["GOMP_SPINCOUNT"] == after

@@ -32,8 +32,10 @@ class _Commands(TyperGroup):
     """Loads a command's file when it is called: `modalink --help` must not wait for torch."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        # Both speak to libraries that read their environment when they are imported, which a command's file does.
         if not ctx.params["debug"]:
             _quieten()
+        _spin_briefly()
         name, stub, rest = super().resolve_command(ctx, args)
         return name, stub if name is None else _load(name), rest
 
@@ -108,12 +110,17 @@ def modalink(
 
 
 def _quieten() -> None:
-    """Keep other libraries' notes off the terminal; they read these variables when they are imported."""
+    """Keep other libraries' notes off the terminal."""
     warnings.simplefilter("ignore")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _spin_briefly() -> None:
+    """Let OpenMP threads that wait for each other soon sleep: beside other jobs they would steal their own cores."""
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def main() -> None:
