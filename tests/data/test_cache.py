@@ -181,7 +181,7 @@ def test_a_full_disk_does_not_stop_the_run(tmp_path, monkeypatch, caplog):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("modalink.data.cache.save_file", full)
+    monkeypatch.setattr("modalink.tensor_files.save", full)
     values = torch.randn(4, 2)
     cache = FeatureCache(tmp_path, chunk=1)
     assert torch.equal(cache.get(KEY, NAMES, lambda places: values[places]), values)

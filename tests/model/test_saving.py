@@ -72,6 +72,7 @@ def test_large_systems_are_saved_in_shards(make_system, tmp_path):
     system.model.save_pretrained(tmp_path / "saved", max_shard_size="10KB")
     system.processor.save_pretrained(tmp_path / "saved")
     assert len(list((tmp_path / "saved").glob("*.safetensors"))) > 1
+    assert len({file.stat().st_mode for file in (tmp_path / "saved").iterdir()}) == 1
     _same(System.load(tmp_path / "saved"), system)
 
 

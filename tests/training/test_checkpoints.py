@@ -40,6 +40,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     found = checkpoints.latest(tmp_path, _no_warning)
     assert found is not None
     assert found.path == path
+    assert len({file.stat().st_mode for file in path.iterdir()}) == 1
     assert found.progress == _progress(3)
     assert not found.progress.done
     assert all(torch.equal(found.weights()[name], tensor) for name, tensor in WEIGHTS.items())

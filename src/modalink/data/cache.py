@@ -17,8 +17,9 @@ from uuid import uuid4
 import torch
 from jaxtyping import Shaped
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from modalink import tensor_files
 
 _log = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ class _Disk:
         beside = path.with_name(f"{uuid4().hex}.new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({"feature": feature}, beside, {"name": name, "sha256": _values_digest(feature)})
+            tensor_files.save({"feature": feature}, beside, {"name": name, "sha256": _values_digest(feature)})
             size = beside.stat().st_size
             os.replace(beside, path)
             self._room -= size

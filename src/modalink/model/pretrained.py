@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from modalink import checkpoints
+from modalink import checkpoints, tensor_files
 from modalink.model.assembly import Tokens, assemble
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.groups import group_of
@@ -100,6 +100,8 @@ class SavedByReference(ModalinkPreTrainedModel):
         state = own_state(self.state_dict() if state_dict is None else state_dict, untouched)
         kwargs["save_original_format"] = False
         super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
+        for weights in Path(save_directory).glob("*.safetensors"):
+            tensor_files.share(weights)
 
     def trainable_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """All parameters by the names that a stage's `train` uses, for example `inputs.image.projector`."""

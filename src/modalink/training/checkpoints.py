@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from modalink import tensor_files
 from modalink.errors import CheckpointError
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
@@ -84,8 +85,8 @@ def save(folder: Path, progress: Progress, weights: Mapping[str, Tensor], optimi
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, partial / WEIGHTS)
-        save_file({name: tensor.detach().contiguous() for name, tensor in optimizer.items()}, partial / OPTIMIZER)
+        tensor_files.save(weights, partial / WEIGHTS)
+        tensor_files.save(optimizer, partial / OPTIMIZER)
         content = asdict(progress) | {"files": {name: _sha256(partial / name) for name in (WEIGHTS, OPTIMIZER)}}
         (partial / STATE).write_text(json.dumps(content | {"seal": _seal(content)}, indent=1))
         for path in (*partial.iterdir(), partial):

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modalink import tensor_files
 from modalink.zoo.scenes import CELLS, COLOURS, SHAPES, SIZES, WorldObject
 
 _CROP_PX = 30
@@ -72,8 +73,8 @@ class Judge:
         folder.mkdir(parents=True, exist_ok=True)
         config = {"model_type": "modalink_judge", "width": self.net.width}
         (folder / "config.json").write_text(json.dumps(config) + "\n")
-        weights = {name: value.to(torch.bfloat16).contiguous() for name, value in self.net.state_dict().items()}
-        save_file(weights, folder / "model.safetensors")
+        weights = {name: value.to(torch.bfloat16) for name, value in self.net.state_dict().items()}
+        tensor_files.save(weights, folder / "model.safetensors")
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Judge":

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from modalink import tensor_files
 from modalink.zoo.build.loop import Metrics, Schedule
 from modalink.zoo.build.options import Options
 
@@ -25,7 +26,7 @@ def save_bf16(module: nn.Module, folder: Path) -> None:
     copy = deepcopy(module).to(torch.bfloat16)
     copy.save_pretrained(folder)  # type: ignore[operator]  # both families have it
     for weights in folder.glob("*.safetensors"):
-        weights.chmod(0o644)  # written for the owner alone; package data is for everyone
+        tensor_files.share(weights)
 
 
 def write(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from modalink import tensor_files
 
 Metrics = dict[str, float]
 
@@ -155,9 +156,8 @@ class Trainer:
         tensors |= {f"average/{i}": value for i, value in enumerate(self.average)}
         for i, parameter in enumerate(self.trained):
             tensors |= {f"optimizer/{i}/{name}": value for name, value in self.optimizer.state[parameter].items()}
-        tensors = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
         unfinished = self.folder / "checkpoint.unfinished"
-        save_file(tensors, unfinished, metadata={"step": str(self.step), "seconds": str(self.seconds)})
+        tensor_files.save(tensors, unfinished, {"step": str(self.step), "seconds": str(self.seconds)})
         os.replace(unfinished, self.folder / "checkpoint.safetensors")
 
     def _load(self) -> None:

@@ -1,0 +1,36 @@
+"""Tensor files that may be read by whoever may read their neighbours: safetensors writes them for their owner alone."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+_MASK = os.umask(0o077)
+os.umask(_MASK)
+
+
+def save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors of any shape and dtype as safetensors, with the permissions of any new file.
+
+    Args:
+        tensors: Name -> tensor.
+        path: The file, in a folder that exists.
+        metadata: Words for the file's header.
+
+    Raises:
+        OSError: The file cannot be written.
+        SafetensorError: The same, found by the library.
+    """
+    save_file(
+        {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
+        path,
+        dict(metadata) if metadata else None,
+    )
+    share(path)
+
+
+def share(path: Path) -> None:
+    """Give a file the permissions that any new file has."""
+    path.chmod(0o666 & ~_MASK)
