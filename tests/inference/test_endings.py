@@ -30,6 +30,7 @@ def test_a_text_is_cut_at_the_first_stop_string():
     ends = Endings(frozenset(), ("###", "\n"))
     assert ends.cut(" a cat ### Human:\n") == "a cat"
     assert ends.cut("a cat") == "a cat"
+    assert ends.cut("a caf\ufffd") == "a caf"
 
 
 def test_an_answer_fits_what_the_llm_reads(reader):

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from modalink.errors import GenerationError
 from modalink.model import System
 
+_HALF = "\N{REPLACEMENT CHARACTER}"
+"""What tokenizers make of the first bytes of a character whose last ones did not come."""
+
 
 @dataclass(frozen=True)
 class Endings:
@@ -35,9 +38,9 @@ class Endings:
         )
 
     def cut(self, text: str) -> str:
-        """A text up to its first stop string, without outer white space."""
+        """A text up to its first stop string, without a half character at its end and without outer white space."""
         places = [place for place in map(text.find, self.strings) if place >= 0]
-        return text[: min(places, default=len(text))].strip()
+        return text[: min(places, default=len(text))].rstrip(_HALF).strip()
 
 
 def longest(system: System, prompt: int, wanted: int) -> int:
