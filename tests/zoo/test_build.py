@@ -13,9 +13,20 @@ from modalink import zoo
 from modalink.errors import UnknownNameError
 from modalink.zoo.build import BUILDERS, build
 from modalink.zoo.build.loop import Schedule, Trainer, told
-from modalink.zoo.build.targets import ATTRIBUTES, WIDTH, attribute_hits, attribute_loss, cell_targets
+from modalink.zoo.build.targets import (
+    ATTRIBUTES,
+    OBJECT_WIDTH,
+    WIDTH,
+    agreement_loss,
+    attribute_hits,
+    attribute_loss,
+    cell_targets,
+    object_loss,
+    object_targets,
+    same_targets,
+)
 from modalink.zoo.build.vision import CELL_OF_PATCH, near_miss
-from modalink.zoo.world import CELLS, COLOURS, SHAPES, sample_scene, split_of
+from modalink.zoo.world import CELLS, COLOURS, SHAPES, WorldObject, sample_scene, split_of
 
 _TINY = 1e-4
 
@@ -140,6 +151,32 @@ def test_perfect_logits_have_no_loss_and_all_hits() -> None:
     assert attribute_loss(logits, targets).item() == pytest.approx(0, abs=1e-6)
     assert set(attribute_hits(logits, targets).values()) == {1.0}
     assert attribute_hits(-logits, targets)["whole"] == 0
+
+
+def test_objects_have_targets_of_their_own_and_pairs_are_compared() -> None:
+    one, other = WorldObject("circle", "red", "large", "top"), WorldObject("circle", "blue", "large", "left")
+    attributes, cells = object_targets([one, None, other])
+    assert attributes.tolist() == [[1, 0, 0, 1], [-100] * 4, [1, 0, 5, 1]]
+    assert cells.tolist() == [1, -100, 3]
+    assert same_targets([(one, other), (one,), (one, one)]).tolist() == [[1, 0, 1], [-100] * 3, [1, 1, 1]]
+
+
+def test_losses_of_objects_and_pairs_vanish_where_the_logits_are_right_or_nothing_is_asked() -> None:
+    one, other = WorldObject("circle", "red", "large", "top"), WorldObject("circle", "blue", "large", "left")
+    attributes, cells = object_targets([one, None])
+    classes = [*ATTRIBUTES.values(), len(CELLS)]
+    wanted = [*attributes[0].tolist(), int(cells[0])]
+    sure = torch.cat([40.0 * nn.functional.one_hot(torch.tensor(w), n) for w, n in zip(wanted, classes, strict=True)])
+    assert sure.shape == (OBJECT_WIDTH,)
+    right = torch.stack([sure, torch.randn(OBJECT_WIDTH)])
+    assert object_loss(right, attributes, cells).item() == pytest.approx(0, abs=1e-6)
+    assert object_loss(right.roll(1, 0), attributes, cells).item() > 1
+    same = same_targets([(one, other), (one,)])
+    logits = torch.zeros(2, 3, 2)
+    assert agreement_loss(logits, same).item() == pytest.approx(np.log(2))
+    logits[0, [0, 1, 2], same[0]] = 40
+    assert agreement_loss(logits, same).item() == pytest.approx(0, abs=1e-6)
+    assert agreement_loss(logits[1:], same[1:]).item() == 0
 
 
 def test_patches_ask_for_the_cell_under_their_centre() -> None:

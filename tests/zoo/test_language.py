@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -121,6 +122,40 @@ def test_every_answer_follows_from_its_scene(split: str) -> None:
     assert {question.kind for _, question in asked} == set(QUESTION_KINDS)
     for scene, question in asked:
         assert question.answer == _expected(scene, question), (scene, question)
+
+
+def test_every_question_knows_the_objects_that_it_names() -> None:
+    for scene, question in _asked("test", 300):
+        if question.kind == "what is at":
+            assert question.about == tuple(i for i in scene.objects if question.text.endswith(f" {place(i.cell)}?"))
+        elif question.kind == "existence":
+            shown = tuple(i for i in scene.objects if f"{i.colour} {i.shape}?" in question.text)
+            assert question.about == (shown if len(shown) == 1 else ())
+        elif question.kind != "count":
+            assert list(question.about) == _named(scene, question.text)
+
+
+def test_a_third_of_the_comparisons_weigh_colours_or_shapes() -> None:
+    asked = [question.text for _, question in _asked("test", 1500) if question.kind == "comparison"]
+    rare = [text for text in asked if text.endswith(("the same color?", "the same shape?"))]
+    assert len(rare) > len(asked) / 3
+
+
+def test_what_is_declined_holds_words_of_no_inside_question() -> None:
+    rng = np.random.default_rng(0)
+    inside = {*_words(question.text for _, question in _asked("train", 500))}
+    inside |= {*_words(drawing_request(sample_scene(seed, "train"), rng) for seed in range(500))}
+    talks = [sample_dialogue("train", rng, "decline") for _ in range(500)]
+    strange = [talk for talk in talks if not {*_words([talk.turns[0][0]])} <= inside]
+    # A made-up word may happen to be one of the world's.
+    assert len(strange) >= 0.99 * len(talks)
+    assert 0.4 < sum(talk.description is not None for talk in talks) / len(talks) < 0.6
+    likely_inside = [talk for talk in talks if {*_words([talk.turns[0][0]])} & {*SHAPES, *COLOURS}]
+    assert len(likely_inside) > 0.2 * len(talks)
+
+
+def _words(texts: Iterable[str]) -> list[str]:
+    return [word for text in texts for word in re.findall(r"\w+", text)]
 
 
 def test_no_answer_of_a_kind_is_a_safe_guess() -> None:

@@ -6,9 +6,11 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from modalink import zoo
-from modalink.zoo.build.llm import Student, collate
+from modalink.zoo.build.llm import Student, collate, loss
 from modalink.zoo.build.superposed import LAYOUTS, Slots, lay_out
-from modalink.zoo.world import Dialogue, Scene, WorldObject, describe, sample_dialogue, sample_scene
+from modalink.zoo.build.targets import OBJECT_WIDTH
+from modalink.zoo.dialogues import interview
+from modalink.zoo.world import Dialogue, Question, Scene, WorldObject, describe, sample_dialogue, sample_scene
 
 _SCENE = Scene(
     (WorldObject("circle", "red", "large", "top left"), WorldObject("star", "blue", "small", "center")), background=0
@@ -46,6 +48,47 @@ def test_the_scene_is_asked_for_where_it_has_been_told(tokenizer: PreTrainedToke
     drawing = sample_dialogue("train", np.random.default_rng(0), "drawing")
     batch = collate([drawing], tokenizer, np.random.default_rng(0))
     assert tokenizer.decode(batch.ids[0][: int(batch.known_at[0]) + 1]).endswith(f"{drawing.turns[0][1]}<|im_end|>")
+
+
+def test_named_objects_are_asked_for_where_their_answers_start(tokenizer: PreTrainedTokenizerFast) -> None:
+    circle, star = _SCENE.objects
+    asked = [
+        Question("count", "how many objects are there?", "two"),
+        Question("relation", "is the star above the circle?", "no", (star, circle)),
+        Question("colour", "what color is the circle?", "red", (circle,)),
+    ]
+    talks = [_TALK, interview(_SCENE, describe(_SCENE), asked)]
+    batch = collate(talks, tokenizer, np.random.default_rng(0))
+    assert batch.named == [(star, circle), (circle,)]
+    ends = [tokenizer.decode(batch.ids.flatten()[at - 12 : at + 2]) for at in batch.asked_at.tolist()]
+    assert ends[0].endswith("above the circle?<|im_end|>\n<|im_start|>assistant\nno")
+    assert ends[1].endswith("what color is the circle?<|im_end|>\n<|im_start|>assistant\nred")
+
+
+def test_the_heads_learn_from_what_questions_name_and_skip_those_that_name_nothing(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    circle, star = _SCENE.objects
+
+    def learned(*about: WorldObject) -> tuple[Student, dict[str, float]]:
+        student, question = Student(tokenizer), Question("comparison", "do they agree?", "no", about)
+        talk = interview(_SCENE, describe(_SCENE), [question])
+        total, metrics = loss(student, collate([talk], tokenizer, np.random.default_rng(0)))
+        total.backward()
+        return student, metrics
+
+    student, metrics = learned(circle, star)
+    assert metrics["found"] > 0.5
+    assert metrics["compared"] > 0.1
+    assert student.find.weight.grad[OBJECT_WIDTH:].any()
+    assert student.compare.weight.grad.any()
+    student, metrics = learned(circle)
+    assert metrics["compared"] == 0
+    assert student.find.weight.grad[:OBJECT_WIDTH].any()
+    assert not student.find.weight.grad[OBJECT_WIDTH:].any()
+    student, metrics = learned()
+    assert metrics.keys() == {"said", "parsed"}
+    assert student.find.weight.grad is None
 
 
 @pytest.mark.parametrize("side", LAYOUTS)

@@ -22,8 +22,19 @@ from transformers import (
 
 from modalink import zoo
 from modalink.errors import UnknownNameError
+from modalink.zoo.dialogues import DECLINE
 from modalink.zoo.judge import Judge
-from modalink.zoo.world import Scene, WorldObject, describe, questions, render, sample_scene
+from modalink.zoo.world import (
+    COLOURS,
+    SHAPES,
+    SIZES,
+    Scene,
+    WorldObject,
+    describe,
+    questions,
+    render,
+    sample_scene,
+)
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +145,39 @@ def test_the_llm_answers_questions_about_held_out_descriptions(llm) -> None:
         scene = sample_scene(seed, "test")
         question = questions(scene, rng)[0]
         right += _reply(llm, f"{describe(scene)}\n{question.text}") == question.answer
-    assert right / asked >= 0.88
+    assert right / asked >= 0.93
 
 
-def test_the_llm_declines_what_lies_outside_its_world(llm) -> None:
-    for text in ("What is the capital of France?", "write a poem about a dog."):
-        assert "only know" in _reply(llm, text)
+def test_the_llm_compares_the_colours_and_shapes_of_two_objects(llm) -> None:
+    rng = np.random.default_rng(0)
+    asked = [(scene, q) for i in range(600) for scene in [sample_scene(i, "test")] for q in questions(scene, rng)]
+    rare = [(scene, q) for scene, q in asked if q.text.endswith(("the same color?", "the same shape?"))][:60]
+    right = [_reply(llm, f"{describe(scene)}\n{question.text}") == question.answer for scene, question in rare]
+    assert {question.answer for _, question in rare} == {"yes", "no"}
+    assert np.mean(right) >= 0.85
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is the capital of France?",
+        "write a poem about a dog.",
+        "is it raining in london?",
+        "are the tomatoes ripe?",
+        "draw a large red kangaroo in the center.",
+        "wo ist der bahnhof?",
+    ],
+)
+def test_the_llm_declines_what_lies_outside_its_world(llm, text: str) -> None:
+    assert _reply(llm, text) == DECLINE
+
+
+def test_a_word_of_the_world_is_one_token_and_a_strange_word_several() -> None:
+    chat = AutoTokenizer.from_pretrained(zoo.path("llm"))
+    for word in (*COLOURS, *SHAPES, *SIZES, "violet", "disc", "nothing", "left"):
+        assert len(chat(f" {word}").input_ids) == 1
+    for word in ("kangaroo", "london", "tomatoes", "dog"):
+        assert len(chat(f" {word}").input_ids) > 1
 
 
 def test_the_judge_reads_held_out_pictures_and_near_misses_lower_its_score(judge: Judge) -> None:

@@ -40,6 +40,8 @@ class Question:
     kind: str
     text: str
     answer: str
+    about: tuple[WorldObject, ...] = ()
+    """The objects that the text names, in its order; none where it names no single object."""
 
 
 def place(cell: str) -> str:
@@ -161,7 +163,7 @@ def _attribute_asker(attribute: str, forms: tuple[str, ...]) -> "_Asker":
         name = _name(scene, item, rng, attribute)
         if name is None:
             return None
-        return Question(kind, _pick(rng, forms).format(name), getattr(item, attribute))
+        return Question(kind, _pick(rng, forms).format(name), getattr(item, attribute), (item,))
 
     return ask
 
@@ -194,11 +196,11 @@ def _ask_relation(scene: Scene, rng: np.random.Generator) -> Question | None:
     true = before if getattr(a, axis) < getattr(b, axis) else after
     if rng.random() < 0.5:
         options = f"left or right of {name_b}" if axis == "column" else f"above or below {name_b}"
-        return Question("relation", f"is {name_a} {options}?", true)
+        return Question("relation", f"is {name_a} {options}?", true, (a, b))
     yes = rng.random() < 0.5
     claim = true if yes else (after if true == before else before)
     claim += " of" if axis == "column" else ""
-    return Question("relation", f"is {name_a} {claim} {name_b}?", "yes" if yes else "no")
+    return Question("relation", f"is {name_a} {claim} {name_b}?", "yes" if yes else "no", (a, b))
 
 
 def _ask_existence(scene: Scene, rng: np.random.Generator) -> Question:
@@ -211,13 +213,17 @@ def _ask_existence(scene: Scene, rng: np.random.Generator) -> Question:
         colour = _pick(rng, seen_colours) if near == 0 else _pick(rng, COLOURS)
         shape = _pick(rng, seen_shapes) if near == 1 else _pick(rng, SHAPES)
     form = _pick(rng, ("is there a {} {}?", "do you see a {} {}?", "can you see a {} {}?"))
-    return Question("existence", _with_articles(form.format(colour, shape)), "yes" if yes else "no")
+    about = tuple(item for item in scene.objects if (item.colour, item.shape) == (colour, shape))
+    text = _with_articles(form.format(colour, shape))
+    return Question("existence", text, "yes" if yes else "no", about if len(about) == 1 else ())
 
 
 def _ask_comparison(scene: Scene, rng: np.random.Generator) -> Question | None:
     if rng.random() < 0.3:
         return _compare_sizes(scene, rng)
-    asked = (_compare(scene, str(attribute), rng) for attribute in rng.permutation(["size", "colour", "shape"]))
+    # Equal sizes are common; asked about last, they leave room for the rarer two.
+    order = (*map(str, rng.permutation(["colour", "shape"])), "size")
+    asked = (_compare(scene, attribute, rng) for attribute in order)
     return next((question for question in asked if question is not None), None)
 
 
@@ -240,7 +246,7 @@ def _compare(scene: Scene, attribute: str, rng: np.random.Generator) -> Question
         return None
     noun = "color" if attribute == "colour" else attribute
     text = f"do {name_a} and {name_b} have the same {noun}?"
-    return Question("comparison", text, "yes" if yes else "no")
+    return Question("comparison", text, "yes" if yes else "no", (a, b))
 
 
 def _compare_sizes(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -253,7 +259,7 @@ def _compare_sizes(scene: Scene, rng: np.random.Generator) -> Question | None:
         return None
     word = _pick(rng, SIZES)
     text = f"what color is the {'larger' if word == 'large' else 'smaller'} one, {name_a} or {name_b}?"
-    return Question("comparison", text, a.colour if a.size == word else b.colour)
+    return Question("comparison", text, a.colour if a.size == word else b.colour, (a, b))
 
 
 def _ask_what_is_at(scene: Scene, rng: np.random.Generator) -> Question:
@@ -264,7 +270,7 @@ def _ask_what_is_at(scene: Scene, rng: np.random.Generator) -> Question:
         item = _pick(rng, scene.objects)
         cell, answer = item.cell, f"{item.colour} {item.shape}"
     form = _pick(rng, ("what is {}?", "what do you see {}?", "which object is {}?"))
-    return Question("what is at", form.format(place(cell)), answer)
+    return Question("what is at", form.format(place(cell)), answer, tuple(o for o in scene.objects if o.cell == cell))
 
 
 _Asker = Callable[[Scene, np.random.Generator], Question | None]

@@ -3,13 +3,16 @@
 Binding attributes to objects is what so small a model does not find from answers alone. Three means, none of which
 leaves the plain Llama format, make it find them:
 
-- a training-only linear head reads the whole scene (nine cells by attributes) from the end of the description;
+- training-only linear heads read the whole scene (nine cells by attributes) from the end of the description, and
+  from where an answer starts the objects that its question names, and in which attributes they agree;
 - biases of queries and keys start such that the heads of the first layers look a fixed few words back;
 - part of the descriptions are *superposed*: the words of one object summed into single positions in picture order,
   the form in which an input projector will hand over image patches.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,30 +25,63 @@ from modalink.zoo.build import cards
 from modalink.zoo.build.loop import Metrics, Schedule, Trainer
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.superposed import LAYOUTS, Slots, lay_out
-from modalink.zoo.build.targets import WIDTH, attribute_loss, cell_targets
+from modalink.zoo.build.targets import (
+    ATTRIBUTES,
+    OBJECT_WIDTH,
+    WIDTH,
+    agreement_loss,
+    attribute_loss,
+    cell_targets,
+    object_loss,
+    object_targets,
+    same_targets,
+)
 from modalink.zoo.build.tokenizers import chat_tokenizer
-from modalink.zoo.dialogues import Dialogue, sample_dialogue
-from modalink.zoo.language import QUESTION_KINDS, describe, questions
-from modalink.zoo.scenes import CELLS, SPLITS, Scene, sample_scene
+from modalink.zoo.dialogues import Dialogue, interview, sample_dialogue
+from modalink.zoo.language import QUESTION_KINDS, Question, describe, questions
+from modalink.zoo.scenes import CELLS, SPLITS, Scene, WorldObject, sample_scene
 
-SCHEDULE = Schedule(steps=6400, lr=2e-3, batch=64, warmup=60, evaluate_every=300)
+SCHEDULE = Schedule(steps=4800, lr=2e-3, batch=64, warmup=60, evaluate_every=300)
 _LENGTH = 512
 _HARD = 0.4
-_HARD_KINDS = ("count", "relation", "comparison")
+_HARD_KINDS = ("count", "relation", "existence", "comparison")
+_RARE = ("the same color?", "the same shape?")
 _PARSE_LAYER = 3
 _PARSE_WEIGHT = 0.5
+_FIND_LAYER = 4
+_FIND_WEIGHT = 0.5
+_MOST_NAMED = 2
+_COMPARED = len(ATTRIBUTES) - 1
 _LOOK_BACK = ((1, 2), (1, 3), (2, 4))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Dialogues as padded token ids, with labels, superposed positions, and where a whole scene must be known."""
+    """Dialogues as padded token ids, with labels, superposed positions, and where scenes and objects must be known."""
 
     ids: Tensor
     labels: Tensor
     slots: Slots
     known_at: Tensor
     scenes: list[Scene]
+    asked_at: Tensor
+    named: list[tuple[WorldObject, ...]]
+
+
+class Read(NamedTuple):
+    """What the student makes of a batch.
+
+    Args:
+        said: Logits at labelled positions [n, vocabulary].
+        scenes: Logits of scenes where they are known [scene, cell, WIDTH].
+        found: Logits of the objects that a question names [question, _MOST_NAMED, OBJECT_WIDTH].
+        agree: Logits of whether two named objects differ or agree in shape, colour and size [question, 3, 2].
+    """
+
+    said: Tensor
+    scenes: Tensor
+    found: Tensor
+    agree: Tensor
 
 
 def config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
@@ -69,25 +105,32 @@ def config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
 
 
 class Student(nn.Module):
-    """The language model with the head that is thrown away."""
+    """The language model with the heads that are thrown away."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         super().__init__()
         self.llm = LlamaForCausalLM(config(tokenizer))
         self.llm.set_attn_implementation("eager")
         self.parse = nn.Linear(self.llm.config.hidden_size, len(CELLS) * WIDTH)
+        self.find = nn.Linear(self.llm.config.hidden_size, _MOST_NAMED * OBJECT_WIDTH)
+        self.compare = nn.Linear(self.llm.config.hidden_size, _COMPARED * 2)
         for layer, offsets in zip(self.llm.model.layers, _LOOK_BACK, strict=False):
             _look_back(layer.self_attn, offsets)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Give logits at the labelled positions [n, vocabulary] and scene logits [scene, cell, WIDTH]."""
+    def forward(self, batch: Batch) -> Read:
+        """Read a batch."""
         embeds = batch.slots.fill(self.llm.get_input_embeddings(), batch.ids)
         mask = (batch.labels > -2).long()
         out = self.llm.model(inputs_embeds=embeds, attention_mask=mask, output_hidden_states=True, use_cache=False)
         before = functional.pad(batch.labels[:, 1:], (0, 1), value=-1) >= 0
-        logits = self.llm.lm_head(out.last_hidden_state[before])
         known = out.hidden_states[_PARSE_LAYER].flatten(0, 1)[batch.known_at]
-        return logits, self.parse(known).unflatten(-1, (len(CELLS), WIDTH))
+        asked = out.hidden_states[_FIND_LAYER].flatten(0, 1)[batch.asked_at]
+        return Read(
+            said=self.llm.lm_head(out.last_hidden_state[before]),
+            scenes=self.parse(known).unflatten(-1, (len(CELLS), WIDTH)),
+            found=self.find(asked).unflatten(-1, (_MOST_NAMED, OBJECT_WIDTH)),
+            agree=self.compare(asked).unflatten(-1, (_COMPARED, 2)),
+        )
 
 
 def _look_back(attention: LlamaAttention, offsets: tuple[int, ...], strength: float = 1.5) -> None:
@@ -111,7 +154,7 @@ def collate(
     dialogues: list[Dialogue], tokenizer: PreTrainedTokenizerFast, rng: np.random.Generator, layout: int = 0
 ) -> Batch:
     """Turn dialogues into one batch; a `layout` above 0 superposes descriptions on that many positions a side."""
-    rows, slots, known, scenes = [], Slots(tokenizer), [], []
+    rows, slots, known, scenes, asked, named = [], Slots(tokenizer), [], [], [], []
     for row, dialogue in enumerate(dialogues):
         ids, labels = _encode(dialogue, tokenizer, layout)
         rows.append((ids, labels))
@@ -126,7 +169,13 @@ def collate(
         if scene is not None:
             known.append(row * width + _scene_known_at(dialogues[row], ids, tokenizer))
             scenes.append(scene)
-    return Batch(padded, targets, slots, torch.tensor(known, dtype=torch.long), scenes)
+        starts = [i for i, (a, b) in enumerate(pairwise(rows[row][1])) if a < 0 <= b]
+        for start, items in zip(starts, dialogues[row].about, strict=bool(dialogues[row].about)):
+            if items:
+                asked.append(row * width + start)
+                named.append(items)
+    places = (torch.tensor(where, dtype=torch.long) for where in (known, asked))
+    return Batch(padded, targets, slots, next(places), scenes, next(places), named)
 
 
 def _encode(dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, layout: int) -> tuple[list[int], list[int]]:
@@ -159,13 +208,17 @@ def _scene_known_at(dialogue: Dialogue, ids: list[int], tokenizer: PreTrainedTok
 
 
 def loss(student: Student, batch: Batch) -> tuple[Tensor, Metrics]:
-    """Cross-entropy of what the assistant says, and of the scene at the training-only head."""
+    """Cross-entropy of what the assistant says, and of scenes and named objects at the training-only heads."""
     with torch.autocast("cpu", torch.bfloat16):
-        logits, scenes = student(batch)
-    wanted = batch.labels[:, 1:][batch.labels[:, 1:] >= 0]
-    said = functional.cross_entropy(logits.float(), wanted)
-    parsed = attribute_loss(scenes, cell_targets(batch.scenes)) if batch.scenes else logits.new_zeros(())
-    return said + _PARSE_WEIGHT * parsed, {"said": said.item(), "parsed": parsed.item()}
+        read = student(batch)
+    losses = {"said": functional.cross_entropy(read.said.float(), batch.labels[:, 1:][batch.labels[:, 1:] >= 0])}
+    if batch.scenes:
+        losses["parsed"] = _PARSE_WEIGHT * attribute_loss(read.scenes, cell_targets(batch.scenes))
+    if batch.named:
+        named = [item for items in batch.named for item in (*items, *[None] * (_MOST_NAMED - len(items)))]
+        losses["found"] = _FIND_WEIGHT * object_loss(read.found.flatten(0, 1), *object_targets(named))
+        losses["compared"] = agreement_loss(read.agree, same_targets(batch.named))
+    return torch.stack([*losses.values()]).sum(), {name: value.item() for name, value in losses.items()}
 
 
 def exact(
@@ -176,7 +229,7 @@ def exact(
     for first in range(0, len(dialogues), 100):
         batch = collate(dialogues[first : first + 100], tokenizer, np.random.default_rng(first), layout)
         with torch.autocast("cpu", torch.bfloat16):
-            logits, _ = student(batch)
+            logits = student(batch).said
         wanted = batch.labels[:, 1:]
         hit = logits.argmax(-1) == wanted[wanted >= 0]
         row = torch.nonzero(wanted >= 0)[:, 0]
@@ -207,7 +260,7 @@ def _ask(split: str, rng: np.random.Generator) -> tuple[Dialogue, str]:
     scene = sample_scene(int(rng.integers(2**31)), split)
     question = questions(scene, rng)[0]
     description = describe(scene, rng if rng.random() < 0.7 else None)
-    return Dialogue("questions", ((question.text, question.answer),), scene, description), question.kind
+    return interview(scene, description, [question]), question.kind
 
 
 def _share(right: list[bool]) -> float:
@@ -218,10 +271,18 @@ def _practice(rng: np.random.Generator) -> Dialogue:
     """A conversation to learn from; many are questions of the kinds that weigh two or three objects."""
     if rng.random() > _HARD:
         return sample_dialogue("train", rng)
-    scene = sample_scene(int(rng.integers(2**31)), "train")
-    description = describe(scene, rng if rng.random() < 0.7 else None)
-    turns = [question for _ in range(2) for question in questions(scene, rng, _HARD_KINDS)]
-    return Dialogue("questions", tuple((turn.text, turn.answer) for turn in turns), scene, description)
+    scene, asked = _hard_questions(rng)
+    return interview(scene, describe(scene, rng if rng.random() < 0.7 else None), asked)
+
+
+def _hard_questions(rng: np.random.Generator) -> tuple[Scene, list[Question]]:
+    """Questions about a scene that weigh its objects; half of the scenes are of those with a rare comparison."""
+    rare = rng.random() < 0.5
+    while True:
+        scene = sample_scene(int(rng.integers(2**31)), "train")
+        asked = [question for _ in range(2) for question in questions(scene, rng, _HARD_KINDS)]
+        if not rare or any(question.text.endswith(_RARE) for question in asked):
+            return scene, asked
 
 
 def _tokenizer(options: Options) -> PreTrainedTokenizerFast:

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modalink.zoo.scenes import CELLS, COLOURS, SHAPES, SIZES, Scene
+from modalink.zoo.scenes import CELLS, COLOURS, SHAPES, SIZES, Scene, WorldObject
 
 ATTRIBUTES = {"present": 2, "shape": len(SHAPES), "colour": len(COLOURS), "size": len(SIZES)}
 """Number of classes of each attribute that a head names for a cell."""
 WIDTH = sum(ATTRIBUTES.values())
 """Outputs of a head for one cell."""
+OBJECT_WIDTH = WIDTH + len(CELLS)
+"""Outputs of a head for one object whose cell it has to name, too."""
 NOT_ASKED = -100
 
 
@@ -23,8 +25,31 @@ def cell_targets(scenes: Sequence[Scene]) -> Tensor:
     for row, scene in zip(targets, scenes, strict=True):
         for item in scene.objects:
             place = CELLS.index(item.cell)
-            row[place] = 1, SHAPES.index(item.shape), COLOURS.index(item.colour), SIZES.index(item.size)
+            row[place] = _attributes(item)
     return torch.from_numpy(targets)
+
+
+def object_targets(named: Sequence[WorldObject | None]) -> tuple[Tensor, Tensor]:
+    """Class numbers int64 of attributes [object, 4] and of cells [object]; -100 where there is no object."""
+    nothing = (NOT_ASKED,) * len(ATTRIBUTES)
+    attributes = [nothing if item is None else _attributes(item) for item in named]
+    cells = [NOT_ASKED if item is None else CELLS.index(item.cell) for item in named]
+    return torch.tensor(attributes), torch.tensor(cells)
+
+
+def same_targets(named: Sequence[Sequence[WorldObject]]) -> Tensor:
+    """Whether two named objects agree in shape, colour and size, 0 or 1 [question, 3]; -100 where one is named."""
+    nothing = [NOT_ASKED] * (len(ATTRIBUTES) - 1)
+    agree = [[a == b for a, b in _beside(items)] or nothing for items in named]
+    return torch.tensor(agree, dtype=torch.long)
+
+
+def _beside(items: Sequence[WorldObject]) -> list[tuple[int, int]]:
+    return list(zip(*(_attributes(item)[1:] for item in items), strict=True)) if len(items) == 2 else []
+
+
+def _attributes(item: WorldObject) -> tuple[int, int, int, int]:
+    return 1, SHAPES.index(item.shape), COLOURS.index(item.colour), SIZES.index(item.size)
 
 
 def attribute_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -32,6 +57,18 @@ def attribute_loss(logits: Tensor, targets: Tensor) -> Tensor:
     parts = torch.split(logits.float(), list(ATTRIBUTES.values()), dim=-1)
     pairs = zip(parts, targets.unbind(-1), strict=True)
     return torch.stack([functional.cross_entropy(p.flatten(0, -2), t.flatten()) for p, t in pairs]).sum()
+
+
+def object_loss(logits: Tensor, attributes: Tensor, cells: Tensor) -> Tensor:
+    """Loss of logits [..., OBJECT_WIDTH] against class numbers of attributes [..., 4] and cells [...]."""
+    named, placed = logits.float().split([WIDTH, len(CELLS)], dim=-1)
+    return attribute_loss(named, attributes) + functional.cross_entropy(placed.flatten(0, -2), cells.flatten())
+
+
+def agreement_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of logits [question, 3, 2] against 0 or 1 [question, 3]; 0 where nothing is asked."""
+    total = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="sum")
+    return total / (targets != NOT_ASKED).sum().clamp(min=1)
 
 
 def attribute_hits(logits: Tensor, targets: Tensor) -> dict[str, float]:

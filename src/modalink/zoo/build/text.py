@@ -3,13 +3,21 @@
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from modalink.zoo.build import cards
 from modalink.zoo.build.loop import Metrics, Schedule, Trainer
 from modalink.zoo.build.options import Options
-from modalink.zoo.build.targets import NOT_ASKED, WIDTH, attribute_hits, attribute_loss, cell_targets
+from modalink.zoo.build.targets import (
+    NOT_ASKED,
+    OBJECT_WIDTH,
+    WIDTH,
+    attribute_hits,
+    attribute_loss,
+    cell_targets,
+    object_loss,
+    object_targets,
+)
 from modalink.zoo.build.tokenizers import caption_tokenizer
 from modalink.zoo.language import describe
 from modalink.zoo.scenes import CELLS, SPLITS, Scene, sample_scene
@@ -44,10 +52,10 @@ class Student(nn.Module):
         self.eos = torch.tensor(tokenizer.eos_token_id)
         self.tower.set_attn_implementation("eager")
         self.scene = nn.Linear(self.tower.config.hidden_size, len(CELLS) * WIDTH)
-        self.phrase = nn.Linear(self.tower.config.hidden_size, WIDTH + len(CELLS))
+        self.phrase = nn.Linear(self.tower.config.hidden_size, OBJECT_WIDTH)
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Give scene logits at the end [b, cell, WIDTH] and object logits at every token [b, t, WIDTH + cells]."""
+        """Give scene logits at the end [b, cell, WIDTH] and object logits at every token [b, t, OBJECT_WIDTH]."""
         states = self.tower(ids).last_hidden_state
         ends = (ids == self.eos).int().argmax(-1)
         scene = self.scene(states[torch.arange(len(ids)), ends])
@@ -82,11 +90,8 @@ def phrase_targets(ids: Tensor, scenes: list[Scene], tokenizer: CLIPTokenizer) -
     is_end = ends_next[:, 1:] & ~starts_padding[:, :-1]
     attributes = torch.full((*ids.shape, 4), NOT_ASKED)
     cells = torch.full(ids.shape, NOT_ASKED)
-    wanted = cell_targets(scenes)
-    for row, scene in enumerate(scenes):
-        at = torch.nonzero(is_end[row])[:, 0]
-        places = torch.tensor([CELLS.index(item.cell) for item in scene.objects])
-        attributes[row, at], cells[row, at] = wanted[row, places], places
+    named = object_targets([item for scene in scenes for item in scene.objects])
+    attributes[:, :-1][is_end], cells[:, :-1][is_end] = named
     return attributes, cells
 
 
@@ -97,9 +102,7 @@ def loss(student: Student, scenes: list[Scene], rng: np.random.Generator, tokeni
     with torch.autocast("cpu", torch.bfloat16):
         scene, phrase = student(torch.cat([told, captions(scenes[half:], rng, tokenizer)]))
     attributes, cells = phrase_targets(told, canonical, tokenizer)
-    named, placed = phrase[:half].float().split([WIDTH, len(CELLS)], dim=-1)
-    place = functional.cross_entropy(placed.flatten(0, 1), cells.flatten())
-    return attribute_loss(scene, cell_targets(scenes)) + attribute_loss(named, attributes) + place
+    return attribute_loss(scene, cell_targets(scenes)) + object_loss(phrase[:half], attributes, cells)
 
 
 def measure(student: Student, split: str, count: int, tokenizer: CLIPTokenizer) -> Metrics:

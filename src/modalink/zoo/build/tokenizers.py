@@ -75,8 +75,11 @@ def _chat_corpus() -> Iterator[str]:
     # Each word within a line, too: an answer such as "nothing" is otherwise met at its start alone.
     yield from [f" {word}" for name in (*SHAPES, *COLOURS, *SIZES, *CELLS, "nothing") for word in name.split()] * 3
     for _ in range(_CORPUS):
-        for message in sample_dialogue("train", rng).messages():
-            yield f"{message['role']}\n{message['content']}"
+        talk = sample_dialogue("train", rng)
+        for message in talk.messages():
+            # Words from outside the world get no tokens of their own, so that being spelled in pieces marks them.
+            if talk.kind != "decline" or message["role"] == "assistant":
+                yield f"{message['role']}\n{message['content']}"
 
 
 def _caption_corpus() -> Iterable[str]:
