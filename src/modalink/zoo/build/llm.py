@@ -41,7 +41,7 @@ from modalink.zoo.dialogues import Dialogue, interview, sample_dialogue
 from modalink.zoo.language import QUESTION_KINDS, Question, describe, questions
 from modalink.zoo.scenes import CELLS, SPLITS, Scene, WorldObject, sample_scene
 
-SCHEDULE = Schedule(steps=4800, lr=2e-3, batch=64, warmup=60, evaluate_every=300)
+SCHEDULE = Schedule(steps=4400, lr=2e-3, batch=64, warmup=60, evaluate_every=300)
 _LENGTH = 512
 _HARD = 0.4
 _HARD_KINDS = ("count", "relation", "existence", "comparison")
