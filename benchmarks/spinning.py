@@ -3,7 +3,7 @@
     python benchmarks/spinning.py [--neighbours 2] [--steps 15]
 
 Trains the first stage of the recipe `demo` anew for each row. OpenMP of GNU, which PyTorch uses on Linux, lets a thread
-that waits spin `GOMP_SPINCOUNT` times before it sleeps. The command line sets 1000; 300,000 is what it does by itself.
+that waits spin `GOMP_SPINCOUNT` times before it sleeps. The command line sets 10,000; 300,000 is what it does by itself.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from statistics import median
 WAITS = {
     "1 thread": {"OMP_NUM_THREADS": "1"},
     "2 threads, 300,000 spins": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "300000"},
-    "2 threads, 1000 spins": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "1000"},
+    "2 threads, 10,000 spins": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "10000"},
     "2 threads, none": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"},
 }
 _BUSY = "import torch; torch.set_num_threads(1); a = torch.randn(800, 800)\nwhile True: a @ a"

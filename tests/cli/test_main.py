@@ -96,7 +96,7 @@ def test_the_version_is_told(modalink):
     assert modalink("--version").output == "modalink 0.1.0\n"
 
 
-@pytest.mark.parametrize(("set_before", "after"), [(None, "1000"), ("7", "7")])
+@pytest.mark.parametrize(("set_before", "after"), [(None, "10000"), ("7", "7")])
 def test_threads_that_wait_soon_sleep_unless_told_otherwise(modalink, monkeypatch, set_before, after):
     monkeypatch.setenv("GOMP_SPINCOUNT", set_before or "")
     if set_before is None:

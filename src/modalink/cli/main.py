@@ -120,7 +120,7 @@ def _quieten() -> None:
 
 def _spin_briefly() -> None:
     """Let OpenMP threads that wait for each other soon sleep: beside other jobs they would steal their own cores."""
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def main() -> None:
