@@ -2,8 +2,8 @@
 
     python benchmarks/spinning.py [--neighbours 2] [--steps 15]
 
-Trains the first stage of the recipe `demo` anew for each row. OpenMP of GNU, which PyTorch uses on Linux, lets a thread
-that waits spin `GOMP_SPINCOUNT` times before it sleeps. The command line sets 10,000; 300,000 is what it does by itself.
+Trains the first stage of the recipe `demo` anew for each row. GNU's OpenMP, which PyTorch uses on Linux, lets a thread
+that waits spin `GOMP_SPINCOUNT` times before it sleeps: 300,000 by itself, 10,000 as the command line sets it.
 """
 
 import argparse
