@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+from modalink.recipe import load
+
 WAITS = {
     "1 thread": {"OMP_NUM_THREADS": "1"},
     "2 threads, 300,000 spins": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "300000"},
@@ -29,10 +31,11 @@ def step_seconds(wait: dict[str, str], steps: int) -> float:
     """Median seconds of a step of the first stage of `demo`, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        short = [f"stages.{i}.steps={steps if i == 0 else 1}" for i in range(4)]
+        stages = load("demo").stages
+        short = [f"stages.{i}.steps={1 if i else steps}" for i in range(len(stages))]
         command = [sys.executable, "-c", _TRAIN, "train", "demo", "--run", str(run), *short]
         subprocess.run(command, env=os.environ | wait, check=True, capture_output=True)
-        lines = (run / "pretrain-seeing" / "metrics.jsonl").read_text().splitlines()
+        lines = (run / stages[0].name / "metrics.jsonl").read_text().splitlines()
     return median(json.loads(line)["seconds"] for line in lines)
 
 

@@ -11,7 +11,7 @@ _MASK = os.umask(0o077)
 os.umask(_MASK)
 
 
-def save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+def save(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write tensors of any shape and dtype as safetensors, with the permissions of any new file.
 
     Args:
@@ -23,14 +23,15 @@ def save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] 
         OSError: The file cannot be written.
         SafetensorError: The same, found by the library.
     """
-    save_file(
-        {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
-        path,
-        dict(metadata) if metadata else None,
-    )
-    share(path)
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata)
+    _share(path)
 
 
-def share(path: Path) -> None:
-    """Give a file the permissions that any new file has."""
+def share(folder: Path) -> None:
+    """Give the safetensors files that a library wrote into a folder the permissions of any new file."""
+    for path in folder.glob("*.safetensors"):
+        _share(path)
+
+
+def _share(path: Path) -> None:
     path.chmod(0o666 & ~_MASK)

@@ -5,9 +5,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from modalink.cli.main import app
-from modalink.model import compose
-from modalink.recipe import SystemSpec
-from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
+from modalink.model import System
 
 RECIPE = """\
 name: see
@@ -46,14 +44,8 @@ def recipe(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(make_reader: Callable[..., System], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of tiny random parts: image in, text out."""
     folder = tmp_path_factory.mktemp("runs")
-    encoder = {"kind": "vision", "checkpoint": str(tiny_clip_vision(folder / "vision"))}
-    spec = {
-        "inputs": {"image": {"encoder": encoder, "projector": {"kind": "mlp"}}},
-        "llm": {"checkpoint": str(tiny_llama(folder / "llm"))},
-        "prompt": {"template": "vicuna-v1.1"},
-    }
-    compose(SystemSpec.model_validate(spec)).save(folder / "mine" / "model")
+    make_reader(folder).save(folder / "mine" / "model")
     return folder / "mine"

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from modalink.model import System, compose
-from modalink.recipe import SystemSpec
-from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
+from modalink.model import System
 
 Write = Callable[[str, Any], Path]
 
@@ -37,16 +35,10 @@ def write(tmp_path: Path) -> Write:
 
 
 @pytest.fixture(scope="session")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(make_reader: Callable[..., System], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a system of tiny random parts: image in, text out."""
     folder = tmp_path_factory.mktemp("parts")
-    encoder = {"kind": "vision", "checkpoint": str(tiny_clip_vision(folder / "vision"))}
-    data = {
-        "inputs": {"image": {"encoder": encoder, "projector": {"kind": "mlp"}}},
-        "llm": {"checkpoint": str(tiny_llama(folder / "llm"))},
-        "prompt": {"template": "vicuna-v1.1"},
-    }
-    compose(SystemSpec.model_validate(data)).save(folder / "run" / "model")
+    make_reader(folder).save(folder / "run" / "model")
     return folder / "run"
 
 

@@ -100,8 +100,7 @@ class SavedByReference(ModalinkPreTrainedModel):
         state = own_state(self.state_dict() if state_dict is None else state_dict, untouched)
         kwargs["save_original_format"] = False
         super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
-        for weights in Path(save_directory).glob("*.safetensors"):
-            tensor_files.share(weights)
+        tensor_files.share(Path(save_directory))
 
     def trainable_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """All parameters by the names that a stage's `train` uses, for example `inputs.image.projector`."""

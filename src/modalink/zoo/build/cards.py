@@ -25,8 +25,7 @@ def save_bf16(module: nn.Module, folder: Path) -> None:
     """Save a transformers or diffusers model in bfloat16 without touching the one in training."""
     copy = deepcopy(module).to(torch.bfloat16)
     copy.save_pretrained(folder)  # type: ignore[operator]  # both families have it
-    for weights in folder.glob("*.safetensors"):
-        tensor_files.share(weights)
+    tensor_files.share(folder)
 
 
 def write(

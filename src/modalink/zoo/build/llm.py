@@ -26,7 +26,7 @@ from modalink.zoo.build.loop import Metrics, Schedule, Trainer
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.superposed import LAYOUTS, Slots, lay_out
 from modalink.zoo.build.targets import (
-    ATTRIBUTES,
+    COMPARED,
     OBJECT_WIDTH,
     WIDTH,
     agreement_loss,
@@ -51,7 +51,6 @@ _PARSE_WEIGHT = 0.5
 _FIND_LAYER = 4
 _FIND_WEIGHT = 0.5
 _MOST_NAMED = 2
-_COMPARED = len(ATTRIBUTES) - 1
 _LOOK_BACK = ((1, 2), (1, 3), (2, 4))
 
 
@@ -113,7 +112,7 @@ class Student(nn.Module):
         self.llm.set_attn_implementation("eager")
         self.parse = nn.Linear(self.llm.config.hidden_size, len(CELLS) * WIDTH)
         self.find = nn.Linear(self.llm.config.hidden_size, _MOST_NAMED * OBJECT_WIDTH)
-        self.compare = nn.Linear(self.llm.config.hidden_size, _COMPARED * 2)
+        self.compare = nn.Linear(self.llm.config.hidden_size, COMPARED * 2)
         for layer, offsets in zip(self.llm.model.layers, _LOOK_BACK, strict=False):
             _look_back(layer.self_attn, offsets)
 
@@ -129,7 +128,7 @@ class Student(nn.Module):
             said=self.llm.lm_head(out.last_hidden_state[before]),
             scenes=self.parse(known).unflatten(-1, (len(CELLS), WIDTH)),
             found=self.find(asked).unflatten(-1, (_MOST_NAMED, OBJECT_WIDTH)),
-            agree=self.compare(asked).unflatten(-1, (_COMPARED, 2)),
+            agree=self.compare(asked).unflatten(-1, (COMPARED, 2)),
         )
 
 
@@ -163,19 +162,25 @@ def collate(
     width = -(-max(len(ids) for ids, _ in rows) // 16) * 16
     padded = torch.full((len(rows), width), tokenizer.pad_token_id)
     targets = torch.full((len(rows), width), -2)
-    for row, (ids, labels) in enumerate(rows):
+    for row, ((ids, labels), dialogue) in enumerate(zip(rows, dialogues, strict=True)):
         padded[row, : len(ids)], targets[row, : len(ids)] = torch.tensor(ids), torch.tensor(labels)
-        scene = dialogues[row].scene
-        if scene is not None:
-            known.append(row * width + _scene_known_at(dialogues[row], ids, tokenizer))
-            scenes.append(scene)
-        starts = [i for i, (a, b) in enumerate(pairwise(rows[row][1])) if a < 0 <= b]
-        for start, items in zip(starts, dialogues[row].about, strict=bool(dialogues[row].about)):
-            if items:
-                asked.append(row * width + start)
-                named.append(items)
-    places = (torch.tensor(where, dtype=torch.long) for where in (known, asked))
-    return Batch(padded, targets, slots, next(places), scenes, next(places), named)
+        if dialogue.scene is not None:
+            known.append(row * width + _scene_known_at(dialogue, ids, tokenizer))
+            scenes.append(dialogue.scene)
+        if dialogue.about:
+            for start, items in zip(_before_answers(labels), dialogue.about, strict=True):
+                if items:
+                    asked.append(row * width + start)
+                    named.append(items)
+    return Batch(
+        ids=padded,
+        labels=targets,
+        slots=slots,
+        known_at=torch.tensor(known, dtype=torch.long),
+        scenes=scenes,
+        asked_at=torch.tensor(asked, dtype=torch.long),
+        named=named,
+    )
 
 
 def _encode(dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, layout: int) -> tuple[list[int], list[int]]:
@@ -197,6 +202,11 @@ def _encode(dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, layout: int)
         add(f"{assistant}<|im_end|>", said=True)
         add("\n")
     return ids, labels
+
+
+def _before_answers(labels: list[int]) -> list[int]:
+    """Positions from which the first token of each answer is foretold."""
+    return [i for i, (before, label) in enumerate(pairwise(labels)) if before < 0 <= label]
 
 
 def _scene_known_at(dialogue: Dialogue, ids: list[int], tokenizer: PreTrainedTokenizerFast) -> int:

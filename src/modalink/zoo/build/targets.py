@@ -13,6 +13,8 @@ ATTRIBUTES = {"present": 2, "shape": len(SHAPES), "colour": len(COLOURS), "size"
 """Number of classes of each attribute that a head names for a cell."""
 WIDTH = sum(ATTRIBUTES.values())
 """Outputs of a head for one cell."""
+COMPARED = len(ATTRIBUTES) - 1
+"""Attributes in which two objects can agree: all but presence."""
 OBJECT_WIDTH = WIDTH + len(CELLS)
 """Outputs of a head for one object whose cell it has to name, too."""
 NOT_ASKED = -100
@@ -39,13 +41,12 @@ def object_targets(named: Sequence[WorldObject | None]) -> tuple[Tensor, Tensor]
 
 def same_targets(named: Sequence[Sequence[WorldObject]]) -> Tensor:
     """Whether two named objects agree in shape, colour and size, 0 or 1 [question, 3]; -100 where one is named."""
-    nothing = [NOT_ASKED] * (len(ATTRIBUTES) - 1)
-    agree = [[a == b for a, b in _beside(items)] or nothing for items in named]
-    return torch.tensor(agree, dtype=torch.long)
-
-
-def _beside(items: Sequence[WorldObject]) -> list[tuple[int, int]]:
-    return list(zip(*(_attributes(item)[1:] for item in items), strict=True)) if len(items) == 2 else []
+    targets = torch.full((len(named), COMPARED), NOT_ASKED)
+    for row, items in zip(targets, named, strict=True):
+        if len(items) == 2:
+            one, other = (torch.tensor(_attributes(item)[-COMPARED:]) for item in items)
+            row.copy_(one == other)
+    return targets
 
 
 def _attributes(item: WorldObject) -> tuple[int, int, int, int]:
