@@ -8,8 +8,11 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +20,8 @@ import torch
 from modalink.model import System, compose
 from modalink.recipe import SystemSpec
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
+
+Write = Callable[[str, Any], Path]
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +43,24 @@ def make_reader() -> Callable[..., System]:
         return compose(SystemSpec.model_validate(spec))
 
     return make
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write data under a name, in the format that the suffix tells."""
+
+    def to(name: str, data: Any) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(data, str):
+            path.write_text(data, encoding="utf-8")
+        elif path.suffix == ".jsonl":
+            path.write_text("".join(f"{json.dumps(row)}\n" for row in data), encoding="utf-8")
+        elif path.suffix in (".csv", ".tsv"):
+            with path.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",").writerows(data)
+        else:
+            path.write_text(json.dumps(data), encoding="utf-8")
+        return path
+
+    return to

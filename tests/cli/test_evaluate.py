@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from modalink.evaluation.catalogue import catalogue
+from modalink.scoring.registry import catalogue
 
 
 @pytest.fixture

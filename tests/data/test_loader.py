@@ -9,7 +9,6 @@ import datasets
 import pytest
 
 from modalink.conversation import Conversation, Text, Turn
-from modalink.data.ledger import Ledger
 from modalink.data.loader import Loader
 from modalink.data.source import SourceConfig
 from modalink.data.sources.llava_json import LlavaJsonConfig
@@ -17,6 +16,7 @@ from modalink.data.sources.messages import MessagesConfig
 from modalink.data.sources.pairs import PairsConfig
 from modalink.errors import CheckpointError, DataError, PromptError, RecipeError, SampleError
 from modalink.model.batch import IGNORED, Prepared
+from modalink.runs.ledger import Ledger
 
 
 class NumbersConfig(SourceConfig):

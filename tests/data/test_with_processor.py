@@ -5,10 +5,10 @@ from itertools import islice
 import pytest
 
 from modalink import kinds
-from modalink.data.ledger import Ledger
 from modalink.data.loader import Loader
 from modalink.model import compose
 from modalink.recipe import SystemSpec
+from modalink.runs.ledger import Ledger
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama, tiny_stable_diffusion
 
 

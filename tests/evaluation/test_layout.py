@@ -3,8 +3,8 @@
 import pytest
 
 from modalink.errors import DataError, OptionError
-from modalink.evaluation.catalogue import load
 from modalink.evaluation.layout import Folder, annotations_of, further_files
+from modalink.scoring.registry import load
 
 IMAGES = (".jpg", ".png")
 

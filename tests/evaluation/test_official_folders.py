@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from modalink.conversation import Conversation
-from modalink.evaluation import running
-from modalink.evaluation.catalogue import catalogue
+from modalink.evaluation import runner
+from modalink.evaluation.dataset import open_task
 from modalink.evaluation.replies import Reply
-from modalink.evaluation.running import evaluate
-from modalink.evaluation.tasks import open_task
+from modalink.evaluation.runner import evaluate
 from modalink.model import System
+from modalink.scoring.registry import catalogue
 
 TEN = [{"answer": "red", "raw_answer": "red", "answer_id": n} for n in range(10)]
 COCO = "COCO_val2014_000000000007.jpg"
@@ -124,7 +124,7 @@ ELSEWHERE = {
     "llava_bench",
     "mmvet",
 }
-"""Benchmarks with tests of their own in `test_running.py` and `tests/cli/test_evaluate.py`."""
+"""Benchmarks with tests of their own in `test_runner.py` and `tests/cli/test_evaluate.py`."""
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def put(
             heard.extend(talks)
             return [Reply(layout.reply) for _ in talks]
 
-        monkeypatch.setattr(running, "replies", replies)
+        monkeypatch.setattr(runner, "replies", replies)
         task = open_task(name, tmp_path / "data", options=layout.options)
         return evaluate(reader, task, out=tmp_path / "out"), heard
 

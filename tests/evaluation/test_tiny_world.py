@@ -7,17 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from modalink.evaluation.tiny_world import Share, Sizes, captions, drawings, elsewhere, evaluate, examples, questions
+from modalink.evaluation.tiny_world import Share, Sizes, captions, drawings, evaluate, examples, ood, questions
 from modalink.evaluation.tiny_world.captions import Caption, parse
 from modalink.evaluation.tiny_world.drawings import Drawn, Requested
-from modalink.evaluation.tiny_world.foreign import HANDS
 from modalink.evaluation.tiny_world.questions import Answered, Asked, normalise
+from modalink.evaluation.tiny_world.renderers import HANDS
 from modalink.evaluation.tiny_world.shares import nested
 from modalink.model import compose
 from modalink.recipe import SystemSpec
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama, tiny_stable_diffusion
-from modalink.zoo.judge import Judge, JudgeNet
-from modalink.zoo.world import (
+from modalink.tiny_world import (
     QUESTION_KINDS,
     Question,
     Scene,
@@ -27,6 +26,7 @@ from modalink.zoo.world import (
     sample_scene,
     split_of,
 )
+from modalink.zoo.judge import Judge, JudgeNet
 
 RING = WorldObject("ring", "red", "small", "top left")
 STAR = WorldObject("star", "blue", "large", "center")
@@ -244,7 +244,7 @@ def system(tmp_path_factory):
 
 def test_a_system_that_knows_nothing_gets_all_its_numbers(system, monkeypatch):
     torch.manual_seed(0)
-    monkeypatch.setattr(elsewhere, "_MAX_NEW_TOKENS", 3)
+    monkeypatch.setattr(ood, "_MAX_NEW_TOKENS", 3)
     tasks = []
     sizes = Sizes(questions=9, captions=4, drawings=3, robustness=2, examples=2)
     heldout = evaluate(system, sizes, judge=Judge(JudgeNet()), on_task=tasks.append)

@@ -1,5 +1,5 @@
 from modalink.recipe.merging import changed_leaves, merge, supersede
-from modalink.recipe.yaml_text import read
+from modalink.recipe.yaml_lines import read
 
 BASE = "a: {x: 1, y: [1, 2]}\nprojector: {kind: mlp, layers: 2}\n"
 

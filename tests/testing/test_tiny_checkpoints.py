@@ -11,7 +11,7 @@ from transformers import (
     CLIPTokenizer,
 )
 
-from modalink import checkpoints
+from modalink import hub
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama, tiny_opt, tiny_qwen2, tiny_t5
 from modalink.testing.tokenizers import CHATML, tiny_clip_tokenizer, tiny_qwen2_tokenizer, tiny_tokenizer
 
@@ -20,7 +20,7 @@ from modalink.testing.tokenizers import CHATML, tiny_clip_tokenizer, tiny_qwen2_
 def test_language_models_load_strictly_and_answer(tmp_path: Path, factory: Any) -> None:
     factory(tmp_path)
     kind = AutoModelForSeq2SeqLM if factory is tiny_t5 else AutoModelForCausalLM
-    model: Any = checkpoints.load(kind, str(tmp_path))
+    model: Any = hub.load(kind, str(tmp_path))
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     tokens = tokenizer("What is in the image?", return_tensors="pt")
     assert model.generate(**tokens, max_new_tokens=3, min_new_tokens=3).shape[1] >= 3

@@ -5,9 +5,11 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from modalink.cli.progress import group_table
 from modalink.errors import UnknownNameError
+from modalink.model.groups import table
 from modalink.recipe import TrainGroup
-from modalink.training.freezing import freeze, optimizer_groups, render, table
+from modalink.training.freezing import freeze, optimizer_groups
 
 
 class Tiny(nn.Module):
@@ -90,7 +92,7 @@ def test_the_table_counts_every_parameter_once_with_the_generators() -> None:
 def test_the_drawn_table_sums_what_is_trained() -> None:
     model = Tiny()
     console = Console(width=100, record=True)
-    console.print(render(table(model.groups(), TRAIN, {}), "stage one"))
+    console.print(group_table(table(model.groups(), TRAIN, {}), "stage one"))
     drawn = console.export_text()
     assert "stage one" in drawn
     line = next(line for line in drawn.splitlines() if "trained" in line)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from modalink.data.cache import FeatureCache
+from modalink.features.cache import FeatureCache
+from modalink.features.compute import Once
 from modalink.model import ModalinkForConditionalGeneration, compose
 from modalink.model.batch import Item, Prepared, collate
 from modalink.recipe import Recipe
 from modalink.training.frozen import FrozenEncoders, frozen_generators
-from modalink.training.once import Once
 from modalink.training.train import train
 
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from modalink.data.cache import FeatureCache
 from modalink.errors import TrainingError
+from modalink.features.cache import FeatureCache
 from modalink.model import Prepared, compose
 from modalink.recipe import Recipe
 from modalink.training.freezing import freeze

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from modalink import zoo
 from modalink.errors import UnknownNameError
+from modalink.tiny_world import CELLS, COLOURS, SHAPES, WorldObject, sample_scene, split_of
 from modalink.zoo.build import BUILDERS, build
 from modalink.zoo.build.loop import Schedule, Trainer, told
 from modalink.zoo.build.targets import (
@@ -26,7 +27,6 @@ from modalink.zoo.build.targets import (
     same_targets,
 )
 from modalink.zoo.build.vision import CELL_OF_PATCH, near_miss
-from modalink.zoo.world import CELLS, COLOURS, SHAPES, WorldObject, sample_scene, split_of
 
 _TINY = 1e-4
 

@@ -6,11 +6,11 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from modalink import zoo
+from modalink.tiny_world import Dialogue, Question, Scene, WorldObject, describe, sample_dialogue, sample_scene
+from modalink.tiny_world.dialogues import interview
 from modalink.zoo.build.llm import Student, collate, loss
 from modalink.zoo.build.superposed import LAYOUTS, Slots, lay_out
 from modalink.zoo.build.targets import OBJECT_WIDTH
-from modalink.zoo.dialogues import interview
-from modalink.zoo.world import Dialogue, Question, Scene, WorldObject, describe, sample_dialogue, sample_scene
 
 _SCENE = Scene(
     (WorldObject("circle", "red", "large", "top left"), WorldObject("star", "blue", "small", "center")), background=0

@@ -22,9 +22,7 @@ from transformers import (
 
 from modalink import zoo
 from modalink.errors import UnknownNameError
-from modalink.zoo.dialogues import DECLINE
-from modalink.zoo.judge import Judge
-from modalink.zoo.world import (
+from modalink.tiny_world import (
     COLOURS,
     SHAPES,
     SIZES,
@@ -35,6 +33,8 @@ from modalink.zoo.world import (
     render,
     sample_scene,
 )
+from modalink.tiny_world.dialogues import DECLINE
+from modalink.zoo.judge import Judge
 
 
 @pytest.fixture(scope="module")

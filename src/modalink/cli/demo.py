@@ -11,8 +11,8 @@ from rich.console import Console
 from modalink.cli.evaluate import on_tiny_world, sizes, tables
 from modalink.cli.progress import show
 from modalink.recipe import Recipe, load
+from modalink.tiny_world import render, sample_scene
 from modalink.training.train import train
-from modalink.zoo.world import render, sample_scene
 
 _RECIPE = "demo"
 _FAST_SHARE = 0.1

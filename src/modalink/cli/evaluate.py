@@ -12,13 +12,14 @@ from rich.table import Table
 from modalink.cli.progress import answering
 from modalink.cli.score import pairs, show
 from modalink.errors import OptionError
-from modalink.evaluation import catalogue, running, tiny_world
-from modalink.evaluation.asks import Skipped
-from modalink.evaluation.report import keep, view, write_report
-from modalink.evaluation.running import Outcome
-from modalink.evaluation.tasks import open_task
+from modalink.evaluation import runner, tiny_world
+from modalink.evaluation.dataset import open_task
+from modalink.evaluation.question import Skipped
+from modalink.evaluation.runner import Outcome
 from modalink.evaluation.tiny_world import Sizes
 from modalink.inference import load
+from modalink.report import keep, view, write_report
+from modalink.scoring import registry
 
 
 def evaluate(
@@ -73,7 +74,7 @@ def evaluate(
     modalink evaluate runs/mine --benchmark vqav2 --data vqa --split val
     modalink evaluate runs/mine --benchmark pope --data pope --limit 100 --json
     """
-    name, _ = catalogue.load(benchmark)
+    name, _ = registry.load(benchmark)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     if name == "tiny_world":
         _check_tiny_world(split, data, annotations, limit, out, option, prompt)
@@ -85,7 +86,7 @@ def evaluate(
     task = open_task(name, data, annotations, split, pairs(option), prompt)
     system = load(run, device=device).system
     with answering(console, task.benchmark.title) as on_progress:
-        outcome = running.evaluate(
+        outcome = runner.evaluate(
             system, task, out=folder, limit=limit, batch=batch, max_new_tokens=max_new_tokens,
             partial=partial, on_progress=on_progress,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
+from modalink.model.groups import GroupRow
 from modalink.training.events import Event, OnEvent, RunFinished, RunStarted, StageStarted, StepDone, Warned
-from modalink.training.freezing import render
 
 _LINES_PER_STAGE = 20
 _LINES_PER_BENCHMARK = 20
@@ -48,7 +49,7 @@ class _Bars:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageStarted):
-            self.bars.console.print(render(event.table, f"stage {event.stage}"))
+            self.bars.console.print(group_table(event.table, f"stage {event.stage}"))
             self.tasks[event.stage] = self.bars.add_task(
                 event.stage, total=event.steps, completed=event.first_step, loss=""
             )
@@ -66,7 +67,7 @@ class _Lines:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageStarted):
-            self.print(render(event.table, f"stage {event.stage}"))
+            self.print(group_table(event.table, f"stage {event.stage}"))
         elif isinstance(event, StepDone):
             if event.step == event.steps or event.step % math.ceil(event.steps / _LINES_PER_STAGE) == 0:
                 text = f"{event.stage}: step {event.step} of {event.steps}, {_losses(event.record)}"
@@ -111,3 +112,21 @@ def answering(console: Console, title: str) -> Iterator[Callable[[int, int], Non
 
     with console.status(title) as status:
         yield tell
+
+
+def group_table(rows: Iterable[GroupRow], title: str) -> Table:
+    """The table of trained and frozen parameters, for a terminal."""
+    rows = list(rows)
+    table = Table(title=title)
+    table.add_column("part")
+    for heading in ("parameters", "share", "learning rate"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        rate = "frozen" if row.lr is None else f"{row.lr:g}"
+        style = "bold" if row.trained else "dim"
+        table.add_row(row.group, f"{row.parameters:,}", f"{row.share:.2%}", rate, style=style)
+    trained = [row for row in rows if row.trained]
+    count, share = sum(row.parameters for row in trained), sum(row.share for row in trained)
+    table.add_section()
+    table.add_row("trained", f"{count:,}", f"{share:.2%}", "")
+    return table

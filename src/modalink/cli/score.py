@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from modalink.errors import OptionError
-from modalink.evaluation.catalogue import catalogue
-from modalink.evaluation.scoring import Report
-from modalink.evaluation.scoring import score as score_files
+from modalink.scoring.registry import catalogue
+from modalink.scoring.score import Report
+from modalink.scoring.score import score as score_files
 
 
 def score(

@@ -1,1 +1,1 @@
-"""From files to samples: sources, their mixture, the loader, the ledger of what was left out, and the feature cache."""
+"""From files to samples: sources, their mixture, and the loader that reads ahead."""

@@ -6,12 +6,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from modalink.data.draws import Bad, Draw, Draws
-from modalink.data.ledger import Ledger
 from modalink.data.mixture import Rule, mix
+from modalink.data.prefetch import Bad, Draw, Draws
 from modalink.data.source import Source, SourceConfig, Stream
 from modalink.errors import CheckpointError, DataError
 from modalink.model.batch import Prepared
+from modalink.runs.ledger import Ledger
 
 MAX_BAD_RUN = 1000
 """So many bad samples of one source in a row end the run: its folder or column is wrong, not its samples."""

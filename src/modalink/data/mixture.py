@@ -7,7 +7,7 @@ from itertools import accumulate
 from math import sqrt
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from modalink.data.order import Permutation
+from modalink.data.shuffle import Permutation
 from modalink.errors import RecipeError
 
 Rule = Literal["concatenate", "ratio", "sqrt"]

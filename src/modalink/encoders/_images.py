@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from modalink import checkpoints
+from modalink import hub
 from modalink.errors import PartError
 
 _RESAMPLE = {"bilinear": 2, "bicubic": 3, "nearest": 0, "lanczos": 1}
@@ -72,9 +72,7 @@ def image_processor(folder: Path | None, config: PreTrainedConfig) -> Any:
             load: Any = AutoImageProcessor.from_pretrained
             return load(folder, backend="pil", local_files_only=True)
         except (OSError, ValueError, TypeError) as error:
-            raise PartError(
-                f"cannot read {folder / 'preprocessor_config.json'}: {checkpoints.first_line(error)}"
-            ) from error
+            raise PartError(f"cannot read {folder / 'preprocessor_config.json'}: {hub.first_line(error)}") from error
     if config.model_type == "timm_wrapper":
         return _timm_processor(config)
     size = {"height": config.image_size, "width": config.image_size} if hasattr(config, "image_size") else {}

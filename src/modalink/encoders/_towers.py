@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.import_utils import is_timm_available
 
-from modalink import checkpoints
+from modalink import hub
 from modalink.errors import MissingExtraError, PartError
 
 Layer = int | Literal["output"]
@@ -63,7 +63,7 @@ def resizable(config: PreTrainedConfig) -> PreTrainedConfig:
 
 def load_tower(config: PreTrainedConfig, checkpoint: str, revision: str | None, dtype: str) -> PreTrainedModel:
     """The tower with its weights, also out of the checkpoint of a whole model."""
-    tower: PreTrainedModel = checkpoints.load(
+    tower: PreTrainedModel = hub.load(
         tower_class(config),
         checkpoint,
         revision=revision,

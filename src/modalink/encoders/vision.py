@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from modalink import checkpoints
+from modalink import hub
 from modalink.encoders import _towers
 from modalink.encoders._images import ImagePreprocessor, image_processor
 from modalink.errors import PartError
@@ -49,12 +49,12 @@ class VisionConfig(EncoderConfig):
     def preprocessor(self) -> ImagePreprocessor:
         """What the checkpoint's images go through; for well-known hub ids without a network."""
         config = self._tower_config()
-        known = checkpoints.is_known(self.checkpoint)
-        folder = None if known else checkpoints.locate(self.checkpoint, self.revision, weights=False)
+        known = hub.is_known(self.checkpoint)
+        folder = None if known else hub.locate(self.checkpoint, self.revision, weights=False)
         return ImagePreprocessor(image_processor(folder, config), self.image_size, pad_to_square=self.pad_to_square)
 
     def _tower_config(self) -> PreTrainedConfig:
-        config = _towers.tower_config(checkpoints.architecture(self.checkpoint, self.revision))
+        config = _towers.tower_config(hub.architecture(self.checkpoint, self.revision))
         _towers.tower_class(config)
         return config
 
@@ -118,7 +118,7 @@ class VisionEncoder(nn.Module):
             try:
                 state = _towers.hidden_state(twin, image, self.layer, interpolate=self.interpolate)
             except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-                cause = checkpoints.first_line(error)
+                cause = hub.first_line(error)
                 raise PartError(f"{name}: this tower cannot read images of {self.side} px: {cause}") from error
             return state.detach(), _towers.unread(twin, state)
 

@@ -1,5 +1,4 @@
-"""From a model to scores: what it is asked, what it answers, the benchmarks, their metrics, judges and error bars.
+"""A system put to a benchmark: what it is asked, what it answers, the file of its answers, and their scores.
 
-Read `scoring.py` first (files in, a report out), then `benchmarks/_base.py` (what a benchmark is), then any benchmark;
-for the way from a run to predictions `running.py`.
+Read `runner.py` first, then `dataset.py` (a benchmark's questions) and `answer_file.py` (what survives an interruption).
 """

@@ -16,7 +16,7 @@ from lmms_eval.models.registry_v2 import ModelManifest
 
 from modalink.conversation import Conversation, Turn
 from modalink.errors import OptionError
-from modalink.evaluation.asks import below
+from modalink.evaluation.question import below
 from modalink.evaluation.replies import replies
 from modalink.inference import load
 

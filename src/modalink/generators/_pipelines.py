@@ -6,7 +6,7 @@ import diffusers
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 
-from modalink import checkpoints
+from modalink import hub
 from modalink.errors import PartError
 from modalink.roles import GeneratorConfig
 
@@ -19,7 +19,7 @@ class PipelineConfig(GeneratorConfig):
 
     def component(self, name: str) -> dict[str, Any]:
         """The configuration of a subfolder."""
-        return checkpoints.component(self.checkpoint, name, self.revision)
+        return hub.component(self.checkpoint, name, self.revision)
 
     def network(self, name: str, kind: Any, *, weights: bool) -> Any:
         """A network of diffusers from a subfolder."""
@@ -42,11 +42,11 @@ class PipelineConfig(GeneratorConfig):
         Raises:
             PartError: Its folder is missing or damaged.
         """
-        folder = checkpoints.locate(self.checkpoint, self.revision, weights=False) / "tokenizer"
+        folder = hub.locate(self.checkpoint, self.revision, weights=False) / "tokenizer"
         try:
             return AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
-            cause = checkpoints.first_line(error)
+            cause = hub.first_line(error)
             raise PartError(f"{self.checkpoint}: cannot read its tokenizer in {folder}: {cause}") from error
 
     def new_solver(self) -> Any:
@@ -60,7 +60,7 @@ class PipelineConfig(GeneratorConfig):
             return getattr(diffusers, names[self.solver]).from_config(facts | fixed)
 
     def _load(self, name: str, kind: Any) -> Any:
-        return checkpoints.load(
+        return hub.load(
             kind,
             self.checkpoint,
             revision=self.revision,

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from modalink import checkpoints
+from modalink import hub
 from modalink.errors import CheckpointError, PartError
 from modalink.inference.session import Session
 from modalink.model import System
@@ -43,7 +43,7 @@ def _model(run: str | os.PathLike[str]) -> Path:
     if folder.exists():
         raise CheckpointError(f"{run}: found no run there; train one with `modalink train RECIPE --run FOLDER`")
     try:
-        return checkpoints.locate(str(run))
+        return hub.locate(str(run))
     except PartError as error:
         raise CheckpointError(
             f"found no run in a folder {run}; train one with `modalink train RECIPE --run {run}`. As a hub id: {error}"

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from modalink import checkpoints
+from modalink import hub
 from modalink.errors import PartError
 from modalink.kinds import Settings
 from modalink.llms._attention import ATTENTION, packs
@@ -40,7 +40,7 @@ class PretrainedLlmConfig(LlmConfig):
 
     def architecture(self) -> PreTrainedConfig:
         """The checkpoint's `PreTrainedConfig`."""
-        return checkpoints.architecture(self.checkpoint, self.revision)
+        return hub.architecture(self.checkpoint, self.revision)
 
     def tokenizer(self) -> Tokenizer:
         """The checkpoint's tokenizer.
@@ -48,7 +48,7 @@ class PretrainedLlmConfig(LlmConfig):
         Raises:
             PartError: It reports no character offsets, without which labels cannot be placed.
         """
-        tokenizer = AutoTokenizer.from_pretrained(checkpoints.locate(self.checkpoint, self.revision))
+        tokenizer = AutoTokenizer.from_pretrained(hub.locate(self.checkpoint, self.revision))
         if not tokenizer.is_fast:
             raise PartError(
                 f"llm {self.checkpoint}: its tokenizer {type(tokenizer).__name__} reports no character offsets; "
@@ -65,7 +65,7 @@ class PretrainedLlmConfig(LlmConfig):
         architecture = self.architecture()
         auto = AutoModelForSeq2SeqLM if architecture.is_encoder_decoder else AutoModelForCausalLM
         if weights:
-            llm = checkpoints.load(auto, self.checkpoint, revision=self.revision, dtype=self.dtype)
+            llm = hub.load(auto, self.checkpoint, revision=self.revision, dtype=self.dtype)
         else:
             llm = auto.from_config(architecture)
         llm.requires_grad_(False)

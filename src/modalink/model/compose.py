@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig
 
-from modalink.checkpoints import locate
+from modalink.hub import locate
 from modalink.model.assembly import Tokens, assemble
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.modeling import ModalinkForConditionalGeneration

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from modalink import checkpoints, tensor_files
+from modalink import hub, tensor_files
 from modalink.model.assembly import Tokens, assemble
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.groups import group_of
@@ -73,7 +73,7 @@ class SavedByReference(ModalinkPreTrainedModel):
             CheckpointError: The folder's weights do not fit the configuration.
         """
         refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation", "revision"})
-        path = checkpoints.locate(str(folder), kwargs.get("revision"))
+        path = hub.locate(str(folder), kwargs.get("revision"))
         config = config or ModalinkConfig.from_pretrained(path)
         for part, reference in config.references.items():
             verify(part, reference)
@@ -110,6 +110,6 @@ class SavedByReference(ModalinkPreTrainedModel):
         return groups
 
 
-def _origin(spec: SystemSpec, part: str) -> checkpoints.Identity:
+def _origin(spec: SystemSpec, part: str) -> hub.Identity:
     config = spec.llm if part == "llm" else spec.inputs[part.split(".")[1]].encoder
-    return checkpoints.identity(config.checkpoint, config.revision)
+    return hub.identity(config.checkpoint, config.revision)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from modalink import checkpoints
+from modalink import hub
 from modalink.errors import CheckpointError, PartError
 from modalink.model.groups import Groups, group_of
 
@@ -104,7 +104,7 @@ def verify(part: str, reference: Mapping[str, Any]) -> None:
     Raises:
         PartError: Its weights have changed.
     """
-    found = checkpoints.identity(reference["id"], reference["revision"])
+    found = hub.identity(reference["id"], reference["revision"])
     if found.sha256 != reference["sha256"]:
         raise PartError(
             f"{part}: {reference['id']} now has weights of hash {found.sha256[:12]}, needed "

@@ -10,10 +10,10 @@ import torch
 from modalink import prompts
 from modalink.errors import ModalinkError, PartError
 from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
+from modalink.model.groups import table
 from modalink.planning.rehearsal import rehearse
 from modalink.planning.sample import first_prepared, head, marked, said
 from modalink.recipe import Recipe, Stage
-from modalink.training.freezing import table
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from typing import cast
 import torch
 from torch.nn.utils import get_total_norm
 
-from modalink.data.cache import FeatureCache
-from modalink.data.ledger import Ledger
+from modalink.features.cache import FeatureCache
 from modalink.model import Prepared, System
+from modalink.model.groups import Groups
 from modalink.recipe import Recipe, Stage
-from modalink.training.freezing import Groups, freeze
+from modalink.runs.ledger import Ledger
+from modalink.training.freezing import freeze
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
 from modalink.training.stages import make_learner, open_loader

@@ -1,7 +1,7 @@
 """Recipes: the typed YAML files that describe a system, its parts and its stages."""
 
 from modalink.recipe.checks import train_groups
-from modalink.recipe.editors import json_schema
+from modalink.recipe.json_schema import json_schema
 from modalink.recipe.loading import find, load, shipped
 from modalink.recipe.schema import Paper, Recipe
 from modalink.recipe.stage import Stage, TrainGroup

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from modalink.errors import RecipeError, UnknownNameError
+from modalink.recipe.errors import Loc, Problem
 from modalink.recipe.paths import look_up
-from modalink.recipe.problems import Loc, Problem
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import SystemSpec
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from modalink.errors import RecipeError, UnknownNameError
+from modalink.recipe.errors import dotted, problems
 from modalink.recipe.merging import changed_leaves, merge, supersede
 from modalink.recipe.overrides import override
-from modalink.recipe.problems import dotted, problems
 from modalink.recipe.schema import Recipe
 from modalink.recipe.tiny import tiny_form
-from modalink.recipe.yaml_text import Document, read
+from modalink.recipe.yaml_lines import Document, read
 
 _SUFFIXES = (".yaml", ".yml")
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from modalink.recipe.problems import Loc, dotted
-from modalink.recipe.yaml_text import Document
+from modalink.recipe.errors import Loc, dotted
+from modalink.recipe.yaml_lines import Document
 
 _KIND_KEYS = ("kind", "source")
 

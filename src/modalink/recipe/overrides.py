@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from modalink.errors import RecipeError
+from modalink.recipe.errors import Loc, dotted
 from modalink.recipe.merging import supersede
 from modalink.recipe.paths import split, step_into
-from modalink.recipe.problems import Loc, dotted
-from modalink.recipe.yaml_text import Document, read_value
+from modalink.recipe.yaml_lines import Document, read_value
 
 
 def override(document: Document, overrides: Sequence[str]) -> Document:

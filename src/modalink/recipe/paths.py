@@ -3,7 +3,7 @@
 from typing import Any
 
 from modalink.errors import RecipeError, UnknownNameError
-from modalink.recipe.problems import Loc, dotted
+from modalink.recipe.errors import Loc, dotted
 from modalink.recipe.stage import TrainGroup
 
 

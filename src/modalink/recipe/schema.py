@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from modalink.kinds import Settings
 from modalink.recipe.checks import part_and_stage_problems, provenance_problems
-from modalink.recipe.problems import Problems
+from modalink.recipe.errors import Problems
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import Name, SystemSpec
 

@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from modalink.errors import RecipeError
 from modalink.kinds import Settings
-from modalink.recipe.fields import Kinds
+from modalink.recipe.kind_field import Kinds
 from modalink.recipe.system import Name
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -6,7 +6,7 @@ import yaml
 from pydantic import Field, PositiveInt
 
 from modalink.kinds import Settings
-from modalink.recipe.fields import Kinds
+from modalink.recipe.kind_field import Kinds
 from modalink.roles import EncoderConfig, GeneratorConfig, InputProjectorConfig, LlmConfig, OutputProjectorConfig
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

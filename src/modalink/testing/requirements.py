@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from modalink import checkpoints
-from modalink.checkpoints.hub import weight_files
+from modalink import hub
 from modalink.errors import PartError
+from modalink.hub.files import weight_files
 from modalink.kinds import KindConfig
 from modalink.roles import PartConfig, Preprocessor
 
@@ -107,7 +107,7 @@ def check_bare(build: Callable[[], nn.Module], full: nn.Module) -> None:
 
 def check_strict_loading(config: PartConfig, build: Callable[[Any], nn.Module]) -> None:
     """A checkpoint that lacks tensors, or has some too many, is refused."""
-    folder = checkpoints.locate(config.checkpoint, config.revision)
+    folder = hub.locate(config.checkpoint, config.revision)
     for file in weight_files(folder):
         for damage, keep, add in (("lacks tensors", 1, {}), ("has too many", None, {"surplus": torch.zeros(1)})):
             with tempfile.TemporaryDirectory() as place:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modalink.training.freezing import GroupRow
+from modalink.model.groups import GroupRow
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,12 @@
-"""Who learns: the groups of parameters that a stage trains, all others frozen, and the table that shows it."""
+"""Who learns: the groups of parameters that a stage trains, all others frozen."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from rich.table import Table
 from torch import nn
 
 from modalink.errors import UnknownNameError
+from modalink.model.groups import Groups
 from modalink.recipe import TrainGroup
-
-Groups = Mapping[str, list[tuple[str, nn.Parameter]]]
-"""Group name -> its parameters with their names, for example `{"llm.lora": [("model.layers.0...", ...), ...]}`."""
-
-
-@dataclass(frozen=True)
-class GroupRow:
-    """One row of the table of trained and frozen parameters.
-
-    Args:
-        group: Name of the group.
-        parameters: How many numbers it holds.
-        trained: Whether the stage trains it.
-        share: Its part of all parameters, 0 to 1.
-        lr: Its learning rate, None when frozen.
-    """
-
-    group: str
-    parameters: int
-    trained: bool
-    share: float
-    lr: float | None
 
 
 def freeze(model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup]) -> Groups:
@@ -85,36 +62,3 @@ def optimizer_groups(trained: Groups, train: Mapping[str, TrainGroup]) -> list[d
                 rates = {"lr": settings.lr, "base_lr": settings.lr, "weight_decay": decay}
                 made.append({"params": chosen, "group": name, **rates})
     return made
-
-
-def table(groups: Groups, train: Mapping[str, TrainGroup], generators: Mapping[str, nn.Module]) -> list[GroupRow]:
-    """All parameters of a system by group; generators are always frozen."""
-    counts = {name: _count(p for _, p in members) for name, members in groups.items()}
-    counts |= {f"outputs.{m}.generator": _count(generator.parameters()) for m, generator in generators.items()}
-    total = max(1, sum(counts.values()))
-    return [
-        GroupRow(name, count, name in train, count / total, train[name].lr if name in train else None)
-        for name, count in counts.items()
-    ]
-
-
-def render(rows: Iterable[GroupRow], title: str) -> Table:
-    """The table for a terminal."""
-    rows = list(rows)
-    drawn = Table(title=title)
-    drawn.add_column("part")
-    for heading in ("parameters", "share", "learning rate"):
-        drawn.add_column(heading, justify="right")
-    for row in rows:
-        rate = "frozen" if row.lr is None else f"{row.lr:g}"
-        style = "bold" if row.trained else "dim"
-        drawn.add_row(row.group, f"{row.parameters:,}", f"{row.share:.2%}", rate, style=style)
-    trained = [row for row in rows if row.trained]
-    count, share = sum(row.parameters for row in trained), sum(row.share for row in trained)
-    drawn.add_section()
-    drawn.add_row("trained", f"{count:,}", f"{share:.2%}", "")
-    return drawn
-
-
-def _count(parameters: Iterable[nn.Parameter]) -> int:
-    return sum(p.numel() for p in parameters)

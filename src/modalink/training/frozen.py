@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modalink.data.cache import FeatureKey, weights_digest
+from modalink.features.cache import FeatureKey, weights_digest
+from modalink.features.compute import Once
 from modalink.model import System
 from modalink.model.batch import Batch, Targets
 from modalink.roles import Generator
-from modalink.training.once import Once
 
 
 class FrozenEncoders:

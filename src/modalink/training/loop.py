@@ -8,19 +8,20 @@ from pathlib import Path
 
 import torch
 
-from modalink.data.cache import FeatureCache
 from modalink.data.loader import Loader
+from modalink.features.cache import FeatureCache
 from modalink.model import System
 from modalink.model.batch import Prepared
 from modalink.recipe import Recipe
-from modalink.training import checkpoints, parallel
-from modalink.training.checkpoints import Progress
+from modalink.runs import checkpoints
+from modalink.runs.checkpoints import Progress
+from modalink.runs.metrics import Metrics, length
+from modalink.training import parallel
 from modalink.training.events import CheckpointSaved, OnEvent, StepDone, Warned
+from modalink.training.gradient_check import PATIENCE
 from modalink.training.interrupts import Interrupted, StopRequest
-from modalink.training.logs import Metrics, length
 from modalink.training.optimization import optimizer_tensors
 from modalink.training.step import Learner
-from modalink.training.watch import PATIENCE
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+from modalink.model.groups import Groups
 from modalink.recipe import Stage
-from modalink.training.freezing import Groups, optimizer_groups
+from modalink.training.freezing import optimizer_groups
 
 
 def build_optimizer(stage: Stage, trained: Groups) -> torch.optim.AdamW:

@@ -9,21 +9,23 @@ from typing import cast
 import torch
 from torch import nn
 
-from modalink.data.ledger import Ledger
 from modalink.data.loader import Loader
 from modalink.data.source import SourceConfig
 from modalink.errors import CheckpointError, TrainingError
+from modalink.features.compute import Once
+from modalink.model.groups import Groups, table
+from modalink.model.precision import resolve
 from modalink.recipe import Stage
-from modalink.training import checkpoints, parallel
-from modalink.training.checkpoints import Checkpoint
+from modalink.runs import checkpoints
+from modalink.runs.checkpoints import Checkpoint
+from modalink.runs.ledger import Ledger
+from modalink.runs.metrics import Metrics, rewind
+from modalink.training import parallel
 from modalink.training.events import StageStarted, Warned
-from modalink.training.freezing import Groups, freeze, table
+from modalink.training.freezing import freeze
 from modalink.training.frozen import FrozenEncoders, frozen_generators
-from modalink.training.logs import Metrics, rewind
 from modalink.training.loop import Run, train_steps
-from modalink.training.once import Once
 from modalink.training.optimization import load_optimizer_tensors
-from modalink.training.precision import resolve
 from modalink.training.randomness import seed_of
 from modalink.training.step import Learner
 

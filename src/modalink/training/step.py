@@ -13,15 +13,15 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from modalink.errors import TrainingError
 from modalink.model import System
 from modalink.model.batch import Batch, Prepared, collate
+from modalink.model.groups import Groups
+from modalink.model.precision import autocast
 from modalink.recipe import Stage
 from modalink.training import parallel
-from modalink.training.freezing import Groups
 from modalink.training.frozen import FrozenEncoders, FrozenGenerator
+from modalink.training.gradient_check import GradientWatch
+from modalink.training.mean_start import centre
 from modalink.training.optimization import build_optimizer, lr_factor, set_lr
-from modalink.training.precision import autocast
 from modalink.training.randomness import ItemRngs, seed_everything
-from modalink.training.warm_start import centre
-from modalink.training.watch import GradientWatch
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import torch
 
-from modalink.data.cache import FeatureCache
 from modalink.errors import CheckpointError
+from modalink.features.cache import FeatureCache
 from modalink.model import System, compose
 from modalink.recipe import Recipe
+from modalink.runs.folder import MODEL, locked, open_run
+from modalink.runs.manifest import manifest, write_manifest
 from modalink.training import parallel
 from modalink.training.events import Event, OnEvent, RunFinished, RunStarted
-from modalink.training.folder import MODEL, locked, open_run
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
-from modalink.training.manifest import manifest, write_manifest
 from modalink.training.stages import run_stage
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modalink import tensor_files
-from modalink.zoo.scenes import CELLS, COLOURS, SHAPES, SIZES, WorldObject
+from modalink.tiny_world.scenes import CELLS, COLOURS, SHAPES, SIZES, WorldObject
 
 _CROP_PX = 30
 _STRIDE_PX = 21

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from modalink import modalities
+from modalink import modalities, tiny_world
 from modalink.conversation import Medium, Text
 from modalink.data.sources.tiny_world import TinyWorldConfig
-from modalink.zoo import world
 
 
 def kind(conversation):
@@ -55,7 +54,7 @@ def test_the_picture_shows_what_the_caption_says():
         assert turn.content == (medium, Text(turn.text)) and turn.text.startswith("\n")
         assert medium.caption == source[i].turns[1].text
         assert np.asarray(modalities.get("image").read(medium.source)).shape == (64, 64, 3)
-        colours = [colour for colour in world.COLOURS if colour in medium.caption]
+        colours = [colour for colour in tiny_world.COLOURS if colour in medium.caption]
         assert 1 <= len(colours) <= 3
 
 

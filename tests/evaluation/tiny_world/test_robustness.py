@@ -3,8 +3,8 @@
 import pytest
 
 from modalink.evaluation.tiny_world import questions, robustness
-from modalink.evaluation.tiny_world.foreign import HANDS
 from modalink.evaluation.tiny_world.questions import Answered
+from modalink.evaluation.tiny_world.renderers import HANDS
 from modalink.evaluation.tiny_world.shares import Ratio, nested
 
 ASKED = questions.draw("test", 18, seed=0)

@@ -5,9 +5,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from modalink import tiny_world
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.data.source import SourceConfig
-from modalink.zoo import world
 
 Task = Literal["caption", "vqa", "draw", "talk"]
 
@@ -66,20 +66,20 @@ class TinyWorld:
 
     def __getitem__(self, index: int) -> Conversation:
         split, seed = self._config.split, self._config.seed
-        rng = np.random.default_rng([world.SPLITS.index(split), seed, index])
+        rng = np.random.default_rng([tiny_world.SPLITS.index(split), seed, index])
         kinds = _KINDS[self._tasks[rng.choice(len(self._tasks), p=self._shares)]]
         kind = kinds[rng.integers(len(kinds))]
-        dialogue = world.sample_dialogue(split, rng, kind)
+        dialogue = tiny_world.sample_dialogue(split, rng, kind)
         while dialogue.scene is not None and len(dialogue.scene.objects) not in self._config.objects:
-            dialogue = world.sample_dialogue(split, rng, kind)
+            dialogue = tiny_world.sample_dialogue(split, rng, kind)
         return Conversation(_turns(dialogue), f"tiny_world/{split}/{seed}/{index}")
 
 
-def _turns(dialogue: world.Dialogue) -> tuple[Turn, ...]:
+def _turns(dialogue: tiny_world.Dialogue) -> tuple[Turn, ...]:
     turns: list[Turn] = []
     picture = None
     if dialogue.scene is not None:
-        picture = Medium("image", world.render(dialogue.scene), world.describe(dialogue.scene))
+        picture = Medium("image", tiny_world.render(dialogue.scene), tiny_world.describe(dialogue.scene))
     for number, (question, answer) in enumerate(dialogue.turns):
         # The picture stands where the text-only dialogues of the LLM's training have a description of it.
         seen = picture if number == 0 and dialogue.description is not None else None

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from modalink.evaluation.tiny_world.shares import Share
-from modalink.zoo.world import CELLS, COLOURS, SHAPES, SIZES, SYNONYMS, Scene, WorldObject, split_of
+from modalink.tiny_world import CELLS, COLOURS, SHAPES, SIZES, SYNONYMS, Scene, WorldObject, split_of
 
 ATTRIBUTES = ("shape", "colour", "size", "cell")
 _VALUES = dict(zip(ATTRIBUTES, (SHAPES, COLOURS, SIZES, CELLS), strict=True))

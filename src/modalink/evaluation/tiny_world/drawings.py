@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from modalink.evaluation.tiny_world.shares import Share
 from modalink.recipe import OutputSpec
+from modalink.tiny_world import SPLITS, Scene, WorldObject, drawing_request, sample_scene, split_of
 from modalink.zoo.judge import Judge
-from modalink.zoo.world import SPLITS, Scene, WorldObject, drawing_request, sample_scene, split_of
 
 _TOGETHER = 50
 

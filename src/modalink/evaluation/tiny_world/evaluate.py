@@ -10,8 +10,8 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from modalink.evaluation.replies import replies
-from modalink.evaluation.tiny_world import captions, drawings, elsewhere, examples, questions, robustness
-from modalink.evaluation.tiny_world.asking import Show, about, answers
+from modalink.evaluation.tiny_world import captions, drawings, examples, ood, questions, robustness
+from modalink.evaluation.tiny_world.ask import Show, about, answers
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawn, Requested
 from modalink.evaluation.tiny_world.examples import Example
@@ -19,8 +19,8 @@ from modalink.evaluation.tiny_world.questions import Answered
 from modalink.evaluation.tiny_world.shares import Number, Share, nested
 from modalink.kinds import Settings
 from modalink.model import System
+from modalink.tiny_world import SPLITS, Scene, caption_request, describe, render, sample_scene
 from modalink.zoo.judge import Judge
-from modalink.zoo.world import SPLITS, Scene, caption_request, describe, render, sample_scene
 
 OnTask = Callable[[str], None]
 
@@ -125,9 +125,9 @@ def _strain(
     shares |= robustness.score(clean, by_hand)
     kept += robustness.cases(clean, by_hand) if sizes.examples else []
     on_task("questions and pictures from outside")
-    strangers = elsewhere.ask(system, [item.asked.scene for item in clean])
-    shares |= elsewhere.score(strangers, answered)
-    kept += elsewhere.cases(strangers, sizes.examples)
+    strangers = ood.ask(system, [item.asked.scene for item in clean])
+    shares |= ood.score(strangers, answered)
+    kept += ood.cases(strangers, sizes.examples)
 
 
 def _caption(system: System, sizes: Sizes, shares: dict[str, Number], kept: list[Example], on_task: OnTask) -> None:

@@ -14,7 +14,7 @@ from modalink.evaluation.tiny_world import captions
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawn
 from modalink.evaluation.tiny_world.questions import Answered
-from modalink.zoo.world import Scene, WorldObject, describe, place, render
+from modalink.tiny_world import Scene, WorldObject, describe, place, render
 
 _T = TypeVar("_T")
 Task = Literal["question", "caption", "drawing", "hand", "lost", "picture", "message", "stranger"]

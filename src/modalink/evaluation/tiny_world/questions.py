@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modalink.evaluation.tiny_world.shares import Share
-from modalink.zoo.world import QUESTION_KINDS, SPLITS, SYNONYMS, Question, Scene, questions, sample_scene
+from modalink.tiny_world import QUESTION_KINDS, SPLITS, SYNONYMS, Question, Scene, questions, sample_scene
 
 _SAME = {other: word for word, others in SYNONYMS.items() for other in others}
 _DIGITS = {"0": "zero", "1": "one", "2": "two", "3": "three"}

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import islice
 
-from modalink.evaluation.tiny_world import foreign
-from modalink.evaluation.tiny_world.asking import answers
+from modalink.evaluation.tiny_world import renderers
+from modalink.evaluation.tiny_world.ask import answers
 from modalink.evaluation.tiny_world.examples import Example, Task, thumbnail
 from modalink.evaluation.tiny_world.questions import Answered
 from modalink.evaluation.tiny_world.shares import Number, Ratio, Share
 from modalink.model import System
-from modalink.zoo.world import render
+from modalink.tiny_world import render
 
 
 def by_hand(system: System, clean: Sequence[Answered]) -> dict[str, list[Answered]]:
@@ -24,7 +24,7 @@ def by_hand(system: System, clean: Sequence[Answered]) -> dict[str, list[Answere
         Name of the hand -> answers, in the same order.
     """
     asked = [answered.asked for answered in clean]
-    return {name: answers(system, asked, partial(foreign.draw, hand=hand)) for name, hand in foreign.HANDS.items()}
+    return {name: answers(system, asked, partial(renderers.draw, hand=hand)) for name, hand in renderers.HANDS.items()}
 
 
 def score(clean: Sequence[Answered], by_hand: Mapping[str, Sequence[Answered]]) -> dict[str, Number]:
@@ -53,7 +53,7 @@ def cases(clean: Sequence[Answered], by_hand: Mapping[str, Sequence[Answered]]) 
 
 
 def _case(task: Task, name: str, item: Answered) -> Example:
-    scene, question, hand = item.asked.scene, item.asked.question, foreign.HANDS.get(name)
-    picture = thumbnail(foreign.draw(scene, hand) if hand else render(scene))
+    scene, question, hand = item.asked.scene, item.asked.question, renderers.HANDS.get(name)
+    picture = thumbnail(renderers.draw(scene, hand) if hand else render(scene))
     note = hand.what if hand else "the tiny world's own code"
     return Example(task, name, picture, question.text, item.reply, question.answer, item.right, note)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from modalink.evaluation import bootstrap
-from modalink.evaluation.bootstrap import Sums
+from modalink.scoring import bootstrap
+from modalink.scoring.bootstrap import Sums
 
 _Z = 1.96
 

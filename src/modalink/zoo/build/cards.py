@@ -41,7 +41,7 @@ def write(
         f"- Made by: `modalink zoo build {name}` (seed {schedule.seed}), on a CPU in bfloat16 autocast.\n"
         f"- Trained: {schedule.steps} steps of {schedule.batch} samples, AdamW, learning rate {schedule.lr:g}, "
         f"{validation.get('seconds', 0):.0f} s.\n"
-        "- Data: the procedural tiny world of `modalink.zoo.world`, training split only.\n"
+        "- Data: the procedural tiny world of `modalink.tiny_world`, training split only.\n"
         f"- Size: {parameters:,} parameters, stored in bfloat16.\n- Licence: Apache-2.0, like the package.\n\n"
         f"Held-out test split (compositions never seen in training; see `modalink/zoo/build/{name}.py`):\n\n"
         f"| measure | value |\n| --- | --- |\n{figures}\n"

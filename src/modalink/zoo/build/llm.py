@@ -21,6 +21,9 @@ from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaAttention
 
+from modalink.tiny_world.dialogues import Dialogue, interview, sample_dialogue
+from modalink.tiny_world.language import QUESTION_KINDS, Question, describe, questions
+from modalink.tiny_world.scenes import CELLS, SPLITS, Scene, WorldObject, sample_scene
 from modalink.zoo.build import cards
 from modalink.zoo.build.loop import Metrics, Schedule, Trainer
 from modalink.zoo.build.options import Options
@@ -37,9 +40,6 @@ from modalink.zoo.build.targets import (
     same_targets,
 )
 from modalink.zoo.build.tokenizers import chat_tokenizer
-from modalink.zoo.dialogues import Dialogue, interview, sample_dialogue
-from modalink.zoo.language import QUESTION_KINDS, Question, describe, questions
-from modalink.zoo.scenes import CELLS, SPLITS, Scene, WorldObject, sample_scene
 
 SCHEDULE = Schedule(steps=4400, lr=2e-3, batch=64, warmup=60, evaluate_every=300)
 _LENGTH = 512

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from modalink.zoo.drawing import object_mask, render
-from modalink.zoo.scenes import Scene, sample_scene
+from modalink.tiny_world.rendering import object_mask, render
+from modalink.tiny_world.scenes import Scene, sample_scene
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from modalink.zoo.scenes import Scene
+from modalink.tiny_world.scenes import Scene
 
 LAYOUTS = (4, 8)
 """Positions a side of the square grids in use."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modalink.zoo.scenes import CELLS, COLOURS, SHAPES, SIZES, Scene, WorldObject
+from modalink.tiny_world.scenes import CELLS, COLOURS, SHAPES, SIZES, Scene, WorldObject
 
 ATTRIBUTES = {"present": 2, "shape": len(SHAPES), "colour": len(COLOURS), "size": len(SIZES)}
 """Number of classes of each attribute that a head names for a cell."""

@@ -5,6 +5,8 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from modalink.tiny_world.language import describe
+from modalink.tiny_world.scenes import CELLS, SPLITS, Scene, sample_scene
 from modalink.zoo.build import cards
 from modalink.zoo.build.loop import Metrics, Schedule, Trainer
 from modalink.zoo.build.options import Options
@@ -19,8 +21,6 @@ from modalink.zoo.build.targets import (
     object_targets,
 )
 from modalink.zoo.build.tokenizers import caption_tokenizer
-from modalink.zoo.language import describe
-from modalink.zoo.scenes import CELLS, SPLITS, Scene, sample_scene
 
 SCHEDULE = Schedule(steps=2000, lr=2e-3, batch=64, evaluate_every=500)
 LENGTH = 32

@@ -10,9 +10,9 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer, PreTrainedTokenizerFast
 
-from modalink.zoo.dialogues import sample_dialogue
-from modalink.zoo.language import describe
-from modalink.zoo.scenes import CELLS, COLOURS, SHAPES, SIZES, sample_scene
+from modalink.tiny_world.dialogues import sample_dialogue
+from modalink.tiny_world.language import describe
+from modalink.tiny_world.scenes import CELLS, COLOURS, SHAPES, SIZES, sample_scene
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"

@@ -11,12 +11,12 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from modalink.tiny_world.scenes import Scene
 from modalink.zoo.build import cards, text, vae
 from modalink.zoo.build.loop import Metrics, Schedule, Trainer
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.pool import Pool
 from modalink.zoo.judge import Judge
-from modalink.zoo.scenes import Scene
 
 SCHEDULE = Schedule(steps=4400, lr=1.5e-3, batch=32, ema=0.999, evaluate_every=1000, weight_decay=0.01)
 _PICTURES = 30_000

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel
 
+from modalink.tiny_world.language import describe
+from modalink.tiny_world.scenes import COLOURS, SHAPES, Scene, split_of
 from modalink.zoo.build import cards, text
 from modalink.zoo.build.loop import Metrics, Schedule, Trainer
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.pool import Pool
 from modalink.zoo.build.targets import WIDTH, attribute_hits, attribute_loss, cell_targets
-from modalink.zoo.language import describe
-from modalink.zoo.scenes import COLOURS, SHAPES, Scene, split_of
 
 SCHEDULE = Schedule(steps=2600, lr=2e-3, batch=96, evaluate_every=400)
 _PICTURES = 24_000

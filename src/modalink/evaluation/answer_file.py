@@ -1,0 +1,111 @@
+"""A file of answers that grows as they are made: whoever is stopped, at any byte, goes on where it was."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from modalink.errors import DataError
+from modalink.runs.folder import differences, write_text
+
+PREDICTIONS, ABOUT = "predictions.jsonl", "about.json"
+
+
+class Answers:
+    """The answers to a benchmark's questions in a folder: `predictions.jsonl`, with `about.json` beside it.
+
+    Args:
+        folder: Where they are kept; made when it is not there.
+        about: What decides the answers; a folder that holds answers of something else is refused.
+        field: Name of an answer in a line.
+
+    Example:
+        with Answers(folder, {"weights": "5f1c..."}) as answers:
+            answers.add([("17", "yes")])
+    """
+
+    def __init__(self, folder: Path, about: dict[str, Any], field: str = "answer") -> None:
+        self.folder, self.about, self.field = folder, about, field
+        self.path = folder / PREDICTIONS
+        self.ids: set[str] = set()
+        """Questions that are answered."""
+
+    def __enter__(self) -> "Answers":
+        """Open the file for one process alone, without the line that a killed process left unfinished.
+
+        Raises:
+            DataError: The folder holds answers of something else, or another process is writing there.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a+b")
+        try:
+            self._lock()
+            self._check_about()
+            self.ids = self._mend()
+        except BaseException:
+            self._file.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, answers: Iterable[tuple[str, str]]) -> None:
+        """Write down (id, answer) pairs; when this returns they are on the disk."""
+        pairs = list(answers)
+        lines = [json.dumps({"question_id": key, self.field: text}, ensure_ascii=False) for key, text in pairs]
+        self._file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.ids.update(key for key, _ in pairs)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(f"{self.path}: another process is writing answers there; wait, or choose --out") from error
+        except OSError:
+            pass  # some network file systems know no locks
+
+    def _check_about(self) -> None:
+        file = self.folder / ABOUT
+        anew = f"give --out another folder, or delete {self.folder} to begin anew"
+        if not file.exists():
+            if self.path.stat().st_size:
+                raise DataError(f"{self.path}: found answers without {ABOUT}, which tells whose they are; {anew}")
+            write_text(file, json.dumps(self.about, indent=2, ensure_ascii=False) + "\n")
+            return
+        changed = differences(json.loads(file.read_text(encoding="utf-8")), self.about)
+        if changed:
+            lines = "".join(f"\n  {key}: then {_short(old)}, now {_short(new)}" for key, (old, new) in changed.items())
+            raise DataError(f"{self.path} holds answers of something else:{lines}\n{anew}")
+
+    def _mend(self) -> set[str]:
+        """The ids that are answered; what follows the last whole line is cut off."""
+        ids, end = set(), 0
+        self._file.seek(0)
+        for number, line in enumerate(self._file, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                row = json.loads(line)
+                ids.add(row["question_id"])
+                row[self.field]
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"{self.path}, line {number}: found {line[:60]!r}, needed an answer; delete the line to have the "
+                    "question asked again"
+                ) from error
+            end += len(line)
+        self._file.truncate(end)
+        return ids
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

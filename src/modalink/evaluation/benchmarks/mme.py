@@ -1,5 +1,0 @@
-"""MME, perception and cognition together."""
-
-from modalink.evaluation.benchmarks._mme import COGNITION, PERCEPTION, mme
-
-benchmark = mme("MME, perception and cognition", (*PERCEPTION, *COGNITION))

@@ -1,5 +1,0 @@
-"""MME perception."""
-
-from modalink.evaluation.benchmarks._mme import PERCEPTION, mme
-
-benchmark = mme("MME perception", PERCEPTION)

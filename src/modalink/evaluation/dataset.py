@@ -1,0 +1,183 @@
+"""A benchmark made ready for a model: its files found, its questions read and checked."""
+
+import hashlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modalink import modalities
+from modalink.errors import DataError, OptionError
+from modalink.evaluation.layout import Folder, annotations_of, further_files
+from modalink.evaluation.question import Ask, Skipped
+from modalink.scoring.benchmarks._base import ItemBenchmark, Question
+from modalink.scoring.benchmarks._choice import lettered
+from modalink.scoring.registry import load, options_of
+
+
+@dataclass(frozen=True)
+class Task:
+    """A benchmark with its files found and its questions read.
+
+    Args:
+        name: The benchmark's name.
+        benchmark: The benchmark.
+        given: Its options, as `scoring.score` takes them.
+        annotations: The annotation file or folder; None where the benchmark makes its questions itself.
+        folder: Where the media are.
+        questions: The questions that are scored, all of them.
+        prompt: Words instead of the benchmark's own prompt, in which `{question}` and `{options}` are filled in.
+    """
+
+    name: str
+    benchmark: ItemBenchmark
+    given: dict[str, Any]
+    annotations: Path | None
+    folder: Folder | None
+    questions: list[Question] = field(repr=False)
+    prompt: str = ""
+
+    def words(self, question: Question) -> str:
+        """What the model is asked."""
+        if not self.prompt:
+            return self.benchmark.prompt(question)
+        filled = self.prompt.replace("{options}", lettered(question.choices))
+        return filled.replace("{question}", question.text)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what is asked: ids, prompts and names of media, not what their files hold."""
+        digest = hashlib.sha256()
+        for question in self.questions:
+            told = (question.id, self.words(question), question.media, *question.shown)
+            digest.update(repr(told).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def asks(
+        self, reads: Collection[str], limit: int | None = None, partial: bool = False
+    ) -> tuple[list[Ask], list[Skipped]]:
+        """The questions with their files, and those whose files are missing.
+
+        Args:
+            reads: Modalities that the model reads.
+            limit: How many questions, from the first on; all by default.
+            partial: Whether questions may be left out.
+
+        Raises:
+            DataError: The model does not read a question's modality, a question cannot be asked, or a file is missing
+                and `partial` does not allow it.
+        """
+        self._check_modalities(reads)
+        asks, missing = [], []
+        chosen = self.questions[:limit]
+        for question in chosen:
+            media, lost = self._media(question)
+            if lost:
+                missing.append(Skipped(question.id, f"no file for {', '.join(map(repr, lost))}"))
+            else:
+                asks.append(Ask(question.id, self.words(question), media))
+        if missing and (not partial or not asks):
+            some = "; ".join(f"question {skipped.id}: {skipped.why}" for skipped in missing[:3])
+            below = f" in {self.folder.path}" if self.folder else ""
+            raise DataError(
+                f"{len(missing)} of {len(chosen)} questions show media that are not{below}: {some}; complete the "
+                "folder, or leave them out with --partial"
+            )
+        return asks, missing
+
+    def _check_modalities(self, reads: Collection[str]) -> None:
+        for question in self.questions:
+            modality = question.modality or self.benchmark.asking.modality
+            if (question.media or question.shown) and modality not in reads:
+                raise DataError(
+                    f"{self.benchmark.title}, question {question.id}: it is about {modality}, and the model reads "
+                    f"{' and '.join(reads) or 'text only'}; evaluate a model with inputs.{modality}"
+                )
+
+    def _media(self, question: Question) -> tuple[tuple[tuple[str, Path | str], ...], list[str]]:
+        """The files that a question shows, and the names that no file has."""
+        found: list[tuple[str, Path | str]] = []
+        lost: list[str] = []
+        modality = question.modality or self.benchmark.asking.modality
+        for name in filter(None, (question.media, *question.shown)):
+            source = name if name.startswith("data:") else self._file(name, modality)
+            if source is None:
+                lost.append(name)
+            else:
+                found.append((modality, source))
+        return tuple(found), lost
+
+    def _file(self, name: str, modality: str) -> Path | None:
+        return self.folder.medium(name, modalities.get(modality).suffixes) if self.folder else None
+
+
+def open_task(
+    name: str,
+    data: Path | None = None,
+    annotations: Path | None = None,
+    split: str = "",
+    options: dict[str, Any] | None = None,
+    prompt: str = "",
+) -> Task:
+    """Find a benchmark's files and read its questions.
+
+    Args:
+        name: The benchmark's name.
+        data: Folder with its media and, unless `annotations` are given, its annotation file, under official names.
+        annotations: The annotation file or folder.
+        split: Which split, where the folder or the annotations hold several.
+        options: The benchmark's options, by name.
+        prompt: Words instead of the benchmark's own prompt, with `{question}` and `{options}` where these shall stand.
+
+    Raises:
+        UnknownNameError: There is no such benchmark or option.
+        OptionError: The benchmark asks no questions that a reply in words answers, or an option has a wrong value.
+        DataError: Files are missing, or questions cannot be asked.
+    """
+    name, benchmark = load(name)
+    if not isinstance(benchmark, ItemBenchmark) or benchmark.asking.instead:
+        why = f"it takes {benchmark.predictions}"
+        why = benchmark.asking.instead if isinstance(benchmark, ItemBenchmark) else why
+        raise OptionError(
+            f"{benchmark.title} asks a model no questions: {why}; then `modalink score {name} --predictions ... "
+            "--annotations ...`"
+        )
+    given = {**benchmark.asking.options, **(options or {})}
+    if split and "split" in benchmark.options.model_fields:
+        given["split"], split = split, ""
+    folder = Folder(data) if data is not None else None
+    if folder is not None:
+        annotations = annotations or annotations_of(benchmark, folder, split)
+        given = further_files(benchmark, folder, given, split) | given
+    elif not benchmark.asking.made:
+        files = " and ".join(benchmark.asking.files[:1]) or "its annotations by --annotations FILE"
+        raise OptionError(f"{benchmark.title}: needed --data FOLDER with its media and {files}")
+    checked = options_of(benchmark, given)
+    source = annotations or Path()
+    questions = [question for question in benchmark.questions(source, checked) if question.scored]
+    _check(benchmark, questions, source)
+    return Task(name, benchmark, given, annotations, folder, questions, prompt)
+
+
+def _check(benchmark: ItemBenchmark, questions: list[Question], source: Path) -> None:
+    """Every question must have an id of its own, words, and something to show."""
+    if not questions:
+        raise DataError(f"{source}: found no questions of {benchmark.title}")
+    seen: set[str] = set()
+    for question in questions:
+        if problem := next(_problems(benchmark, question, seen), ""):
+            raise DataError(f"{source}: question {question.id or '(without id)'}: {problem}")
+        seen.add(question.id)
+
+
+def _problems(benchmark: ItemBenchmark, question: Question, seen: set[str]) -> Iterator[str]:
+    asking = benchmark.asking
+    if not question.id:
+        yield "found no id, needed one"
+    if question.id in seen:
+        yield "found twice, needed every id once"
+    if not question.text.strip() and not asking.wordless:
+        hint = "".join(f"; --option {option}=FILE, officially {name}" for option, name in asking.beside.items())
+        yield f"found no words to ask{hint}"
+    if not question.media and not asking.mixed:
+        yield f"names no {asking.modality} to show"

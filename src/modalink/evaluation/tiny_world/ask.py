@@ -1,0 +1,26 @@
+"""Puts what is asked about a scene, with some picture of it, to a system."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from modalink.conversation import Content, Conversation, Medium, Text, Turn
+from modalink.evaluation.replies import replies
+from modalink.evaluation.tiny_world.questions import Answered, Asked
+from modalink.model import System
+from modalink.tiny_world import Scene
+
+Show = Callable[[Scene], Any]
+"""The picture of a scene that is shown, as an array or a PIL image, or None to show nothing."""
+
+
+def about(picture: Any, text: str) -> Conversation:
+    """The user's turn: a picture (None for no picture), and words below it."""
+    shown: tuple[Content, ...] = (Text(text),) if picture is None else (Medium("image", picture), Text(f"\n{text}"))
+    return Conversation((Turn("user", shown),), "tiny world")
+
+
+def answers(system: System, asked: Sequence[Asked], show: Show) -> list[Answered]:
+    """Ask each question about what is shown of its scene, one question a sequence."""
+    talks = [about(show(item.scene), item.question.text) for item in asked]
+    said: Iterator[Any] = replies(system, talks, max_new_tokens=16)
+    return [Answered(item, reply.text) for item, reply in zip(asked, said, strict=True)]

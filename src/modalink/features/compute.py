@@ -1,0 +1,62 @@
+"""Outputs of frozen modules: computed once an item, to bits that never depend on what stands beside the item."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from modalink.features.cache import FeatureCache, FeatureKey
+from modalink.model.precision import autocast
+
+Encode = Callable[[list[int]], Tensor]
+"""Gives the outputs of the items at some places, stacked."""
+
+
+@dataclass(frozen=True)
+class Once:
+    """The feature cache, with what it takes to fill it.
+
+    A run that is resumed with an empty cache meets its items in other company, and must still see the same bits. Chunks
+    have one shape, so an item's bits could only depend on its place in the chunk; where they do (seen on a CPU with two
+    threads), items are computed alone.
+
+    Args:
+        cache: Where outputs are kept; its chunks are the largest number of items computed together.
+        dtype: What is computed in, see `precision.resolve`.
+        device: Where the outputs are needed.
+    """
+
+    cache: FeatureCache
+    dtype: torch.dtype
+    device: torch.device
+    _steady: dict[tuple[str, tuple[int, ...]], bool] = field(default_factory=dict)
+
+    def get(self, key: FeatureKey, digests: Sequence[str], encode: Encode, shape: Sequence[int] = ()) -> Tensor:
+        """Outputs of items, from the cache where it has them.
+
+        Args:
+            key: The module's key.
+            digests: SHA-256 of each item.
+            encode: Computes items.
+            shape: Shape of an item, if not all items of the module have the same.
+        """
+
+        @torch.no_grad()
+        def compute(places: list[int]) -> Tensor:
+            with autocast(self.dtype, self.device):
+                if self.is_steady((key.sha256, tuple(shape)), encode, places):
+                    return encode(places)
+                alone = {place: encode([place]) for place in dict.fromkeys(places)}
+                return torch.cat([alone[place] for place in places])
+
+        return self.cache.get(key, digests, compute).to(self.device)
+
+    def is_steady(self, kind: tuple[str, tuple[int, ...]], encode: Encode, places: list[int]) -> bool:
+        """Whether an item comes out the same at every place of a chunk: copies of one item must be equal."""
+        if len(places) == 1:
+            return True
+        if kind not in self._steady:
+            first, *others = encode(places[:1] * len(places))
+            self._steady[kind] = all(torch.equal(first, other) for other in others)
+        return self._steady[kind]

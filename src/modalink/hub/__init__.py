@@ -1,0 +1,9 @@
+"""From a reference (`zoo:NAME`, a folder, a hub id) to files, an architecture, weights and an identity."""
+
+from modalink.hub.architectures import architecture, component, is_known
+from modalink.hub.causes import first_line
+from modalink.hub.files import locate
+from modalink.hub.identities import Identity, identity
+from modalink.hub.loading import load
+
+__all__ = ["Identity", "architecture", "component", "first_line", "identity", "is_known", "load", "locate"]

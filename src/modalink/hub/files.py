@@ -1,0 +1,101 @@
+"""Where a checkpoint's files are: `zoo:NAME` in the package, a local folder, or a snapshot of a hub repository."""
+
+from functools import cache
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from modalink import zoo
+from modalink.errors import PartError
+from modalink.hub.causes import first_line
+
+WEIGHTS = ("*.safetensors", "*.bin")
+"""Weight files, the better format first; `.bin` files are only read with torch's `weights_only`."""
+_PAPERS = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
+# Half-precision twins, single-file copies and other formats double a download that nothing reads.
+_NEVER = ("*.fp16.*", "*non_ema*", "*.msgpack", "*onnx*", "*openvino*", "original/*", "safety_checker/*")
+
+
+def locate(reference: str, revision: str | None = None, *, weights: bool = True) -> Path:
+    """The folder that holds a checkpoint, fetched from the hub if it must be.
+
+    Args:
+        reference: `zoo:NAME`, a local folder, or a hub id such as `openai/clip-vit-large-patch14`.
+        revision: Commit or tag of a hub id; other references have none.
+        weights: Whether the weights are needed, or only configuration and tokenizer files.
+
+    Raises:
+        PartError: Nothing is there, or the hub cannot be reached or refuses.
+    """
+    if not is_hub_id(reference):
+        if revision is not None:
+            raise PartError(f"{reference}: only hub checkpoints have a revision, found {revision!r}; remove it")
+        return zoo.path(reference.removeprefix("zoo:")) if reference.startswith("zoo:") else _folder(reference)
+    return _snapshot(reference, revision, weights)
+
+
+def is_hub_id(reference: str) -> bool:
+    """Whether a reference names a hub repository: `name` or `owner/name`, and no such folder exists."""
+    path = Path(reference).expanduser()
+    local = reference.startswith(("zoo:", ".", "/", "~")) or reference.count("/") > 1 or "\\" in reference
+    return not local and not path.is_dir()
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """All weight files under a folder, sorted, of the better format that is there."""
+    found = (sorted(folder.rglob(pattern)) for pattern in WEIGHTS)
+    return next((files for files in found if files), [])
+
+
+def _folder(reference: str) -> Path:
+    folder = Path(reference).expanduser()
+    if not folder.is_dir():
+        raise PartError(
+            f"{reference}: no such folder; give a folder with config.json, zoo:NAME, or a hub id OWNER/NAME"
+        )
+    return folder
+
+
+@cache
+def _snapshot(repo: str, revision: str | None, weights: bool) -> Path:
+    folder = _fetch(repo, revision, _PAPERS)
+    if not weights:
+        return folder
+    # A pipeline keeps its weights in subfolders; what lies beside model_index.json are single-file copies of them.
+    prefix = "*/" if (folder / "model_index.json").is_file() else ""
+    for pattern in WEIGHTS:
+        folder = _fetch(repo, revision, (*_PAPERS, prefix + pattern))
+        if weight_files(folder):
+            return folder
+    raise PartError(f"{repo}: found no weights ({' or '.join(WEIGHTS)}) on the hub or in the local cache; {_REMEDY}")
+
+
+_REMEDY = "connect to the network once, or give a local folder or zoo:NAME instead"
+
+
+def _fetch(repo: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+    where = repo if revision is None else f"{repo} at revision {revision!r}"
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=[*patterns], ignore_patterns=[*_NEVER]))
+    except GatedRepoError:
+        cause = "the hub asks for its licence to be accepted; accept it on the model's page and run `hf auth login`"
+    except RepositoryNotFoundError:
+        cause = "the hub has no such repository, or you have no access to it; check the name, or run `hf auth login`"
+    except RevisionNotFoundError:
+        cause = "the hub has no such revision; check it, or leave it out"
+    except HFValidationError:
+        cause = "this is neither a folder nor a hub id OWNER/NAME; check the name"
+    except LocalEntryNotFoundError:
+        cause = f"it is not in the local cache, and the hub was not reached (offline, or no network); {_REMEDY}"
+    except Exception as error:  # whatever the client's network stack raises, which changed between its versions
+        cause = (
+            f"the hub could not be read ({first_line(error)}); try again, or give a local folder or zoo:NAME instead"
+        )
+    raise PartError(f"{where}: {cause}")

@@ -1,0 +1,77 @@
+"""Who a checkpoint is: its name, revision, content hash and licence, for manifests and cache keys."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from modalink.errors import PartError
+from modalink.hub.files import is_hub_id, locate, weight_files
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells one checkpoint from all others.
+
+    Args:
+        id: The reference that was given.
+        revision: The commit of a hub checkpoint, else None.
+        sha256: Hash of all its weight files: the same weights have the same hash, wherever they lie.
+        licence: What its model card or licence file declares, or `"unknown"`.
+    """
+
+    id: str
+    revision: str | None
+    sha256: str
+    licence: str
+
+
+def identity(reference: str, revision: str | None = None) -> Identity:
+    """The identity of a checkpoint; a file's content is read once in a process.
+
+    Raises:
+        PartError: The checkpoint is absent or has no weights.
+    """
+    folder = locate(reference, revision)
+    files = weight_files(folder)
+    if not files:
+        raise PartError(f"{reference}: found no weight files in {folder}, needed *.safetensors")
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(folder).as_posix()} {_sha256(file)}\n".encode())
+    # The hub's cache names a snapshot's folder by its commit.
+    commit = folder.name if is_hub_id(reference) else None
+    return Identity(reference, commit, digest.hexdigest(), _licence(folder))
+
+
+def _sha256(file: Path) -> str:
+    # The hub's cache names the file behind a link by this very hash.
+    if file.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", name := file.resolve().name):
+        return name
+    state = file.stat()
+    return _content(file, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _content(file: Path, size: int, changed_ns: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _licence(folder: Path) -> str:
+    """The licence of a model card's front matter, or of a licence file's first line."""
+    card = folder / "README.md"
+    if card.is_file() and (match := re.match(r"---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.DOTALL)):
+        try:
+            matter = yaml.safe_load(match[1])
+        except yaml.YAMLError:
+            matter = None
+        if isinstance(matter, dict) and matter.get("license"):
+            return str(matter["license_name"] if matter.get("license_name") else matter["license"])
+    for file in sorted(folder.glob("LICENSE*")):
+        lines = (line.strip() for line in file.read_text("utf-8", "replace").splitlines())
+        return next((line for line in lines if line), "unknown")
+    return "unknown"

@@ -1,0 +1,101 @@
+"""The report of a run: `report.json` for programs, `report.html` (one file, no network) for people."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from modalink.report import robustness, view
+from modalink.report.facts import TINY_WORLD, RunFacts, read
+
+__all__ = ["Report", "keep", "write_report"]
+
+_TASKS = ("question", "caption", "drawing", "hand", "lost", "picture", "message", "stranger")
+
+
+class Report(NamedTuple):
+    """Where a run's reports are."""
+
+    html: Path
+    json: Path
+
+
+def write_report(run: Path) -> Report:
+    """Write the reports of a run from what its folder holds; sections without data say so.
+
+    Args:
+        run: A folder that training made, finished or not.
+
+    Raises:
+        CheckpointError: The folder holds no run.
+    """
+    facts = read(run)
+    report = Report(run / "report.html", run / "report.json")
+    report.json.write_text(json.dumps(numbers(facts), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    report.html.write_text(page(facts), encoding="utf-8")
+    return report
+
+
+def keep(run: Path, heldout: dict[str, Any]) -> None:
+    """Put an evaluation on the tiny world into the run, where reports find it."""
+    path = run / TINY_WORLD
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(heldout, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def numbers(facts: RunFacts) -> dict[str, Any]:
+    """The content of `report.json`; all shares are fractions from 0 to 1."""
+    found: dict[str, Any] = {"name": facts.name}
+    if facts.heldout is not None:
+        found["heldout"] = {key: value for key, value in facts.heldout.items() if key != "examples"}
+    found |= {
+        "training_seconds": round(facts.training_seconds, 1),
+        "trainable_share": facts.trainable_parameters / max(1, facts.parameters),
+        "trainable_parameters": facts.trainable_parameters,
+        "parameters": facts.parameters,
+        "stages": [
+            {
+                "name": stage.name,
+                "steps": stage.records[-1]["step"] if stage.records else 0,
+                "seconds": round(stage.seconds, 1),
+                "samples": stage.samples,
+                "final_losses": {name: view.final(points) for name, points in stage.losses.items()},
+                "ledger": stage.ledger,
+            }
+            for stage in facts.stages
+        ],
+        "licence": facts.manifest.get("licence"),
+        "environment": facts.manifest.get("environment"),
+    }
+    return found
+
+
+def page(facts: RunFacts) -> str:
+    """The content of `report.html`."""
+    pages = Environment(
+        loader=PackageLoader("modalink.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    pages.filters |= {"duration": view.duration, "percent": view.percent, "spoken": robustness.spoken}
+    heldout = facts.heldout or {}
+    examples: list[dict[str, Any]] = heldout.get("examples", [])
+    return pages.get_template("page.html.jinja").render(
+        facts=facts,
+        heldout=heldout,
+        environment=facts.manifest.get("environment"),
+        licence=facts.manifest.get("licence"),
+        style=Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8")),
+        headline=view.headline(heldout),
+        kinds=view.kinds(heldout),
+        details=view.details(heldout),
+        examples={task: [e for e in examples if e["task"] == task] for task in _TASKS},
+        hands=robustness.hands(heldout),
+        outside=robustness.outside(heldout),
+        stages=[view.stage_view(stage) for stage in facts.stages],
+        parts=view.parts(facts),
+    )

@@ -1,0 +1,33 @@
+"""The roles that the parts of a system play. A part knows its own role; the composite knows roles, never names.
+
+Dimension letters used in all shape annotations:
+
+    b batch    t LLM tokens    i items (media)    p encoder tokens of an item    n prompt tokens of an item
+    k signal tokens of an item    l condition tokens of an item    c h w channels, height, width    v vocabulary
+    d_enc d_llm d_gen widths of encoder, LLM and generator conditions
+"""
+
+from modalink.roles.encoder import Encoder, EncoderConfig
+from modalink.roles.generator import Generator, GeneratorConfig
+from modalink.roles.input_projector import InputProjector, InputProjectorConfig
+from modalink.roles.llm import LlmConfig
+from modalink.roles.modality import ModalityRecord
+from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
+from modalink.roles.part import PartConfig
+from modalink.roles.preprocessor import Preprocessor
+
+__all__ = [
+    "Centred",
+    "Encoder",
+    "EncoderConfig",
+    "Generator",
+    "GeneratorConfig",
+    "InputProjector",
+    "InputProjectorConfig",
+    "LlmConfig",
+    "ModalityRecord",
+    "OutputProjector",
+    "OutputProjectorConfig",
+    "PartConfig",
+    "Preprocessor",
+]

@@ -1,0 +1,41 @@
+"""The role of an output projector: from the LLM's states to a generator's conditions."""
+
+from abc import abstractmethod
+from typing import ClassVar, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from modalink.kinds import KindConfig
+
+
+@runtime_checkable
+class OutputProjector(Protocol):
+    """Maps the LLM's states at the signal tokens to a generator's conditions; an `nn.Module`."""
+
+    def __call__(self, states: Float[Tensor, "i k d_llm"]) -> Float[Tensor, "i l d_gen"]:
+        """Project the signal states of items."""
+
+
+@runtime_checkable
+class Centred(Protocol):
+    """An output projector that can start from the mean of the conditions that it shall make.
+
+    That mean is far from zero, and an even step of Adam takes hundreds of steps to get there.
+    """
+
+    centred: bool
+    """Whether it has a mean already."""
+
+    def centre(self, mean: Float[Tensor, "l d_gen"]) -> None:
+        """Take the mean of the conditions."""
+
+
+class OutputProjectorConfig(KindConfig):
+    """Base of output projector settings."""
+
+    room: ClassVar[str] = "modalink.projectors.outputs"
+
+    @abstractmethod
+    def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> nn.Module:
+        """A new projector from `tokens_in` signal states to `tokens_out` conditions."""

@@ -1,0 +1,14 @@
+"""Settings that every part from a checkpoint has."""
+
+from modalink.kinds import KindConfig
+
+
+class PartConfig(KindConfig):
+    """Settings of a part that comes from a checkpoint."""
+
+    checkpoint: str
+    """`zoo:NAME`, a local folder, or a Hugging Face hub id."""
+    revision: str | None = None
+    """Commit or tag of a hub checkpoint."""
+    dtype: str = "auto"
+    """`auto` (as saved), `float32`, `bfloat16` or `float16`."""

@@ -1,0 +1,1 @@
+"""The run folder that training makes: its recipe, checkpoints, manifest, metrics and ledger."""

@@ -1,0 +1,108 @@
+"""The run folder: made for one recipe, opened again only for the same."""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modalink.errors import CheckpointError
+from modalink.recipe import Recipe
+from modalink.runs.checkpoints import sync
+
+RECIPE, MODEL = "recipe.yaml", "model"
+
+
+def open_run(run: Path, recipe: Recipe) -> bool:
+    """Make a run folder, or check that it belongs to this recipe.
+
+    Returns:
+        Whether it was there before.
+
+    Raises:
+        CheckpointError: The folder is no run, is another recipe's run, or cannot be made.
+    """
+    if (run / RECIPE).exists():
+        _check_same(run, recipe)
+        return True
+    if run.exists():
+        _check_empty(run)
+    write_text(run / RECIPE, recipe.to_yaml())
+    return False
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Keep other processes from training in this run folder; the kernel lets go when this one ends, however it ends.
+
+    Raises:
+        CheckpointError: Another process is training in it.
+    """
+    with (run / RECIPE).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CheckpointError(
+                f"{run}: another process is training in this run folder; wait for its end, or choose another folder"
+            ) from error
+        except OSError:
+            pass  # some network file systems know no locks
+        yield
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all.
+
+    Raises:
+        CheckpointError: It cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        sync(partial)
+        os.replace(partial, path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error}); make room, or choose another folder") from error
+
+
+def differences(before: Any, now: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
+    """Where two trees of data differ: dotted place -> (before, now)."""
+    if isinstance(before, list) and isinstance(now, list):
+        before, now = dict(enumerate(before)), dict(enumerate(now))
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        return {} if before == now else {place: (before, now)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in {**before, **now}:
+        inner = f"{place}.{key}" if place else str(key)
+        if key in before and key in now:
+            found |= differences(before[key], now[key], inner)
+        else:
+            found[inner] = (before.get(key, "absent"), now.get(key, "absent"))
+    return found
+
+
+def _check_same(run: Path, recipe: Recipe) -> None:
+    before = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
+    changed = differences(before, yaml.safe_load(recipe.to_yaml()))
+    if changed:
+        lines = "".join(f"\n  {key}: the run has {old!r}, the recipe {new!r}" for key, (old, new) in changed.items())
+        raise CheckpointError(
+            f"{run} holds a run of another recipe; they differ in{lines}\n"
+            "give the same recipe to go on with this run, or another run folder to begin a new one"
+        )
+
+
+def _check_empty(run: Path) -> None:
+    if not run.is_dir():
+        raise CheckpointError(f"{run}: found a file, needed a folder; choose another run folder")
+    found = sorted(path.name for path in run.iterdir() if path.name != f".{RECIPE}.partial")
+    if found:
+        some = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+        raise CheckpointError(
+            f"{run}: found {len(found)} files ({some}) and no {RECIPE}; "
+            "needed an empty folder or one that training made; choose another run folder"
+        )

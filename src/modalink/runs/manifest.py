@@ -1,0 +1,104 @@
+"""Where a run comes from: its parts with hashes and licences, what each stage trains, and the software it ran on."""
+
+import json
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modalink.errors import CheckpointError
+from modalink.hub import identity
+from modalink.model import System
+from modalink.model.groups import GroupRow, table
+from modalink.recipe import Recipe
+from modalink.roles import PartConfig
+from modalink.runs.folder import differences, write_text
+
+PACKAGES = ("modalink", "torch", "transformers", "diffusers", "peft", "safetensors", "tokenizers", "numpy", "pillow")
+PERMISSIVE = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "unlicense", "isc"}
+
+
+def manifest(recipe: Recipe, system: System, device: torch.device) -> dict[str, Any]:
+    """The content of a run's `manifest.json`.
+
+    Raises:
+        PartError: A part's checkpoint is not where it was loaded from.
+    """
+    parts = list(_parts(recipe, system))
+    return {
+        "name": recipe.name,
+        "parts": parts,
+        "licence": licence_verdict(parts),
+        "stages": {stage.name: [asdict(row) for row in _rows(system, stage.train)] for stage in recipe.stages},
+        "environment": environment(device),
+    }
+
+
+def write_manifest(path: Path, content: dict[str, Any]) -> None:
+    """Write a run's manifest; one that is there already must speak of the same weights.
+
+    Raises:
+        CheckpointError: A part's weights have changed since the run began, or the file cannot be written.
+    """
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else content
+    hashes = [{part["part"]: part.get("sha256") for part in parts} for parts in (before["parts"], content["parts"])]
+    if changed := sorted(differences(hashes[0], hashes[1])):
+        raise CheckpointError(
+            f"{path.parent}: the weights of {', '.join(changed)} are not those that the run began with; "
+            "restore them, or choose another run folder"
+        )
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions and hardware."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+    }
+
+
+def licence_verdict(parts: Sequence[dict[str, Any]]) -> str:
+    """In one line, what the licences of all parts mean for the whole; no legal advice, but what to look at."""
+    borrowed = [part for part in parts if part.get("licence") is not None]
+    unclear = [f"{p['part']} ({p['id']}): {p['licence']}" for p in borrowed if p["licence"].lower() not in PERMISSIVE]
+    if not unclear:
+        return "permissive: all parts have licences that allow any use"
+    return f"read before use or release: {'; '.join(unclear)}"
+
+
+def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
+    counts = {row.group: row.parameters for row in _rows(system, {})}
+    for modality, chosen in recipe.inputs.items():
+        yield _part(f"inputs.{modality}.encoder", chosen.encoder, counts)
+        yield _part(f"inputs.{modality}.projector", chosen.projector, counts)
+    yield _part("llm", recipe.llm, counts)
+    for group in ("llm.lora", "llm.new_tokens"):
+        if group in counts:
+            yield {"part": group, "parameters": counts[group]}
+    for modality, made in recipe.outputs.items():
+        yield _part(f"outputs.{modality}.projector", made.projector, counts)
+        yield _part(f"outputs.{modality}.generator", made.generator, counts)
+
+
+def _part(name: str, config: Any, counts: dict[str, int]) -> dict[str, Any]:
+    found = {"part": name, "kind": config.kind, "parameters": counts.get(name, 0)}
+    return found | asdict(identity(config.checkpoint, config.revision)) if isinstance(config, PartConfig) else found
+
+
+def _rows(system: System, train: Any) -> list[GroupRow]:
+    return table(system.model.trainable_groups(), train, system.generators)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

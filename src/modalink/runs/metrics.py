@@ -1,0 +1,82 @@
+"""The lines that a stage writes: `metrics.jsonl`, and TensorBoard's files when it is installed."""
+
+import errno
+import json
+import os
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from modalink.errors import CheckpointError
+from modalink.runs.checkpoints import sync
+
+
+def rewind(path: Path, size: int) -> None:
+    """Cut a log back to the length it had at a checkpoint; a log that is shorter has lost lines, and stays as it is."""
+    if path.exists() and path.stat().st_size > size:
+        os.truncate(path, size)
+
+
+def length(path: Path) -> int:
+    """The length of a log, after waiting until it is on the disk."""
+    if not path.exists():
+        return 0
+    sync(path)
+    return path.stat().st_size
+
+
+class Metrics:
+    """Writes one line a step.
+
+    Args:
+        folder: The stage's folder.
+        first_step: The step it starts at, from 0: TensorBoard drops what it has from there on.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        self.path = folder / "metrics.jsonl"
+        self.file = self.path.open("ab", buffering=0)
+        self.board = _board(folder / "tensorboard", first_step)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Add the record of a step.
+
+        Raises:
+            CheckpointError: The disk takes no more.
+        """
+        line = json.dumps(record).encode() + b"\n"
+        try:
+            # What fits is written without an error.
+            if self.file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if self.board is not None:
+                for name, value in _flat(record):
+                    self.board.add_scalar(name, value, record["step"])
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be written ({error}); make room and start again") from error
+
+    def close(self) -> None:
+        """Close the files."""
+        self.file.close()
+        if self.board is not None:
+            with suppress(OSError):  # on a full disk, which `write` has told
+                self.board.close()
+
+
+def _board(folder: Path, first_step: int) -> Any:
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=first_step)
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    for key, value in record.items():
+        if isinstance(value, dict):
+            found += _flat(value, f"{prefix}{key}/")
+        elif isinstance(value, int | float) and key != "step":
+            found.append((prefix + key, float(value)))
+    return found

@@ -1,0 +1,46 @@
+"""Distances between generated and real media."""
+
+from pathlib import Path
+
+from modalink.errors import DataError
+from modalink.scoring.benchmarks._base import Options, SetBenchmark, Summary
+from modalink.scoring.features import Medium, read_gaussian
+from modalink.scoring.metrics.frechet import frechet_distance
+
+
+class DistanceOptions(Options):
+    """Options of distances."""
+
+    encoder: str = ""
+    """Checkpoint that turns folders of media into features; the number belongs to it."""
+
+
+def distance(title: str, medium: Medium, source: str, features: str) -> SetBenchmark:
+    """A Fréchet distance of features of one kind of medium."""
+
+    def compare(generated: Path, real: Path | None, options: DistanceOptions) -> Summary:
+        if real is None:
+            raise DataError(f"{title}: needed --annotations: features, statistics or a folder of the real {medium}s")
+        (left, n), (right, m) = (read_gaussian(path, options.encoder, medium) for path in (generated, real))
+        value = frechet_distance(left, right)
+        notes = [f"features of {options.encoder or f'the given files; the published number needs {features}'}"]
+        if few := [str(count) for count in (n, m) if count is not None and count <= left.mean.size]:
+            notes.append(
+                f"{' and '.join(few)} samples for {left.mean.size} dimensions: the last digits are noise, and the "
+                f"distance is biased"
+            )
+        metrics = {"distance": value, "dimensions": float(left.mean.size)}
+        metrics |= {name: float(count) for name, count in (("generated", n), ("real", m)) if count is not None}
+        return Summary(value, metrics, None, notes, count=n or 0)
+
+    return SetBenchmark(
+        title=title,
+        rule=f"Fréchet distance of {medium} features as Gaussians, sample covariance; lower is better",
+        source=source,
+        unit="distance",
+        annotations=f"the real {medium}s: .npy or .npz of features [n d], .npz with mu and sigma, or a folder with "
+        f"--option encoder",
+        predictions=f"the generated {medium}s, in one of the same forms; official features: {features}",
+        options=DistanceOptions,
+        compare=compare,
+    )

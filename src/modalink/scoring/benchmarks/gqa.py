@@ -1,0 +1,143 @@
+"""GQA: compositional questions about scenes; plain equality, and how steady the answers are."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from modalink.scoring.benchmarks._base import (
+    Asking,
+    Grade,
+    Item,
+    ItemBenchmark,
+    Options,
+    Question,
+    Summary,
+    field_of,
+    mean_summary,
+    plain_replies,
+)
+from modalink.scoring.benchmarks._vqa import short_prompt
+from modalink.scoring.predictions import IDS, Prediction, as_text, row_id
+from modalink.scoring.rows import read_rows
+
+
+class GqaOptions(Options):
+    """Options of GQA."""
+
+    postprocess: Literal["auto", "none", "llava"] = "auto"
+    """How a reply becomes an answer: as it is, or lower-cased without final periods as LLaVA submits it. `auto`
+    takes a `prediction` field for a finished submission and post-processes any other field."""
+    choices: Path | None = None
+    """The official choices file, for validity and plausibility."""
+    consistency: bool = False
+    """Whether entailed questions are scored too; then the unbalanced questions need predictions as well."""
+
+
+def _questions(path: Path, options: GqaOptions) -> Iterator[Question]:
+    choices = {row.key: row.fields for row in read_rows(options.choices)} if options.choices else {}
+    for row in read_rows(path):
+        fields = row.fields
+        key, text = row_id(row, IDS), str(fields.get("question", ""))
+        types, groups = fields.get("types") or {}, fields.get("groups") or {}
+        gold = {
+            "answer": str(field_of(fields, ("answer",), row.where, "the right answer")),
+            "global": groups.get("global"),
+            "entailed": tuple(other for other in fields.get("entailed") or () if other != key),
+            "common": "Common" in str(types.get("detailed", "")),
+            "choices": choices.get(key),
+            "balanced": bool(fields.get("isBalanced", True)),
+        }
+        found = _groups(types, text, fields.get("semantic"))
+        scored = bool(fields.get("isBalanced", True)) or options.consistency
+        yield Question(key, gold, text, str(fields.get("imageId", "")), groups=found, scored=scored)
+
+
+def _groups(types: dict[str, Any], text: str, program: Any) -> tuple[tuple[str, str], ...]:
+    found = [(family, str(types[family])) for family in ("structural", "semantic") if types.get(family)]
+    if types.get("structural"):
+        found.insert(0, ("kind", "open" if types["structural"] == "query" else "binary"))
+    if isinstance(program, list):
+        steps = [f"{step.get('operation')}: {step.get('argument')}" for step in program]
+        number = sum(not any(mark in step for mark in ("exist", "query: name", "choose name")) for step in steps)
+        found += [("steps", str(number)), ("words", str(len(text.split())))]
+    return tuple(found)
+
+
+def _replies(path: Path, options: GqaOptions) -> Iterator[Prediction]:
+    for found in plain_replies(path, options):
+        finished = options.postprocess == "none" or (options.postprocess == "auto" and found.field == "prediction")
+        text = as_text(found.reply, found.where)
+        yield Prediction(found.where, found.keys, text if finished else text.rstrip(".").lower(), found.field)
+
+
+def _grade(question: Question, reply: Any, where: str, options: GqaOptions) -> Grade:
+    return Grade(float(reply == question.gold["answer"]), reply)
+
+
+def _summarise(items: list[Item], options: GqaOptions) -> Summary:
+    by_id = {item.question.id: item for item in items}
+    items = [item for item in items if item.question.gold["balanced"]]
+    summary = mean_summary(items)
+    metrics = summary.metrics
+    for name in ("binary", "open"):
+        if f"kind/{name}" in metrics:
+            metrics[name] = metrics.pop(f"kind/{name}")
+    for name, key in (("validity", "valid"), ("plausibility", "plausible")) if options.choices else ():
+        metrics[name] = 100 * sum(_belongs(item, key) for item in items) / len(items)
+    if options.consistency:
+        metrics["consistency"] = _consistency(items, by_id)
+    if any(item.question.gold["global"] for item in items):
+        metrics["distribution"] = _distribution(items)
+    return summary
+
+
+def _consistency(items: list[Item], by_id: dict[str, Item]) -> float:
+    """The mean accuracy over the questions that a rightly answered one entails."""
+    right = [item for item in items if item.grade.score == 1]
+    entailed = [
+        [by_id[other].grade.score for other in item.question.gold["entailed"] if other in by_id] for item in right
+    ]
+    means = [sum(scores) / len(scores) for scores in entailed if scores]
+    return 100 * sum(means) / len(means) if means else 0.0
+
+
+def _belongs(item: Item, name: str) -> bool:
+    choices = ("color", "material", "shape") if item.question.gold["common"] else item.question.gold["choices"][name]
+    return item.grade.answer in choices
+
+
+def _distribution(items: list[Item]) -> float:
+    """Chi-square of the said against the right answers of each global group, over 100; lower is better."""
+    right: dict[str, Counter[str]] = defaultdict(Counter)
+    said: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in items:
+        if (group := item.question.gold["global"]) is not None:
+            right[group][item.question.gold["answer"]] += 1
+            said[group][item.grade.answer] += 1
+    total = weight = 0.0
+    for group, answers in right.items():
+        number = answers.total()
+        total += number * sum((said[group][answer] - count) ** 2 / count for answer, count in answers.items())
+        weight += number
+    return total / weight / 100
+
+
+benchmark = ItemBenchmark(
+    title="GQA",
+    rule="accuracy over balanced questions, the reply equals the answer; replies that are no submission lose their "
+    "final period and case",
+    source="Hudson and Manning 2019, eval.py; MILVLG/openvqa, gqa_eval.py; haotian-liu/LLaVA, "
+    "convert_gqa_for_eval.py and prompt",
+    unit="percent",
+    annotations="testdev_balanced_questions.json and the like: {id: {question, answer, isBalanced, types, groups, "
+    "entailed, semantic}}",
+    predictions="[{questionId, prediction}], or rows {question_id, text}",
+    options=GqaOptions,
+    questions=_questions,
+    replies=_replies,
+    grade=_grade,
+    summarise=_summarise,
+    asking=Asking(files=("testdev_balanced_questions.json", "val_balanced_questions.json")),
+    prompt=short_prompt,
+)

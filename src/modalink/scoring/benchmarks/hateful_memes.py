@@ -1,0 +1,108 @@
+"""Hateful Memes: whether image and text together are hateful; ranked by score, or decided outright."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from modalink.errors import DataError
+from modalink.scoring.benchmarks._base import (
+    Asking,
+    Grade,
+    Item,
+    ItemBenchmark,
+    Options,
+    Question,
+    Summary,
+    field_of,
+    scores_of,
+)
+from modalink.scoring.bootstrap import Ranking, means
+from modalink.scoring.metrics.ranking import auroc
+from modalink.scoring.predictions import IDS, Prediction, as_number, as_text, row_id
+from modalink.scoring.rows import read_rows
+
+SCORES = ("proba", "prob", "score", "probability")
+LABELS = ("label", "prediction", "pred", "text", "answer", "response", "reply", "value")
+WORDS = {"yes": 1, "1": 1, "hateful": 1, "no": 0, "0": 0, "not-hateful": 0}
+
+
+class MemesOptions(Options):
+    """Options of Hateful Memes."""
+
+    metric: Literal["auroc", "accuracy"] = "auroc"
+    """The score: area under the ROC curve of the probabilities, or accuracy of the decisions."""
+
+
+def _questions(path: Path, options: MemesOptions) -> Iterator[Question]:
+    for row in read_rows(path):
+        gold = as_number(field_of(row.fields, ("label",), row.where, "0 or 1"), row.where)
+        if gold not in (0, 1):
+            raise DataError(f"{row.where}: found label {gold}, needed 0 or 1")
+        yield Question(row_id(row, IDS), int(gold), str(row.fields.get("text", "")), str(row.fields.get("img", "")))
+
+
+def _replies(path: Path, options: MemesOptions) -> Iterator[Prediction]:
+    """Each row's probability and decision, of which one may be missing."""
+    scores, labels = ((options.reply_field,), ()) if options.reply_field else (SCORES, LABELS)
+    for row in read_rows(path):
+        key = row_id(row, (options.id_field,) if options.id_field else IDS)
+        score, label = (next((row.fields[n] for n in names if n in row.fields), None) for names in (scores, labels))
+        if score is None and label is None:
+            raise DataError(
+                f"{row.where}: found fields {', '.join(map(repr, row.fields))}, needed proba, label or a reply"
+            )
+        yield Prediction(row.where, (key,) if key else (), (score, label), "proba" if score is not None else "label")
+
+
+def _grade(question: Question, reply: Any, where: str, options: MemesOptions) -> Grade:
+    score, label = reply if isinstance(reply, tuple) else (None, reply)
+    number = None if score is None else as_number(score, where)
+    if label is None and number is not None:
+        said: int | None = int(number >= 0.5)
+    else:
+        said = WORDS.get(as_text(label, where).strip().lower())
+    return Grade(float(said == question.gold), "" if said is None else str(said), said is not None, number)
+
+
+def _summarise(items: list[Item], options: MemesOptions) -> Summary:
+    accuracy = 100 * float(scores_of(items).mean())
+    metrics = {"accuracy": accuracy}
+    if any(item.grade.detail is None for item in items):
+        if options.metric == "auroc":
+            raise DataError(
+                "found predictions without a probability; the area under the ROC curve of bare decisions is "
+                "another, lower number: "
+                "give `proba`, or --option metric=accuracy"
+            )
+    else:
+        positive = np.array([float(item.question.gold) for item in items])
+        ranking = Ranking(positive, np.array([item.grade.detail for item in items]), scale=100.0)
+        metrics["auroc"] = 100 * auroc(positive, ranking.scores)
+    sample = ranking if options.metric == "auroc" else means(scores_of(items), 100.0)
+    return Summary(metrics[options.metric], metrics, sample, items=items, count=len(items))
+
+
+benchmark = ItemBenchmark(
+    title="Hateful Memes",
+    rule=lambda o: (
+        "area under the ROC curve of the probability of hateful, ties counted half"
+        if o.metric == "auroc"
+        else "accuracy; the whole reply is yes or no, any other is wrong"
+    ),
+    source="Kiela et al. 2020 (challenge); scikit-learn's roc_auc_score; accuracy as in Vision-CAIR/MiniGPT-4",
+    unit="percent",
+    annotations="dev_seen.jsonl and the like: rows {id, img, text, label: 0 or 1}; say which split",
+    predictions="challenge csv: id, proba, label; or rows {id, text: yes or no}",
+    aliases=("hm",),
+    options=MemesOptions,
+    questions=_questions,
+    replies=_replies,
+    grade=_grade,
+    summarise=_summarise,
+    asking=Asking(files=("dev_seen.jsonl", "dev_unseen.jsonl", "dev.jsonl"), options={"metric": "accuracy"}),
+    prompt=lambda question: (
+        f"This is an image with '{question.text}' written on it. Is this image hateful? Answer yes or no."
+    ),
+)

@@ -1,0 +1,43 @@
+"""Inception score: whether generated images are clear, and differ."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from modalink.scoring.benchmarks._base import Options, SetBenchmark, Summary
+from modalink.scoring.features import read_array
+from modalink.scoring.metrics.inception import from_logits, inception_score
+
+
+class InceptionOptions(Options):
+    """Options of the inception score."""
+
+    input: Literal["probabilities", "logits"] = "probabilities"
+    """What the classifier's outputs are."""
+    splits: int = Field(default=10, ge=1)
+    """Parts whose scores are averaged."""
+    shuffle_seed: int | None = None
+    """Shuffles the samples first; torch-fidelity takes 2020, the original keeps the order."""
+
+
+def _compare(predictions: Path, annotations: Path | None, options: InceptionOptions) -> Summary:
+    values = read_array(predictions, ("probabilities", "logits", "features", "arr_0"))
+    if options.input == "logits":
+        values = from_logits(values)
+    mean, std = inception_score(values, options.splits, options.shuffle_seed)
+    notes = ["the published number needs Inception-v3's 1,008 classes with the TensorFlow weights"]
+    return Summary(mean, {"mean": mean, "std": std}, None, notes, count=len(values))
+
+
+benchmark = SetBenchmark(
+    title="Inception score",
+    rule="exp of the mean KL divergence of class probabilities from their mean, averaged over splits in order",
+    source="Salimans et al. 2016; openai/improved-gan; toshas/torch-fidelity with shuffle_seed=2020",
+    unit="points",
+    annotations="none",
+    predictions=".npy or .npz of class probabilities (or logits) [n c] of the generated images",
+    aliases=("is",),
+    options=InceptionOptions,
+    compare=_compare,
+)

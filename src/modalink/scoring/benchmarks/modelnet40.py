@@ -1,0 +1,94 @@
+"""ModelNet40, zero-shot: which of 40 classes a shape is, by its embedding or in words."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from modalink.errors import DataError
+from modalink.scoring.benchmarks._base import (
+    Asking,
+    Grade,
+    Item,
+    ItemBenchmark,
+    Options,
+    Question,
+    Summary,
+    field_of,
+    mean_summary,
+    plain_replies,
+)
+from modalink.scoring.predictions import IDS, Prediction, as_text, row_id
+from modalink.scoring.rows import read_rows
+
+CLASSES = (
+    "airplane", "bathtub", "bed", "bench", "bookshelf", "bottle", "bowl", "car", "chair", "cone", "cup", "curtain",
+    "desk", "door", "dresser", "flower pot", "glass box", "guitar", "keyboard", "lamp", "laptop", "mantel", "monitor",
+    "night stand", "person", "piano", "plant", "radio", "range hood", "sink", "sofa", "stairs", "stool", "table",
+    "tent", "toilet", "tv stand", "vase", "wardrobe", "xbox",
+)  # fmt: skip
+_NAMES = re.compile(r"\b(" + "|".join(sorted(CLASSES, key=len, reverse=True)) + r")\b")
+
+
+def class_of(value: Any, where: str) -> str | None:
+    """The one class that a value names, by its alphabetical index or by its name in a text; None if not one."""
+    if (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value.isdecimal()):
+        return CLASSES[int(value)] if int(value) < len(CLASSES) else None
+    found = set(_NAMES.findall(as_text(value, where).lower().replace("_", " ")))
+    return found.pop() if len(found) == 1 else None
+
+
+def _questions(path: Path, options: Options) -> Iterator[Question]:
+    for row in read_rows(path):
+        label = field_of(row.fields, ("label", "class", "answer", "value"), row.where, "the class")
+        gold = class_of(label, row.where)
+        if gold is None:
+            raise DataError(
+                f"{row.where}: found {label!r:.40}, needed one of ModelNet40's classes or an index from 0 to 39"
+            )
+        yield Question(
+            row_id(row, ("object_id", *IDS)),
+            gold,
+            "What is this?",
+            str(row.fields.get("object_id", "")),
+            CLASSES,
+            (("class", gold),),
+        )
+
+
+def _replies(path: Path, options: Options) -> Iterator[Prediction]:
+    yield from plain_replies(
+        path,
+        options,
+        ("object_id", *IDS),
+        ("prediction", "pred", "text", "model_output", "response", "answer", "value"),
+    )
+
+
+def _grade(question: Question, reply: Any, where: str, options: Options) -> Grade:
+    said = class_of(reply, where)
+    return Grade(float(said == question.gold), said or "", said is not None)
+
+
+def _summarise(items: list[Item], options: Options) -> Summary:
+    summary = mean_summary(items)
+    classes = [value for name, value in summary.metrics.items() if name.startswith("class/")]
+    summary.metrics["class_mean_accuracy"] = sum(classes) / len(classes)
+    return summary
+
+
+benchmark = ItemBenchmark(
+    title="ModelNet40, zero-shot",
+    rule="accuracy over shapes; the index of a class, or a reply that names exactly one class, any other is wrong",
+    source="Wu et al. 2015; zero-shot protocol of Xue et al. 2023 (ULIP) for embeddings, of Xu et al. 2023 "
+    "(PointLLM) without its judge",
+    unit="percent",
+    annotations="rows {object_id or id, label: class or index}; say how many points, and whether they had colour",
+    predictions="rows {object_id or id, prediction: index, class or text}",
+    options=Options,
+    questions=_questions,
+    replies=_replies,
+    grade=_grade,
+    summarise=_summarise,
+    asking=Asking(modality="points"),
+)

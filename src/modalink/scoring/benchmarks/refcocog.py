@@ -1,0 +1,5 @@
+"""RefCOCOg: longer expressions; papers use the umd split."""
+
+from modalink.scoring.benchmarks._grounding import grounding
+
+benchmark = grounding("RefCOCOg", "Mao et al. 2016", ("refcocog_*.json*",))

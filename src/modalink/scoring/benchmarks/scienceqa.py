@@ -1,0 +1,105 @@
+"""ScienceQA: school science questions with options, about half with an image."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from modalink.errors import DataError
+from modalink.scoring.benchmarks._base import (
+    Asking,
+    Grade,
+    Item,
+    ItemBenchmark,
+    Options,
+    Question,
+    Summary,
+    field_of,
+    mean_summary,
+)
+from modalink.scoring.benchmarks._choice import LETTER, letter_of, lettered
+from modalink.scoring.metrics.choice import LETTERS, science_qa
+from modalink.scoring.predictions import IDS, as_text, row_id
+from modalink.scoring.rows import read_rows
+
+SUBJECTS = {"natural science": "NAT", "social science": "SOC", "language science": "LAN"}
+
+
+class ScienceqaOptions(Options):
+    """Options of ScienceQA."""
+
+    split: Literal["train", "val", "test", "minitrain", "minival", "minitest"] = "test"
+    """Split of problems.json that is scored."""
+
+
+def questions(path: Path, options: ScienceqaOptions) -> Iterator[Question]:
+    """The problems of a split, from `problems.json`, its folder, or a file of labels with one row a question."""
+    path = path / "problems.json" if path.is_dir() else path
+    for row in read_rows(path):
+        fields = row.fields
+        if fields.get("split", options.split) != options.split:
+            continue
+        answer = letter_of(field_of(fields, ("answer", "label"), row.where, "the right answer"), row.where)
+        choices = tuple(map(str, fields.get("choices", ())))
+        number = len(choices) or fields.get("num_choices", 5)
+        if not isinstance(number, int) or LETTERS.index(answer) >= number:
+            raise DataError(f"{row.where}: found answer {answer} of {number!r} choices")
+        hint, text = str(fields.get("hint") or ""), str(fields.get("question", ""))
+        text = f"Context: {hint}\n{text}" if hint else text
+        key, image = row_id(row, ("pid", *IDS)), str(fields.get("image") or "")
+        # In problems.json every image is called image.png, in a folder of its problem.
+        media = f"{options.split}/{key}/{image}" if image and row.key else image
+        yield Question(key, (answer, number), text, media, choices=choices, groups=_groups(fields))
+
+
+def _groups(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The official breakdown; TXT means that there is a hint, NO that there is neither hint nor image."""
+    image = bool(fields["has_image"] if "has_image" in fields else fields.get("image"))
+    hint = bool(fields.get("hint"))
+    found = [("context", "IMG")] * image + [("context", "TXT")] * hint
+    found += [("context", "NO")] * ("hint" in fields and not image and not hint)
+    if fields.get("subject") in SUBJECTS:
+        found.append(("subject", SUBJECTS[fields["subject"]]))
+    if grade := str(fields.get("grade", "")).removeprefix("grade"):
+        found.append(("grade", "G1-6" if int(grade) <= 6 else "G7-12"))
+    if topic := fields.get("topic"):
+        found.append(("topic", str(topic)))
+    return tuple(found)
+
+
+def grade(question: Question, reply: Any, where: str, options: ScienceqaOptions) -> Grade:
+    """1 where the reply's choice is right; a whole number in the file is an index, as in the official result files."""
+    answer, number = question.gold
+    is_index = isinstance(reply, int) and not isinstance(reply, bool)
+    said = LETTERS[reply] if is_index and 0 <= reply < number else science_qa(as_text(reply, where))
+    valid = said is not None and LETTERS.index(said) < number
+    return Grade(float(valid and said == answer), said or "", valid)
+
+
+def summarise(items: list[Item], options: ScienceqaOptions) -> Summary:
+    """The accuracy over all questions, and over those with an image."""
+    summary = mean_summary(items)
+    if (image := summary.metrics.get("context/IMG")) is not None:
+        summary.metrics["image_accuracy"] = image
+    return summary
+
+
+def prompt(question: Question) -> str:
+    """LLaVA's CQM-A prompt."""
+    return f"{question.text}\n{lettered(question.choices)}\n{LETTER}"
+
+
+benchmark = ItemBenchmark(
+    title="ScienceQA, all questions",
+    rule="accuracy; LLaVA's choice parser, a reply without a choice is wrong",
+    source="Lu et al. 2022; haotian-liu/LLaVA, eval_science_qa.py; groups of lupantech/ScienceQA, evaluate_acc.py",
+    unit="percent",
+    annotations="problems.json or its folder, or rows {pid, answer: letter or index, num_choices, has_image}",
+    predictions="rows {question_id or pid, text}, or {results: {pid: index}}",
+    aliases=("sqa",),
+    options=ScienceqaOptions,
+    questions=questions,
+    grade=grade,
+    summarise=summarise,
+    asking=Asking(files=("problems.json",), mixed=True),
+    prompt=prompt,
+)

@@ -1,0 +1,71 @@
+"""SEED-Bench: questions with four options on images (dimensions 1 to 9) and videos (10 to 12)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from modalink.scoring.benchmarks._base import Asking, Grade, ItemBenchmark, Options, Question, field_of, mean_summary
+from modalink.scoring.benchmarks._choice import letter_prompt
+from modalink.scoring.metrics.choice import choose
+from modalink.scoring.predictions import IDS, as_text, row_id
+from modalink.scoring.rows import read_rows
+
+IMAGE = range(1, 10)
+LETTERS = "ABCD"
+DIMENSIONS = {
+    1: "Scene Understanding", 2: "Instance Identity", 3: "Instance Attributes", 4: "Instance Location",
+    5: "Instances Counting", 6: "Spatial Relation", 7: "Instance Interaction", 8: "Visual Reasoning",
+    9: "Text Understanding", 10: "Action Recognition", 11: "Action Prediction", 12: "Procedure Understanding",
+}  # fmt: skip
+
+
+class SeedOptions(Options):
+    """Options of SEED-Bench."""
+
+    parse: Literal["exact", "first", "matching"] = "exact"
+    """A reply's letter: the whole reply (LLaVA), its first character (lmms-eval), or VLMEvalKit's option matching."""
+
+
+def questions(path: Path, options: SeedOptions) -> Iterator[Question]:
+    """All questions of SEED-Bench.json."""
+    for row in read_rows(path, ("questions",)):
+        fields = row.fields
+        dimension = int(field_of(fields, ("question_type_id",), row.where, "the dimension, 1 to 12"))
+        choices = tuple(str(fields.get(f"choice_{letter}", "")) for letter in "abcd")
+        kind = "image" if dimension in IMAGE else "video"
+        groups = (("type", kind), ("dimension", DIMENSIONS.get(dimension, str(dimension))))
+        gold = field_of(fields, ("answer",), row.where, "the right letter")
+        yield Question(
+            row_id(row, IDS), gold, str(fields.get("question", "")), str(fields.get("data_id", "")), choices,
+            groups, modality=kind,
+        )  # fmt: skip
+
+
+def _grade(question: Question, reply: Any, where: str, options: SeedOptions) -> Grade:
+    text = as_text(reply, where)
+    if options.parse == "matching":
+        said = choose(text, dict(zip(LETTERS, question.choices, strict=True))) or ""
+    else:
+        said = text if options.parse == "exact" else text.strip()[:1]
+    return Grade(float(said == question.gold), said, said in LETTERS and said != "")
+
+
+benchmark = ItemBenchmark(
+    title="SEED-Bench, images and videos",
+    rule=lambda options: {
+        "exact": "accuracy over questions; the whole reply must be the letter",
+        "first": "accuracy over questions; the reply's first character is its letter",
+        "matching": "accuracy over questions; VLMEvalKit's option matching",
+    }[options.parse],
+    source="Li et al. 2023; haotian-liu/LLaVA, convert_seed_for_submission.py and prompt",
+    unit="percent",
+    annotations="SEED-Bench.json: {questions: [{question_id, question_type_id, answer, choice_a to choice_d}]}",
+    predictions="rows {question_id, prediction} or {question_id, text}",
+    aliases=("seed", "seed_bench"),
+    options=SeedOptions,
+    questions=questions,
+    grade=_grade,
+    summarise=lambda items, options: mean_summary(items),
+    asking=Asking(files=("SEED-Bench.json",)),
+    prompt=letter_prompt,
+)

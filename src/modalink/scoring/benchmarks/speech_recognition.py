@@ -1,0 +1,88 @@
+"""Speech recognition: transcripts against right ones, such as LibriSpeech's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modalink.errors import DataError
+from modalink.scoring.benchmarks._base import (
+    Asking,
+    Grade,
+    Item,
+    ItemBenchmark,
+    Options,
+    Question,
+    Summary,
+    field_of,
+)
+from modalink.scoring.bootstrap import Sums
+from modalink.scoring.metrics.wer import word_errors
+from modalink.scoring.predictions import IDS, as_text, row_id
+from modalink.scoring.rows import read_rows
+
+
+class SpeechOptions(Options):
+    """Options of speech recognition."""
+
+    caseless: bool = True
+    """Whether both sides are lower-cased and lose their punctuation, apostrophes excepted."""
+
+
+def _questions(path: Path, options: SpeechOptions) -> Iterator[Question]:
+    for row in read_rows(path):
+        gold = as_text(
+            field_of(
+                row.fields, ("reference", "transcript", "label", "answer", "text", "value"), row.where, "the transcript"
+            ),
+            row.where,
+        )
+        media = str(row.fields.get("audio", row.fields.get("path", "")))
+        yield Question(row_id(row, IDS), gold, "Transcribe the speech.", media)
+
+
+def _tidy(text: str, options: SpeechOptions) -> str:
+    if not options.caseless:
+        return text
+    return " ".join("".join(c if c.isalnum() or c in "' " else " " for c in text.lower()).split())
+
+
+def _grade(question: Question, reply: Any, where: str, options: SpeechOptions) -> Grade:
+    said = _tidy(as_text(reply, where), options)
+    edits, words = word_errors(said, _tidy(question.gold, options))
+    return Grade(edits / words if words else float(edits > 0), said, detail=(edits, words))
+
+
+def _summarise(items: list[Item], options: SpeechOptions) -> Summary:
+    columns = np.array([item.grade.detail for item in items], float)
+    if not columns[:, 1].sum():
+        raise DataError("the right transcripts have no words, needed some to compute an error rate")
+    sample = Sums(columns, lambda sums: 100 * sums[:, 0] / np.maximum(sums[:, 1], 1))
+    return Summary(
+        sample.value(),
+        {"wer": sample.value(), "words": float(columns[:, 1].sum())},
+        sample,
+        items=items,
+        count=len(items),
+    )
+
+
+benchmark = ItemBenchmark(
+    title="Speech recognition",
+    rule=lambda o: (
+        "word error rate of the corpus, "
+        + ("lower case, no punctuation but apostrophes" if o.caseless else "texts as they are")
+        + "; lower is better"
+    ),
+    source="jiwer; edits over words of the whole corpus",
+    unit="percent",
+    annotations="rows {id, reference or transcript}",
+    predictions="rows {id, text}",
+    aliases=("wer", "asr", "librispeech"),
+    options=SpeechOptions,
+    questions=_questions,
+    grade=_grade,
+    summarise=_summarise,
+    asking=Asking(modality="audio"),
+)

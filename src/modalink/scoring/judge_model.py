@@ -1,0 +1,159 @@
+"""Judges: a language model behind any OpenAI-compatible address, or the replies it gave before.
+
+Every reply is written down with the model's name, so that a score can be computed again without the judge.
+"""
+
+import json
+import os
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modalink.errors import DataError
+from modalink.scoring.predictions import identity
+from modalink.scoring.rows import read_rows
+
+TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the judge is asked about one item."""
+
+    id: str
+    prompt: str
+    system: str = ""
+    run: int = 0
+    """Judges are asked several times where a benchmark averages over runs."""
+    attempt: int = 0
+    """Repetition after a reply that said nothing usable."""
+    temperature: float = 0.0
+    max_tokens: int = 256
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What the reply is stored under."""
+        return self.id, self.run, self.attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a judge said about one item."""
+
+    id: str
+    text: str
+    run: int = 0
+    attempt: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A chat-completions address, such as `http://localhost:8000/v1`; the key comes from `OPENAI_API_KEY`."""
+
+    url: str
+    model: str
+
+    def ask(self, request: Request) -> Reply:
+        """One reply; temporary failures are tried again.
+
+        Raises:
+            DataError: The address refused, or did not answer.
+        """
+        messages = [{"role": "system", "content": request.system}] if request.system else []
+        messages.append({"role": "user", "content": request.prompt})
+        body = {
+            "model": self.model,
+            "messages": messages,
+            "temperature": request.temperature,
+            "max_tokens": request.max_tokens,
+        }
+        answer = self._post(json.dumps(body).encode(), request.id)
+        try:
+            text = answer["choices"][0]["message"]["content"] or ""
+        except (KeyError, IndexError, TypeError) as error:
+            raise DataError(f"judge {self.url}: found {str(answer)[:200]!r}, needed a chat completion") from error
+        return Reply(request.id, text, request.run, request.attempt, str(answer.get("model", self.model)))
+
+    def _post(self, body: bytes, item: str) -> Any:
+        key = os.environ.get("OPENAI_API_KEY", "")
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        address = f"{self.url.rstrip('/')}/chat/completions"
+        for left in reversed(range(TRIES)):
+            try:
+                with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=300) as found:
+                    return json.load(found)
+            except urllib.error.HTTPError as error:
+                if left == 0 or (error.code < 500 and error.code != 429):
+                    reason = error.read(200).decode(errors="replace")
+                    raise DataError(f"judge {address}, item {item}: HTTP {error.code} {reason}") from error
+            except (OSError, json.JSONDecodeError) as error:
+                if left == 0:
+                    raise DataError(f"judge {address}, item {item}: no answer in {TRIES} tries ({error})") from error
+            time.sleep(2.0 ** (TRIES - left) / 4)
+        raise AssertionError("the last try returns or raises")
+
+
+@dataclass
+class Judge:
+    """Replies from a record where it has them, else from an endpoint; new ones are added to the record."""
+
+    endpoint: Endpoint | None = None
+    record: Path | None = None
+    """JSON lines {id, run, attempt, model, reply}."""
+    known: dict[tuple[str, int, int], Reply] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def name(self) -> str:
+        """The models that spoke, for the note beside the number."""
+        return ", ".join(sorted({reply.model or "unnamed" for reply in self.known.values()})) or "none"
+
+    def add(self, replies: Iterable[Reply]) -> None:
+        """Take over recorded replies."""
+        self.known |= {(reply.id, reply.run, reply.attempt): reply for reply in replies}
+
+    def ask(self, requests: Sequence[Request], workers: int = 8) -> list[str | None]:
+        """The replies to some requests, None where there is neither a recorded reply nor an endpoint."""
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(self._one, requests))
+
+    def _one(self, request: Request) -> str | None:
+        if request.key not in self.known and self.endpoint is not None:
+            reply = self.endpoint.ask(request)
+            with self._lock:
+                self.known[request.key] = reply
+                self._write(reply)
+        found = self.known.get(request.key)
+        return None if found is None else found.text
+
+    def _write(self, reply: Reply) -> None:
+        if self.record is None:
+            return
+        line = {"id": reply.id, "run": reply.run, "attempt": reply.attempt, "model": reply.model, "reply": reply.text}
+        with self.record.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def recorded(path: Path) -> Iterable[Reply]:
+    """The replies of a record: rows with `id` or `question_id`, `reply` or `content`; run, attempt, model if known."""
+    for row in read_rows(path):
+        fields = row.fields
+        name = next((name for name in ("question_id", "id") if name in fields), None)
+        key = row.key if row.key is not None else identity(fields[name], row.where) if name else ""
+        text = next(
+            (fields[name] for name in ("reply", "content", "review", "response", "text", "value") if name in fields),
+            None,
+        )
+        if not key or not isinstance(text, str):
+            raise DataError(
+                f"{row.where}: found fields {', '.join(map(repr, fields))}, needed an id and the judge's reply as text"
+            )
+        run, attempt = (fields.get(name, 0) for name in ("run", "attempt"))
+        yield Reply(key, text, int(run), int(attempt), str(fields.get("model", "")))

@@ -1,0 +1,115 @@
+"""What a model answered, as prediction files tell it: one reply for one question."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modalink.errors import DataError
+from modalink.scoring.rows import Row, read_rows
+
+IDS = ("question_id", "questionId", "qid", "id", "pid", "index", "uid", "image_id", "image", "video_id", "video_name")
+"""Names under which files of the field keep the id of a question, the likelier first."""
+REPLIES = ("prediction", "pred", "text", "response", "reply", "output", "caption", "pred_answer", "answer", "value")
+"""Names under which they keep the reply; `answer` late, because it often is the right one beside a prediction."""
+INSIDE = ("results", "predictions")
+"""Names under which an object may hold all replies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One reply, not yet parsed, and the keys by which its question may be known."""
+
+    where: str
+    keys: tuple[str, ...]
+    reply: Any
+    field: str
+    """The name under which the file kept the reply."""
+    question: str = ""
+    """The question's text, where the file repeats it."""
+
+
+def identity(value: Any, where: str) -> str:
+    """An id as text: 17, 17.0 and "17" are the same question.
+
+    Raises:
+        DataError: It is neither text nor a whole number.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise DataError(f"{where}: found {value!r:.60} as id, needed text or a whole number")
+    return str(value)
+
+
+def as_text(value: Any, where: str) -> str:
+    """A reply as text; numbers are written out, for some models' answers are numbers.
+
+    Raises:
+        DataError: It is missing, not a number (NaN), or of a type that is no reply.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return str(value)
+    raise DataError(f'{where}: found {value!r:.60} as reply, needed text; an empty reply is written as ""')
+
+
+def as_number(value: Any, where: str) -> float:
+    """A reply as a finite number.
+
+    Raises:
+        DataError: It is no number, or NaN, or infinite.
+    """
+    try:
+        number = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{where}: found {value!r:.60}, needed a finite number")
+    return number
+
+
+def first_of(fields: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    """The first of the names that the fields have, "" if none."""
+    return next((name for name in names if name in fields), "")
+
+
+def row_id(row: Row, names: tuple[str, ...]) -> str:
+    """The id of a row, "" where it has none."""
+    if row.key is not None:
+        return row.key
+    name = first_of(row.fields, names)
+    return identity(row.fields[name], row.where) if name else ""
+
+
+def read_predictions(
+    path: Path,
+    ids: tuple[str, ...] = IDS,
+    replies: tuple[str, ...] = REPLIES,
+    inside: tuple[str, ...] = INSIDE,
+    content: tuple[str, ...] = (),
+) -> Iterator[Prediction]:
+    """The replies of a prediction file.
+
+    Args:
+        path: The file; see `read_rows` for its formats.
+        ids: Names that may hold the id, the likelier first.
+        replies: Names that may hold the reply, the likelier first.
+        inside: Names under which an object may hold its rows.
+        content: Names of fields that tell a question by its content, for rows without an id.
+
+    Raises:
+        DataError: A row has no reply.
+    """
+    for row in read_rows(path, inside):
+        name = first_of(row.fields, replies)
+        if not name:
+            found = ", ".join(map(repr, row.fields)) or "nothing"
+            raise DataError(f"{row.where}: found {found}, needed a reply: {', '.join(replies)}")
+        key = row_id(row, ids)
+        if not key and content and all(name in row.fields for name in content):
+            key = "\n".join(str(row.fields[name]) for name in content)
+        prompt = row.fields.get("prompt") or row.fields.get("question") or ""
+        yield Prediction(row.where, (key,) if key else (), row.fields[name], name, str(prompt))

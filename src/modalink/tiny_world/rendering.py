@@ -1,0 +1,185 @@
+"""Draws scenes: 64 x 64 pixels, anti-aliased by distance functions evaluated in a window around each object."""
+
+from dataclasses import dataclass, replace
+from io import BytesIO
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from modalink.tiny_world.scenes import COLOURS, Scene, WorldObject
+
+SIDE_PX = 64
+CELL_PX = SIDE_PX / 3
+_HALF_WINDOW_PX = 13
+RADIUS_PX = {"small": 6.0, "large": 9.6}
+"""How far an object reaches from its center, in a picture of `SIDE_PX`."""
+RGB = dict(
+    zip(
+        COLOURS,
+        [
+            (220, 35, 40), (245, 140, 20), (245, 225, 40), (40, 170, 60),
+            (50, 215, 225), (45, 75, 230), (160, 60, 205), (245, 245, 245),
+        ],
+        strict=True,
+    )
+)  # fmt: skip
+"""Colour -> red, green and blue in 0..255."""
+
+
+@dataclass(frozen=True)
+class _Hand:
+    """How the pictures are drawn: the plain hand by default, a shaky one under augmentation."""
+
+    scale: float = 1.0
+    shift_px: float = 1.0
+    angle: float = 0.0
+    edge_px: float = 1.0
+    square: float = 0.86
+    arm: float = 0.34
+    ring: float = 0.27
+    spike: float = 0.42
+    base: float = 0.8
+    level: tuple[float, float] = (42.0, 70.0)
+    slope: float = 14.0
+
+
+def render(scene: Scene, *, augment_seed: int | None = None) -> UInt8[np.ndarray, "64 64 3"]:
+    """Draw a scene; the same arguments always give the same picture.
+
+    Args:
+        scene: what to draw; its background number fixes the background and a jitter of one pixel.
+        augment_seed: without it the picture is clean; with it the drawing hand, the light, noise and JPEG vary.
+
+    Returns:
+        RGB in 0..255.
+    """
+    if augment_seed is None:
+        return _quantise(paint(scene, _Hand())[0])
+    rng = np.random.default_rng([augment_seed, scene.background])
+    canvas, _ = paint(scene, _shaky_hand(rng))
+    return _disturb(canvas, rng)
+
+
+def object_mask(scene: Scene) -> Float[np.ndarray, "64 64"]:
+    """Say where the objects of the clean picture of a scene are, from 0 (background) to 1 (object)."""
+    return paint(scene, _Hand())[1]
+
+
+def paint(scene: Scene, hand: _Hand) -> tuple[Float[np.ndarray, "64 64 3"], Float[np.ndarray, "64 64"]]:
+    """Paint the objects over the background; returns the picture in 0..255 and how much of each pixel is object."""
+    rng = np.random.default_rng(scene.background)
+    canvas = _background(rng, hand)
+    mask = np.zeros((SIDE_PX, SIDE_PX), np.float32)
+    for item in scene.objects:
+        x = (item.column + 0.5) * CELL_PX + rng.uniform(-hand.shift_px, hand.shift_px)
+        y = (item.row + 0.5) * CELL_PX + rng.uniform(-hand.shift_px, hand.shift_px)
+        colour = np.asarray(RGB[item.colour], np.float32) + rng.uniform(-10, 10, 3).astype(np.float32)
+        _stamp(canvas, mask, item, (x, y), colour, hand)
+    return canvas, mask
+
+
+def _background(rng: np.random.Generator, hand: _Hand) -> Float[np.ndarray, "64 64 3"]:
+    level = rng.uniform(*hand.level) + rng.uniform(-6, 6, 3)
+    ramp = np.linspace(-0.5, 0.5, SIDE_PX, dtype=np.float32)
+    slope = rng.uniform(-hand.slope, hand.slope, 2)
+    light = slope[0] * ramp[:, None] + slope[1] * ramp[None, :]
+    canvas: np.ndarray = (level[None, None, :] + light[:, :, None]).astype(np.float32)
+    return canvas
+
+
+def _stamp(
+    canvas: Float[np.ndarray, "64 64 3"],
+    mask: Float[np.ndarray, "64 64"],
+    item: WorldObject,
+    center: tuple[float, float],
+    colour: Float[np.ndarray, "3"],
+    hand: _Hand,
+) -> None:
+    x, y = center
+    left, top = (max(0, int(c) - _HALF_WINDOW_PX) for c in center)
+    window = np.s_[top : int(y) + _HALF_WINDOW_PX + 1, left : int(x) + _HALF_WINDOW_PX + 1]
+    rows, columns = mask[window].shape
+    dx = np.arange(left, left + columns, dtype=np.float32)[None, :] + 0.5 - x
+    dy = np.arange(top, top + rows, dtype=np.float32)[:, None] + 0.5 - y
+    cos, sin = np.cos(hand.angle), np.sin(hand.angle)
+    distance = _distance(item.shape, dx * cos + dy * sin, dy * cos - dx * sin, RADIUS_PX[item.size] * hand.scale, hand)
+    cover = np.clip(0.5 - distance / hand.edge_px, 0.0, 1.0).astype(np.float32)
+    canvas[window] += (colour - canvas[window]) * cover[:, :, None]
+    mask[window] = np.maximum(mask[window], cover)
+
+
+def _distance(
+    shape: str, x: Float[np.ndarray, "r c"], y: Float[np.ndarray, "r c"], radius: float, hand: _Hand
+) -> Float[np.ndarray, "r c"]:
+    """Signed distance in pixels to the outline of a shape: negative inside; y points down."""
+    distance: np.ndarray
+    if shape == "circle":
+        distance = np.hypot(x, y) - radius
+    elif shape == "ring":
+        distance = np.abs(np.hypot(x, y) - radius * (1 - hand.ring)) - radius * hand.ring
+    elif shape == "square":
+        distance = np.maximum(np.abs(x), np.abs(y)) - radius * hand.square
+    elif shape == "cross":
+        upright = np.maximum(np.abs(x) - radius * hand.arm, np.abs(y) - radius)
+        level = np.maximum(np.abs(y) - radius * hand.arm, np.abs(x) - radius)
+        distance = np.minimum(upright, level)
+    elif shape == "triangle":
+        base, height = 0.95 * radius, (1 + hand.base) * radius
+        side = (np.abs(x) * height - (y + radius) * base) / np.hypot(height, base)
+        distance = np.maximum(y - hand.base * radius, side)
+    else:
+        distance = _star_distance(x, y, radius, hand.spike * radius)
+    return distance
+
+
+def _star_distance(
+    x: Float[np.ndarray, "r c"], y: Float[np.ndarray, "r c"], outer: float, inner: float
+) -> Float[np.ndarray, "r c"]:
+    """Distance to the line from a spike to the next notch, all ten edges of the star folded onto that one."""
+    wedge = np.pi / 5
+    angle = np.abs((np.arctan2(x, -y) + wedge) % (2 * wedge) - wedge)
+    length = np.hypot(x, y)
+    px, py = length * np.cos(angle), length * np.sin(angle)
+    notch_x, notch_y = inner * np.cos(wedge), inner * np.sin(wedge)
+    edge = np.hypot(outer - notch_x, notch_y)
+    distance: np.ndarray = ((px - outer) * notch_y + py * (outer - notch_x)) / edge
+    return distance
+
+
+def _shaky_hand(rng: np.random.Generator) -> _Hand:
+    hand = _Hand(
+        scale=rng.uniform(0.9, 1.14),
+        shift_px=rng.uniform(0.5, 2.0),
+        angle=rng.normal(0.0, 0.07),
+        edge_px=rng.choice([0.05, 1.0, 1.0, 2.0]),
+        square=rng.uniform(0.76, 0.98),
+        arm=rng.uniform(0.24, 0.4),
+        ring=rng.uniform(0.16, 0.3),
+        spike=rng.uniform(0.36, 0.5),
+        base=rng.uniform(0.5, 0.95),
+    )
+    if rng.random() < 0.5:
+        return hand
+    return replace(hand, level=(8.0, 130.0), slope=40.0)
+
+
+def _disturb(canvas: Float[np.ndarray, "64 64 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "64 64 3"]:
+    canvas = canvas * rng.uniform(0.85, 1.12)
+    if rng.random() < 0.6:
+        canvas = canvas + rng.normal(0.0, rng.uniform(2, 14), canvas.shape)
+    picture = _quantise(canvas)
+    if rng.random() < 0.4:
+        return _through_jpeg(picture, quality=int(rng.integers(50, 96)))
+    return picture
+
+
+def _through_jpeg(picture: UInt8[np.ndarray, "64 64 3"], quality: int) -> UInt8[np.ndarray, "64 64 3"]:
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer))
+
+
+def _quantise(canvas: Float[np.ndarray, "64 64 3"]) -> UInt8[np.ndarray, "64 64 3"]:
+    picture: np.ndarray = np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+    return picture

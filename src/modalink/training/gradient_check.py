@@ -1,0 +1,100 @@
+"""Proof that what should learn does learn: every trained group must receive a gradient."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from modalink.errors import TrainingError
+from modalink.model.batch import Batch
+from modalink.model.groups import Groups
+
+PATIENCE = 20
+"""Steps that could have given a group a gradient and did not, before that is an error.
+
+One such step proves nothing: an image may stand behind the last labelled token.
+"""
+
+
+class GradientWatch:
+    """Notes which trained parameters have received a gradient since the stage began.
+
+    Args:
+        trained: The trained groups.
+    """
+
+    def __init__(self, trained: Groups) -> None:
+        self.trained = trained
+        self.received: set[str] = set()
+        self.chances = dict.fromkeys(trained, 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was noted so far, as JSON data."""
+        return {"received": sorted(self.received), "chances": self.chances}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.received = set(state["received"])
+        self.chances = dict(state["chances"])
+
+    def chances_in(self, batches: Iterable[Batch]) -> list[bool]:
+        """For each trained group, whether these batches could give it a gradient."""
+        batches = list(batches)
+        return [any(_concerns(group, batch) for batch in batches) for group in self.trained]
+
+    def note(self, chances: Iterable[bool], norms: Mapping[str, float]) -> None:
+        """Look at the gradients of a step.
+
+        Args:
+            chances: For each trained group, whether the step could give it a gradient.
+            norms: Gradient norm of each group.
+
+        Raises:
+            TrainingError: A group had `PATIENCE` chances and received nothing.
+        """
+        for (group, members), chance in zip(self.trained.items(), chances, strict=True):
+            if norms[group] > 0:
+                self.received |= {name for name, parameter in members if parameter.grad is not None}
+            self.chances[group] += chance
+            if self.chances[group] == PATIENCE:
+                self._demand(group, f"in {PATIENCE} steps whose samples concern it")
+
+    def finish(self) -> None:
+        """Demand a gradient of every group.
+
+        Raises:
+            TrainingError: A group received none in the whole stage.
+        """
+        for group, chances in self.chances.items():
+            self._demand(group, "in the whole stage" + ("" if chances else ", no sample of which concerns it"))
+
+    def unused(self) -> dict[str, list[str]]:
+        """Parameters that have received nothing so far, by group; groups without such are left out."""
+        found = {group: self._missing(group) for group in self.trained}
+        return {group: names for group, names in found.items() if names}
+
+    def _missing(self, group: str) -> list[str]:
+        return [name for name, _ in self.trained[group] if name not in self.received]
+
+    def _demand(self, group: str, when: str) -> None:
+        missing = self._missing(group)
+        # A pretrained network may hold layers that nobody reads; a link is made for this system and is read whole.
+        if missing and (is_link(group) or len(missing) == len(self.trained[group])):
+            some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            raise TrainingError(
+                f"{group} should train, but {len(missing)} of its {len(self.trained[group])} tensors ({some}) received "
+                f"no gradient {when}; give the stage an objective and data that reach it, or take it out of its train"
+            )
+
+
+def is_link(group: str) -> bool:
+    """Whether a group is made new for its system, unlike an encoder or an LLM."""
+    return group != "llm" and not group.endswith(".encoder")
+
+
+def _concerns(group: str, batch: Batch) -> bool:
+    side, _, rest = group.partition(".")
+    modality = rest.split(".")[0]
+    if side == "inputs":
+        return modality in batch.media or modality in batch.features
+    if side == "outputs":
+        return modality in batch.targets
+    return group != "llm.new_tokens" or bool(batch.targets)

@@ -1,0 +1,255 @@
+"""Reports of run folders made by hand: their keys and ranges, and a page that holds together without a network."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+from PIL import Image
+
+from modalink.errors import CheckpointError
+from modalink.evaluation.tiny_world import HeldOut, Share, Sizes
+from modalink.evaluation.tiny_world.examples import Example, data_url
+from modalink.evaluation.tiny_world.shares import Ratio
+from modalink.report import charts, keep, view, write_report
+
+VOID = {"meta", "br", "img", "line", "polyline"}
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed where it should be, and gathers ids, sources, links and words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open, self.ids, self.sources, self.classes, self.words = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.ids += [found["id"]] if "id" in found else []
+        self.sources += [value for name, value in attrs if name in ("src", "href", "data", "action", "poster")]
+        self.classes += found.get("class", "").split()
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.sources += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes nothing, line {self.getpos()[0]}"
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run with two stages, of which the first skipped samples."""
+    folder = tmp_path / "run"
+    stages = [
+        {
+            "name": name,
+            "train": {"inputs.image.projector": {"lr": 1e-3}},
+            "objectives": [{"kind": "language"}],
+            "batch": 4,
+        }
+        for name in ("pretrain", "instruct")
+    ]
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({"name": "little", "seed": 3, "stages": stages}))
+    counts = {"inputs.image.encoder": 900, "inputs.image.projector": 60, "llm": 1000, "llm.lora": 40}
+    rows = [
+        {"group": name, "parameters": count, "trained": name == "inputs.image.projector"}
+        for name, count in counts.items()
+    ]
+    later = [row | {"trained": row["group"] == "llm.lora"} for row in rows]
+    part = {"part": "llm", "kind": "pretrained", "id": "zoo:llm", "sha256": "0123456789abcdef", "licence": "apache-2.0"}
+    manifest = {
+        "name": "little",
+        "parts": [part],
+        "licence": "permissive: fine",
+        "stages": {"pretrain": rows, "instruct": later},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    for name in ("pretrain", "instruct"):
+        (folder / name).mkdir()
+        records = [
+            {
+                "step": i + 1,
+                "losses": {"language": 2.0 / (i + 1)},
+                "lr": {"inputs.image.projector": 1e-3},
+                "samples": 4,
+                "seconds": 0.5,
+            }
+            for i in range(40)
+        ]
+        (folder / name / "metrics.jsonl").write_text(
+            "".join(json.dumps(r) + "\n" for r in records) + '{"step": 41, "los'
+        )
+    (folder / "pretrain" / "ledger.jsonl").write_text(
+        '{"step": 0, "sample": "a", "reason": "truncated", "detail": ""}\n' * 2
+        + '{"step": 3, "sample": "b", "reason": "cut_text", "detail": ""}\n'
+    )
+    return folder
+
+
+@pytest.fixture
+def heldout():
+    picture = data_url(Image.new("RGB", (64, 64), "navy"))
+    shares = {
+        "vqa": Share(93, 100, 100),
+        "vqa_by_kind.colour": Share(9, 10, 10),
+        "vqa_by_kind.what is at": Share(10, 10, 10),
+        "caption_attributes": Share(91, 100, 25),
+        "caption_by_attribute.shape": Share(9, 10, 10),
+        "drawn_objects": Share(86, 100, 50),
+        "drawn_by_attribute.colour": Share(9, 10, 10),
+        "baselines.majority": Share(30, 100, 100),
+        "baselines.no_image": Share(28, 100, 100),
+        "baselines.majority_by_kind.colour": Share(1, 10, 10),
+        "baselines.text_encoder": Share(90, 100, 50),
+        "robustness.clean": Share(90, 100, 100),
+        "robustness.vqa.jpeg": Share(81, 100, 100),
+        "robustness.vqa.larger_objects": Share(72, 100, 100),
+        "robustness.kept.jpeg": Ratio(0.9, (0.84, 0.95), 100),
+        "robustness.kept.larger_objects": Ratio(0.8, (0.73, 0.87), 100),
+        "robustness.outside.pictures_answered": Share(10, 10, 10),
+        "robustness.outside.questions_declined": Share(17, 20, 20),
+        "robustness.inside_declined": Share(0, 100, 100),
+    }
+    kept = [
+        Example("question", "colour", picture, "what color is it?", "red", "red", True),
+        Example("question", "colour", picture, "what color is it?", "<script>alert('x')</script>", "red", False),
+        Example(
+            "caption",
+            "",
+            picture,
+            "describe this.",
+            "a small red ring on the left",
+            "a small red ring on the left",
+            True,
+        ),
+        Example(
+            "drawing", "", picture, "draw a ring", "here is a ring.", "a ring", False, "a small blue star on the left"
+        ),
+        Example("drawing", "", "", "draw a star", "no", "a star", False, "nothing"),
+        Example("hand", "own", picture, "how many rings are there?", "one", "one", True, "the tiny world's own code"),
+        Example("hand", "jpeg", picture, "how many rings are there?", "one", "one", True, "JPEG at quality 60"),
+        Example("lost", "larger_objects", picture, "is the ring red?", "no", "yes", False, "every object larger"),
+        Example("picture", "noise", picture, "describe the picture.", "a small red ring", "", True),
+        Example("stranger", "", "", "why is water wet?", "<b>red</b>", "i only know this.", False),
+    ]
+    return HeldOut(Sizes(), shares, kept, 12.0).to_dict()
+
+
+def test_json_has_the_agreed_keys_and_ranges(run, heldout):
+    keep(run, heldout)
+    found = json.loads(write_report(run).json.read_text())
+    held = found["heldout"]
+    shares = [held["caption_attributes"], held["vqa"], held["drawn_objects"], *held["vqa_by_kind"].values()]
+    shares += [held["baselines"]["majority"], held["baselines"]["no_image"], found["trainable_share"]]
+    assert all(isinstance(share, float) and 0 <= share <= 1 for share in shares)
+    assert held["robustness"]["kept"] == {"jpeg": 0.9, "larger_objects": 0.8}
+    assert held["robustness"]["inside_declined"] == 0.0
+    assert held["vqa"] == 0.93 and held["counts"]["vqa"] == 100
+    assert held["intervals"]["vqa"][0] < 0.93 < held["intervals"]["vqa"][1]
+    assert found["training_seconds"] == 40.0
+    assert found["trainable_share"] == pytest.approx(100 / 2000), "what learns in any stage counts once"
+    assert [stage["steps"] for stage in found["stages"]] == [40, 40]
+    assert found["stages"][0]["ledger"] == {"truncated": 2, "cut_text": 1}
+
+
+def test_page_is_whole_and_shows_every_section(run, heldout):
+    keep(run, heldout)
+    page = Page(write_report(run).html.read_text())
+    sections = {"headline", "seeing", "drawing", "kinds", "robustness", "outside", "learning", "parts", "ledger"}
+    assert set(page.ids) == sections
+    for words in (
+        "little",
+        "93.0",
+        "91.0",
+        "86.0",
+        "most frequent answer",
+        "what is at",
+        "judge sees a small blue star",
+        "right: red",
+    ):
+        assert words in page.text, words
+    for words in ("40 s", "zoo:llm", "apache-2.0", "5.0 %", "cut text", "no picture", "40 steps of 4 conversations"):
+        assert words in page.text, words
+    for words in ("larger objects", "JPEG at quality 60", "72.0 %", "73.0 % to 87.0 %", "why is water wet? <b>red</b>"):
+        assert words in page.text, words
+    assert page.classes.count("wrong") == 5
+    assert page.classes.count("chart") == 4
+
+
+def test_page_needs_no_network_and_runs_nothing(run, heldout):
+    keep(run, heldout)
+    text = write_report(run).html.read_text()
+    assert all(source.startswith("data:image/png;base64,") for source in Page(text).sources)
+    assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", text)
+    assert "<script" not in text and "&lt;script&gt;" in text
+    assert "prefers-color-scheme: dark" in text and "width=device-width" in text
+
+
+def test_an_evaluation_without_robustness_has_no_section_for_it(run, heldout):
+    del heldout["robustness"]
+    keep(run, heldout)
+    assert not {"robustness", "outside"} & set(Page(write_report(run).html.read_text()).ids)
+
+
+def test_a_run_without_evaluation_says_how_to_get_one(run):
+    report = write_report(run)
+    page = Page(report.html.read_text())
+    assert "has not been evaluated" in page.text and "seeing" not in page.ids
+    assert "heldout" not in json.loads(report.json.read_text())
+
+
+def test_a_run_that_has_not_begun_still_has_a_page(run):
+    for name in ("manifest.json", "pretrain/metrics.jsonl", "pretrain/ledger.jsonl", "instruct/metrics.jsonl"):
+        (run / name).unlink()
+    page = Page(write_report(run).html.read_text())
+    assert "Not trained yet" in page.text and "no manifest" in page.text and "Nothing: the ledgers" in page.text
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"recipe\.yaml"):
+        write_report(tmp_path)
+
+
+class TestCharts:
+    def test_smoothing_follows_a_constant_exactly_and_ignores_what_is_not_finite(self):
+        points = [(float(i), float("nan") if i == 5 else 2.0) for i in range(90)]
+        assert all(y == pytest.approx(2.0) for _, y in charts.smoothed(points))
+
+    def test_long_curves_are_thinned_to_means(self):
+        thin = charts.thinned([(float(i), float(i % 2)) for i in range(10_000)])
+        assert len(thin) <= 240 and all(y == pytest.approx(0.5, abs=0.05) for _, y in thin)
+
+    @pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [1e-9, 1.0], [-3.0, 4.0], [5.0, 5.0, 5.0]])
+    def test_every_curve_stays_inside_its_frame(self, values):
+        drawn = str(charts.loss_chart("x", [(float(i + 1), v) for i, v in enumerate(values)]))
+        for points in re.findall(r'points="([^"]*)"', drawn):
+            for x, y in (map(float, point.split(",")) for point in points.split()):
+                assert 0 <= x <= 360 and 0 <= y <= 200
+
+    def test_only_curves_that_may_get_a_logarithmic_axis(self):
+        points = [(1.0, 1.0), (2.0, 1e-4)]
+        plain, steep = (str(charts.line_chart("x", [charts.Series("x", points)], may_log=log)) for log in (False, True))
+        assert ">0</text>" in plain and ">1e-4</text>" not in plain
+        assert ">1e-4</text>" in steep
+
+    def test_nothing_to_draw_draws_nothing(self):
+        assert charts.loss_chart("x", [(1.0, float("nan"))]) == ""
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(4.4, "4 s"), (65.0, "1 min 5 s"), (3700.0, "1 h 1 min")])
+def test_durations(seconds, words):
+    assert view.duration(seconds) == words

@@ -1,0 +1,54 @@
+"""The run folder."""
+
+from pathlib import Path
+
+import pytest
+
+from modalink.errors import CheckpointError
+from modalink.runs.folder import differences, locked, open_run, write_text
+
+
+def test_differences_name_places_in_both_trees() -> None:
+    before = {"seed": 0, "stages": [{"batch": 2}, {"batch": 4}], "gone": 1}
+    now = {"seed": 0, "stages": [{"batch": 3}], "new": {"a": 1}}
+    assert differences(before, now) == {
+        "stages.0.batch": (2, 3),
+        "stages.1": ({"batch": 4}, "absent"),
+        "gone": (1, "absent"),
+        "new": ("absent", {"a": 1}),
+    }
+
+
+def test_a_folder_is_made_once_and_known_again(make_recipe, tmp_path: Path) -> None:
+    run = tmp_path / "deep" / "run"
+    assert open_run(run, make_recipe()) is False
+    assert open_run(run, make_recipe()) is True
+
+
+def test_an_empty_folder_and_a_start_that_was_cut_off_are_no_run_yet(make_recipe, tmp_path: Path) -> None:
+    (tmp_path / ".recipe.yaml.partial").write_text("name: ti")
+    assert open_run(tmp_path, make_recipe()) is False
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+def test_two_processes_cannot_train_in_one_folder(make_recipe, tmp_path: Path) -> None:
+    open_run(tmp_path, make_recipe())
+    with locked(tmp_path), pytest.raises(CheckpointError, match="another process is training in this run folder"):
+        locked(tmp_path).__enter__()
+    with locked(tmp_path):
+        pass
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(make_recipe, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(CheckpointError, match="found a file, needed a folder"):
+        open_run(tmp_path / "run", make_recipe())
+
+
+def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    write_text(path, "old")
+    (tmp_path / ".manifest.json.partial").symlink_to("/dev/full")
+    with pytest.raises(CheckpointError, match=r"manifest\.json: cannot be written .*No space left"):
+        write_text(path, "new")
+    assert path.read_text() == "old"

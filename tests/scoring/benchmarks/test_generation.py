@@ -1,0 +1,151 @@
+"""FID and its kin, inception score and CLIPScore, on features given or computed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPTokenizer,
+    ViTConfig,
+    ViTImageProcessor,
+    ViTModel,
+)
+
+from modalink.errors import DataError, PartError
+from modalink.scoring.score import score
+from tests.conftest import Write
+
+
+def save(path: Path, **arrays: np.ndarray) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+def test_distance_of_features_and_of_statistics(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(200, 3))
+    np.save(tmp_path / "fake.npy", real + np.array([3.0, 0.0, 4.0]))
+    features = save(tmp_path / "real.npz", features=real)
+    report = score("fid", tmp_path / "fake.npy", features)
+    assert report.score == pytest.approx(25) and report.interval is None
+    assert "no interval" in report.notes[-1] and "Inception-v3" in report.notes[0]
+    statistics = save(tmp_path / "stats.npz", mu=real.mean(0), sigma=np.cov(real, rowvar=False))
+    assert score("fad", tmp_path / "fake.npy", statistics).score == pytest.approx(25)
+    few = save(tmp_path / "few.npz", features=real[:3])
+    assert "3 samples for 3 dimensions" in score("fvd", few, statistics).notes[1]
+
+
+def test_files_that_are_no_features(tmp_path: Path, write: Write) -> None:
+    good = save(tmp_path / "good.npz", features=np.eye(3))
+    for bad, says in (
+        (save(tmp_path / "two.npz", a=np.eye(3), b=np.eye(3)), "found arrays a, b"),
+        (save(tmp_path / "cube.npz", features=np.zeros((2, 2, 2))), "needed a matrix"),
+        (write("text.npy", "not numpy"), "not a file of numpy arrays"),
+        (tmp_path / "none.npy", "no such"),
+        (tmp_path, "needed an encoder"),
+    ):
+        with pytest.raises(DataError, match=says):
+            score("fid", bad, good)
+    with pytest.raises(DataError, match="needed --annotations"):
+        score("fid", good)
+    with pytest.raises(DataError, match="no mean over items"):
+        score("fid", good, good, against=good)
+
+
+def test_pickled_features_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="not a file of numpy arrays"):
+        score("fid", tmp_path / "objects.npy", tmp_path / "objects.npy")
+
+
+def test_inception_score(tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", np.tile(np.eye(4), (10, 1)))
+    assert score("inception_score", tmp_path / "p.npy").score == pytest.approx(4)
+    np.save(tmp_path / "l.npy", np.tile(100.0 * np.eye(4), (10, 1)))
+    assert score(
+        "inception_score", tmp_path / "l.npy", options={"input": "logits", "splits": "5"}
+    ).score == pytest.approx(4)
+
+
+def test_clip_score_of_embeddings(tmp_path: Path) -> None:
+    images, captions = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[3.0, 4.0], [-1.0, 0.0]])
+    references = np.array([[[0.0, 1.0], [3.0, 4.0]], [[1.0, 0.0], [0.0, 1.0]]])
+    report = score("clipscore", save(tmp_path / "e.npz", images=images, captions=captions, references=references))
+    assert report.score == 0.75 and report.metrics["cosine"] == pytest.approx(-0.2)
+    assert report.metrics["RefCLIPScore"] == pytest.approx((2 * 1.5 / 2.5 + 0) / 2)
+    assert report.interval is not None and report.count == 2
+    with pytest.raises(DataError, match=r"needed images \[n d\] and captions"):
+        score("clipscore", save(tmp_path / "f.npz", images=images))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for n in range(4):
+        Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).save(tmp_path / "images" / f"{n}.png")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def vit(tmp_path: Path) -> str:
+    config = ViTConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=8, patch_size=4
+    )
+    ViTModel(config).save_pretrained(tmp_path / "vit")
+    ViTImageProcessor(size={"height": 8, "width": 8}).save_pretrained(tmp_path / "vit")
+    return str(tmp_path / "vit")
+
+
+@pytest.fixture
+def clip(tmp_path: Path, write: Write) -> str:
+    letters = list("abcdefghijklmnopqrstuvwxyz")
+    tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
+    vocabulary = {token: n for n, token in enumerate(tokens)}
+    write("words/vocab.json", vocabulary)
+    write("words/merges.txt", "#version: 0.2\n")
+    ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    text = {**small, **ends, "vocab_size": len(tokens), "max_position_embeddings": 64}
+    config = CLIPConfig(text_config=text, vision_config={**small, "image_size": 8, "patch_size": 4}, projection_dim=6)
+    CLIPModel(config).save_pretrained(tmp_path / "clip")
+    CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8}).save_pretrained(
+        tmp_path / "clip"
+    )
+    CLIPTokenizer.from_pretrained(tmp_path / "words", model_max_length=64).save_pretrained(tmp_path / "clip")
+    return str(tmp_path / "clip")
+
+
+def test_folders_of_images_by_a_named_encoder(images: Path, vit: str) -> None:
+    report = score("fid", images, images, {"encoder": vit})
+    assert report.score == pytest.approx(0, abs=1e-4) and report.metrics["dimensions"] == 8
+    assert report.metrics["generated"] == 4 and vit in report.notes[0]
+    with pytest.raises(PartError, match="cannot be loaded"):
+        score("fid", images, images, {"encoder": "/no/such/encoder"})
+
+
+def test_clip_score_by_a_named_encoder(images: Path, clip: str, write: Write) -> None:
+    captions = {f"{n}.png": f"a cat number {'abcd'[n]}" for n in range(3)}
+    options = {
+        "encoder": clip,
+        "references": str(write("r.json", {name: [text, "a dog"] for name, text in captions.items()})),
+    }
+    report = score("clipscore", write("c.json", captions), images, options)
+    model = CLIPModel.from_pretrained(clip)
+    processor, tokenizer = CLIPImageProcessor.from_pretrained(clip), CLIPTokenizer.from_pretrained(clip)
+    picture = processor(Image.open(images / "0.png"), return_tensors="pt")["pixel_values"]
+    words = tokenizer("A photo depicts a cat number a", return_tensors="pt")
+    with torch.no_grad():
+        cosine = model(pixel_values=picture, **words)
+    expected = 2.5 * max(0.0, float((cosine.image_embeds * cosine.text_embeds).sum()))
+    assert report.summary.items[0].grade.score == pytest.approx(expected, abs=1e-5)
+    # Its own text is among the references: the best cosine is 1.
+    scores = np.array([item.grade.score for item in report.summary.items])
+    assert report.metrics["RefCLIPScore"] == pytest.approx((2 * scores / (scores + 1)).mean(), abs=1e-5)
+    with pytest.raises(DataError, match="no image for 1 captions"):
+        score("clipscore", write("d.json", {"9.png": "x"}), images, options)

@@ -1,0 +1,243 @@
+"""Judges behind an address and on record."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modalink.errors import DataError
+from modalink.scoring import judge_model as judges
+from modalink.scoring.judge_model import Endpoint, Judge, Reply, Request, recorded
+from modalink.scoring.score import score
+from tests.conftest import Write
+
+
+class Server:
+    """An OpenAI-compatible server that answers from a list, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = []
+        self.asked: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                outer.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                outer.headers.append({"path": self.path, **self.headers})
+                answer = outer.answers.pop(0)
+                self.send_response(answer if isinstance(answer, int) else 200)
+                self.end_headers()
+                body = {"model": "judge-0613", "choices": [{"message": {"content": answer}}]}
+                self.wfile.write(b"broken" if isinstance(answer, int) else json.dumps(body).encode())
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(judges.time, "sleep", lambda seconds: None)
+    found = Server()
+    thread = threading.Thread(target=found.http.serve_forever)
+    thread.start()
+    yield found
+    found.http.shutdown()
+    thread.join()
+    found.http.server_close()
+
+
+def test_a_request_goes_as_a_chat_completion(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    server.answers = ["8 9"]
+    request = Request("1", "Rate.", "You are fair.", temperature=0.2, max_tokens=5)
+    assert Endpoint(f"{server.url}/", "gpt").ask(request) == Reply("1", "8 9", model="judge-0613")
+    assert server.headers[0]["path"] == "/v1/chat/completions"
+    assert server.headers[0]["Authorization"] == "Bearer secret"
+    assert server.asked[0] == {
+        "model": "gpt",
+        "messages": [{"role": "system", "content": "You are fair."}, {"role": "user", "content": "Rate."}],
+        "temperature": 0.2,
+        "max_tokens": 5,
+    }
+
+
+def test_busy_servers_are_asked_again_and_refusals_told(server: Server) -> None:
+    server.answers = [429, 503, "yes"]
+    assert Endpoint(server.url, "gpt").ask(Request("1", "?")).text == "yes"
+    server.answers = [401]
+    with pytest.raises(DataError, match="item 7: HTTP 401 broken"):
+        Endpoint(server.url, "gpt").ask(Request("7", "?"))
+    server.answers = [500] * judges.TRIES
+    with pytest.raises(DataError, match="HTTP 500"):
+        Endpoint(server.url, "gpt").ask(Request("7", "?"))
+
+
+def test_nobody_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judges.time, "sleep", lambda seconds: None)
+    with pytest.raises(DataError, match="no answer in 5 tries"):
+        Endpoint("http://127.0.0.1:9", "gpt").ask(Request("1", "?"))
+
+
+def test_replies_are_recorded_and_not_asked_for_again(server: Server, tmp_path: Path) -> None:
+    record = tmp_path / "replies.jsonl"
+    server.answers = ["one", "two"]
+    requests = [Request("a", "?"), Request("b", "?", run=1)]
+    judge = Judge(Endpoint(server.url, "gpt"), record)
+    assert judge.ask(requests, workers=1) == ["one", "two"]
+    again = Judge(None, record)
+    again.add(recorded(record))
+    assert again.ask([*requests, Request("c", "?")]) == ["one", "two", None]
+    assert again.name == "judge-0613"
+    assert len(server.asked) == 2
+
+
+def test_records_of_other_forms(write: Write) -> None:
+    path = write("reviews.jsonl", [{"id": 5, "question_id": 0, "content": "8 9", "category": "conv"}])
+    assert list(recorded(path)) == [Reply("0", "8 9")]
+    assert list(recorded(write("map.json", {"x": "8 9"}))) == [Reply("x", "8 9")]
+    with pytest.raises(DataError, match="needed an id and the judge's reply"):
+        list(recorded(write("bad.jsonl", [{"id": 5, "score": 3}])))
+
+
+QUESTIONS = [
+    {"question_id": 0, "image": "1.jpg", "text": "What?", "category": "conv"},
+    {"question_id": 1, "image": "1.jpg", "text": "Why?", "category": "complex"},
+]
+
+
+def test_llava_bench_by_a_judge_then_from_its_record(server: Server, write: Write, tmp_path: Path) -> None:
+    questions = write("bench/questions.jsonl", QUESTIONS)
+    write("bench/context.jsonl", [{"image": "1.jpg", "caption": ["A dog.", "It runs."]}])
+    write("bench/answers_gpt4.jsonl", [{"question_id": n, "text": f"reference {n}"} for n in (0, 1)])
+    answers = write("answers.jsonl", [{"question_id": n, "text": f"answer {n}"} for n in (0, 1)])
+    server.answers = ["8 6\nbecause", "8, 9"]
+    record = str(tmp_path / "reviews.jsonl")
+    options = {"judge": server.url, "judge_model": "gpt", "replies": record}
+    report = score("llava_bench", answers, questions.parent, options)
+    # The second review has three parts on its first line: -1 and -1 go into the means, 5 / 7 each over two.
+    pairs = sorted(json.loads(line)["reply"] for line in Path(record).read_text().splitlines())
+    assert pairs == ["8 6\nbecause", "8, 9"]
+    assert report.score == round(100 * 2.5 / 3.5, 1) and report.parse_failures == 1
+    assert "judge: judge-0613, 1 run" in report.notes[0]
+    prompts = {asked["messages"][1]["content"] for asked in server.asked}
+    assert any(
+        text.startswith("[Context]\nA dog.\nIt runs.\n\n[Question]\nWhat?\n\n[Assistant 1]\nreference 0\n\n")
+        for text in prompts
+    )
+    assert any("[Assistant 2]\nanswer 1\n\n[End of Assistant 2]\n\n[System]\nWe would like" in text for text in prompts)
+    again = score("llava_bench", answers, questions, {"replies": record})
+    assert again.metrics == report.metrics and len(server.asked) == 2
+
+
+def test_llava_bench_rounds_means_then_ratio_and_averages_runs(write: Write) -> None:
+    questions, answers = write("q.jsonl", QUESTIONS), write("a.jsonl", [{"question_id": n, "text": ""} for n in (0, 1)])
+    first = write("r1.jsonl", [{"question_id": 0, "content": "9 7.5"}, {"question_id": 1, "content": "8,5\n"}])
+    second = write("r2.jsonl", [{"question_id": 0, "content": "9 6"}, {"question_id": 1, "content": "8 4"}])
+    report = score("llava_bench", answers, questions, {"replies": f"{first},{second}"})
+    assert report.metrics["run/1"] == round(100 * 6.25 / 8.5, 1) and report.metrics["run/2"] == round(100 * 5 / 8.5, 1)
+    assert report.score == round((73.5 + 58.8) / 2, 1)
+    assert report.metrics["conv"] == round((83.3 + 66.7) / 2, 1)
+
+
+def test_reviews_without_any_score_for_gpt4_are_refused(write: Write) -> None:
+    questions, answers = write("q.jsonl", QUESTIONS), write("a.jsonl", [{"question_id": n, "text": ""} for n in (0, 1)])
+    record = str(write("r.jsonl", [{"question_id": 0, "content": "0 4"}, {"question_id": 1, "content": "0 5"}]))
+    with pytest.raises(DataError, match="average 0"):
+        score("llava_bench", answers, questions, {"replies": record})
+
+
+def test_missing_replies_are_an_error_unless_partial(write: Write) -> None:
+    questions, answers = write("q.jsonl", QUESTIONS), write("a.jsonl", [{"question_id": n, "text": ""} for n in (0, 1)])
+    record = str(write("r.jsonl", [{"question_id": 1, "content": "8 4"}]))
+    with pytest.raises(DataError, match=r"no judge's reply for 1 of 2 items \(0"):
+        score("llava_bench", answers, questions, {"replies": record})
+    report = score("llava_bench", answers, questions, {"replies": record, "missing": "skip"})
+    assert report.score == 50 and report.count == 1
+    with pytest.raises(DataError, match="scored by a judge, and none was given"):
+        score("llava_bench", answers, questions)
+
+
+MMVET = {
+    "v1_0": {"imagename": "a.jpg", "question": "x?", "answer": "1<AND>2", "capability": ["ocr", "math"]},
+    "v1_1": {"imagename": "b.jpg", "question": "y?", "answer": "z", "capability": ["rec"]},
+}
+
+
+def test_mmvet_asks_again_in_other_words_and_warmer(server: Server, write: Write, tmp_path: Path) -> None:
+    annotations, answers = write("mm-vet.json", {"v1_0": MMVET["v1_0"]}), write("p.json", {"v1_0": "one | two"})
+    server.answers = ["The", "grade", "1.5", "0.7 well"]
+    record = str(tmp_path / "grades.jsonl")
+    report = score("mmvet", answers, annotations, {"judge": server.url, "judge_model": "gpt", "replies": record})
+    assert report.score == 70.0 and report.parse_failures == 0
+    texts = [asked["messages"][0]["content"] for asked in server.asked]
+    assert texts[0].endswith("\n\nx? | 1 <AND> 2 | one | two | ")
+    assert texts[1:] == [f"{texts[0]}\nPredict the correctness of the answer (digit): "] * 3
+    assert [asked["temperature"] for asked in server.asked] == [0, 0, 0.5, 1.0]
+    assert {asked["max_tokens"] for asked in server.asked} == {3}
+    assert score("mmvet", answers, annotations, {"replies": record}).score == 70.0
+
+
+def test_mmvet_gives_up_after_five_attempts(server: Server, write: Write) -> None:
+    annotations, answers = write("mm-vet.json", {"v1_0": MMVET["v1_0"]}), write("p.json", {"v1_0": "x"})
+    server.answers = ["no"] * 5
+    report = score("mmvet", answers, annotations, {"judge": server.url, "judge_model": "gpt"})
+    assert report.score == 0 and report.parse_failures == 1 and server.answers == []
+
+
+def test_mmvet_from_the_official_grade_file(write: Write) -> None:
+    grades = {
+        "v1_0": {"model": ["gpt-4"] * 2, "content": ["0.5", "1.0"], "score": [0.5, 1.0]},
+        "v1_1": {"model": ["gpt-4"] * 2, "content": ["0.0", "0.1"], "score": [0.0, 0.1]},
+    }
+    record = write("grades.json", grades)
+    report = score("mmvet", write("p.json", dict.fromkeys(MMVET, "")), write("a.json", MMVET), {"replies": str(record)})
+    # Runs of 25 and 55: their mean, and their standard deviation as of a whole population.
+    assert (report.score, report.metrics["std"]) == (40.0, 15.0)
+    assert report.metrics["capability/ocr"] == report.metrics["integration/math_ocr"] == 75.0
+    assert report.metrics["capability/rec"] == 5.0
+
+
+def test_video_judge_cuts_fractions_and_counts_unreadable_verdicts_as_no(write: Write) -> None:
+    gold = [{"question_id": n, "question": "who?", "answer": "man"} for n in range(4)]
+    answers = write("p.jsonl", [{"question_id": n, "text": "a man"} for n in range(4)])
+    verdicts = [
+        "{'pred': 'yes', 'score': 4.8}",
+        "{'pred': 'unknown', 'score': 2}",
+        "I would say yes",
+        "{'pred': 'maybe', 'score': 3}",
+    ]
+    record = write("r.jsonl", [{"id": n, "reply": text} for n, text in enumerate(verdicts)])
+    report = score("msvd_qa_judge", answers, write("a.json", gold), {"replies": str(record)})
+    # yes, no (unknown has a no in it), no, and neither: one of three; scores 4, 2, 0, 3.
+    assert report.score == pytest.approx(100 / 3) and report.metrics["score"] == 9 / 4 and report.parse_failures == 1
+
+
+def test_video_judge_from_the_combined_file(write: Write) -> None:
+    gold = [{"question_id": "v_1", "question": "who?", "answer": "man", "type": 5}]
+    record = write("r.json", {"v_1": [{"pred": "Yes", "score": 5}, {"q": "who?", "a": "man", "pred": "a man"}]})
+    answers = write("p.jsonl", [{"question_id": "v_1", "text": "a man"}])
+    report = score("activitynet_qa_judge", answers, write("a.json", gold), {"replies": str(record)})
+    assert report.score == 100 and report.metrics["type/object"] == 100 and report.metrics["score"] == 5
+
+
+def test_an_address_needs_a_model_and_a_record_to_write(write: Write) -> None:
+    answers, gold = write("p.json", {"v1_0": "x"}), write("a.json", MMVET)
+    with pytest.raises(DataError, match="needed the name of its model"):
+        score("mmvet", answers, gold, {"judge": "http://x/v1", "missing": "skip"})
+    with pytest.raises(DataError, match=r"needed to be a \.jsonl file"):
+        score(
+            "mmvet",
+            answers,
+            gold,
+            {"judge": "http://x/v1", "judge_model": "g", "replies": "grades.json", "missing": "skip"},
+        )
+    with pytest.raises(DataError, match="no such file"):
+        score("mmvet", answers, gold, {"replies": "nowhere.jsonl", "missing": "skip"})
