@@ -4,8 +4,8 @@ from pathlib import Path
 from rich.console import Console
 
 from modalink.cli.progress import show
+from modalink.model.groups import GroupRow
 from modalink.training.events import RunStarted, StageStarted, StepDone, Warned
-from modalink.training.freezing import GroupRow
 
 TABLE = [GroupRow("llm", 90, False, 0.9, None), GroupRow("inputs.image.projector", 10, True, 0.1, 1e-3)]
 
