@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-from modalink import hub, zoo
+from modalink import zoo
 from modalink.errors import PartError
 from modalink.hub import files
 
@@ -46,7 +46,7 @@ def test_each_refusal_of_the_hub_says_what_to_do(
     def refuse(*_: object, **__: object) -> str:
         raise error.__new__(error)
 
-    monkeypatch.setattr(hub, "snapshot_download", refuse)
+    monkeypatch.setattr(files, "snapshot_download", refuse)
     with pytest.raises(PartError, match=says):
         files.locate(f"nobody/{error.__name__}")
 
@@ -55,7 +55,7 @@ def test_a_broken_connection_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) 
     def drop(*_: object, **__: object) -> str:
         raise TimeoutError("read timed out\nlong story")
 
-    monkeypatch.setattr(hub, "snapshot_download", drop)
+    monkeypatch.setattr(files, "snapshot_download", drop)
     with pytest.raises(PartError, match=r"could not be read \(read timed out\); try again") as caught:
         files.locate("nobody/slow-model")
     assert "\n" not in str(caught.value)
@@ -73,7 +73,7 @@ def test_only_files_that_are_read_are_fetched(monkeypatch: pytest.MonkeyPatch, t
             (tmp_path / "unet" / "weights.safetensors").touch()
         return str(tmp_path)
 
-    monkeypatch.setattr(hub, "snapshot_download", serve)
+    monkeypatch.setattr(files, "snapshot_download", serve)
     assert files.locate("somebody/pipeline") == tmp_path
     assert len(asked) == 2
     assert not any("safetensors" in pattern for pattern in asked[0])
@@ -81,7 +81,7 @@ def test_only_files_that_are_read_are_fetched(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_a_repository_without_weights_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr(files, "snapshot_download", lambda *_, **__: str(tmp_path))
     assert files.locate("somebody/papers", weights=False) == tmp_path
     with pytest.raises(PartError, match="found no weights"):
         files.locate("somebody/papers")

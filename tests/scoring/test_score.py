@@ -6,6 +6,7 @@ import re
 import pytest
 
 from modalink.errors import DataError, OptionError, UnknownNameError
+from modalink.scoring import rules
 from modalink.scoring.registry import catalogue, load, names
 from modalink.scoring.score import score
 from tests.conftest import Write

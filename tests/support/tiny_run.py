@@ -1,3 +1,5 @@
+"""A tiny recipe of random parts, its data and its stages, for tests of training, runs and reports."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
