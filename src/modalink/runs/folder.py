@@ -7,10 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from modalink.errors import CheckpointError
-from modalink.recipe import Recipe
+from modalink.recipe import Recipe, load
 from modalink.runs.checkpoints import sync
 
 RECIPE, MODEL = "recipe.yaml", "model"
@@ -86,8 +84,8 @@ def differences(before: Any, now: Any, place: str = "") -> dict[str, tuple[Any, 
 
 
 def _check_same(run: Path, recipe: Recipe) -> None:
-    before = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
-    changed = differences(before, yaml.safe_load(recipe.to_yaml()))
+    # Compared as they are read, not as they are written: a key that has come since has its default in both.
+    changed = differences(load(run).to_dict(), recipe.to_dict())
     if changed:
         lines = "".join(f"\n  {key}: the run has {old!r}, the recipe {new!r}" for key, (old, new) in changed.items())
         raise CheckpointError(
