@@ -1,7 +1,7 @@
 """Checkpoints of a stage: atomic on disk, sealed against damage, and enough to go on to the bit.
 
     STAGE/checkpoints/step-00000500/weights.safetensors     the trained groups
-                                    optimizer.safetensors   AdamW's moments
+                                    optimizer.safetensors   the optimizer's state
                                     state.json              step, data cursor, metrics' length, the files' hashes
 
 A checkpoint is either whole or absent. Random states need

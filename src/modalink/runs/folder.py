@@ -5,11 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from modalink import files
 from modalink.errors import CheckpointError
-from modalink.recipe import Recipe
+from modalink.recipe import Recipe, load
 
 RECIPE, MODEL = "recipe.yaml", "model"
 
@@ -74,8 +72,8 @@ def differences(before: Any, now: Any, place: str = "") -> dict[str, tuple[Any, 
 
 
 def _check_same(run: Path, recipe: Recipe) -> None:
-    before = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
-    changed = differences(before, yaml.safe_load(recipe.to_yaml()))
+    # Compared as they are read, not as they are written: a key that has come since has its default in both.
+    changed = differences(load(run).to_dict(), recipe.to_dict())
     if changed:
         lines = "".join(f"\n  {key}: the run has {old!r}, the recipe {new!r}" for key, (old, new) in changed.items())
         raise CheckpointError(
