@@ -86,7 +86,7 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loade
     prepare = partial(run.system.processor.prepare, max_tokens=stage.max_tokens)
     seed = seed_of(run.recipe.seed, stage.name, "data")
     sources = cast(list[SourceConfig], stage.data)
-    return Loader(sources, stage.mixture, seed, prepare, ledger, stage.on_bad_sample, stage.batch)
+    return Loader(sources, stage.mixture, seed, prepare, ledger, stage.on_bad_sample, stage.batch, workers=run.workers)
 
 
 def open_metrics(folder: Path, checkpoint: Checkpoint | None, stack: ExitStack) -> Metrics | None:
