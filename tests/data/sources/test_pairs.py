@@ -80,9 +80,7 @@ def test_requests_are_filled_in_as_they_stand(write_lines):
 
 def test_requests_and_column_are_those_of_the_modality(write_lines, depth):
     path = write_lines("c.jsonl", [{"depth": "a.npy", "caption": "a wall"}])
-    described, drawn = PairsConfig(
-        path=str(path.parent), captions="c.jsonl", modality="depth", direction="both"
-    ).open()
+    described, drawn = PairsConfig(path=str(path.parent), captions="c.jsonl", modality="depth", direction="both").open()
     assert described.turns[0].content == (Medium("depth", str(path.parent / "a.npy")), Text("\nHow far is it?"))
     assert drawn.turns[0].text in [text.format(modality="depth", caption="a wall") for text in depth.make]
 
