@@ -1,5 +1,6 @@
 """The run folder."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -63,10 +64,14 @@ def test_a_file_in_the_place_of_the_folder_is_told(make_recipe, tmp_path: Path) 
         open_run(tmp_path / "run", make_recipe())
 
 
-def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "manifest.json"
     write_text(path, "old")
-    (tmp_path / ".manifest.json.partial").symlink_to("/dev/full")
+
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("modalink.files.sync", full)
     with pytest.raises(CheckpointError, match=r"manifest\.json: cannot be written .*No space left"):
         write_text(path, "new")
     assert path.read_text() == "old"

@@ -1,15 +1,13 @@
 """The run folder: made for one recipe, opened again only for the same."""
 
-import fcntl
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from modalink import files
 from modalink.errors import CheckpointError
 from modalink.recipe import Recipe, load
-from modalink.runs.checkpoints import sync
 
 RECIPE, MODEL = "recipe.yaml", "model"
 
@@ -34,20 +32,14 @@ def open_run(run: Path, recipe: Recipe) -> bool:
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Keep other processes from training in this run folder; the kernel lets go when this one ends, however it ends.
+    """Keep other processes from training in this run folder.
 
     Raises:
         CheckpointError: Another process is training in it.
     """
+    busy = f"{run}: another process is training in this run folder; wait for its end, or choose another folder"
     with (run / RECIPE).open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CheckpointError(
-                f"{run}: another process is training in this run folder; wait for its end, or choose another folder"
-            ) from error
-        except OSError:
-            pass  # some network file systems know no locks
+        files.lock(file, CheckpointError(busy))
         yield
 
 
@@ -57,12 +49,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         CheckpointError: It cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        sync(partial)
-        os.replace(partial, path)
+        files.write(path, text)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written ({error}); make room, or choose another folder") from error
 
