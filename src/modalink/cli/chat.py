@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from modalink import modalities
+from modalink.cli.media import takes_media
 from modalink.conversation import Conversation, Medium
 from modalink.errors import ModalinkError
 from modalink.inference import Session, asked, load
@@ -14,10 +15,11 @@ from modalink.inference import Session, asked, load
 HELP = "Write a line and press Enter. {shows}/reset forgets all, /quit ends, Ctrl-C stops an answer."
 
 
+@takes_media
 def chat(
     run: Annotated[str, typer.Argument(help="A run folder, or a hub id of a saved system.")],
     *,
-    image: Annotated[list[Path] | None, typer.Option("--image", help="An image to begin with; repeatable.")] = None,
+    media: list[Medium],
     out: Annotated[Path, typer.Option("--out", help="Folder for the media that answers make.")] = Path(),
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words; higher: freer.")] = 0.0,
@@ -38,8 +40,8 @@ def chat(
         "seed": seed,
     }
     talk = _Talk(load(run, device=device), out, options)
-    for path in image or []:
-        talk.show("image", path)
+    for medium in media:
+        talk.show(medium.modality, medium.source)
     talk.loop()
 
 
