@@ -21,7 +21,7 @@ from modalink.model import System, compose
 from modalink.recipe import SystemSpec
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
 
-pytest_plugins = ["tests.support.plugged_modality", "tests.support.tiny_run"]
+pytest_plugins = ["tests.support.plug_in", "tests.support.plugged_modality", "tests.support.tiny_run"]
 Write = Callable[[str, Any], Path]
 
 

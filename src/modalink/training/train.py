@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 
 from modalink import files
 from modalink.errors import CheckpointError
@@ -17,7 +18,7 @@ from modalink.training import parallel
 from modalink.training.events import Event, OnEvent, RunFinished, RunStarted
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
-from modalink.training.stages import run_stage
+from modalink.training.stages import StageConfig
 
 
 def train(
@@ -64,7 +65,7 @@ def train(
             cache = FeatureCache(chunk=min([8 if place.type == "cpu" else 32, *(s.batch for s in recipe.stages)]))
         shared = Run(run, recipe, system, cache, place, emit, stop, settings.workers)
         for stage in recipe.stages:
-            run_stage(shared, stage)
+            cast(StageConfig, stage).run(shared)
         if parallel.rank() == 0:
             _save_model(system, run / MODEL)
         parallel.barrier()
