@@ -1,32 +1,18 @@
-"""Questions about videos with one word as right answer: by equality, or by the judge of Video-ChatGPT."""
+"""Questions about videos, scored by the judge of Video-ChatGPT, who accepts an answer in other words."""
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import replace
 
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import (
-    Asking,
-    Grade,
-    Item,
-    ItemBenchmark,
-    Options,
-    Question,
-    Summary,
-    field_of,
-    group_means,
-    mean_summary,
-)
-from modalink.scoring.benchmarks._judged import JudgeOptions, ask_runs, needed_judge
-from modalink.scoring.benchmarks._vqa import short_prompt
+from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Summary, group_means, ungraded
+from modalink.scoring.benchmarks import video_qa
 from modalink.scoring.bootstrap import Sums
-from modalink.scoring.judge_model import Reply, Request, recorded
-from modalink.scoring.metrics.match import caseless, exact
-from modalink.scoring.predictions import IDS, as_text, row_id
-from modalink.scoring.rows import read_rows
+from modalink.scoring.judge_model import Reply, Request
+from modalink.scoring.judged import JudgeOptions, ask_runs, needed_judge
+from modalink.scoring.rows import Row
 
 SYSTEM = (
     "You are an intelligent chatbot designed for evaluating the correctness of generative outputs for "
@@ -54,34 +40,6 @@ PROMPT = (
 )
 
 
-class VideoQaOptions(Options):
-    """Options of video questions scored by equality."""
-
-    match: Literal["exact", "caseless"] = "exact"
-    """Character by character, as the official scorers, or but for case and outer space."""
-
-
-def questions(path: Path, options: Options) -> Iterator[Question]:
-    """The questions of an answer file, or of `test_a.json` in a folder beside `test_q.json`."""
-    path = path / "test_a.json" if path.is_dir() else path
-    beside = path.with_name(path.name.replace("_a.json", "_q.json"))
-    texts = {row_id(r, IDS): r.fields for r in read_rows(beside)} if beside != path and beside.is_file() else {}
-    for row in read_rows(path):
-        key = row_id(row, IDS)
-        fields = {**texts.get(key, {}), **row.fields}
-        gold, text = str(field_of(fields, ("answer",), row.where, "the right answer")), str(fields.get("question", ""))
-        kind = (("type", str(fields["type"])),) if "type" in fields else ()
-        word = (("question", text.split()[0].lower()),) if text.strip() and not kind else ()
-        yield Question(
-            key, gold, text, str(fields.get("video_name", fields.get("video_id", ""))), groups=(*kind, *word)
-        )
-
-
-def _grade_exact(question: Question, reply: Any, where: str, options: VideoQaOptions) -> Grade:
-    text = as_text(reply, where)
-    return Grade(float((exact if options.match == "exact" else caseless)(text, question.gold)), text)
-
-
 def parse(reply: str) -> tuple[str, int] | None:
     """Verdict and score of a judge's reply: the Python dictionary between its first braces; None where there is none.
 
@@ -106,18 +64,14 @@ def parse(reply: str) -> tuple[str, int] | None:
     return ("yes" if "yes" in verdict else "no" if "no" in verdict else verdict), score
 
 
-def _recorded(path: Path) -> Iterator[Reply]:
-    """Replies of a record, or of Video-ChatGPT's combined file {id: [{pred, score}, {q, a, pred}]}."""
-    if path.suffix != ".json":
-        yield from recorded(path)
-        return
-    for row in read_rows(path):
-        value = row.fields.get("value")
-        if row.key is None or not isinstance(value, list) or not value or not isinstance(value[0], dict):
-            raise DataError(
-                f"{row.where}: needed Video-ChatGPT's {{id: [{{pred, score}}, ...]}}, or JSON lines {{id, reply}}"
-            )
-        yield Reply(row.key, repr(value[0]))
+def _judged_before(row: Row) -> Iterator[Reply]:
+    """The reply of a row of Video-ChatGPT's combined file {id: [{pred, score}, {q, a, pred}]}."""
+    value = row.fields.get("value")
+    if row.key is None or not isinstance(value, list) or not value or not isinstance(value[0], dict):
+        raise DataError(
+            f"{row.where}: needed Video-ChatGPT's {{id: [{{pred, score}}, ...]}}, or JSON lines {{id, reply}}"
+        )
+    yield Reply(row.key, repr(value[0]))
 
 
 def _request(item: Item, run: int) -> Request:
@@ -125,12 +79,8 @@ def _request(item: Item, run: int) -> Request:
     return Request(item.question.id, asked, SYSTEM, run, max_tokens=64)
 
 
-def _grade_later(question: Question, reply: Any, where: str, options: JudgeOptions) -> Grade:
-    return Grade(0.0, as_text(reply, where))
-
-
 def _summarise_judged(items: list[Item], options: JudgeOptions) -> Summary:
-    judge = needed_judge(options, _recorded)
+    judge = needed_judge(options, _judged_before)
     items, replies = ask_runs(judge, items, _request, options)
     columns = np.zeros((len(items), 4))
     for i, (item, texts) in enumerate(zip(items, replies, strict=True)):
@@ -157,33 +107,6 @@ def _accuracy(sums: np.ndarray) -> np.ndarray:
     return 100 * sums[:, 0] / np.maximum(sums[:, 0] + sums[:, 1], 1)
 
 
-def video_qa(
-    title: str,
-    source: str,
-    annotations: str,
-    predictions: str = "rows {question_id or id, answer}",
-    files: tuple[str, ...] = ("test_qa.json",),
-) -> ItemBenchmark:
-    """Questions about videos, scored by equality."""
-    return ItemBenchmark(
-        title=title,
-        rule=lambda o: (
-            "accuracy, the reply equals the answer "
-            + ("character by character" if o.match == "exact" else "but for case")
-        ),
-        source=source,
-        unit="percent",
-        annotations=annotations,
-        predictions=predictions,
-        options=VideoQaOptions,
-        questions=questions,
-        grade=_grade_exact,
-        summarise=lambda items, options: mean_summary(items),
-        asking=Asking(files=files, modality="video"),
-        prompt=short_prompt,
-    )
-
-
 def video_qa_judge(
     title: str, source: str, annotations: str, files: tuple[str, ...] = ("test_qa.json",)
 ) -> ItemBenchmark:
@@ -198,10 +121,20 @@ def video_qa_judge(
         predictions="rows {question_id or id, text}; judge's replies: JSON lines {id, reply}, or Video-ChatGPT's "
         "combined file",
         options=JudgeOptions,
-        questions=questions,
-        grade=_grade_later,
+        questions=video_qa.questions,
+        grade=ungraded,
         summarise=_summarise_judged,
         asking=Asking(files=files, modality="video", max_new_tokens=1024, judged=True),
         prompt=lambda question: question.text,
         keeps_text=True,
     )
+
+
+BENCHMARKS = {
+    "activitynet_qa_judge": replace(
+        video_qa_judge("ActivityNet-QA", "Yu et al. 2019", video_qa.ACTIVITYNET_FILES, ("test_a.json",)),
+        questions=video_qa.activitynet_questions,
+    ),
+    "msrvtt_qa_judge": video_qa_judge("MSRVTT-QA", "Xu et al. 2017", video_qa.XU_FILES),
+    "msvd_qa_judge": video_qa_judge("MSVD-QA", "Xu et al. 2017", video_qa.XU_FILES),
+}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import Options, SetBenchmark, Summary
+from modalink.scoring.benchmark import Options, SetBenchmark, Summary
 from modalink.scoring.features import EncoderLoader, read_gaussian
 from modalink.scoring.metrics.frechet import frechet_distance
 
@@ -46,3 +46,22 @@ def distance(title: str, modality: str, source: str, features: str) -> SetBenchm
         options=DistanceOptions,
         compare=compare,
     )
+
+
+BENCHMARKS = {
+    "fid": distance(
+        "FID",
+        "image",
+        "Heusel et al. 2017; mseitzer/pytorch-fid",
+        "Inception-v3 pool3 (2,048) with the TensorFlow weights",
+    ),
+    "fvd": distance(
+        "FVD", "video", "Unterthiner et al. 2018", "I3D (Kinetics-400) of 16 frames at 224 pixels; say how many clips"
+    ),
+    "fad": distance(
+        "FAD",
+        "audio",
+        "Kilgour et al. 2019; gudgud96/frechet-audio-distance",
+        "VGGish of 16 kHz mono, or name PANN or CLAP",
+    ),
+}

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import (
+from modalink.scoring.annotations import field_of, groups_of, text_of
+from modalink.scoring.benchmark import (
     Asking,
     Grade,
     Item,
@@ -13,7 +14,6 @@ from modalink.scoring.benchmarks._base import (
     Options,
     Question,
     Summary,
-    field_of,
     mean_summary,
     plain_replies,
 )
@@ -54,11 +54,17 @@ def _questions(path: Path, options: GroundingOptions) -> Iterator[Question]:
                 f"{row.where}: box {numbers} read as {options.boxes} leaves the image; is it {other}? --option "
                 f"boxes={other}"
             )
-        text = str(fields.get("expression", fields.get("sents", fields.get("text", ""))))
-        groups = (("split", str(fields["split"])),) if "split" in fields else ()
-        image = str(fields.get("img_path", fields.get("img_id", fields.get("image", ""))))
+        text = text_of(fields, "expression", "sents", "text")
+        image = text_of(fields, "img_path", "img_id", "image")
         keys = (f"{image}\n{text}",) if image and text else ()
-        yield Question(row_id(row, IDS) or str(number), (box, width, height), text, image, groups=groups, keys=keys)
+        yield Question(
+            row_id(row, IDS) or str(number),
+            (box, width, height),
+            text,
+            image,
+            groups=groups_of(fields, "split"),
+            keys=keys,
+        )
 
 
 def _size(fields: Mapping[str, Any], where: str) -> tuple[float, float]:
@@ -132,3 +138,12 @@ def grounding(title: str, source: str, files: tuple[str, ...], aliases: tuple[st
         prompt=lambda q: f"Please provide the bounding box coordinate of the region this sentence describes: {q.text}",
         self_contained=True,
     )
+
+
+BENCHMARKS = {
+    "refcoco": grounding("RefCOCO", "Yu et al. 2016", ("refcoco_[tv]*.json*",)),
+    "refcoco_plus": grounding(
+        "RefCOCO+", "Yu et al. 2016", ("refcoco+_*.json*", "refcoco_plus_*.json*"), ("refcoco+",)
+    ),
+    "refcocog": grounding("RefCOCOg", "Mao et al. 2016", ("refcocog_*.json*",)),
+}

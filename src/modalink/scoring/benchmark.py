@@ -1,7 +1,7 @@
 """What a benchmark is: how its files are read, how a reply becomes an answer, and how answers become a score.
 
-A benchmark file holds one `benchmark = ItemBenchmark(...)`: functions for each step, most of them shared by a family
-(`_vqa.py`, `_choice.py`, `_captions.py`, ...), and the texts that tell a user its formats, its rule and its source.
+A file in `benchmarks/` holds a family: functions for each step, and a table `BENCHMARKS` of name -> benchmark with the
+texts that tell a user its formats, its rule and its source.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,11 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from modalink.errors import DataError, MissingExtraError
 from modalink.kinds import Settings
 from modalink.scoring.bootstrap import REPLICATES, Sample, means
 from modalink.scoring.features import EncoderLoader
-from modalink.scoring.predictions import IDS, REPLIES, Prediction, read_predictions
+from modalink.scoring.predictions import IDS, REPLIES, Prediction, as_text, read_predictions
 
 
 class Options(Settings):
@@ -215,20 +214,6 @@ def _rounded(value: float, digits: int | None) -> float:
     return value if digits is None else round(value, digits)
 
 
-def field_of(fields: Mapping[str, Any], names: tuple[str, ...], where: str, what: str) -> Any:
-    """The first present field, of those that may hold something an annotation needs.
-
-    Raises:
-        DataError: There is none.
-    """
-    for name in names:
-        if name in fields:
-            return fields[name]
-    raise DataError(
-        f"{where}: found fields {', '.join(map(repr, fields))}, needed {what} under {' or '.join(map(repr, names))}"
-    )
-
-
-def need(package: str, purpose: str) -> MissingExtraError:
-    """The error of a metric whose library is not installed."""
-    return MissingExtraError(purpose, package, "scoring")
+def ungraded(question: Question, reply: Any, where: str, options: Options) -> Grade:
+    """The reply as it is, for benchmarks that grade all replies together or by a judge."""
+    return Grade(0.0, as_text(reply, where))

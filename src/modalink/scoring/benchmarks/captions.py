@@ -4,18 +4,17 @@ import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import (
+from modalink.scoring.benchmark import (
     Asking,
-    Grade,
     Item,
     ItemBenchmark,
     Options,
     Question,
     Summary,
     plain_replies,
+    ungraded,
 )
 from modalink.scoring.bootstrap import means
 from modalink.scoring.metrics.captions import CaptionScores, Tokenizer, score
@@ -119,10 +118,6 @@ def _replies(path: Path, options: CaptionOptions) -> Iterator[Prediction]:
     yield from plain_replies(path, options, IDS, REPLIES)
 
 
-def _grade(question: Question, reply: Any, where: str, options: CaptionOptions) -> Grade:
-    return Grade(0.0, as_text(reply, where))
-
-
 def _summarise(items: list[Item], options: CaptionOptions) -> Summary:
     found = _scores(items, options)
     for item, cider in zip(items, found.cider.tolist(), strict=True):
@@ -159,10 +154,43 @@ def captions(
         options=CaptionOptions,
         questions=questions,
         replies=_replies,
-        grade=_grade,
+        grade=ungraded,
         summarise=_summarise,
         asking=Asking(files=files, modality=modality, wordless=True),
         prompt=lambda question: prompt,
         self_contained=True,
         keeps_text=True,
     )
+
+
+BENCHMARKS = {
+    "coco_captions": captions(
+        "COCO captions",
+        "Chen et al. 2015; Karpathy's split; prompt of lmms-eval",
+        "captions_val2014.json: {annotations: [{image_id, caption}]}, dataset_coco.json, or rows {id, references}",
+        "Provide a one-sentence caption for the provided image.",
+        ("dataset_coco.json", "captions_val2014.json", "captions_val2017.json"),
+    ),
+    "flickr30k": captions(
+        "Flickr30k captions",
+        "Young et al. 2014; Karpathy's split; prompt of lmms-eval",
+        "dataset_flickr30k.json of Karpathy's split, or rows {id, references}",
+        "Provide a one-sentence caption for the provided image.",
+        ("dataset_flickr30k.json",),
+    ),
+    "nocaps": captions(
+        "NoCaps",
+        "Agrawal et al. 2019; prompt of lmms-eval",
+        "nocaps_val_4500_captions.json: {images: [{id, domain}], annotations: [{image_id, caption}]}",
+        "Provide a one-sentence caption for the provided image.",
+        ("nocaps_val_4500_captions.json",),
+    ),
+    "audiocaps": captions(
+        "AudioCaps",
+        "Kim et al. 2019; the DCASE scores are those of coco-caption, and SPIDEr = (CIDEr + SPICE) / 2",
+        "test.csv: audiocap_id, youtube_id, start_time, caption, one row a caption; or rows {id, references}",
+        "Describe the sound in one sentence.",
+        ("test.csv",),
+        "audio",
+    ),
+}

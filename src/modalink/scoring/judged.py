@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import Item, Options
+from modalink.scoring.benchmark import Item, Options
 from modalink.scoring.judge_model import Endpoint, Judge, Reply, Request, recorded
+from modalink.scoring.rows import Row
 
 
 class JudgeOptions(Options):
@@ -26,7 +27,7 @@ class JudgeOptions(Options):
         return bool(self.judge or self.replies)
 
 
-def judge_of(options: JudgeOptions, read: Callable[[Path], Iterable[Reply]] = recorded) -> Judge | None:
+def judge_of(options: JudgeOptions, official: Callable[[Row], Iterable[Reply]] | None = None) -> Judge | None:
     """The judge that the options name, with what it said before; None where they name none.
 
     Raises:
@@ -42,13 +43,13 @@ def judge_of(options: JudgeOptions, read: Callable[[Path], Iterable[Reply]] = re
     judge = Judge(Endpoint(options.judge, options.judge_model) if options.judge else None, paths[0] if paths else None)
     for number, path in enumerate(paths):
         if path.exists() or not options.judge:
-            judge.add(Reply(r.id, r.text, r.run or number, r.attempt, r.model) for r in read(path))
+            judge.add(Reply(r.id, r.text, r.run or number, r.attempt, r.model) for r in recorded(path, official))
     return judge
 
 
-def needed_judge(options: JudgeOptions, read: Callable[[Path], Iterable[Reply]] = recorded) -> Judge:
+def needed_judge(options: JudgeOptions, official: Callable[[Row], Iterable[Reply]] | None = None) -> Judge:
     """The judge of a benchmark that has no score without one."""
-    judge = judge_of(options, read)
+    judge = judge_of(options, official)
     if judge is None:
         raise DataError(
             "this benchmark is scored by a judge, and none was given: --option judge=http://HOST/v1 --option "
