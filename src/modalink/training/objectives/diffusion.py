@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modalink.devices import to_device
 from modalink.model.batch import Batch
 from modalink.training.objectives import GeneratorView, ObjectiveConfig, Output, conditions_of
 from modalink.training.randomness import ItemRngs
@@ -44,4 +45,4 @@ def _dropped(
     """Some items' conditions replaced by those of the empty text: what guidance steers away from when sampling."""
     drop = torch.stack([torch.rand((), generator=rng) for rng in rngs]) < generator.condition_dropout
     empty = generator.text_conditions([""]).to(conditions)
-    return torch.where(drop.to(conditions.device)[:, None, None], empty, conditions)
+    return torch.where(to_device(drop, conditions.device)[:, None, None], empty, conditions)

@@ -26,5 +26,4 @@ class LanguageConfig(ObjectiveConfig):
     def sum(
         self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
     ) -> Float[Tensor, ""]:
-        _, tokens = batch.predictions
-        return functional.cross_entropy(output.logits.float(), tokens, reduction="sum")
+        return functional.cross_entropy(output.logits.float(), batch.wanted, reduction="sum")
