@@ -62,6 +62,18 @@ def test_the_program_starts_without_the_heavy_libraries():
     assert found.stdout == "[]\n"
 
 
+def test_scoring_loads_no_torch():
+    code = """
+import sys
+from modalink.scoring.registry import catalogue
+from modalink.scoring.score import score
+catalogue()
+print([m for m in ("torch", "transformers", "diffusers") if m in sys.modules])
+"""
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "[]\n"
+
+
 def test_the_public_list():
     assert sorted(modalink.__all__) == [
         "Answer",

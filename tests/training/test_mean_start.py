@@ -39,7 +39,7 @@ def test_a_new_mixer_starts_at_the_mean_of_the_captions_conditions(
         batches.close()
     projector = system.model.output_projectors["image"]
     trained = freeze(system.model, system.model.trainable_groups(), recipe.stages[0].train)
-    generators = frozen_generators(system, Once(FeatureCache(), torch.float32, torch.device("cpu")), 0.0)
+    generators = frozen_generators(system, Once(FeatureCache(), torch.float32, torch.device("cpu")))
 
     centre(system.model, [], generators, samples)
     assert not projector.centred, "a stage that does not train it leaves it alone"

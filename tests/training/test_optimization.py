@@ -50,6 +50,14 @@ def _go(optimizer: torch.optim.Optimizer, model: nn.ParameterDict, names: str, s
     optimizer.step()
 
 
+def test_a_stage_chooses_its_betas_and_by_default_has_those_of_pytorch() -> None:
+    _, groups = _model()
+    defaults = torch.optim.AdamW([torch.zeros(1)], fused=True).defaults
+    assert {**build_optimizer(_stage(), groups).defaults} == defaults
+    chosen = build_optimizer(_stage(optimizer={"betas": [0.9, 0.98], "eps": 1e-6}), groups)
+    assert [(g["betas"], g["eps"]) for g in chosen.param_groups] == [((0.9, 0.98), 1e-6)] * 2
+
+
 def test_the_optimizer_goes_on_from_its_tensors_to_the_bit_even_where_a_parameter_has_no_state() -> None:
     stage = _stage(train={"a": {"lr": 0.1, "weight_decay": 0.3}})
     model, groups = _model()

@@ -116,7 +116,7 @@ def make_learner(run: Run, stage: Stage, trained: Groups, steps: int) -> Learner
         seed=seed_of(run.recipe.seed, stage.name),
         trained=trained,
         encoders=FrozenEncoders(system, stage.train, once),
-        generators=frozen_generators(system, once, stage.condition_dropout),
+        generators=frozen_generators(system, once),
         device=run.device,
         dtype=dtype,
     )

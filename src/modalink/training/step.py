@@ -60,7 +60,7 @@ class Learner:
     generators: Mapping[str, FrozenGenerator]
     device: torch.device
     dtype: torch.dtype
-    optimizer: torch.optim.AdamW = field(init=False)
+    optimizer: torch.optim.Optimizer = field(init=False)
     watch: GradientWatch = field(init=False)
 
     def __post_init__(self) -> None:

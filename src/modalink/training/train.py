@@ -1,12 +1,12 @@
 """A run: all stages of a recipe, one after the other, in one folder."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 
+from modalink import files
 from modalink.errors import CheckpointError
 from modalink.features.cache import FeatureCache
 from modalink.model import System, compose
@@ -84,16 +84,13 @@ def _opened(run: Path, recipe: Recipe) -> Iterator[bool]:
 
 
 def _save_model(system: System, folder: Path) -> None:
-    """Write the trained model beside its place and rename it into it: where the folder is, the run is done."""
-    partial = folder.with_name(f".{folder.name}.partial")
+    """Write the trained model, whole or not at all: where its folder is, the run is done."""
     system.model.requires_grad_(False)
     system.model.train(False)
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        system.save(partial)
-        partial.rename(folder)
+        with files.replacing(folder) as beside:
+            system.save(beside)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(
             f"{folder}: the trained model cannot be written ({error}); the stages' checkpoints are whole: "
             "make room and start the same command again"

@@ -11,8 +11,6 @@ from modalink.model.batch import Batch, Item, Prepared, Targets, collate
 class Tutor:
     """A generator as objectives see it; its conditions of a text are that text's length."""
 
-    condition_dropout = 0.0
-
     def __init__(self) -> None:
         self.seen: list[Tensor] = []
         self.noise: list[Tensor] = []

@@ -14,6 +14,7 @@ import numpy as np
 from modalink.errors import DataError, MissingExtraError
 from modalink.kinds import Settings
 from modalink.scoring.bootstrap import REPLICATES, Sample, means
+from modalink.scoring.features import EncoderLoader
 from modalink.scoring.predictions import IDS, REPLIES, Prediction, read_predictions
 
 
@@ -169,7 +170,8 @@ class ItemBenchmark(Benchmark):
 class SetBenchmark(Benchmark):
     """A benchmark that compares one set of things with another, such as features of generated and real images."""
 
-    compare: Callable[[Path, Path | None, Any], Summary]
+    compare: Callable[[Path, Path | None, Any, EncoderLoader], Summary]
+    """From generated and real media or features, options, and what loads an encoder, to a summary."""
 
 
 def plain_replies(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from modalink.errors import DataError
 from modalink.scoring.benchmarks._base import Options, SetBenchmark, Summary
-from modalink.scoring.features import Medium, read_gaussian
+from modalink.scoring.features import EncoderLoader, read_gaussian
 from modalink.scoring.metrics.frechet import frechet_distance
 
 
@@ -15,13 +15,15 @@ class DistanceOptions(Options):
     """Checkpoint that turns folders of media into features; the number belongs to it."""
 
 
-def distance(title: str, medium: Medium, source: str, features: str) -> SetBenchmark:
-    """A Fréchet distance of features of one kind of medium."""
+def distance(title: str, modality: str, source: str, features: str) -> SetBenchmark:
+    """A Fréchet distance of features of media of one modality."""
 
-    def compare(generated: Path, real: Path | None, options: DistanceOptions) -> Summary:
+    def compare(generated: Path, real: Path | None, options: DistanceOptions, load_encoder: EncoderLoader) -> Summary:
         if real is None:
-            raise DataError(f"{title}: needed --annotations: features, statistics or a folder of the real {medium}s")
-        (left, n), (right, m) = (read_gaussian(path, options.encoder, medium) for path in (generated, real))
+            raise DataError(f"{title}: needed --annotations: features, statistics or a folder of the real {modality}s")
+        (left, n), (right, m) = (
+            read_gaussian(path, modality, options.encoder, load_encoder) for path in (generated, real)
+        )
         value = frechet_distance(left, right)
         notes = [f"features of {options.encoder or f'the given files; the published number needs {features}'}"]
         if few := [str(count) for count in (n, m) if count is not None and count <= left.mean.size]:
@@ -35,12 +37,12 @@ def distance(title: str, medium: Medium, source: str, features: str) -> SetBench
 
     return SetBenchmark(
         title=title,
-        rule=f"Fréchet distance of {medium} features as Gaussians, sample covariance; lower is better",
+        rule=f"Fréchet distance of {modality} features as Gaussians, sample covariance; lower is better",
         source=source,
         unit="distance",
-        annotations=f"the real {medium}s: .npy or .npz of features [n d], .npz with mu and sigma, or a folder with "
+        annotations=f"the real {modality}s: .npy or .npz of features [n d], .npz with mu and sigma, or a folder with "
         f"--option encoder",
-        predictions=f"the generated {medium}s, in one of the same forms; official features: {features}",
+        predictions=f"the generated {modality}s, in one of the same forms; official features: {features}",
         options=DistanceOptions,
         compare=compare,
     )

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from modalink.scoring.benchmarks._base import Options, SetBenchmark, Summary
-from modalink.scoring.features import read_array
+from modalink.scoring.features import EncoderLoader, read_array
 from modalink.scoring.metrics.inception import from_logits, inception_score
 
 
@@ -21,7 +21,9 @@ class InceptionOptions(Options):
     """Shuffles the samples first; torch-fidelity takes 2020, the original keeps the order."""
 
 
-def _compare(predictions: Path, annotations: Path | None, options: InceptionOptions) -> Summary:
+def _compare(
+    predictions: Path, annotations: Path | None, options: InceptionOptions, load_encoder: EncoderLoader
+) -> Summary:
     values = read_array(predictions, ("probabilities", "logits", "features", "arr_0"))
     if options.input == "logits":
         values = from_logits(values)

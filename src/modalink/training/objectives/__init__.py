@@ -31,9 +31,6 @@ class Output(Protocol):
 class GeneratorView(Protocol):
     """What objectives ask of a generator; what does not depend on the step is computed once (`training/frozen.py`)."""
 
-    condition_dropout: float
-    """Share of the items whose conditions are replaced by those of the empty text, for classifier-free guidance."""
-
     def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
         """The generator's own conditions of captions."""
 
