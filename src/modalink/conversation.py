@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
+from modalink import modalities
 from modalink.errors import PromptError
 
 Role = Literal["system", "user", "assistant"]
@@ -66,7 +67,8 @@ class Conversation:
         """Read chat messages: `content` is a string or a list of `{"type": "text" | MODALITY, ...}` blocks.
 
         A medium's block holds its source under its type's name (`{"type": "image", "image": source}`), under `path`,
-        `url` or `data`, or as OpenAI's `{"type": "image_url", "image_url": {"url": ...}}`; `caption` is optional.
+        `url` or `data`, or as OpenAI's `{"type": "image_url", "image_url": {"url": ...}}`; `caption` is optional. Which
+        types of blocks hold which modality is told by the modalities themselves.
 
         Raises:
             PromptError: A role, a block or its source is missing or of an unknown form.
@@ -104,14 +106,22 @@ def _piece(block: Any, where: str) -> Content:
         if not isinstance(block.get("text"), str):
             raise PromptError(f"{where}: a text block needs a 'text' string, found {block.get('text')!r:.80}")
         return Text(block["text"])
-    source = block.get(kind)
-    if isinstance(source, Mapping):
-        source = source.get("url", source.get("data"))
-    for key in ("path", "url", "data"):
-        source = block.get(key) if source is None else source
+    source = block_source(block)
     if source is None:
         raise PromptError(f"{where}: a block of type {kind!r} needs its source under {kind!r}, 'path', 'url' or 'data'")
-    return Medium(kind.removesuffix("_url"), source, block.get("caption"))
+    return Medium(modalities.of_block(kind), source, block.get("caption"))
+
+
+def block_source(block: Mapping[str, Any]) -> Any:
+    """Where the medium of a content block comes from; None where the block does not tell."""
+    keys = (block["type"], *modalities.block_types(block["type"]), "path", "url", "data")
+    source = next((block[key] for key in keys if block.get(key) is not None), None)
+    if not isinstance(source, Mapping):
+        return source
+    data = source.get("data")
+    if isinstance(data, str) and "format" in source:  # OpenAI's bare base64
+        return f"data:application/{source['format']};base64,{data}"
+    return next((source[key] for key in ("url", "data", "bytes", "path") if source.get(key)), None)
 
 
 def _block(piece: Content) -> dict[str, Any]:

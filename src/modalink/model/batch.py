@@ -14,6 +14,7 @@ from modalink import modalities
 from modalink.devices import to_device
 from modalink.errors import DataError
 from modalink.llms import Segments
+from modalink.model.places import Places
 
 IGNORED = -100
 """Label of a token that carries no loss, as in PyTorch and Hugging Face."""
@@ -93,6 +94,7 @@ class Batch:
         features: Encoder outputs by modality; where present they stand in for `media`.
         targets: What generators shall make, by modality.
         samples: The samples' names, in order.
+        places: Where media stand in `input_ids`; without it the model looks for them, and a GPU's host waits.
     """
 
     input_ids: Int[Tensor, "r t"]
@@ -108,25 +110,34 @@ class Batch:
     features: dict[str, Tensor]
     targets: dict[str, Targets]
     samples: list[str]
+    places: Places | None = None
 
     @property
     def label_count(self) -> int:
         """How many tokens carry loss."""
         return len(self.wanted)
 
-    def inputs(self) -> dict[str, Any]:
-        """Keyword arguments for the model's forward, which returns logits where they are needed and conditions."""
+    def inputs(self, *, logits: bool = True, conditions: bool = True) -> dict[str, Any]:
+        """Keyword arguments for the model's forward.
+
+        Args:
+            logits: Whether logits are needed; they are returned at labelled tokens only.
+            conditions: Whether conditions are needed, where the batch has targets.
+        """
+        nowhere = self.predicting[:0] if self.segments else torch.zeros_like(self.predicting)
         arguments: dict[str, Any] = {
             "input_ids": self.input_ids,
             "attention_mask": self.attention_mask,
-            "logits_to_keep": self.predicting,
+            "logits_to_keep": self.predicting if logits else nowhere,
             "use_cache": False,
-            "return_conditions": bool(self.targets),
+            "return_conditions": conditions and bool(self.targets),
         }
         if self.encoder_decoder:
             arguments["labels"] = self.labels
         else:
             arguments["position_ids"] = self.position_ids
+        if self.places:
+            arguments["places"] = self.places
         if self.features:
             arguments["features"] = self.features
         raw = {modalities.get(m).argument: values for m, values in self.media.items() if m not in self.features}
@@ -144,6 +155,7 @@ class Batch:
             segments=segments,
             predicting=to_device(self.predicting, device),
             wanted=to_device(self.wanted, device),
+            places=self.places and self.places.to(device),
             media={m: to_device(values, device) for m, values in self.media.items()},
             features={m: to_device(values, device) for m, values in self.features.items()},
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import Benchmark, Item, ItemBenchmark, Options, SetBenchmark, Summary
+from modalink.scoring.benchmark import Benchmark, Item, ItemBenchmark, Options, SetBenchmark, Summary
 from modalink.scoring.bootstrap import Comparison, compare, interval
 from modalink.scoring.features import EncoderLoader, no_encoder
 from modalink.scoring.registry import load, options_of

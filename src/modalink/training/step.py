@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,10 +15,10 @@ from modalink.errors import TrainingError
 from modalink.model import System
 from modalink.model.batch import Batch, Prepared, collate
 from modalink.model.groups import Groups
-from modalink.model.places import Places
 from modalink.model.precision import autocast
 from modalink.recipe import Stage
 from modalink.training import parallel
+from modalink.training.forward import forward
 from modalink.training.frozen import FrozenEncoders, FrozenGenerator
 from modalink.training.gradient_check import GradientWatch
 from modalink.training.mean_start import centre
@@ -31,7 +31,6 @@ class MicroBatch:
     """Samples of one forward pass, with their places in the whole step."""
 
     batch: Batch
-    places: Places
     positions: list[int]
 
 
@@ -65,6 +64,7 @@ class Learner:
 
     def __post_init__(self) -> None:
         self.objectives = named(self.stage.objectives)
+        self.needs = frozenset(need for objective in self.objectives.values() for need in objective.needs)
         self.parameters = [parameter for members in self.trained.values() for _, parameter in members]
         self.optimizer = build_optimizer(self.stage, self.trained)
         self.watch = GradientWatch(self.trained)
@@ -117,7 +117,7 @@ class Learner:
             pad_id=processor.tokenizer.pad_token_id,
             encoder_decoder=processor.encoder_decoder,
         )
-        return MicroBatch(batch, model.places(batch.input_ids), positions)
+        return MicroBatch(replace(batch, places=model.places(batch.input_ids)), positions)
 
     def counts(self, batches: Sequence[Batch]) -> dict[str, int]:
         """Units of each objective in the whole step: in all micro-batches of all processes."""
@@ -166,7 +166,7 @@ class Learner:
         rngs = ItemRngs(self.seed, step, part.positions)
         with autocast(self.dtype, self.device):
             batch = self.encoders.encoded(part.batch).to(self.device)
-            output = self.system.model(**batch.inputs(), places=part.places.to(self.device))
+            output = forward(self.system.model, batch, self.needs)
             return {
                 name: objective.sum(output, batch, self.generators, rngs)
                 for name, objective in self.objectives.items()

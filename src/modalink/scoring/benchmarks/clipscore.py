@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import Grade, Item, Options, Question, SetBenchmark, Summary
+from modalink.scoring.benchmark import Grade, Item, Options, Question, SetBenchmark, Summary
 from modalink.scoring.bootstrap import means
 from modalink.scoring.features import EncoderLoader, read_arrays
 from modalink.scoring.metrics.clip_score import PREFIX, clip_scores, cosines, ref_clip_scores
@@ -74,15 +74,17 @@ def _embedded(
     return list(captions), arrays
 
 
-benchmark = SetBenchmark(
-    title="CLIPScore",
-    rule="mean of 2.5 · max(cosine, 0) of image and caption; RefCLIPScore: harmonic mean with the best reference's "
-    "cosine",
-    source="Hessel et al. 2021; jmhessel/clipscore",
-    unit="fraction",
-    annotations="folder of images, where captions are given as text",
-    predictions=".npz with images [n d], captions [n d] and references [n r d]; or {image: caption} with --option "
-    "encoder",
-    options=ClipOptions,
-    compare=_compare,
-)
+BENCHMARKS = {
+    "clipscore": SetBenchmark(
+        title="CLIPScore",
+        rule="mean of 2.5 · max(cosine, 0) of image and caption; RefCLIPScore: harmonic mean with the best reference's "
+        "cosine",
+        source="Hessel et al. 2021; jmhessel/clipscore",
+        unit="fraction",
+        annotations="folder of images, where captions are given as text",
+        predictions=".npz with images [n d], captions [n d] and references [n r d]; or {image: caption} with --option "
+        "encoder",
+        options=ClipOptions,
+        compare=_compare,
+    ),
+}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import PositiveInt
 
-from modalink.scoring.benchmarks._base import Asking, Grade, ItemBenchmark, Options, Question, mean_summary
+from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary
 from modalink.scoring.predictions import as_text
 from modalink.tiny_world.rendering import png_data_url, render
 from modalink.tiny_world.scene_questions import normalise_answer, sample_scene_questions
@@ -36,17 +36,19 @@ def _grade(question: Question, reply: Any, where: str, options: TinyWorldOptions
     return Grade(float(normalise_answer(text) == normalise_answer(question.gold)), text)
 
 
-benchmark = ItemBenchmark(
-    title="The tiny world's questions",
-    rule="accuracy; the reply is the answer but for case, punctuation, articles and synonyms",
-    source="modalink, tiny_world/scene_questions.py",
-    unit="percent",
-    annotations="none: split, count and seed make the questions",
-    predictions="rows {question_id: SPLIT/SEED/NUMBER, answer}, or replies in the order of the questions",
-    options=TinyWorldOptions,
-    questions=_questions,
-    grade=_grade,
-    summarise=lambda items, options: mean_summary(items),
-    asking=Asking(made=True, max_new_tokens=16),
-    self_contained=True,
-)
+BENCHMARKS = {
+    "tiny_world": ItemBenchmark(
+        title="The tiny world's questions",
+        rule="accuracy; the reply is the answer but for case, punctuation, articles and synonyms",
+        source="modalink, tiny_world/scene_questions.py",
+        unit="percent",
+        annotations="none: split, count and seed make the questions",
+        predictions="rows {question_id: SPLIT/SEED/NUMBER, answer}, or replies in the order of the questions",
+        options=TinyWorldOptions,
+        questions=_questions,
+        grade=_grade,
+        summarise=lambda items, options: mean_summary(items),
+        asking=Asking(made=True, max_new_tokens=16),
+        self_contained=True,
+    ),
+}
