@@ -35,7 +35,7 @@ class DepthHandle(MediumHandle):
             return self.source
         try:
             return np.load(BytesIO(self.source) if isinstance(self.source, bytes) else self.source)
-        except (OSError, ValueError, TypeError) as error:
+        except (EOFError, OSError, ValueError) as error:
             raise MediumError(self.label, "unreadable", f"{self.label} holds no depth map: {error}") from error
 
 
