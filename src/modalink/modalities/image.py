@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import struct
 from abc import abstractmethod
 from functools import cached_property
 from io import BufferedReader, BytesIO
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Shaped
+from PIL import Image, UnidentifiedImageError
 
 from modalink.errors import MediumError
-from modalink.modalities import _binary
+from modalink.modalities import _binary, _pixels
 from modalink.roles import MediumHandle, ModalityRecord
 
 MAX_PIXELS = 89_478_485
@@ -27,9 +26,6 @@ MAX_ASPECT = 200
 # Formats whose headers tell the true size. EPS would start Ghostscript; icons hide larger images inside.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2")
-_ON_ITS_SIDE = (5, 6, 7, 8)
-_EXIF_IN_TEXT = (b"Raw profile type exif", b"XML:com.adobe.xmp")
-_WHITE = (255, 255, 255, 255)
 
 
 class ImageHandle(MediumHandle):
@@ -66,7 +62,7 @@ class _StoredImage(ImageHandle):
         with stored.open() as file:
             header = _header(file, stored.label, max_pixels)
             _check_size(*header.size, stored.label, max_pixels)
-            super().__init__(stored.label, *_upright_size(header, file))
+            super().__init__(stored.label, *_pixels.upright_size(header, file))
 
     @property
     def digest(self) -> str:
@@ -80,14 +76,14 @@ class _StoredImage(ImageHandle):
 class _GivenImage(ImageHandle):
     def __init__(self, source: Image.Image | Shaped[np.ndarray, "..."], label: str, max_pixels: int) -> None:
         self._source, self._max_pixels = source, max_pixels
-        width, height = _array_size(source, label) if isinstance(source, np.ndarray) else source.size
+        width, height = _pixels.array_size(source, label) if isinstance(source, np.ndarray) else source.size
         _check_size(width, height, label, max_pixels)
-        super().__init__(label, *((width, height) if isinstance(source, np.ndarray) else _upright_size(source)))
+        super().__init__(label, *((width, height) if isinstance(source, np.ndarray) else _pixels.upright_size(source)))
 
     @cached_property
     def _image(self) -> Image.Image:
         if isinstance(self._source, np.ndarray):
-            return _from_array(self._source, self.label)
+            return _pixels.from_array(self._source, self.label)
         return _decoded(self._source, self.label, self._max_pixels)
 
     @property
@@ -163,7 +159,7 @@ def _decoded(image: Image.Image, label: str, max_pixels: int) -> Image.Image:
     _check_size(*image.size, label, max_pixels)
     try:
         image.load()
-        return _rgb(_upright(image), label)
+        return _pixels.rgb(_pixels.upright(image), label)
     except (MediumError, MemoryError):
         raise
     except Exception as error:  # broken data fail in another way in each of the decoders
@@ -181,86 +177,6 @@ def _check_size(width: int, height: int, label: str, max_pixels: int) -> None:
     if max(width, height) > MAX_ASPECT * min(width, height):
         detail = f"has {width} x {height} pixels, one side may be at most {MAX_ASPECT} times the other; crop it"
         raise MediumError(label, "too_narrow", detail)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # photos from the web often carry broken EXIF beside sound pixels
-        return image
-
-
-def _upright_size(image: Image.Image, file: BytesIO | BufferedReader | None = None) -> tuple[int, int]:
-    width, height = image.size
-    try:
-        if file is not None and image.format == "PNG" and _tells_late(file):
-            image.load()
-        # Not a PNG's own method, which decodes the whole image to look behind its pixels. Pillow tells the size of a
-        # TIFF already turned.
-        turned = image.format != "TIFF" and Image.Image.getexif(image).get(ExifTags.Base.Orientation) in _ON_ITS_SIDE
-    except Exception:  # as in `_upright`
-        return width, height
-    return (height, width) if turned else (width, height)
-
-
-def _tells_late(file: BytesIO | BufferedReader) -> bool:
-    """Whether what may turn a PNG stands behind its pixels."""
-    place, behind = file.tell(), False
-    file.seek(8)
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        behind = behind or kind == b"IDAT"
-        start = file.tell()
-        if behind and (kind == b"eXIf" or file.read(21).startswith(_EXIF_IN_TEXT)):
-            break
-        file.seek(start + length + 4)
-    file.seek(place)
-    return len(head) == 8
-
-
-def _rgb(image: Image.Image, label: str) -> Image.Image:
-    if image.mode == "F":
-        return _rgb(_from_values(np.asarray(image), label), label)
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        return _rgb(_from_values(values.astype(np.uint16) if _within(values, 0.0, 65535.0) else values, label), label)
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _array_size(values: Shaped[np.ndarray, "..."], label: str) -> tuple[int, int]:
-    if values.ndim not in (2, 3) or values.shape[2:] not in ((), (1,), (3,), (4,)):
-        detail = f"found an array of shape {values.shape}, needed [h w] or [h w c] with 1, 3 or 4 channels last"
-        raise MediumError(label, "not_an_image", detail)
-    return values.shape[1], values.shape[0]
-
-
-def _from_array(values: Shaped[np.ndarray, "..."], label: str) -> Image.Image:
-    return _rgb(_from_values(values[:, :, 0] if values.shape[2:] == (1,) else values, label), label)
-
-
-def _from_values(values: Shaped[np.ndarray, "h w *c"], label: str) -> Image.Image:
-    return Image.fromarray(_bytes(values, label))
-
-
-def _bytes(values: Shaped[np.ndarray, "h w *c"], label: str) -> UInt8[np.ndarray, "h w *c"]:
-    if values.dtype == np.uint8:
-        return np.ascontiguousarray(values)
-    if values.dtype == np.uint16:
-        return np.asarray((values.astype(np.uint32) + 128) // 257, np.uint8)
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * np.uint8(255)
-    if np.issubdtype(values.dtype, np.floating) and _within(values, 0.0, 1.0):
-        return np.asarray(np.rint(values * 255), np.uint8)
-    span = f"{values.min()} to {values.max()}"
-    detail = f"found {values.dtype} values from {span}, needed uint8, uint16, bool, or floats from 0 to 1"
-    raise MediumError(label, "not_an_image", detail)
-
-
-def _within(values: Shaped[np.ndarray, "..."], low: float, high: float) -> bool:
-    return bool(values.min() >= low and values.max() <= high)
 
 
 def example(number: int) -> Image.Image:
