@@ -12,7 +12,8 @@ from modalink.errors import CheckpointError
 from modalink.evaluation.tiny_world import HeldOut, Share, Sizes
 from modalink.evaluation.tiny_world.examples import Example
 from modalink.evaluation.tiny_world.shares import Ratio
-from modalink.report import charts, keep, view, write_report
+from modalink.report import charts, view, write_report
+from modalink.runs.results import write_results
 from modalink.tiny_world.rendering import png_data_url
 
 VOID = {"meta", "br", "img", "line", "polyline"}
@@ -151,7 +152,7 @@ def heldout():
 
 
 def test_json_has_the_agreed_keys_and_ranges(run, heldout):
-    keep(run, heldout)
+    write_results(run, "tiny_world", heldout)
     found = json.loads(write_report(run).json.read_text())
     held = found["heldout"]
     shares = [held["caption_attributes"], held["vqa"], held["drawn_objects"], *held["vqa_by_kind"].values()]
@@ -168,7 +169,7 @@ def test_json_has_the_agreed_keys_and_ranges(run, heldout):
 
 
 def test_page_is_whole_and_shows_every_section(run, heldout):
-    keep(run, heldout)
+    write_results(run, "tiny_world", heldout)
     page = Page(write_report(run).html.read_text())
     sections = {"headline", "seeing", "drawing", "kinds", "robustness", "outside", "learning", "parts", "ledger"}
     assert set(page.ids) == sections
@@ -191,8 +192,17 @@ def test_page_is_whole_and_shows_every_section(run, heldout):
     assert page.classes.count("chart") == 4
 
 
+def test_scores_of_benchmarks_stand_beside_the_world_s_own(run):
+    scored = {"score": 50.0, "unit": "percent", "interval": [25.0, 75.0], "count": 4, "rule": "accuracy <exact>"}
+    write_results(run, "qbench", scored)
+    report = write_report(run)
+    assert json.loads(report.json.read_text())["benchmarks"] == {"qbench": scored}
+    page = Page(report.html.read_text())
+    assert "benchmarks" in page.ids and "25 to 75" in page.text and "accuracy <exact>" in page.text
+
+
 def test_page_needs_no_network_and_runs_nothing(run, heldout):
-    keep(run, heldout)
+    write_results(run, "tiny_world", heldout)
     text = write_report(run).html.read_text()
     assert all(source.startswith("data:image/png;base64,") for source in Page(text).sources)
     assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", text)
@@ -202,7 +212,7 @@ def test_page_needs_no_network_and_runs_nothing(run, heldout):
 
 def test_an_evaluation_without_robustness_has_no_section_for_it(run, heldout):
     del heldout["robustness"]
-    keep(run, heldout)
+    write_results(run, "tiny_world", heldout)
     assert not {"robustness", "outside"} & set(Page(write_report(run).html.read_text()).ids)
 
 

@@ -8,8 +8,9 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from modalink.cli.evaluate import on_tiny_world, sizes, tables
+from modalink.cli.evaluate import evaluate_by_itself, tables
 from modalink.cli.progress import show
+from modalink.evaluation.evaluators.tiny_world import EVALUATOR
 from modalink.recipe import Recipe, load
 from modalink.tiny_world import render, sample_scene
 from modalink.training.train import train
@@ -51,9 +52,10 @@ def demo(
         samples = samples or _FAST_SAMPLES
     with show(console=console) as on_event:
         train(recipe, folder, on_event=on_event, device=device)
-    heldout = on_tiny_world(str(folder), sizes("test", samples), device, console)
+    counts = {} if samples is None else dict.fromkeys(("questions", "captions", "drawings"), samples)
+    results = evaluate_by_itself(str(folder), "tiny_world", EVALUATOR, counts, device, console)
     pictures = write_examples(folder)
-    console.print(*tables(heldout))
+    console.print(*tables(results))
     console.print(_next_steps(folder, pictures), markup=False, soft_wrap=True)
 
 

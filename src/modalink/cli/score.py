@@ -15,6 +15,11 @@ from modalink.scoring.registry import catalogue
 from modalink.scoring.score import Report
 from modalink.scoring.score import score as score_files
 
+Choices = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="A choice of the benchmark; may be repeated."),
+]
+
 
 def score(
     benchmark: Annotated[str, typer.Argument(help="A benchmark's name, or `list` for all of them.")],
@@ -22,10 +27,7 @@ def score(
     annotations: Annotated[
         Path | None, typer.Option("--annotations", help="The official annotations, a file or folder.")
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="A choice of the benchmark; may be repeated."),
-    ] = None,
+    option: Choices = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="Another model's predictions, for a paired test.")
     ] = None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from modalink.evaluation.replies import replies
@@ -19,6 +19,8 @@ from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.evaluation.tiny_world.shares import Number, Share, nested
 from modalink.kinds import Settings
 from modalink.model import System
+from modalink.scoring import held_out
+from modalink.scoring.measures import Measure
 from modalink.tiny_world import SPLITS, Scene, caption_request, describe, render, sample_scene
 from modalink.tiny_world.scene_questions import sample_scene_questions
 from modalink.zoo.judge import Judge
@@ -42,8 +44,17 @@ class Sizes(Settings):
     robustness out."""
     examples: NonNegativeInt = 9
     """Cases of each task to keep for looking at; some wrong ones are added."""
+    limit: PositiveInt | None = None
+    """At most so many questions, captions and drawings, each."""
     seed: NonNegativeInt = 0
     """Picks scenes, words and noise."""
+
+    def limited(self) -> "Sizes":
+        """The sizes within the limit."""
+        if self.limit is None:
+            return self
+        counts = {name: min(getattr(self, name), self.limit) for name in ("questions", "captions", "drawings")}
+        return self.replace(**counts)
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,14 @@ class HeldOut:
         about = {"split": self.sizes.split, "seed": self.sizes.seed, "seconds": round(self.seconds, 1)}
         return about | nested(self.shares) | {"examples": [example.to_dict() for example in self.examples]}
 
+    def tables(self) -> dict[str, list[Measure]]:
+        """The headline, and questions by kind."""
+        numbers = self.to_dict()
+        return {
+            f"held-out numbers ({self.sizes.split} split)": held_out.headline(numbers),
+            "questions by kind": held_out.by_kind(numbers),
+        }
+
 
 def evaluate(
     system: System, sizes: Sizes | None = None, *, judge: Judge | None = None, on_task: OnTask = print
@@ -79,7 +98,7 @@ def evaluate(
         judge: Reads drawings; the one that ships by default.
         on_task: Hears the name of each task when it begins.
     """
-    sizes, began = sizes or Sizes(), time.perf_counter()
+    sizes, began = (sizes or Sizes()).limited(), time.perf_counter()
     shares: dict[str, Number] = {}
     kept: list[Example] = []
     if "image" in system.spec.inputs and sizes.questions:
