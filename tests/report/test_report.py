@@ -126,7 +126,7 @@ def heldout():
         "robustness.outside.questions_declined": Share(17, 20, 20),
         "robustness.inside_declined": Share(0, 100, 100),
     }
-    kept = [
+    chosen = [
         Example("question", "colour", picture, "what color is it?", "red", "red", True),
         Example("question", "colour", picture, "what color is it?", "<script>alert('x')</script>", "red", False),
         Example(
@@ -142,13 +142,15 @@ def heldout():
             "drawing", "", picture, "draw a ring", "here is a ring.", "a ring", False, "a small blue star on the left"
         ),
         Example("drawing", "", "", "draw a star", "no", "a star", False, "nothing"),
-        Example("hand", "own", picture, "how many rings are there?", "one", "one", True, "the tiny world's own code"),
-        Example("hand", "jpeg", picture, "how many rings are there?", "one", "one", True, "JPEG at quality 60"),
+        Example(
+            "renderer", "own", picture, "how many rings are there?", "one", "one", True, "the tiny world's own code"
+        ),
+        Example("renderer", "jpeg", picture, "how many rings are there?", "one", "one", True, "JPEG at quality 60"),
         Example("lost", "larger_objects", picture, "is the ring red?", "no", "yes", False, "every object larger"),
         Example("picture", "noise", picture, "describe the picture.", "a small red ring", "", True),
-        Example("stranger", "", "", "why is water wet?", "<b>red</b>", "i only know this.", False),
+        Example("ood_question", "", "", "why is water wet?", "<b>red</b>", "i only know this.", False),
     ]
-    return HeldOut(Sizes(), shares, kept, 12.0).to_dict()
+    return HeldOut(Sizes(), shares, chosen, 12.0).to_dict()
 
 
 def test_json_has_the_agreed_keys_and_ranges(run, heldout):

@@ -37,7 +37,7 @@ def demo(
 ) -> None:
     """Train the tiny any-to-any system from the parts that ship, evaluate it on held-out data, and write the report.
 
-    Goes on where it stopped when it was stopped; a finished run is only evaluated again.
+    Started again, it resumes; a finished run is only evaluated again.
 
     \b
     modalink demo

@@ -13,10 +13,10 @@ from modalink.cli.progress import answering
 from modalink.cli.score import Choices, pairs, show
 from modalink.errors import OptionError
 from modalink.evaluation import runner
-from modalink.evaluation.dataset import open_task
+from modalink.evaluation.dataset import open_dataset
 from modalink.evaluation.evaluators import Evaluator, Results, evaluator_of
 from modalink.evaluation.question import Skipped
-from modalink.evaluation.runner import Outcome
+from modalink.evaluation.runner import Evaluation
 from modalink.inference import load
 from modalink.report import write_report
 from modalink.report.view import percent
@@ -87,19 +87,19 @@ def evaluate(
         _show_results(evaluate_by_itself(run, name, evaluator, options, device, console), as_json)
         return
     folder = out or _folder(run, name)
-    task = open_task(name, data, annotations, split, options, prompt)
+    dataset = open_dataset(name, data, annotations, split, options, prompt)
     system = load(run, device=device).system
-    with answering(console, task.benchmark.title) as on_progress:
-        outcome = runner.evaluate(
-            system, task, out=folder, limit=limit, batch=batch, max_new_tokens=max_new_tokens,
+    with answering(console, dataset.benchmark.title) as on_progress:
+        evaluation = runner.evaluate(
+            system, dataset, out=folder, limit=limit, batch=batch, max_new_tokens=max_new_tokens,
             partial=partial, on_progress=on_progress,
         )  # fmt: skip
-    if outcome.report is not None:
-        _keep(run, name, outcome.report.as_dict())
+    if evaluation.report is not None:
+        _keep(run, name, evaluation.report.as_dict())
     if as_json:
-        print(json.dumps(_data(name, outcome), ensure_ascii=False))
+        print(json.dumps(_data(name, evaluation), ensure_ascii=False))
     else:
-        _show_outcome(outcome)
+        _show_evaluation(evaluation)
 
 
 def evaluate_by_itself(
@@ -180,24 +180,26 @@ def _folder(run: str, name: str) -> Path:
     return Path(run) / "evaluation" / name
 
 
-def _data(name: str, outcome: Outcome) -> dict[str, Any]:
+def _data(name: str, evaluation: Evaluation) -> dict[str, Any]:
     """The report as JSON data, with where the answers are and what was left out."""
-    report = {"benchmark": name, "score": None} if outcome.report is None else outcome.report.as_dict()
+    report = {"benchmark": name, "score": None} if evaluation.report is None else evaluation.report.as_dict()
     return report | {
-        "predictions": str(outcome.predictions),
-        "skipped": [{"id": skipped.id, "why": skipped.why} for skipped in outcome.skipped],
-        "command": outcome.command,
+        "predictions": str(evaluation.predictions),
+        "skipped": [{"id": skipped.id, "why": skipped.why} for skipped in evaluation.skipped],
+        "command": evaluation.command,
     }
 
 
-def _show_outcome(outcome: Outcome) -> None:
-    _show_skipped(outcome.skipped)
-    if outcome.report is not None:
-        show(outcome.report)
-        print(f"answers: {outcome.predictions}\nagain:   {outcome.command}")
+def _show_evaluation(evaluation: Evaluation) -> None:
+    _show_skipped(evaluation.skipped)
+    if evaluation.report is not None:
+        show(evaluation.report)
+        print(f"answers: {evaluation.predictions}\nagain:   {evaluation.command}")
         return
-    print(f"answers: {outcome.predictions}\nA judge scores them, and none was given; score them later:")
-    print(f"  {outcome.command} --option judge=http://HOST/v1 --option judge_model=NAME --option replies=judged.jsonl")
+    print(f"answers: {evaluation.predictions}\nA judge scores them, and none was given; score them later:")
+    print(
+        f"  {evaluation.command} --option judge=http://HOST/v1 --option judge_model=NAME --option replies=judged.jsonl"
+    )
 
 
 def _show_skipped(skipped: list[Skipped]) -> None:

@@ -11,19 +11,19 @@ from modalink.report import view
 from modalink.runs.facts import RunFacts, read_run
 from modalink.scoring import held_out
 
-__all__ = ["Report", "write_report"]
+__all__ = ["ReportFiles", "write_report"]
 
-_TASKS = ("question", "caption", "drawing", "hand", "lost", "picture", "message", "stranger")
+_TASKS = ("question", "caption", "drawing", "renderer", "lost", "picture", "message", "ood_question")
 
 
-class Report(NamedTuple):
+class ReportFiles(NamedTuple):
     """Where a run's reports are."""
 
     html: Path
     json: Path
 
 
-def write_report(run: Path) -> Report:
+def write_report(run: Path) -> ReportFiles:
     """Write the reports of a run from what its folder holds; sections without data say so.
 
     Args:
@@ -33,7 +33,7 @@ def write_report(run: Path) -> Report:
         CheckpointError: The folder holds no run.
     """
     facts = read_run(run)
-    report = Report(run / "report.html", run / "report.json")
+    report = ReportFiles(run / "report.html", run / "report.json")
     files.write_json(report.json, numbers(facts))
     files.write(report.html, page(facts))
     return report
@@ -41,12 +41,12 @@ def write_report(run: Path) -> Report:
 
 def numbers(facts: RunFacts) -> dict[str, Any]:
     """The content of `report.json`; all shares are fractions from 0 to 1."""
-    found: dict[str, Any] = {"name": facts.name}
+    content: dict[str, Any] = {"name": facts.name}
     if facts.heldout is not None:
-        found["heldout"] = {key: value for key, value in facts.heldout.items() if key != "examples"}
+        content["heldout"] = {key: value for key, value in facts.heldout.items() if key != "examples"}
     if facts.scores:
-        found["benchmarks"] = facts.scores
-    found |= {
+        content["benchmarks"] = facts.scores
+    content |= {
         "training_seconds": round(facts.training_seconds, 1),
         "trainable_share": facts.trainable_parameters / max(1, facts.parameters),
         "trainable_parameters": facts.trainable_parameters,
@@ -65,7 +65,7 @@ def numbers(facts: RunFacts) -> dict[str, Any]:
         "licence": facts.manifest.get("licence"),
         "environment": facts.manifest.get("environment"),
     }
-    return found
+    return content
 
 
 def page(facts: RunFacts) -> str:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from modalink.errors import OptionError, RecipeError, UnknownNameError
 from modalink.kinds import Settings
 from modalink.scoring import benchmarks
-from modalink.scoring.benchmark import Benchmark, ItemBenchmark, Options
+from modalink.scoring.benchmark import Benchmark, BenchmarkOptions, QuestionBenchmark
 
 _Settings = TypeVar("_Settings", bound=Settings)
 
@@ -62,7 +62,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_ ]", "", name.lower())
 
 
-def options_of(benchmark: Benchmark, given: dict[str, Any]) -> Options:
+def options_of(benchmark: Benchmark, given: dict[str, Any]) -> BenchmarkOptions:
     """The options of a benchmark, checked; see `checked`."""
     return checked(benchmark.options, benchmark.title, given)
 
@@ -108,12 +108,12 @@ def _described(benchmark: Benchmark) -> dict[str, str]:
 
 def _data(benchmark: Benchmark) -> str:
     """What `modalink evaluate --data` looks for."""
-    if not isinstance(benchmark, ItemBenchmark):
+    if not isinstance(benchmark, QuestionBenchmark):
         return "not for a model: it compares two sets"
-    asking = benchmark.asking
-    if asking.instead:
-        return f"not for a model: {asking.instead}"
-    if asking.made:
+    setup = benchmark.setup
+    if setup.why_not_asked:
+        return f"not for a model: {setup.why_not_asked}"
+    if setup.generated:
         return "none: it makes its questions itself"
-    files = (*asking.files[:1], *asking.beside.values())
-    return f"{' and '.join(files) or 'annotations by --annotations'}, {asking.modality} files by their names"
+    files = (*setup.files[:1], *setup.option_files.values())
+    return f"{' and '.join(files) or 'annotations by --annotations'}, {setup.modality} files by their names"
