@@ -27,7 +27,7 @@ from modalink.tiny_world import (
     split_of,
 )
 from modalink.tiny_world.scene_questions import SceneQuestion, normalise_answer, sample_scene_questions
-from modalink.zoo.judge import Judge, JudgeNet
+from modalink.zoo.scene_classifier import SceneClassifier, SceneClassifierNet
 
 RING = WorldObject("ring", "red", "small", "top left")
 STAR = WorldObject("star", "blue", "large", "center")
@@ -201,7 +201,9 @@ class TestDrawings:
         assert found["drawn_pictures"].value == 0.5
 
     def test_no_picture_is_wrong(self):
-        none = drawings.read_drawings(Judge(JudgeNet()), [DrawingRequest(SCENE, "draw it")], ["no"], [None])
+        none = drawings.read_drawings(
+            SceneClassifier(SceneClassifierNet()), [DrawingRequest(SCENE, "draw it")], ["no"], [None]
+        )
         assert drawings.score(none)["drawn_objects"].value == 0
 
     def test_each_picture_has_noise_of_its_own_whatever_the_batch(self, system):
@@ -248,7 +250,7 @@ def test_a_system_that_knows_nothing_gets_all_its_numbers(system, monkeypatch):
     monkeypatch.setattr(ood, "_MAX_NEW_TOKENS", 3)
     tasks = []
     sizes = Sizes(questions=9, captions=4, drawings=3, robustness=2, examples=2)
-    heldout = evaluate(system, sizes, judge=Judge(JudgeNet()), on_task=tasks.append)
+    heldout = evaluate(system, sizes, classifier=SceneClassifier(SceneClassifierNet()), on_task=tasks.append)
     found = heldout.to_dict()
     assert found["split"] == "test" and len(tasks) == 7
     assert found["vqa"] < 0.5 and found["caption_attributes"] < 0.9 and found["drawn_objects"] < 0.9

@@ -182,7 +182,7 @@ def test_page_is_whole_and_shows_every_section(run, heldout):
         "86.0",
         "most frequent answer",
         "what is at",
-        "judge sees a small blue star",
+        "classifier sees a small blue star",
         "right: red",
     ):
         assert words in page.text, words

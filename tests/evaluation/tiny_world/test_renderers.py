@@ -5,7 +5,7 @@ import pytest
 
 from modalink.evaluation.tiny_world.renderers import RENDERERS, render_by
 from modalink.tiny_world import CELLS, COLOURS, SHAPES, SIZES, Scene, WorldObject, render, sample_scene
-from modalink.zoo.judge import Judge
+from modalink.zoo.scene_classifier import SceneClassifier
 
 SCENES = [sample_scene(number, "test") for number in range(100)]
 SPOT = Scene((WorldObject("square", "white", "large", "center"),), background=5)
@@ -16,14 +16,14 @@ def pixels(scene: Scene, name: str) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def judge():
-    return Judge.load()
+def classifier():
+    return SceneClassifier.load()
 
 
 @pytest.mark.parametrize("name", RENDERERS)
-def test_a_network_that_knows_the_world_reads_the_scenes_back(judge, name):
+def test_a_network_that_knows_the_world_reads_the_scenes_back(classifier, name):
     pictures = [render_by(scene, RENDERERS[name]).resize((64, 64)) for scene in SCENES]
-    seen = judge(np.stack([np.asarray(picture) for picture in pictures]))
+    seen = classifier(np.stack([np.asarray(picture) for picture in pictures]))
     found = sum(len(set(scene.objects) & set(there)) for scene, there in zip(SCENES, seen, strict=True))
     # Measured: 0.97 for all at once, 0.99 and more for the others.
     assert found >= 0.93 * sum(len(scene.objects) for scene in SCENES)

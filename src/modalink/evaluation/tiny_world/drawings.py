@@ -1,4 +1,4 @@
-"""Pictures that a system draws on request, judged by a network that had no part in making them."""
+"""Pictures that a system draws on request, read back by a classifier that had no part in making them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from modalink.evaluation.tiny_world.shares import Share
 from modalink.recipe import OutputSpec
 from modalink.tiny_world import SPLITS, Scene, WorldObject, drawing_request, sample_scene, split_of
-from modalink.zoo.judge import Judge
+from modalink.zoo.scene_classifier import SceneClassifier
 
 _TOGETHER = 50
 
@@ -34,7 +34,7 @@ class Drawing:
     seen: tuple[WorldObject, ...] = ()
 
     def at(self, item: WorldObject) -> WorldObject | None:
-        """What the judge sees where an object was asked for."""
+        """What the classifier sees where an object was asked for."""
         return next((seen for seen in self.seen if seen.cell == item.cell), None)
 
     def right(self, item: WorldObject) -> bool:
@@ -62,18 +62,21 @@ def sample(generator: nn.Module, spec: OutputSpec, conditions: Sequence[Tensor],
 
 
 def read_drawings(
-    judge: Judge, requested: Sequence[DrawingRequest], replies: Sequence[str], pictures: Sequence[Image.Image | None]
+    classifier: SceneClassifier,
+    requested: Sequence[DrawingRequest],
+    replies: Sequence[str],
+    pictures: Sequence[Image.Image | None],
 ) -> list[Drawing]:
-    """Let the judge look at the pictures."""
+    """Let the classifier look at the pictures."""
     there = [i for i, picture in enumerate(pictures) if picture is not None]
     pixels = [np.asarray(pictures[i].convert("RGB").resize((64, 64)), np.uint8) for i in there]  # type: ignore[union-attr]
-    seen = dict(zip(there, judge(np.stack(pixels)), strict=True)) if there else {}
+    seen = dict(zip(there, classifier(np.stack(pixels)), strict=True)) if there else {}
     rows = enumerate(zip(requested, replies, pictures, strict=True))
     return [Drawing(asked, reply, picture, tuple(seen.get(i, ()))) for i, (asked, reply, picture) in rows]
 
 
 def score(drawn: Iterable[Drawing]) -> dict[str, Share]:
-    """Requested objects that stand where they should in the right colour and shape, and what else the judge finds.
+    """Requested objects that stand where they should in the right colour and shape, and what else the classifier finds.
 
     An attribute counts as right only where something stands at the object's place; a whole picture needs every object
     right in all attributes, and nothing else.

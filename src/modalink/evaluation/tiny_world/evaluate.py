@@ -23,7 +23,7 @@ from modalink.scoring import held_out
 from modalink.scoring.measures import Measure
 from modalink.tiny_world import SPLITS, Scene, caption_request, describe, render, sample_scene
 from modalink.tiny_world.scene_questions import sample_scene_questions
-from modalink.zoo.judge import Judge
+from modalink.zoo.scene_classifier import SceneClassifier
 
 OnTask = Callable[[str], None]
 
@@ -88,14 +88,14 @@ class HeldOut:
 
 
 def evaluate(
-    system: System, sizes: Sizes | None = None, *, judge: Judge | None = None, on_task: OnTask = print
+    system: System, sizes: Sizes | None = None, *, classifier: SceneClassifier | None = None, on_task: OnTask = print
 ) -> HeldOut:
     """Evaluate a system on the tiny world, in whatever directions it has images.
 
     Args:
         system: The system.
         sizes: How much to ask.
-        judge: Reads drawings; the one that ships by default.
+        classifier: Reads drawings; the one that ships by default.
         on_task: Hears the name of each task when it begins.
     """
     sizes, began = (sizes or Sizes()).limited(), time.perf_counter()
@@ -108,7 +108,7 @@ def evaluate(
     if "image" in system.spec.inputs and sizes.captions:
         _caption(system, sizes, shares, chosen, on_task)
     if "image" in system.spec.outputs and sizes.drawings:
-        _draw(system, sizes, judge or Judge.load(), shares, chosen, on_task)
+        _draw(system, sizes, classifier or SceneClassifier.load(), shares, chosen, on_task)
     return HeldOut(sizes, shares, chosen, time.perf_counter() - began)
 
 
@@ -169,7 +169,12 @@ def _caption(system: System, sizes: Sizes, shares: dict[str, Number], chosen: li
 
 
 def _draw(
-    system: System, sizes: Sizes, judge: Judge, shares: dict[str, Number], chosen: list[Example], on_task: OnTask
+    system: System,
+    sizes: Sizes,
+    classifier: SceneClassifier,
+    shares: dict[str, Number],
+    chosen: list[Example],
+    on_task: OnTask,
 ) -> None:
     on_task("drawings")
     requested = drawings.request(sizes.split, sizes.drawings, sizes.seed)
@@ -177,7 +182,7 @@ def _draw(
     texts = [reply.text for reply in answers]
 
     def drawn(conditions: Sequence[Tensor | None]) -> list[Drawing]:
-        return _drawn(system, sizes, judge, requested, texts, conditions)
+        return _drawn(system, sizes, classifier, requested, texts, conditions)
 
     through = drawn([reply.conditions.get("image") for reply in answers])
     shares |= drawings.score(through)
@@ -199,7 +204,7 @@ def _draw(
 def _drawn(
     system: System,
     sizes: Sizes,
-    judge: Judge,
+    classifier: SceneClassifier,
     requested: Sequence[DrawingRequest],
     texts: Sequence[str],
     conditions: Sequence[Tensor | None],
@@ -207,7 +212,7 @@ def _drawn(
     given = [condition for condition in conditions if condition is not None]
     sampled = iter(drawings.sample(system.generators["image"], system.spec.outputs["image"], given, sizes.seed))
     pictures = [None if condition is None else next(sampled) for condition in conditions]
-    return drawings.read_drawings(judge, requested, texts, pictures)
+    return drawings.read_drawings(classifier, requested, texts, pictures)
 
 
 def _description(reply: str) -> str:

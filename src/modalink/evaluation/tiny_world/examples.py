@@ -34,7 +34,7 @@ class Example:
         reply: What the system said.
         wanted: What would have been right.
         right: Whether all of it was right.
-        note: What the judge sees in a drawing, or what is special about the renderer.
+        note: What the classifier sees in a drawing, or what is special about the renderer.
     """
 
     task: Task
