@@ -15,7 +15,7 @@ from modalink.training.frozen import frozen_generators
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
 from modalink.training.mean_start import centre
-from modalink.training.stages import open_loader
+from modalink.training.opening import open_loader
 from modalink.training.train import train
 
 MIXER = {"kind": "mixer", "values": 8, "groups": 2, "width": 8, "heads": 2, "feed_forward": 8}

@@ -13,12 +13,13 @@ from modalink.training.optimization import (
     optimizer_tensors,
     set_lr,
 )
+from modalink.training.stages.supervised import SupervisedConfig
 
 
 def _stage(**settings) -> Stage:
     base = {"name": "s", "train": {"a": {"lr": 0.1}}, "steps": 100, "batch": 1}
     data = [{"source": "text", "path": "absent.txt"}]
-    return Stage.model_validate({**base, "objectives": [LanguageConfig()], "data": data, **settings})
+    return SupervisedConfig.model_validate({**base, "objectives": [LanguageConfig()], "data": data, **settings})
 
 
 def test_the_rate_warms_up_to_its_peak_and_falls_along_half_a_cosine() -> None:

@@ -9,9 +9,11 @@ from PIL import Image
 from rich.console import Console
 
 from modalink.cli.evaluate import evaluate_by_itself, tables
+from modalink.cli.options import Device, Threads, Workers
 from modalink.cli.progress import show
 from modalink.evaluation.evaluators.tiny_world import EVALUATOR
 from modalink.recipe import Recipe, load
+from modalink.settings import run_settings
 from modalink.tiny_world import render, sample_scene
 from modalink.training.train import train
 
@@ -33,7 +35,9 @@ def demo(
         int | None,
         typer.Option(min=1, help="Held-out questions, captions and drawings, each; 900, 500, 500 by default."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Where to compute; by default an accelerator, or the CPU.")] = None,
+    device: Device = None,
+    threads: Threads = None,
+    workers: Workers = None,
 ) -> None:
     """Train the tiny any-to-any system from the parts that ship, evaluate it on held-out data, and write the report.
 
@@ -50,10 +54,11 @@ def demo(
     if fast:
         recipe = shortened(recipe)
         samples = samples or _FAST_SAMPLES
+    settings = run_settings(device=device, threads=threads, workers=workers)
     with show(console=console) as on_event:
-        train(recipe, folder, on_event=on_event, device=device)
+        train(recipe, folder, on_event=on_event, settings=settings)
     counts = {} if samples is None else dict.fromkeys(("questions", "captions", "drawings"), samples)
-    results = evaluate_by_itself(str(folder), "tiny_world", EVALUATOR, counts, device, console)
+    results = evaluate_by_itself(str(folder), "tiny_world", EVALUATOR, counts, settings, console)
     pictures = write_examples(folder)
     console.print(*tables(results))
     console.print(_next_steps(folder, pictures), markup=False, soft_wrap=True)

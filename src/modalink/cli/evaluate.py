@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from modalink.cli.options import Device, Threads
 from modalink.cli.progress import answering
 from modalink.cli.score import Choices, pairs, show
 from modalink.errors import OptionError
@@ -24,6 +25,7 @@ from modalink.runs.folder import RECIPE
 from modalink.runs.results import write_results
 from modalink.scoring import registry
 from modalink.scoring.measures import Measure
+from modalink.settings import RunSettings, run_settings
 
 _Data = Annotated[
     Path | None, typer.Option("--data", help="Folder with the benchmark's official files and media, in any layout.")
@@ -64,7 +66,8 @@ def evaluate(
     prompt: _Prompt = "",
     partial: _Partial = False,
     out: _Out = None,
-    device: Annotated[str | None, typer.Option(help="Where to compute; by default an accelerator, or the CPU.")] = None,
+    device: Device = None,
+    threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="The numbers as a JSON object.")] = False,
 ) -> None:
     """Evaluate a trained run on a benchmark; an interrupted evaluation is resumed when it is started again.
@@ -79,16 +82,17 @@ def evaluate(
     modalink evaluate runs/mine --benchmark pope --data pope --limit 100 --json
     """
     name, _ = registry.load(benchmark)
+    settings = run_settings(device=device, threads=threads)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     options = pairs(option)
     if evaluator := evaluator_of(name):
         _refuse(name, data, annotations, prompt, out, max_new_tokens, partial)
         options |= {key: value for key, value in (("split", split), ("limit", limit)) if value}
-        _show_results(evaluate_by_itself(run, name, evaluator, options, device, console), as_json)
+        _show_results(evaluate_by_itself(run, name, evaluator, options, settings, console), as_json)
         return
     folder = out or _folder(run, name)
     dataset = open_dataset(name, data, annotations, split, options, prompt)
-    system = load(run, device=device).system
+    system = load(run, device=settings.device, threads=settings.threads).system
     with answering(console, dataset.benchmark.title) as on_progress:
         evaluation = runner.evaluate(
             system, dataset, out=folder, limit=limit, batch=batch, max_new_tokens=max_new_tokens,
@@ -103,11 +107,11 @@ def evaluate(
 
 
 def evaluate_by_itself(
-    run: str, benchmark: str, evaluator: Evaluator, given: dict[str, Any], device: str | None, console: Console
+    run: str, benchmark: str, evaluator: Evaluator, given: dict[str, Any], settings: RunSettings, console: Console
 ) -> Results:
     """Let a benchmark evaluate a run by itself, and write the numbers into the run and its report."""
     options = registry.checked(evaluator.options, benchmark, given)
-    system = load(run, device=device).system
+    system = load(run, device=settings.device, threads=settings.threads).system
     with console.status("evaluating") as status:
 
         def show(task: str) -> None:

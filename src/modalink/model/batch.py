@@ -121,14 +121,20 @@ class Batch:
         mask[:, :-1] = self.labels[:, 1:] != IGNORED
         return mask, self.labels[:, 1:][mask[:, :-1]]
 
-    def inputs(self) -> dict[str, Any]:
-        """Keyword arguments for the model's forward, which returns logits where they are needed and conditions."""
+    def inputs(self, *, logits: bool = True, conditions: bool = True) -> dict[str, Any]:
+        """Keyword arguments for the model's forward.
+
+        Args:
+            logits: Whether logits are needed; they are returned at labelled tokens only.
+            conditions: Whether conditions are needed, where the batch has targets.
+        """
+        labelled, _ = self.predictions
         arguments: dict[str, Any] = {
             "input_ids": self.input_ids,
             "attention_mask": self.attention_mask,
-            "logits_to_keep": self.predictions[0],
+            "logits_to_keep": labelled if logits else torch.zeros_like(labelled),
             "use_cache": False,
-            "return_conditions": bool(self.targets),
+            "return_conditions": conditions and bool(self.targets),
         }
         if self.encoder_decoder:
             arguments["labels"] = self.labels

@@ -1,11 +1,11 @@
 """One stage of training, as a recipe describes it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from modalink.errors import RecipeError
-from modalink.kinds import Settings
+from modalink.kinds import KindConfig, Settings
 from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.kind_field import Kinds
 from modalink.recipe.system import Name
@@ -30,8 +30,10 @@ class TrainGroup(Settings):
     """Weight decay; vectors (biases, norms, gates) have none."""
 
 
-class Stage(Settings):
-    """One training step of the pipeline: what learns, from what, to minimise what."""
+class Stage(KindConfig):
+    """One training step of the pipeline: what learns, from what, to minimise what; what all kinds of stage share."""
+
+    room: ClassVar[str] = "modalink.training.stages"
 
     name: Name
     """Name of its folder in the run."""

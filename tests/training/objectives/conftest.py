@@ -1,11 +1,11 @@
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
 from modalink.model.batch import Batch, Item, Prepared, Targets, collate
+from modalink.training.objectives import Output
 
 
 class Tutor:
@@ -47,5 +47,5 @@ def batch() -> Batch:
 
 
 @pytest.fixture
-def output() -> Callable[[Tensor], SimpleNamespace]:
-    return lambda conditions: SimpleNamespace(logits=None, conditions={"image": conditions})
+def output() -> Callable[[Tensor], Output]:
+    return lambda conditions: Output(conditions={"image": conditions})

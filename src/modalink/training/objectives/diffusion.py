@@ -4,7 +4,7 @@ Source: survey arXiv 2401.13601, eq. 5; dropped conditions as in classifier-free
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,13 +12,14 @@ from pydantic import Field
 from torch import Tensor
 
 from modalink.model.batch import Batch
-from modalink.training.objectives import GeneratorView, ObjectiveConfig, Output, conditions_of
+from modalink.training.objectives import GeneratorView, Need, ObjectiveConfig, Output, conditions_of
 from modalink.training.randomness import ItemRngs
 
 
 class DiffusionConfig(ObjectiveConfig):
     """Mean squared error of the generator's predicted noise; its unit is one target item."""
 
+    needs: ClassVar[frozenset[Need]] = frozenset({"conditions"})
     kind: Literal["diffusion"] = "diffusion"
     condition_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the items that learn without conditions, for classifier-free guidance."""

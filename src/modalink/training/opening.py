@@ -1,4 +1,4 @@
-"""One stage: freeze, load what was saved, open data and logs, and run the loop."""
+"""What a stage opens before its first step: data, logs and the learner."""
 
 import tempfile
 from contextlib import ExitStack
@@ -11,71 +11,19 @@ from torch import nn
 
 from modalink.data.loader import Loader
 from modalink.data.source import SourceConfig
-from modalink.errors import CheckpointError, TrainingError
+from modalink.errors import TrainingError
 from modalink.features.compute import Once
-from modalink.model.groups import Groups, table
+from modalink.model.groups import Groups
 from modalink.model.precision import resolve
 from modalink.recipe import Stage
-from modalink.runs import checkpoints
 from modalink.runs.checkpoints import Checkpoint
 from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import Metrics, rewind
 from modalink.training import parallel
-from modalink.training.events import StageStarted, Warned
-from modalink.training.freezing import freeze
 from modalink.training.frozen import FrozenEncoders, frozen_generators
-from modalink.training.loop import Run, train_steps
-from modalink.training.optimization import load_optimizer_tensors
+from modalink.training.loop import Run
 from modalink.training.randomness import seed_of
 from modalink.training.step import Learner
-
-
-def run_stage(run: Run, stage: Stage) -> None:
-    """Train one stage to its end, from its newest checkpoint if it has one; a finished stage only loads its weights.
-
-    Raises:
-        TrainingError: A step must not go on, or the stage was interrupted.
-        CheckpointError: The run folder cannot be written.
-    """
-    folder = run.folder / stage.name
-    trained = freeze(run.system.model, run.system.model.trainable_groups(), stage.train)
-    checkpoint = checkpoints.latest(folder / "checkpoints", lambda text: run.emit(Warned(text)))
-    if checkpoint is not None:
-        load_weights(trained, checkpoint)
-        if checkpoint.progress.done:
-            return
-    with ExitStack() as stack:
-        loader = open_loader(run, stage, folder, stack)
-        learner = make_learner(run, stage, trained, count_steps(stage, loader.epoch_samples))
-        first = 0
-        if checkpoint is not None:
-            first = checkpoint.progress.step
-            load_optimizer_tensors(learner.optimizer, checkpoint.optimizer())
-            learner.watch.load_state_dict(checkpoint.progress.watch)
-            loader.load_state_dict(checkpoint.progress.cursor)
-        metrics = open_metrics(folder, checkpoint, stack)
-        rows = table(run.system.model.trainable_groups(), stage.train, run.system.generators)
-        run.emit(StageStarted(stage.name, first, learner.steps, rows))
-        train_steps(run, learner, loader, first, metrics)
-
-
-def load_weights(trained: Groups, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's weights into the trained parameters.
-
-    Raises:
-        CheckpointError: Its parameters are not the stage's.
-    """
-    weights = checkpoint.weights()
-    parameters = {name: parameter for members in trained.values() for name, parameter in members}
-    shapes = {name: parameter.shape for name, parameter in parameters.items()}
-    if shapes != {name: tensor.shape for name, tensor in weights.items()}:
-        raise CheckpointError(
-            f"{checkpoint.path}: found {len(weights)} parameters, which are not the {len(shapes)} that the stage "
-            "trains; a part has changed since the run began: restore it, or choose another run folder"
-        )
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
 
 
 def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loader:
@@ -86,7 +34,7 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loade
     prepare = partial(run.system.processor.prepare, max_tokens=stage.max_tokens)
     seed = seed_of(run.recipe.seed, stage.name, "data")
     sources = cast(list[SourceConfig], stage.data)
-    return Loader(sources, stage.mixture, seed, prepare, ledger, stage.on_bad_sample, stage.batch)
+    return Loader(sources, stage.mixture, seed, prepare, ledger, stage.on_bad_sample, stage.batch, workers=run.workers)
 
 
 def open_metrics(folder: Path, checkpoint: Checkpoint | None, stack: ExitStack) -> Metrics | None:
