@@ -238,7 +238,7 @@ def test_the_tiny_world_is_a_benchmark_like_the_others(reader, tmp_path):
     dataset = open_dataset("tiny_world", options={"count": 4, "split": "validation"})
     evaluation = evaluate(reader, dataset, out=tmp_path / "out", max_new_tokens=4)
     assert evaluation.report.count == 4
-    right = [{"question_id": q.id, "answer": f"The {q.gold.upper()}."} for q in task.questions]
+    right = [{"question_id": q.id, "answer": f"The {q.gold.upper()}."} for q in dataset.questions]
     (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in right))
     options = {"count": 4, "split": "validation"}
     assert score("tiny-world", tmp_path / "p.jsonl", options=options).score == 100
