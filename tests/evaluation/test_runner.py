@@ -1,4 +1,4 @@
-"""A model put to benchmarks: what it is asked, what is written, what is scored, and how it goes on."""
+"""A model put to benchmarks: what it is asked, what is written, what is scored, and how it resumes."""
 
 import json
 import signal

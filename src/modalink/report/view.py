@@ -34,7 +34,7 @@ def stage_view(stage: StageFacts) -> StageView:
     if rates := stage.rates:
         lines = [Series(group, points) for group, points in rates.items()]
         panels.append(Panel("learning rate", line_chart("learning rate", lines), list(rates)))
-    return StageView(stage.name, _told(stage), panels)
+    return StageView(stage.name, _summary(stage), panels)
 
 
 def parts(facts: RunFacts) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def final(points: Sequence[tuple[float, float]]) -> float:
     return round(smoothed(points)[-1][1], 5)
 
 
-def _told(stage: StageFacts) -> str:
+def _summary(stage: StageFacts) -> str:
     if not stage.records:
         return "not begun"
     objectives = ", ".join(objective["kind"] for objective in stage.recipe.get("objectives", []))

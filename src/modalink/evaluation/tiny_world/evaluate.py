@@ -1,4 +1,4 @@
-"""Puts the held-out questions, captions and drawing requests to a system, and to the baselines beside it."""
+"""Puts the held-out questions, captions and drawing requests to a system and to its baselines."""
 
 import time
 from collections.abc import Callable, Sequence

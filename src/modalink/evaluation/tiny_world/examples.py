@@ -55,7 +55,7 @@ def of_questions(answered: Sequence[AnsweredQuestion], count: int) -> list[Examp
     """The first questions, and some more that were answered wrongly."""
     return [
         Example(
-            "question", item.asked.question.kind, shown(item.asked.scene), item.asked.question.text, item.reply,
+            "question", item.asked.question.kind, own_picture(item.asked.scene), item.asked.question.text, item.reply,
             item.asked.question.answer, item.right,
         )
         for item in pick_examples(answered, lambda item: item.right, count)
@@ -65,7 +65,7 @@ def of_questions(answered: Sequence[AnsweredQuestion], count: int) -> list[Examp
 def of_captions(captioned: Sequence[tuple[str, Caption]], count: int) -> list[Example]:
     """The first captions with their requests, and some more that are wrong."""
     return [
-        Example("caption", "", shown(c.scene), prompt, c.text, describe(c.scene), _all_right(c))
+        Example("caption", "", own_picture(c.scene), prompt, c.text, describe(c.scene), _all_right(c))
         for prompt, c in pick_examples(captioned, lambda row: _all_right(row[1]), count)
     ]
 
@@ -94,7 +94,7 @@ def pick_examples(items: Sequence[_T], right: Callable[[_T], bool], count: int) 
     return [*items[:count], *later]
 
 
-def shown(scene: Scene) -> str:
+def own_picture(scene: Scene) -> str:
     """The world's own picture of a scene as a data URL."""
     return png_data_url(Image.fromarray(render(scene)))
 
