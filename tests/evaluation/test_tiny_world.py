@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from modalink.evaluation.tiny_world import Share, Sizes, captions, drawings, evaluate, examples, ood, questions
+from modalink.evaluation.tiny_world import Share, Sizes, captions, drawings, evaluate, examples, questions
 from modalink.evaluation.tiny_world.captions import Caption, parse
 from modalink.evaluation.tiny_world.drawings import Drawing, DrawingRequest
 from modalink.evaluation.tiny_world.questions import AnsweredQuestion
@@ -245,11 +245,10 @@ def system(tmp_path_factory):
     )
 
 
-def test_a_system_that_knows_nothing_gets_all_its_numbers(system, monkeypatch):
+def test_a_system_that_knows_nothing_gets_all_its_numbers(system):
     torch.manual_seed(0)
-    monkeypatch.setattr(ood, "_MAX_NEW_TOKENS", 3)
     tasks = []
-    sizes = Sizes(questions=9, captions=4, drawings=3, robustness=2, examples=2)
+    sizes = Sizes(questions=9, captions=4, drawings=3, robustness=2, examples=2, ood_max_new_tokens=3)
     heldout = evaluate(system, sizes, classifier=SceneClassifier(SceneClassifierNet()), on_task=tasks.append)
     found = heldout.to_dict()
     assert found["split"] == "test" and len(tasks) == 7

@@ -42,6 +42,8 @@ class Sizes(Settings):
     robustness: NonNegativeInt = 225
     """Questions, the first of those above, that are asked again about pictures that other code draws; 0 leaves
     robustness out."""
+    ood_max_new_tokens: PositiveInt = 64
+    """Longest reply to something from outside the world."""
     examples: NonNegativeInt = 9
     """Cases of each task to keep for looking at; some wrong ones are added."""
     limit: PositiveInt | None = None
@@ -145,7 +147,7 @@ def _measure_robustness(
     shares |= robustness.score(clean, answers_by_renderer)
     chosen += robustness.cases(clean, answers_by_renderer) if sizes.examples else []
     on_task("questions and pictures from outside")
-    ood_cases = ood.ask(system, [item.asked.scene for item in clean])
+    ood_cases = ood.ask(system, [item.asked.scene for item in clean], sizes.ood_max_new_tokens)
     shares |= ood.score(ood_cases, answered)
     chosen += ood.cases(ood_cases, sizes.examples)
 

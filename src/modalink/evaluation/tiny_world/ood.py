@@ -20,7 +20,6 @@ from modalink.tiny_world import Scene, render
 from modalink.tiny_world.dialogues import DECLINE, sample_dialogue
 from modalink.tiny_world.scene_questions import normalise_answer
 
-_MAX_NEW_TOKENS = 64
 _DIALOGUES = 2000
 _LONGEST = 120
 
@@ -63,15 +62,18 @@ class OodCase:
         return declines(self.reply)
 
 
-def ask(system: System, scenes: Sequence[Scene]) -> list[OodCase]:
+def ask(system: System, scenes: Sequence[Scene], max_new_tokens: int = 64) -> list[OodCase]:
     """Put everything from outside to a system.
 
     Args:
         system: The system.
         scenes: Scenes of the world; messages and questions come without a picture, and with one of these in turn.
+        max_new_tokens: Longest reply; one that is cut off there is not sensible.
     """
     session = Session(system)
-    return [_answered(session, case) for case in (*_pictures(), *_messages(scenes), *_questions(scenes))]
+    return [
+        _answered(session, case, max_new_tokens) for case in (*_pictures(), *_messages(scenes), *_questions(scenes))
+    ]
 
 
 def score(ood_cases: Sequence[OodCase], inside: Sequence[AnsweredQuestion]) -> dict[str, Number]:
@@ -144,9 +146,9 @@ def _questions(scenes: Sequence[Scene]) -> Iterator[OodCase]:
         yield OodCase("question", "", render(scene), text)
 
 
-def _answered(session: Session, case: OodCase) -> OodCase:
+def _answered(session: Session, case: OodCase, max_new_tokens: int) -> OodCase:
     try:
-        answer = session.chat(conversation_about(case.shown, case.prompt), max_new_tokens=_MAX_NEW_TOKENS)
+        answer = session.chat(conversation_about(case.shown, case.prompt), max_new_tokens=max_new_tokens)
     except ModalinkError as error:
         return replace(case, reply=str(error))
     except Exception as error:
