@@ -57,7 +57,7 @@ def _reply(llm: tuple[LlamaForCausalLM, PreTrainedTokenizerFast], text: str) -> 
 
 
 def test_names_and_paths() -> None:
-    assert zoo.names() == ["diffusion", "scene_classifier", "llm", "vision"]
+    assert zoo.names() == ["diffusion", "llm", "scene_classifier", "vision"]
     assert (zoo.path("llm") / "config.json").is_file()
     with pytest.raises(UnknownNameError, match=r"'visoin'.*did you mean 'vision'"):
         zoo.path("visoin")
