@@ -2,12 +2,13 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import jinja2
 import pytest
 
 from modalink import prompts
-from modalink.conversation import Medium
+from modalink.conversation import Conversation, Medium
 
 RECORDS = prompts.names()[:-1]
 ODD = "A {text} of {{ braces }} {% if %} é 🙂 'q' \"Q\" \\n"
@@ -24,6 +25,9 @@ def conversations(talk):
     for _ in range(60):
         rounds = [(("user", choose.choice(USER)), ("assistant", choose.choice(ASSISTANT))) for _ in range(3)]
         yield talk(*itertools.chain(*rounds))
+        yield Conversation(
+            tuple(replace(turn, loss=choose.random() < 0.5) for turn in talk(*itertools.chain(*rounds)).turns)
+        )
 
 
 def messages(conversation, plain: bool):

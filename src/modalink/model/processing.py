@@ -204,7 +204,9 @@ class ModalinkProcessor(ProcessorMixin):
                 f"{sample}: {error.name}", error.reason, str(error).removeprefix(f"{error.name}: ")
             ) from error
         values = (self.makers if made else self.readers)[medium.modality](decoded)
-        (targets if made else media).setdefault(medium.modality, []).append(Item.of(values, medium.caption))
+        (targets if made else media).setdefault(medium.modality, []).append(
+            Item.of(values, medium.caption, loss=turn.loss)
+        )
 
     def _expand(self, ids: Sequence[int], labels: Sequence[int]) -> tuple[list[int], list[int]]:
         """Let each placeholder stand once for each prompt token: with two, `[7, I, 9]` becomes `[7, I, I, 9]`.
@@ -258,6 +260,10 @@ def _split_reply(conversation: Conversation) -> tuple[Conversation, Turn]:
     if last.role != "assistant" or not before:
         raise PromptError(
             f"{conversation.id}: an encoder-decoder learns the last turn, which must be the assistant's reply"
+        )
+    if not last.loss:
+        raise PromptError(
+            f"{conversation.id}: its last turn is marked as one without loss, and no other can be learned"
         )
     return Conversation(tuple(before), conversation.id), last
 
