@@ -58,10 +58,12 @@ def test_media_are_written_beside_and_named(ask, run, artist, tmp_path):
 
 
 def test_media_are_given_by_modality_or_by_its_short_option(ask, run, artist, tmp_path):
-    ask(run, "What?", "--image", "b.png", "--media", "image=a=1.png", "--image", "c.png", "--seed", 0)
+    ask(
+        run, "What?", "--image", "b.png", "--media", "image=a=1.png", "--image", "c.png", "--seed", 0, "--out", tmp_path
+    )
     assert artist["media"] == [Medium("image", Path(name)) for name in ("a=1.png", "b.png", "c.png")]
     for wrong, words in (("a.png", "found 'a.png', needed MODALITY=PATH"), ("imgae=a.png", "did you mean 'image'?")):
-        result = ask(run, "What?", "--media", wrong)
+        result = ask(run, "What?", "--media", wrong, "--out", tmp_path)
         assert result.exit_code == 2 and words in result.stderr
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from modalink.devices import to_device
 from modalink.features.cache import FeatureCache, FeatureKey
 from modalink.model.precision import autocast
 
@@ -50,7 +51,7 @@ class Once:
                 alone = {place: encode([place]) for place in dict.fromkeys(places)}
                 return torch.cat([alone[place] for place in places])
 
-        return self.cache.get(key, digests, compute).to(self.device)
+        return to_device(self.cache.get(key, digests, compute), self.device)
 
     def is_steady(self, kind: tuple[str, tuple[int, ...]], encode: Encode, places: list[int]) -> bool:
         """Whether an item comes out the same at every place of a chunk: copies of one item must be equal."""

@@ -18,6 +18,7 @@ from modalink import modalities
 from modalink.errors import PromptError
 from modalink.llms import packs
 from modalink.model.configuration import ModalinkConfig
+from modalink.model.places import Places, prompt_places, signal_places
 from modalink.model.pretrained import ModalinkPreTrainedModel, SavedByReference
 from modalink.model.saving import Fingerprint
 
@@ -28,7 +29,7 @@ class ModalinkOutput(ModelOutput):
 
     Args:
         loss: Mean next-token cross-entropy, when labels were given.
-        logits: `[b, t, v]`, or `[m, v]` for the m positions of a boolean `logits_to_keep`.
+        logits: `[b, t, v]`, or `[m, v]` for the m positions that a tensor `logits_to_keep` names.
         past_key_values: The cache, when one is used.
         hidden_states: Every layer's states, when asked for.
         attentions: Every layer's attention weights, when asked for.
@@ -83,6 +84,7 @@ class ModalinkModel(ModalinkPreTrainedModel):
         input_ids: Int[Tensor, "b t"],
         media: dict[str, Tensor],
         features: dict[str, Tensor] | None = None,
+        places: dict[str, Tensor] | None = None,
     ) -> Float[Tensor, "b t d_llm"]:
         """The LLM's input: embedded tokens, with prompt tokens where placeholders stand.
 
@@ -93,6 +95,7 @@ class ModalinkModel(ModalinkPreTrainedModel):
             input_ids: Token ids.
             media: Preprocessed items by modality, stacked, in reading order.
             features: The items' encoder outputs, for modalities that were encoded before.
+            places: Where each modality's placeholders stand (`prompt_places`); on a GPU the host waits to find them.
 
         Raises:
             PromptError: The items do not fill the placeholders.
@@ -105,15 +108,17 @@ class ModalinkModel(ModalinkPreTrainedModel):
         encoded = {m: self.encoders[m](values) for m, values in media.items()} | (features or {})
         if unknown := encoded.keys() - placeholders.keys():
             raise PromptError(f"found media {sorted(unknown)}; this system reads {sorted(placeholders) or 'text only'}")
+        places = prompt_places(input_ids, placeholders) if places is None else places
+        stream = embeds.flatten(0, 1)
         for modality, token in placeholders.items():
-            mask = input_ids == token
+            at = places[modality]
             if modality not in encoded:
-                _check_count(mask, 0, 1, modality)
+                _check_count(at, 0, 1, modality, input_ids == token)
                 continue
             prompt = self.prompt_tokens(modality, encoded[modality])
-            _check_count(mask, len(prompt), prompt.shape[1], modality)
-            embeds = embeds.masked_scatter(mask[..., None], prompt.to(embeds.dtype))
-        return embeds
+            _check_count(at, len(prompt), prompt.shape[1], modality, input_ids == token)
+            stream = stream.index_copy(0, at, prompt.flatten(0, 1).to(stream.dtype))
+        return stream.view_as(embeds)
 
     def forward(
         self,
@@ -189,6 +194,16 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         """Encoder outputs of preprocessed items: what `forward` takes as `features`."""
         return self.model.encoders[modality](values)
 
+    def places(self, input_ids: Int[Tensor, "b t"]) -> Places:
+        """Where media stand in ids; ask it of ids on the host, and no forward pass has to wait for the device.
+
+        Raises:
+            PromptError: A run of signal tokens is not whole.
+        """
+        prompts = prompt_places(input_ids, self.config.placeholders)
+        decoder_only = not self.config.is_encoder_decoder
+        return Places(prompts, signal_places(input_ids, self.config.signals) if decoder_only else None)
+
     def forward(
         self,
         input_ids: Int[Tensor, "b t"] | None = None,
@@ -200,20 +215,23 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         logits_to_keep: int | Tensor = 0,
         features: dict[str, Tensor] | None = None,
         return_conditions: bool = False,
+        places: Places | None = None,
         **kwargs: Any,
     ) -> ModalinkOutput:
         """One pass over text and media.
 
         Args:
             input_ids: Token ids; placeholders stand once for each prompt token.
-            attention_mask: 1 for tokens and 0 for padding, or a packed batch's segments (`llms.segments_mask`).
+            attention_mask: 1 for tokens and 0 for padding, or the mask of a packed batch's `llms.Segments`.
             position_ids: Place of each token in its own sample; needed for a packed batch.
             past_key_values: Cache of the tokens before.
             inputs_embeds: Embedded input instead of ids, as `ModalinkModel.embed` makes it.
             labels: Tokens to predict, -100 where none; for an encoder-decoder the reply.
-            logits_to_keep: How many of the last positions need logits (0 = all), or a mask of positions.
+            logits_to_keep: How many of the last positions need logits (0 = all), or a boolean mask of positions, or the
+                positions themselves `[m]` in a single row.
             features: Encoder outputs by modality, instead of media.
             return_conditions: Whether to project the states at signal tokens.
+            places: Where media stand in the ids; on a GPU the host waits to find them.
             kwargs: Media under the argument names of their modalities (`pixel_values`, ...), and the LLM's own options.
 
         Raises:
@@ -222,7 +240,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         num_items_in_batch = kwargs.pop("num_items_in_batch", None)
         kwargs, media = split_media(kwargs)
         if inputs_embeds is None:
-            inputs_embeds = self.model.embed(_given(input_ids), media, features)
+            inputs_embeds = self.model.embed(_given(input_ids), media, features, places.prompts if places else None)
         if return_conditions:
             kwargs["output_hidden_states"] = True
         kwargs.update(inputs_embeds=inputs_embeds, attention_mask=attention_mask, past_key_values=past_key_values)
@@ -234,16 +252,21 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         else:
             output = self.language_model(position_ids=position_ids, logits_to_keep=logits_to_keep, **kwargs)
             spoken, states, hidden, logits = input_ids, output.hidden_states, output.hidden_states, output.logits
+            if isinstance(logits_to_keep, Tensor) and logits_to_keep.ndim == 1:
+                logits = logits[0]
             loss = None
             if labels is not None:
                 loss = _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)
+        made = None
+        if return_conditions:
+            made = self.conditions(spoken, states[-1], places.signals if places else None)
         return ModalinkOutput(
             loss=loss,
             logits=logits,
             past_key_values=output.past_key_values,
             hidden_states=hidden,
             attentions=output.get("attentions"),
-            conditions=self.conditions(spoken, states[-1]) if return_conditions else None,
+            conditions=made,
         )
 
     def _reply(self, labels: Tensor | None, logits_to_keep: int | Tensor, kwargs: dict[str, Any]) -> Any:
@@ -254,32 +277,24 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         return self.language_model(**kwargs)
 
     def conditions(
-        self, spoken: Int[Tensor, "b t"], states: Float[Tensor, "b t d_llm"]
+        self, spoken: Int[Tensor, "b t"], states: Float[Tensor, "b t d_llm"], places: dict[str, Tensor] | None = None
     ) -> dict[str, Float[Tensor, "i l d_gen"]]:
         """Conditions for each run of signal tokens, in reading order.
 
         Args:
             spoken: Ids of the tokens at which the states stand.
             states: The LLM's last hidden states.
+            places: Where each modality's runs stand (`signal_places`); on a GPU the host waits to find them.
 
         Raises:
             PromptError: A run of signal tokens is not whole.
         """
+        places = signal_places(spoken, self.config.signals) if places is None else places
         found = {}
-        for modality, signals in self.config.signals.items():
-            ids = torch.tensor(signals, device=spoken.device)
-            mask = torch.isin(spoken, ids)
-            if not mask.any():
-                continue
-            runs = spoken[mask]
-            if len(runs) % len(ids) or not torch.equal(runs.view(-1, len(ids)), ids.expand(len(runs) // len(ids), -1)):
-                raise PromptError(
-                    f"found {len(runs)} {modality} signal tokens that are no whole runs of {len(ids)}; "
-                    "each medium needs all its signal tokens in order"
-                )
+        for modality, at in places.items():
             projector = self.output_projectors[modality]
             dtype = next(projector.parameters()).dtype
-            found[modality] = projector(states[mask].view(-1, len(ids), states.shape[-1]).to(dtype))
+            found[modality] = projector(states.flatten(0, 1)[at].to(dtype))
         return found
 
     @torch.no_grad()
@@ -317,12 +332,12 @@ def _given(input_ids: Tensor | None) -> Tensor:
     return input_ids
 
 
-def _check_count(mask: Bool[Tensor, "b t"], items: int, tokens: int, modality: str) -> None:
-    if int(mask.sum()) == items * tokens:
+def _check_count(at: Int[Tensor, " n"], items: int, tokens: int, modality: str, mask: Bool[Tensor, "b t"]) -> None:
+    if len(at) == items * tokens:
         return
     rows = ", ".join(f"row {i}: {n}" for i, n in enumerate(mask.sum(1).tolist()))
     raise PromptError(
-        f"found {int(mask.sum())} {modality} placeholder tokens ({rows}) and {items} {modality} items of {tokens} "
+        f"found {len(at)} {modality} placeholder tokens ({rows}) and {items} {modality} items of {tokens} "
         f"prompt tokens, which need {items * tokens}; give each item one run of {tokens} placeholders, as the "
         "processor does"
     )

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modalink.devices import to_device
 from modalink.features.cache import FeatureKey, weights_digest
 from modalink.features.compute import Once
 from modalink.model import System
@@ -46,7 +47,7 @@ class FrozenEncoders:
 
     def _features(self, modality: str, values: Tensor, digests: list[str]) -> Float[Tensor, "i p d_enc"]:
         def encode(places: list[int]) -> Tensor:
-            return self.model.encode(modality, values[places])
+            return self.model.encode(modality, to_device(values[places], self.once.device))
 
         return self.once.get(self.keys[modality], digests, encode, values.shape[1:])
 
@@ -78,7 +79,7 @@ class FrozenGenerator:
         """The latents of the media that shall be made."""
 
         def encode(places: list[int]) -> Tensor:
-            return self.generator.encode_media(targets.values[places])
+            return self.generator.encode_media(to_device(targets.values[places], self.once.device))
 
         return self.once.get(self.key, targets.digests, encode, targets.values.shape[1:])
 

@@ -50,6 +50,14 @@ def test_blocks_and_paths_beside_the_file(write_lines, tmp_path):
     assert source[0].id == "d"
 
 
+def test_the_use_of_the_media_is_a_setting_that_blocks_may_contradict(write_lines):
+    record = {
+        "content": ["Look: ", {"type": "image", "path": "/a.png"}, {"type": "image", "path": "/b.png", "use": "read"}]
+    }
+    found = pieces(opened(write_lines, record, use="both")[0])
+    assert found == ["Look: ", Medium("image", "/a.png", use="both"), Medium("image", "/b.png", use="read")]
+
+
 def test_columns_of_any_modality(write_lines, depth):
     record = {"texts": ["One.", None, None], "images": [None, "a.png", None], "depths": [None, None, "a.npy"]}
     found = opened(write_lines, record, media="/m")[0]

@@ -1,12 +1,13 @@
 """Documents of texts and media in reading order (OBELICS, MMC4, content blocks), each one turn of the assistant."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 from modalink import modalities
-from modalink.conversation import Content, Conversation, Medium, Text, Turn
+from modalink.conversation import Content, Conversation, Medium, Text, Turn, Use
 from modalink.data.records import RecordSource, checked_messages, open_records, record_id
 from modalink.data.source import SourceConfig, media_folder, placed
 from modalink.errors import SampleError
@@ -29,13 +30,16 @@ class InterleavedConfig(SourceConfig):
     """jsonl, json or parquet: a file, a folder or a pattern."""
     media: str | None = None
     """Folder that the media's paths are relative to; by default the file's own."""
+    use: Use | None = None
+    """Whether media are read, made, or both; by default made where the system can make them, else read."""
 
     def open(self) -> RecordSource:
         """Find the documents."""
-        return RecordSource(open_records(self.path), partial(_read, folder=media_folder(self.media, self.path)))
+        folder = media_folder(self.media, self.path)
+        return RecordSource(open_records(self.path), partial(_read, folder=folder, use=self.use))
 
 
-def _read(record: dict[str, Any], where: str, *, folder: Path) -> Conversation:
+def _read(record: dict[str, Any], where: str, *, folder: Path, use: Use | None) -> Conversation:
     id = record_id(record, where)
     if "text_list" in record:
         content = _mmc4(record, id)
@@ -49,6 +53,7 @@ def _read(record: dict[str, Any], where: str, *, folder: Path) -> Conversation:
         raise SampleError(id, "bad_record", f"found the keys {found}; needed 'texts', 'text_list' or 'content'")
     if not any(isinstance(piece, Text) and piece.text.strip() for piece in content):
         raise SampleError(id, "no_text", "the document holds no text to learn")
+    content = [replace(p, use=p.use or use) if isinstance(p, Medium) else p for p in content]
     return Conversation((Turn("assistant", placed(content, folder)),), id)
 
 
