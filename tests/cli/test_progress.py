@@ -34,3 +34,22 @@ def test_elsewhere_twenty_plain_lines_a_stage():
 def test_on_a_terminal_a_bar():
     drawn = _drawn(terminal=True)
     assert "100/100" in drawn and "language 0.0200" in drawn
+
+
+def test_lines_tell_the_time_left_in_the_stage_and_in_all():
+    console = Console(file=StringIO(), width=100)
+    with show(console=console) as on_event:
+        on_event(RunStarted(Path("runs/a"), False, {"before": 7, "pretrain": 20, "instruct": 100}))
+        on_event(StageStarted("pretrain", 10, 20, TABLE))
+        for step, seconds in ((11, 1.0), (12, 3.0)):
+            on_event(StepDone("pretrain", step, 20, {"losses": {"language": 1.0}, "seconds": seconds}))
+        on_event(StageStarted("instruct", 0, 3, TABLE))
+        for step in (1, 3):
+            on_event(StepDone("instruct", step, 3, {"losses": {"language": 1.0}, "seconds": 5.0}))
+    lines = [line for line in console.file.getvalue().splitlines() if ": step " in line]
+    assert lines == [
+        "pretrain: step 11 of 20, language 1.0000, 9 s left, about 2 min in all",
+        "pretrain: step 12 of 20, language 1.0000, 16 s left, about 4 min in all",
+        "instruct: step 1 of 3, language 1.0000, 10 s left",
+        "instruct: step 3 of 3, language 1.0000",
+    ]

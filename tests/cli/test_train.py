@@ -29,6 +29,7 @@ def test_another_recipe_does_not_go_on_with_a_run(modalink, recipe, tmp_path):
 def test_events_as_json(modalink, recipe, tmp_path):
     result = modalink("train", recipe, "--run", tmp_path / "run", "--json")
     events = [json.loads(line) for line in result.stdout.splitlines()]
+    events = [event for event in events if event["event"] != "PrecisionChosen"]  # only where the CPU has a choice
     names = [event["event"] for event in events]
     assert names == ["RunStarted", "StageStarted", "StepDone", "StepDone", "CheckpointSaved", "RunFinished"]
     assert events[2]["record"]["losses"]["language"] > 0

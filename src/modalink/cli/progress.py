@@ -13,7 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from modalink.model.groups import GroupRow
-from modalink.training.events import Event, OnEvent, RunFinished, RunStarted, StageStarted, StepDone, Warned
+from modalink.training.events import (
+    Event,
+    OnEvent,
+    PrecisionChosen,
+    RunFinished,
+    RunStarted,
+    StageStarted,
+    StepDone,
+    Warned,
+)
 
 _LINES_PER_STAGE = 20
 _LINES_PER_BENCHMARK = 20
@@ -46,15 +55,18 @@ class _Bars:
     def __init__(self, bars: Progress) -> None:
         self.bars = bars
         self.tasks: dict[str, TaskID] = {}
+        self.time_left = _TimeLeft()
 
     def __call__(self, event: Event) -> None:
+        self.time_left.hear(event)
         if isinstance(event, StageStarted):
             self.bars.console.print(group_table(event.table, f"stage {event.stage}"))
             self.tasks[event.stage] = self.bars.add_task(
                 event.stage, total=event.steps, completed=event.first_step, loss=""
             )
         elif isinstance(event, StepDone):
-            self.bars.update(self.tasks[event.stage], completed=event.step, loss=_losses(event.record))
+            text = _losses(event.record) + self.time_left(event)
+            self.bars.update(self.tasks[event.stage], completed=event.step, loss=text)
         elif text := _sentence(event):
             self.bars.console.print(text, markup=False, soft_wrap=True)
 
@@ -64,16 +76,54 @@ class _Lines:
 
     def __init__(self, console: Console) -> None:
         self.print: Callable[..., None] = console.print
+        self.time_left = _TimeLeft()
 
     def __call__(self, event: Event) -> None:
+        self.time_left.hear(event)
         if isinstance(event, StageStarted):
             self.print(group_table(event.table, f"stage {event.stage}"))
         elif isinstance(event, StepDone):
             if event.step == event.steps or event.step % math.ceil(event.steps / _LINES_PER_STAGE) == 0:
-                text = f"{event.stage}: step {event.step} of {event.steps}, {_losses(event.record)}"
+                numbers = _losses(event.record) + self.time_left(event)
+                text = f"{event.stage}: step {event.step} of {event.steps}, {numbers}"
                 self.print(text, markup=False, highlight=False, soft_wrap=True)
         elif text := _sentence(event):
             self.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _TimeLeft:
+    """How long a stage will go on, and all that follow if their steps take as long as this one's."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, int] = {}
+        self.seconds, self.steps = 0.0, 0
+
+    def hear(self, event: Event) -> None:
+        """Note a step's time."""
+        if isinstance(event, RunStarted):
+            self.waiting = dict(event.steps)
+        elif isinstance(event, StageStarted):
+            for stage in list(self.waiting):  # stages before it are done
+                del self.waiting[stage]
+                if stage == event.stage:
+                    break
+            self.seconds, self.steps = 0.0, 0
+        elif isinstance(event, StepDone):
+            self.seconds += event.record.get("seconds", 0.0)
+            self.steps += 1
+
+    def __call__(self, event: StepDone) -> str:
+        """The words behind a step's numbers; none where no time is known, or none is left."""
+        a_step = self.seconds / max(1, self.steps)
+        here = a_step * (event.steps - event.step)
+        later = a_step * sum(self.waiting.values())
+        if not here + later:
+            return ""
+        return f", {_duration(here)} left" + (f", about {_duration(here + later)} in all" if later else "")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _sentence(event: Event) -> str:
@@ -81,6 +131,9 @@ def _sentence(event: Event) -> str:
         return f"{event.run}: {'goes on where it stopped' if event.resumed else 'begins'}"
     if isinstance(event, RunFinished):
         return f"{event.run}: {'was complete before' if event.before else 'complete'}"
+    if isinstance(event, PrecisionChosen):
+        times = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in event.seconds.items())
+        return f"{event.stage}: computes in {event.precision} (a step: {times}; threads: {event.threads})"
     if isinstance(event, Warned):
         return f"note: {event.text}"
     return ""

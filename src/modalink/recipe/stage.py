@@ -64,7 +64,7 @@ class Stage(KindConfig):
     clip: PositiveFloat | None = 1.0
     """Largest norm of the gradient over all parameters; None does not clip."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the forward pass; `auto` takes bfloat16 where the device is faster with it."""
+    """Arithmetic of the forward pass; `auto` times a step in each and keeps the faster."""
     max_tokens: PositiveInt = 2048
     """Longest conversation in tokens; longer text is cut (and written in the ledger), media tokens never."""
     on_bad_sample: Literal["skip", "fail"] = "skip"

@@ -54,6 +54,13 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def keep_threads(run: Path) -> None:
+    """Take as many threads as the run had before: with another number the last bits of its steps would differ."""
+    path = run / "manifest.json"
+    if path.exists():
+        torch.set_num_threads(json.loads(path.read_text(encoding="utf-8"))["environment"]["threads"])
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions and hardware."""
     return {

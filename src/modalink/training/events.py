@@ -1,7 +1,7 @@
 """What training tells its caller while it runs; the command line draws these, tests read them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ class RunStarted:
 
     run: Path
     resumed: bool
+    steps: dict[str, int] = field(default_factory=dict)
+    """Steps of each stage, of those whose number is known before their data are opened."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,16 @@ class StageStarted:
     first_step: int
     steps: int
     table: list[GroupRow]
+
+
+@dataclass(frozen=True)
+class PrecisionChosen:
+    """A stage computes in `precision`, because of the seconds that a step took in each."""
+
+    stage: str
+    precision: str
+    seconds: dict[str, float]
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -58,5 +70,5 @@ class RunFinished:
     before: bool
 
 
-Event = RunStarted | StageStarted | StepDone | CheckpointSaved | Warned | RunFinished
+Event = RunStarted | PrecisionChosen | StageStarted | StepDone | CheckpointSaved | Warned | RunFinished
 OnEvent = Callable[[Event], None]

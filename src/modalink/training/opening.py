@@ -48,9 +48,10 @@ def open_metrics(folder: Path, checkpoint: Checkpoint | None, stack: ExitStack) 
     return metrics
 
 
-def make_learner(run: Run, stage: Stage, trained: Groups, steps: int) -> Learner:
+def make_learner(run: Run, stage: Stage, trained: Groups, steps: int, dtype: torch.dtype | None = None) -> Learner:
     """The stage's learner, on the run's device and in the stage's precision."""
-    system, dtype = run.system, resolve(stage.precision, run.device)
+    system = run.system
+    dtype = dtype or resolve(stage.precision, run.device)
     modules: list[nn.Module] = [system.model, *system.generators.values()]
     for module in modules:
         module.to(run.device)

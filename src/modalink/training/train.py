@@ -16,7 +16,7 @@ from modalink.model import System, compose
 from modalink.model.device import use
 from modalink.recipe import Recipe
 from modalink.runs.folder import MODEL, locked, open_run
-from modalink.runs.manifest import manifest, write_manifest
+from modalink.runs.manifest import keep_threads, manifest, write_manifest
 from modalink.settings import RunSettings, run_settings
 from modalink.training import parallel
 from modalink.training.events import Event, OnEvent, RunFinished, RunStarted
@@ -60,7 +60,10 @@ def train(
         if (run / MODEL).exists():
             emit(RunFinished(run, before=True))
             return run
-        emit(RunStarted(run, resumed=known))
+        steps = {stage.name: stage.steps for stage in recipe.stages if stage.steps is not None}
+        emit(RunStarted(run, known, steps))
+        if known and settings.threads is None:
+            keep_threads(run)
         system = compose(recipe, seed=recipe.seed) if system is None else system
         if parallel.rank() == 0:
             write_manifest(run / "manifest.json", manifest(recipe, system, place))

@@ -11,6 +11,7 @@ from modalink.training.loop import Run, train_steps
 from modalink.training.opening import count_steps, make_learner, open_loader, open_metrics
 from modalink.training.optimization import load_optimizer_tensors
 from modalink.training.stages import StageConfig
+from modalink.training.timing import choose_precision
 from modalink.training.weights import load_checkpoint
 
 
@@ -29,7 +30,8 @@ class SupervisedConfig(StageConfig):
                 return
         with ExitStack() as stack:
             loader = open_loader(run, self, folder, stack)
-            learner = make_learner(run, self, trained, count_steps(self, loader.epoch_samples))
+            dtype = choose_precision(run, self, trained, loader, fresh=checkpoint is None)
+            learner = make_learner(run, self, trained, count_steps(self, loader.epoch_samples), dtype)
             first = 0
             if checkpoint is not None:
                 first = checkpoint.progress.step
