@@ -28,18 +28,20 @@ class Item:
         values: What its encoder (or generator) reads, without an item axis.
         digest: SHA-256 of the values: names the item in feature caches.
         caption: Text that describes it, if known.
+        loss: Whether training learns to make it, where it is a target.
     """
 
     values: Tensor
     digest: str
     caption: str | None = None
+    loss: bool = True
 
     @classmethod
-    def of(cls, values: Tensor, caption: str | None = None) -> "Item":
+    def of(cls, values: Tensor, caption: str | None = None, *, loss: bool = True) -> "Item":
         """An item with its digest."""
         content = repr((values.dtype, tuple(values.shape))).encode()
         content += values.contiguous().view(torch.uint8).numpy().tobytes()
-        return cls(values, hashlib.sha256(content).hexdigest(), caption)
+        return cls(values, hashlib.sha256(content).hexdigest(), caption, loss)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,13 @@ class Targets:
     digests: list[str]
     samples: list[int]
     """Which sample of the batch each item belongs to."""
+    loss: list[bool]
+    """Whether each item is learned; one that is not stands here because its signal tokens do."""
+
+    @property
+    def learned(self) -> list[int]:
+        """Indices of the items that are learned."""
+        return [i for i, loss in enumerate(self.loss) if loss]
 
 
 @dataclass(frozen=True)
@@ -239,6 +248,7 @@ def _targets(items: list[tuple[int, Item]], modality: str) -> Targets:
         captions=[item.caption for _, item in items],
         digests=[item.digest for _, item in items],
         samples=[index for index, _ in items],
+        loss=[item.loss for _, item in items],
     )
 
 

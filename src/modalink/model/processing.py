@@ -211,7 +211,7 @@ class ModalinkProcessor(ProcessorMixin):
         for items, preprocess in ((targets, self.makers), (media, self.readers)):
             if use != ("read" if items is targets else "made"):
                 values = preprocess[medium.modality](decoded)
-                items.setdefault(medium.modality, []).append(Item.of(values, medium.caption))
+                items.setdefault(medium.modality, []).append(Item.of(values, medium.caption, loss=turn.loss))
 
     def _expand(self, ids: Sequence[int], labels: Sequence[int]) -> tuple[list[int], list[int]]:
         """Let each placeholder stand once for each prompt token: with two, `[7, I, 9]` becomes `[7, I, I, 9]`.
@@ -270,6 +270,10 @@ def _split_reply(conversation: Conversation) -> tuple[Conversation, Turn]:
     if last.role != "assistant" or not before:
         raise PromptError(
             f"{conversation.id}: an encoder-decoder learns the last turn, which must be the assistant's reply"
+        )
+    if not last.loss:
+        raise PromptError(
+            f"{conversation.id}: its last turn is marked as one without loss, and no other can be learned"
         )
     return Conversation(tuple(before), conversation.id), last
 

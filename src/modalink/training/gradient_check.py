@@ -96,5 +96,5 @@ def _concerns(group: str, batch: Batch) -> bool:
     if side == "inputs":
         return modality in batch.media or modality in batch.features
     if side == "outputs":
-        return modality in batch.targets
+        return modality in batch.targets and any(batch.targets[modality].loss)
     return group != "llm.new_tokens" or bool(batch.targets)
