@@ -8,14 +8,13 @@ import json
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
 import torch
-from jaxtyping import Shaped
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -91,14 +90,16 @@ class FeatureCache:
         self,
         key: FeatureKey,
         digests: Sequence[str],
-        compute: Callable[[list[int]], Shaped[Tensor, "m ..."]],
-    ) -> Shaped[Tensor, "i ..."]:
+        compute: Callable[[list[int]], Sequence[Tensor]],
+        kinds: Sequence[Hashable] | None = None,
+    ) -> list[Tensor]:
         """Features of items, from the cache where it has them.
 
         Args:
             key: The frozen module's key.
             digests: SHA-256 of each item's preprocessed values.
             compute: Gives the features of the items at `chunk` places, some perhaps named twice to fill the chunk.
+            kinds: What tells items apart that must not be computed together, because they differ in shape.
 
         Returns:
             The features on the CPU, in the order of the digests.
@@ -107,14 +108,27 @@ class FeatureCache:
         loaded = {name: self._load(name) for name in dict.fromkeys(names)}
         found = {name: feature for name, feature in loaded.items() if feature is not None}
         missing = [name for name in loaded if name not in found]
-        for start in range(0, len(missing), self._chunk):
-            group = missing[start : start + self._chunk]
+        for group in self._chunks(missing, {} if kinds is None else dict(zip(names, kinds, strict=True))):
             filled = (group * self._chunk)[: self._chunk]
-            computed = compute([names.index(name) for name in filled]).detach().cpu()
+            computed = compute([names.index(name) for name in filled])
             for name, feature in zip(group, computed, strict=False):
-                found[name] = feature.clone()  # its own memory: a row would keep the whole chunk alive
+                # Its own memory: a row would keep the whole chunk alive.
+                found[name] = feature.detach().cpu().clone()
                 self._store(name, found[name])
-        return torch.stack([found[name] for name in names])
+        return [found[name] for name in names]
+
+    def holds(self, key: FeatureKey, digest: str) -> bool:
+        """Whether an item's feature need not be computed."""
+        name = f"{key.sha256}/{digest}"
+        return name in self._memory or (self._disk is not None and name in self._disk)
+
+    def _chunks(self, names: list[str], kinds: Mapping[str, Hashable]) -> Iterator[list[str]]:
+        """Names of one kind, at most a chunk at a time."""
+        groups: dict[Hashable, list[str]] = {}
+        for name in names:
+            groups.setdefault(kinds.get(name), []).append(name)
+        for group in groups.values():
+            yield from (group[start : start + self._chunk] for start in range(0, len(group), self._chunk))
 
     def _store(self, name: str, feature: Tensor) -> None:
         self._memory.put(name, feature)
@@ -135,6 +149,9 @@ class _Memory:
         self._room = limit
         self._features: dict[str, Tensor] = {}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._features
+
     def get(self, name: str) -> Tensor | None:
         return self._features.get(name)
 
@@ -154,6 +171,9 @@ class _Disk:
         files.sort(key=lambda pair: pair[1].st_mtime_ns)
         self._unused: OrderedDict[Path, int] = OrderedDict((file, status.st_size) for file, status in files)
         self._room = limit - sum(self._unused.values())
+
+    def __contains__(self, name: str) -> bool:
+        return self._path(name).is_file()
 
     def get(self, name: str) -> Tensor | None:
         path = self._path(name)

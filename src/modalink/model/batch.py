@@ -1,42 +1,22 @@
 """The batch record: samples made ready for the model, packed into one stream or padded into rows."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from modalink import modalities
 from modalink.errors import DataError
 from modalink.llms import segments_mask
+from modalink.model.arguments import pack, pack_texts
+from modalink.model.items import Item, Placement, ragged, texts
+from modalink.ragged import Ragged
 
 IGNORED = -100
 """Label of a token that carries no loss, as in PyTorch and Hugging Face."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One preprocessed medium.
-
-    Args:
-        values: What its encoder (or generator) reads, without an item axis.
-        digest: SHA-256 of the values: names the item in feature caches.
-        caption: Text that describes it, if known.
-    """
-
-    values: Tensor
-    digest: str
-    caption: str | None = None
-
-    @classmethod
-    def of(cls, values: Tensor, caption: str | None = None) -> "Item":
-        """An item with its digest."""
-        content = repr((values.dtype, tuple(values.shape))).encode()
-        content += values.contiguous().view(torch.uint8).numpy().tobytes()
-        return cls(values, hashlib.sha256(content).hexdigest(), caption)
 
 
 @dataclass(frozen=True)
@@ -50,6 +30,9 @@ class Prepared:
             reply alone for an encoder-decoder.
         media: Items that encoders read, by modality, in the order of their placeholders.
         targets: Items that generators shall make, by modality, in the order of their signal tokens.
+        places: Places in `input_ids` that stand for each of the `media`.
+        signals: Places of each run of signal tokens in what the LLM says: in `input_ids`, or for an encoder-decoder
+            in the decoder's input, where `labels` lie one place to the right.
         cut: How many text tokens were cut off to keep the maximum length.
     """
 
@@ -58,6 +41,8 @@ class Prepared:
     labels: list[int]
     media: dict[str, list[Item]] = field(default_factory=dict)
     targets: dict[str, list[Item]] = field(default_factory=dict)
+    places: dict[str, list[list[int]]] = field(default_factory=dict)
+    signals: dict[str, list[list[int]]] = field(default_factory=dict)
     cut: int = 0
 
 
@@ -65,11 +50,24 @@ class Prepared:
 class Targets:
     """The media that one modality's generator shall make of a batch, in the order of the signal tokens."""
 
-    values: Tensor
-    captions: list[str | None]
-    digests: list[str]
+    items: list[Item]
     samples: list[int]
     """Which sample of the batch each item belongs to."""
+
+    @property
+    def media(self) -> Ragged:
+        """The items' units, as the generator's preprocessor made them."""
+        return ragged(self.items)
+
+    @property
+    def captions(self) -> list[str | None]:
+        """Texts that describe the items."""
+        return [item.caption for item in self.items]
+
+    @property
+    def digests(self) -> list[str]:
+        """The items' names in feature caches."""
+        return [item.digest for item in self.items]
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,10 @@ class Batch:
         attention_mask: Packed: the segments' cumulative lengths (see `modalink.llms.attention`). Padded: 1 for tokens.
         packed: Which of the two layouts this is.
         encoder_decoder: Whether labels belong to the decoder.
-        media: Encoder inputs by modality, items stacked.
-        digests: The items' digests by modality.
-        features: Encoder outputs by modality; where present they stand in for `media`.
+        items: What encoders read, by modality.
+        features: Encoder outputs by modality; where present they stand in for the items.
+        places: The places that stand for the items.
+        signals: The places of runs of signal tokens, by modality.
         targets: What generators shall make, by modality.
         samples: The samples' names, in order.
     """
@@ -96,11 +95,17 @@ class Batch:
     attention_mask: Tensor
     packed: bool
     encoder_decoder: bool
-    media: dict[str, Tensor]
-    digests: dict[str, list[str]]
-    features: dict[str, Tensor]
+    items: dict[str, list[Item]]
+    features: dict[str, Ragged]
+    places: dict[str, Placement]
+    signals: dict[str, Placement]
     targets: dict[str, Targets]
     samples: list[str]
+
+    @property
+    def media(self) -> dict[str, Ragged]:
+        """The units of the items that were not encoded before."""
+        return {m: ragged(items) for m, items in self.items.items() if m not in self.features}
 
     @property
     def label_count(self) -> int:
@@ -136,20 +141,21 @@ class Batch:
             arguments["position_ids"] = self.position_ids
         if self.features:
             arguments["features"] = self.features
-        raw = {modalities.get(m).argument: values for m, values in self.media.items() if m not in self.features}
-        return arguments | raw
+        said = {m: found for m, items in self.items.items() if (found := texts(items)) is not None}
+        media = {m: items.to(self.input_ids.device) for m, items in self.media.items()}
+        return arguments | pack(media, said) | pack_texts(said) | {"places": self.places, "signals": self.signals}
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on a device."""
+        """The same batch on a device; items stay where they are until they are read."""
         return replace(
             self,
             input_ids=self.input_ids.to(device),
             labels=self.labels.to(device),
             position_ids=self.position_ids.to(device),
             attention_mask=self.attention_mask.to(device),
-            media={m: values.to(device) for m, values in self.media.items()},
-            features={m: values.to(device) for m, values in self.features.items()},
-            targets={m: replace(t, values=t.values.to(device)) for m, t in self.targets.items()},
+            features={m: found.to(device) for m, found in self.features.items()},
+            places={m: found.to(device) for m, found in self.places.items()},
+            signals={m: found.to(device) for m, found in self.signals.items()},
         )
 
 
@@ -162,7 +168,7 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
         encoder_decoder: Whether the labels are the decoder's.
 
     Raises:
-        DataError: There is no sample, or items of one modality differ in shape.
+        DataError: There is no sample.
     """
     if not prepared:
         raise DataError("found no samples to join into a batch, needed at least one")
@@ -172,13 +178,14 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
             row[0] = IGNORED  # nothing comes before a sample's first token that could predict it
     ids = [sample.input_ids for sample in prepared]
     positions = [list(range(len(row))) for row in ids]
+    ends = [0, *accumulate(len(row) for row in ids)]
     if packed:
-        ends = torch.tensor([0] + [len(row) for row in ids]).cumsum(0).tolist()
         tokens, mask, places, marks = _joined(ids), segments_mask(ends), _joined(positions), _joined(labels)
     else:
         tokens, places, marks = _padded(ids, pad_id), _padded(positions, 0), _padded(labels, IGNORED)
         mask = _padded([[1] * len(row) for row in ids], 0)
-    media = _by_modality(sample.media for sample in prepared)
+    starts = ends[:-1] if packed else [row * tokens.shape[1] for row in range(len(ids))]
+    spoken = [row * marks.shape[1] for row in range(len(ids))] if encoder_decoder else starts
     return Batch(
         input_ids=tokens,
         labels=marks,
@@ -186,10 +193,14 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
         attention_mask=mask,
         packed=packed,
         encoder_decoder=encoder_decoder,
-        media={m: _stacked(items, m) for m, items in media.items()},
-        digests={m: [item.digest for _, item in items] for m, items in media.items()},
+        items={m: [item for _, item in found] for m, found in _by_modality(s.media for s in prepared).items()},
         features={},
-        targets={m: _targets(items, m) for m, items in _by_modality(s.targets for s in prepared).items()},
+        places=_placed(starts, [(sample.id, sample.places) for sample in prepared]),
+        signals=_placed(spoken, [(sample.id, sample.signals) for sample in prepared]),
+        targets={
+            m: Targets([item for _, item in found], [index for index, _ in found])
+            for m, found in _by_modality(s.targets for s in prepared).items()
+        },
         samples=[sample.id for sample in prepared],
     )
 
@@ -211,17 +222,10 @@ def _by_modality(samples: Iterable[dict[str, list[Item]]]) -> dict[str, list[tup
     return {modality: items for modality, items in found.items() if items}
 
 
-def _targets(items: list[tuple[int, Item]], modality: str) -> Targets:
-    return Targets(
-        values=_stacked(items, modality),
-        captions=[item.caption for _, item in items],
-        digests=[item.digest for _, item in items],
-        samples=[index for index, _ in items],
-    )
-
-
-def _stacked(items: list[tuple[int, Item]], modality: str) -> Tensor:
-    shapes = {tuple(item.values.shape) for _, item in items}
-    if len(shapes) > 1:
-        raise DataError(f"{modality} items of one batch have the shapes {sorted(shapes)}, needed one shape for all")
-    return torch.stack([item.values for _, item in items])
+def _placed(starts: Sequence[int], samples: Sequence[tuple[str, dict[str, list[list[int]]]]]) -> dict[str, Placement]:
+    """The places of all samples' items in the batch, by modality; each sample's first token has its own."""
+    found: dict[str, list[tuple[str, list[int]]]] = {}
+    for start, (name, items) in zip(starts, samples, strict=True):
+        for modality, runs in items.items():
+            found.setdefault(modality, []).extend((name, [start + place for place in run]) for run in runs)
+    return {m: Placement.of([run for _, run in runs], [name for name, _ in runs]) for m, runs in found.items() if runs}

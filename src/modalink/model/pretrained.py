@@ -53,8 +53,7 @@ class SavedByReference(ModalinkPreTrainedModel):
     @classmethod
     def _from_config(cls, config: ModalinkConfig, **kwargs: Any) -> Self:
         refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation"})
-        names = {"llm", *(f"inputs.{m}.encoder" for m in config.spec["inputs"])}
-        return cls.assembled(config, without_weights=names)
+        return cls.assembled(config, without_weights=_referenced_parts(config))
 
     @classmethod
     def from_pretrained(
@@ -77,8 +76,8 @@ class SavedByReference(ModalinkPreTrainedModel):
         config = config or ModalinkConfig.from_pretrained(path)
         for part, reference in config.references.items():
             verify(part, reference)
-        parts = {"llm", *(f"inputs.{m}.encoder" for m in config.spec["inputs"])}
-        model = cls.assembled(config, without_weights=parts - config.references.keys())
+        unnamed = _referenced_parts(config) - config.references.keys()
+        model = cls.assembled(config, without_weights=unnamed)
         load_weights(model, path)
         model.fingerprint = Fingerprint.of(model.trainable_groups(), known=config.references)
         dtype = kwargs.get("dtype") or kwargs.get("torch_dtype")
@@ -110,6 +109,11 @@ class SavedByReference(ModalinkPreTrainedModel):
         return groups
 
 
+def _referenced_parts(config: ModalinkConfig) -> set[str]:
+    """Parts that come from a checkpoint of their own."""
+    return {"llm", *(f"inputs.{m}.encoder" for m in SystemSpec.model_validate(config.spec).encoders())}
+
+
 def _origin(spec: SystemSpec, part: str) -> hub.Identity:
-    config = spec.llm if part == "llm" else spec.inputs[part.split(".")[1]].encoder
+    config = spec.llm if part == "llm" else spec.encoders()[part.split(".")[1]]
     return hub.identity(config.checkpoint, config.revision)

@@ -1,6 +1,7 @@
 """From conversations to what the model reads, and for training to labels and targets."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,8 +10,13 @@ from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from modalink import modalities, prompts
 from modalink.conversation import Conversation, Medium, Turn
 from modalink.errors import MediumError, PromptError
+from modalink.model.arguments import pack
 from modalink.model.assembly import Tokens, signal_spellings
-from modalink.model.batch import IGNORED, Item, Prepared
+from modalink.model.batch import IGNORED, Prepared
+from modalink.model.expansion import Expanded, ItemText, expand
+from modalink.model.items import Item, places_of, ragged
+from modalink.model.items import texts as item_texts
+from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
 from modalink.roles import Preprocessor
 
@@ -22,7 +28,6 @@ class ModalinkProcessor(ProcessorMixin):
         tokenizer: The LLM's tokenizer; the system's own tokens are added to it.
         spec: The system's parts, as a `SystemSpec` or its data.
         chat_template: A Jinja chat template instead of the prompt template's own.
-        counts: Modality -> prompt tokens of one item.
         encoder_decoder: Whether labels belong to a decoder of their own.
     """
 
@@ -31,7 +36,6 @@ class ModalinkProcessor(ProcessorMixin):
         tokenizer: PreTrainedTokenizerBase,
         spec: SystemSpec | dict[str, Any],
         chat_template: str | None = None,
-        counts: dict[str, int] | None = None,
         encoder_decoder: bool = False,
     ) -> None:
         spec = spec if isinstance(spec, SystemSpec) else SystemSpec.model_validate(spec)
@@ -40,13 +44,15 @@ class ModalinkProcessor(ProcessorMixin):
         signals = {m: "".join(signal_spellings(m, output.signal_tokens)) for m, output in spec.outputs.items()}
         super().__init__(tokenizer, chat_template=chat_template or self.template.jinja(signals=signals))
         self.spec = spec
-        self.counts = dict(counts or {})
         self.encoder_decoder = encoder_decoder
         self.tokens = Tokens.add(spec, tokenizer)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
-        self.readers: dict[str, Preprocessor] = {m: chosen.encoder.preprocessor() for m, chosen in spec.inputs.items()}
+        self.readers: dict[str, Preprocessor] = {m: spec.encoder(m).preprocessor() for m in spec.inputs}
         self.makers: dict[str, Preprocessor] = {m: out.generator.preprocessor() for m, out in spec.outputs.items()}
+        self.written = {
+            m: ItemText(self.tokens.placeholders[m], chosen.marks, tokenizer) for m, chosen in spec.inputs.items()
+        }
         self.image_token = modalities.get("image").placeholder if "image" in spec.inputs else None
         self.image_token_id = self.tokens.placeholders.get("image")
 
@@ -60,14 +66,13 @@ class ModalinkProcessor(ProcessorMixin):
         return {
             "processor_class": type(self).__name__,
             "spec": self.spec.model_dump(mode="json"),
-            "counts": self.counts,
             "encoder_decoder": self.encoder_decoder,
         }
 
     @classmethod
     def from_args_and_dict(cls, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> "ModalinkProcessor":
         """The processor that `to_dict` described, around a loaded tokenizer."""
-        settings = {name: processor_dict[name] for name in ("spec", "counts", "encoder_decoder")}
+        settings = {name: processor_dict[name] for name in ("spec", "encoder_decoder")}
         settings["chat_template"] = kwargs.get("chat_template", processor_dict.get("chat_template"))
         return cls(*args, **settings)
 
@@ -104,11 +109,20 @@ class ModalinkProcessor(ProcessorMixin):
         targets: dict[str, list[Item]] = {}
         for *_, medium, turn in rendered.media:
             self._add_item(medium, turn, media, targets, conversation.id)
-        input_ids, labels = self._expand(tokenized.input_ids, tokenized.labels)
+        expanded = self._expand(tokenized.input_ids, tokenized.labels, media)
         if answer is not None:
-            labels = self._answer_labels(answer, targets, conversation.id)
-        input_ids, labels, cut = self._cut(input_ids, labels, max_tokens, conversation.id)
-        return Prepared(conversation.id, input_ids, labels, media, targets, cut)
+            expanded = replace(expanded, labels=self._answer_labels(answer, targets, conversation.id))
+        input_ids, labels, cut = self._cut(expanded, max_tokens, conversation.id)
+        placed = {m: [item.tokens for item in items] for m, items in media.items()}
+        places = {m: [*places_of(input_ids, [self.tokens.placeholders[m]], placed[m])] for m in media}
+        spoken = [IGNORED, *labels] if self.encoder_decoder else input_ids
+        signals = {m: self._runs(spoken, m) for m in self.tokens.signals}
+        return Prepared(conversation.id, input_ids, labels, media, targets, places, signals, cut)
+
+    def _runs(self, ids: Sequence[int], modality: str) -> list[list[int]]:
+        run = self.tokens.signals[modality]
+        count = sum(token == run[0] for token in ids)
+        return [*places_of(ids, run, [len(run)] * count)]
 
     def __call__(
         self,
@@ -153,9 +167,8 @@ class ModalinkProcessor(ProcessorMixin):
             "input_ids": torch.tensor([sample.input_ids]),
             "attention_mask": torch.ones(1, len(sample.input_ids), dtype=torch.long),
         }
-        for modality, items in sample.media.items():
-            data[modalities.get(modality).argument] = torch.stack([item.values for item in items])
-        return BatchFeature(data)
+        said = {m: found for m, items in sample.media.items() if (found := item_texts(items)) is not None}
+        return BatchFeature(data | pack({m: ragged(items) for m, items in sample.media.items()}, said))
 
     def _from_text(self, texts: list[str], images: Any, kwargs: dict[str, Any]) -> BatchFeature:
         kwargs = {k: v for k, v in kwargs.items() if v is not None}
@@ -169,17 +182,22 @@ class ModalinkProcessor(ProcessorMixin):
             raise PromptError(
                 f"found {found} image placeholders in {len(texts)} texts and {len(flat)} images; needed as many"
             )
-        ids = [self._expand(row, [IGNORED] * len(row))[0] for row in rows["input_ids"]]
+        record, waiting = modalities.get("image"), iter(flat)
+        items: list[Item] = []
+        ids = []
+        for row, text in zip(rows["input_ids"], texts, strict=True):
+            own = [self._item("image", record.read(next(waiting)), text) for _ in range(row.count(self.image_token_id))]
+            ids.append(self._expand(row, [IGNORED] * len(row), {"image": own}).ids)
+            items += own
         data: dict[str, Any] = self.tokenizer.pad(
             {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]},
             padding=padding,
             padding_side=side,
             return_tensors=as_tensors,
         )
-        if flat:
-            record = modalities.get("image")
-            data[record.argument] = torch.stack([self.readers["image"](record.read(image)) for image in flat])
-        return BatchFeature(dict(data))
+        said = item_texts(items)
+        media = {"image": ragged(items)} if items else {}
+        return BatchFeature(dict(data) | pack(media, {} if said is None else {"image": said}))
 
     def _place(self, turn: Turn, medium: Medium) -> str:
         if self._is_made(turn, medium):
@@ -203,22 +221,33 @@ class ModalinkProcessor(ProcessorMixin):
             raise MediumError(
                 f"{sample}: {error.name}", error.reason, str(error).removeprefix(f"{error.name}: ")
             ) from error
-        values = (self.makers if made else self.readers)[medium.modality](decoded)
-        (targets if made else media).setdefault(medium.modality, []).append(Item.of(values, medium.caption))
+        if made:
+            values = self.makers[medium.modality](decoded)
+            targets.setdefault(medium.modality, []).append(Item.of(values, caption=medium.caption))
+        else:
+            media.setdefault(medium.modality, []).append(
+                self._item(medium.modality, decoded, turn.text, medium.caption)
+            )
 
-    def _expand(self, ids: Sequence[int], labels: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Let each placeholder stand once for each prompt token: with two, `[7, I, 9]` becomes `[7, I, I, 9]`.
+    def _item(self, modality: str, decoded: Any, said: str, caption: str | None = None) -> Item:
+        """A medium that is read, with what is said beside it."""
+        reader, projector = self.readers[modality], self.spec.inputs[modality].projector
+        layout = reader.layout(decoded)
+        text = tuple(projector.text_ids(said, self.tokenizer)) if projector.reads_text else ()
+        tokens = self.prompt_layout(modality, layout).tokens
+        return Item.of(reader(decoded), layout, tokens=tokens, caption=caption, text=text)
 
-        Of a run of signal tokens the first is learned: the others follow it without a choice (GILL, arXiv 2305.17216).
-        """
-        repeats = {token: self.counts[m] for m, token in self.tokens.placeholders.items()}
-        given = {*repeats, *(token for run in self.tokens.signals.values() for token in run[1:])}
-        expanded, marks = [], []
-        for token, label in zip(ids, labels, strict=True):
-            times = repeats.get(token, 1)
-            expanded += [token] * times
-            marks += [IGNORED if token in given else label] * times
-        return expanded, marks
+    def prompt_layout(self, modality: str, item: Layout) -> Layout:
+        """How the prompt tokens lie that come of an item of such units; known before anything is encoded."""
+        return self.spec.inputs[modality].projector.layout(self.spec.encoder(modality).layout(item))
+
+    def _expand(self, ids: Sequence[int], labels: Sequence[int], media: Mapping[str, list[Item]]) -> Expanded:
+        items = {
+            token: [self.written[m].ids(self.prompt_layout(m, item.layout)) for item in media.get(m, ())]
+            for m, token in self.tokens.placeholders.items()
+        }
+        given = {token: n > 0 for run in self.tokens.signals.values() for n, token in enumerate(run)}
+        return expand(ids, labels, items, given)
 
     def _answer_labels(self, answer: Turn, targets: dict[str, list[Item]], sample: str) -> list[int]:
         pieces = [self._place(answer, p) if isinstance(p, Medium) else p.text for p in answer.content]
@@ -229,21 +258,19 @@ class ModalinkProcessor(ProcessorMixin):
         end = self.tokenizer.eos_token_id
         return ids if ids[-1:] == [end] else [*ids, end]
 
-    def _cut(
-        self, ids: list[int], labels: list[int], max_tokens: int | None, sample: str
-    ) -> tuple[list[int], list[int], int]:
+    def _cut(self, expanded: Expanded, max_tokens: int | None, sample: str) -> tuple[list[int], list[int], int]:
+        ids, labels = expanded.ids, expanded.labels
         if max_tokens is None or len(ids) <= max_tokens:
             return ids, labels, 0
-        kept = {*self.tokens.placeholders.values(), *(t for run in self.tokens.signals.values() for t in run)}
-        room = max_tokens - sum(token in kept for token in ids)
+        room = max_tokens - sum(expanded.fixed)
         if room <= 0:
             raise PromptError(
                 f"{sample}: its media take {max_tokens - room} tokens, which leaves no room for text within the "
                 f"maximum of {max_tokens}; raise max_tokens or use a projector that makes fewer tokens"
             )
         stay = []
-        for place, token in enumerate(ids):
-            if token in kept:
+        for place, fixed in enumerate(expanded.fixed):
+            if fixed:
                 stay.append(place)
             elif room > 0:
                 stay.append(place)

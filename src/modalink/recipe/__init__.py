@@ -5,10 +5,11 @@ from modalink.recipe.json_schema import json_schema
 from modalink.recipe.loading import find, load, shipped
 from modalink.recipe.schema import Paper, Recipe
 from modalink.recipe.stage import Stage, TrainGroup
-from modalink.recipe.system import InputSpec, OutputSpec, PromptSpec, SystemSpec
+from modalink.recipe.system import InputSpec, MarksSpec, OutputSpec, PromptSpec, SystemSpec
 
 __all__ = [
     "InputSpec",
+    "MarksSpec",
     "OutputSpec",
     "Paper",
     "PromptSpec",

@@ -5,7 +5,7 @@ micro-batches and all processes. So accumulation, packing and data parallelism g
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -37,11 +37,11 @@ class GeneratorView(Protocol):
     def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
         """The generator's own conditions of captions."""
 
-    def latents(self, targets: Targets) -> Float[Tensor, "i ..."]:
-        """The latents of the media that shall be made."""
+    def latents(self, targets: Targets) -> list[Tensor]:
+        """The latents of the media that shall be made, one tensor an item."""
 
     def denoising_error(
-        self, latents: Float[Tensor, "i ..."], conditions: Float[Tensor, "i l d_gen"], rng: list[Any]
+        self, latents: Sequence[Tensor], conditions: Float[Tensor, "i l d_gen"], rng: Sequence[Any]
     ) -> Float[Tensor, " i"]:
         """See `modalink.roles.Generator`."""
 
