@@ -106,7 +106,7 @@ class Coarse(TinyEncoder):
         (Restless, "encoding must be deterministic"),
         (Idle, r"gradients must reach every parameter, or `unread` must name it: none reaches \['spare'\]"),
         (Fickle, "two builds of one checkpoint must be the same"),
-        (Coarse, "needed as many in each"),
+        (Coarse, "encoding must give the tokens that the layout tells: found a grid"),
     ],
 )
 def test_a_broken_encoder_is_found(kind: type[TinyEncoder], promise: str) -> None:

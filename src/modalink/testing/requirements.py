@@ -80,9 +80,12 @@ def require_close(found: Tensor, expected: Tensor, obligation: str) -> None:
 
 def check_batching(call: Callable[[Ragged], Ragged], items: Ragged, what: str) -> Ragged:
     """A result depends on its item alone, and is the same every time; gives the results."""
-    with torch.no_grad():
-        together, again = call(items), call(items)
-        alone = [call(items.take([number])).values for number in range(len(items))]
+    try:
+        with torch.no_grad():
+            together, again = call(items), call(items)
+            alone = [call(items.take([number])).values for number in range(len(items))]
+    except PartError as error:
+        raise AssertionError(f"{what} must give the tokens that the layout tells: {error}") from error
     require(torch.equal(together.values, again.values), f"{what} must be deterministic")
     require([len(one) for one in alone] == [*together.lengths], f"{what} must give an item the same length alone")
     require_close(together.values, torch.cat(alone), f"{what} in a batch must equal {what} one by one")
