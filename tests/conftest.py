@@ -21,13 +21,19 @@ from modalink.model import System, compose
 from modalink.recipe import SystemSpec
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
 
-pytest_plugins = ["tests.support.tiny_run"]
+pytest_plugins = ["tests.support.plug_in", "tests.support.plugged_modality", "tests.support.tiny_run"]
 Write = Callable[[str, Any], Path]
 
 
 @pytest.fixture(autouse=True)
 def _known_random_state() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the user's settings."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "config"))
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def test_a_kind_is_called_like_its_file(room):
 
 def test_every_command_is_one_file():
     folder = ROOT / "src" / "modalink" / "cli"
-    files = {file.stem for file in folder.glob("*.py")} - {"__init__", "main", "progress"}
+    files = {file.stem for file in folder.glob("*.py")} - {"__init__", "main", "media", "options", "progress"}
     assert files == set(COMMANDS)
     for name in COMMANDS:
         assert hasattr(import_module(f"modalink.cli.{name}"), name)
@@ -62,12 +62,25 @@ def test_the_program_starts_without_the_heavy_libraries():
     assert found.stdout == "[]\n"
 
 
+def test_scoring_loads_no_torch():
+    code = """
+import sys
+from modalink.scoring.registry import catalogue
+from modalink.scoring.score import score
+catalogue()
+print([m for m in ("torch", "transformers", "diffusers") if m in sys.modules])
+"""
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "[]\n"
+
+
 def test_the_public_list():
     assert sorted(modalink.__all__) == [
         "Answer",
         "Conversation",
         "ModalinkError",
         "Recipe",
+        "RunSettings",
         "Session",
         "__version__",
         "build",

@@ -26,3 +26,17 @@ def test_the_process_keeps_its_mask() -> None:
     mask = os.umask(0o022)
     os.umask(mask)
     assert mask == tensor_files._MASK
+
+
+def test_the_digest_sees_names_types_shapes_and_values_and_no_order() -> None:
+    tensors = {"a": torch.arange(6.0), "b": torch.tensor(1)}
+    same = tensor_files.digest(dict(reversed(tensors.items())))
+    changes = [
+        {"b": torch.tensor(2)},
+        {"a": torch.arange(6)},
+        {"a": torch.arange(6.0).reshape(2, 3)},
+        {"c": torch.tensor(1)},
+    ]
+    assert (
+        len({same, tensor_files.digest(tensors), *(tensor_files.digest(tensors | change) for change in changes)}) == 5
+    )

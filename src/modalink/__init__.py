@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modalink.inference import Answer, Session, load
     from modalink.model import build
     from modalink.recipe import Recipe
+    from modalink.settings import RunSettings
     from modalink.training.train import train
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ _HOMES = {
     "Conversation": "modalink.conversation",
     "ModalinkError": "modalink.errors",
     "Recipe": "modalink.recipe",
+    "RunSettings": "modalink.settings",
     "Session": "modalink.inference",
     "build": "modalink.model",
     "load": "modalink.inference",
@@ -36,6 +38,7 @@ __all__ = [
     "Conversation",
     "ModalinkError",
     "Recipe",
+    "RunSettings",
     "Session",
     "__version__",
     "build",

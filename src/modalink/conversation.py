@@ -1,12 +1,14 @@
 """The one record for data and inference: turns of text and media, in the shape of Hugging Face and OpenAI messages."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
+from modalink import modalities
 from modalink.errors import PromptError
 
 Role = Literal["system", "user", "assistant"]
+Use = Literal["read", "made", "both"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,37 @@ class Medium:
         modality: Its modality, for example `"image"`.
         source: A path, bytes, data URL or decoded object (PIL image, array); read by the modality's `read`.
         caption: Text that describes it: the `align` objective's target when the assistant makes this medium.
+        use: Whether the system reads it, makes it, or both: makes it and reads it from there on, as a document teaches
+            that holds media between its texts. By default the one that speaks decides, see `use_in`.
     """
 
     modality: str
     source: Any
     caption: str | None = None
+    use: Use | None = None
+
+    def use_in(self, role: Role, reads: Collection[str], makes: Collection[str]) -> Use:
+        """What a system does with this medium in a turn.
+
+        By default the assistant's media are made where the system can make their modality; all others are read.
+
+        Args:
+            role: Who speaks.
+            reads: Modalities that the system reads.
+            makes: Modalities that it makes.
+
+        Raises:
+            PromptError: The system cannot do so.
+        """
+        use = self.use or ("made" if role == "assistant" and self.modality in makes else "read")
+        for verb, able, done in (("read", reads, use != "made"), ("make", makes, use != "read")):
+            if done and self.modality not in able:
+                raise PromptError(
+                    f"found a medium of modality {self.modality!r} to {verb}; this system {verb}s "
+                    f"{', '.join(able) or 'text only'}; use it otherwise, or give the system an "
+                    f"{'encoder' if verb == 'read' else 'generator'} for it"
+                )
+        return use
 
 
 Content = Text | Medium
@@ -66,7 +94,8 @@ class Conversation:
         """Read chat messages: `content` is a string or a list of `{"type": "text" | MODALITY, ...}` blocks.
 
         A medium's block holds its source under its type's name (`{"type": "image", "image": source}`), under `path`,
-        `url` or `data`, or as OpenAI's `{"type": "image_url", "image_url": {"url": ...}}`; `caption` is optional.
+        `url` or `data`, or as OpenAI's `{"type": "image_url", "image_url": {"url": ...}}`; `caption` and `use` are
+        optional. Which types of blocks hold which modality is told by the modalities themselves.
 
         Raises:
             PromptError: A role, a block or its source is missing or of an unknown form.
@@ -104,18 +133,30 @@ def _piece(block: Any, where: str) -> Content:
         if not isinstance(block.get("text"), str):
             raise PromptError(f"{where}: a text block needs a 'text' string, found {block.get('text')!r:.80}")
         return Text(block["text"])
-    source = block.get(kind)
-    if isinstance(source, Mapping):
-        source = source.get("url", source.get("data"))
-    for key in ("path", "url", "data"):
-        source = block.get(key) if source is None else source
+    source = block_source(block)
     if source is None:
         raise PromptError(f"{where}: a block of type {kind!r} needs its source under {kind!r}, 'path', 'url' or 'data'")
-    return Medium(kind.removesuffix("_url"), source, block.get("caption"))
+    use = block.get("use")
+    if use not in (None, *get_args(Use)):
+        raise PromptError(f"{where}: found the use {use!r:.80}, needed one of {', '.join(get_args(Use))}, or none")
+    return Medium(modalities.of_block(kind), source, block.get("caption"), use)
+
+
+def block_source(block: Mapping[str, Any]) -> Any:
+    """Where the medium of a content block comes from; None where the block does not tell."""
+    keys = (block["type"], *modalities.block_types(block["type"]), "path", "url", "data")
+    source = next((block[key] for key in keys if block.get(key) is not None), None)
+    if not isinstance(source, Mapping):
+        return source
+    data = source.get("data")
+    if isinstance(data, str) and "format" in source:  # OpenAI's bare base64
+        return f"data:application/{source['format']};base64,{data}"
+    return next((source[key] for key in ("url", "data", "bytes", "path") if source.get(key)), None)
 
 
 def _block(piece: Content) -> dict[str, Any]:
     if isinstance(piece, Text):
         return {"type": "text", "text": piece.text}
-    block = {"type": piece.modality, piece.modality: piece.source}
-    return block if piece.caption is None else {**block, "caption": piece.caption}
+    told = {"caption": piece.caption, "use": piece.use}
+    told = {key: value for key, value in told.items() if value is not None}
+    return {"type": piece.modality, piece.modality: piece.source, **told}

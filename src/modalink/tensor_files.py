@@ -1,9 +1,14 @@
-"""Tensor files that may be read by whoever may read their neighbours: safetensors writes them for their owner alone."""
+"""Tensors as files and as bytes.
 
+Files that may be read by whoever may read their neighbours: safetensors writes them for their owner alone.
+"""
+
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -31,6 +36,16 @@ def share(folder: Path) -> None:
     """Give the safetensors files that a library wrote into a folder the permissions of any new file."""
     for path in folder.glob("*.safetensors"):
         _share(path)
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and values of tensors, whatever their order and device."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        values = tensors[name].detach().cpu().contiguous()
+        found.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        found.update(values.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _share(path: Path) -> None:

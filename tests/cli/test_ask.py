@@ -1,6 +1,7 @@
 """`modalink ask`: what it prints and writes."""
 
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -23,13 +24,13 @@ def artist(monkeypatch):
     """Let any run answer with a text and two images; what it was asked."""
     heard = {}
 
-    def answer(self, question, **given):
-        heard.update(given, question=question)
+    def answer(self, asked, **given):
+        heard.update(given, question=asked.turns[-1].text, media=[medium for _, medium in asked.media()])
         images = [Medium("image", Image.new("RGB", (4, 4), colour)) for colour in ("red", "blue")]
         conversation = Conversation((Turn("assistant", (Text("Here:"), *images)),))
         return Answer("Here:", [("image", image.source) for image in images], conversation, given["seed"] == 0)
 
-    monkeypatch.setattr(Session, "ask", answer)
+    monkeypatch.setattr(Session, "chat", answer)
     return heard
 
 
@@ -56,6 +57,16 @@ def test_media_are_written_beside_and_named(ask, run, artist, tmp_path):
     assert found == {"text": "Here:", "complete": False, "media": made}
 
 
+def test_media_are_given_by_modality_or_by_its_short_option(ask, run, artist, tmp_path):
+    ask(
+        run, "What?", "--image", "b.png", "--media", "image=a=1.png", "--image", "c.png", "--seed", 0, "--out", tmp_path
+    )
+    assert artist["media"] == [Medium("image", Path(name)) for name in ("a=1.png", "b.png", "c.png")]
+    for wrong, words in (("a.png", "found 'a.png', needed MODALITY=PATH"), ("imgae=a.png", "did you mean 'image'?")):
+        result = ask(run, "What?", "--media", wrong, "--out", tmp_path)
+        assert result.exit_code == 2 and words in result.stderr
+
+
 def test_a_cut_answer_is_told(ask, run, artist, tmp_path):
     result = ask(run, "Draw it.", "--out", tmp_path, "--seed", 7)
     assert result.stderr.splitlines()[-1] == "note: the answer was cut at 256 tokens; see --max-new-tokens"
@@ -69,9 +80,9 @@ def test_failures_are_words(ask, run, tmp_path, monkeypatch):
     assert ask(run, "What?", "--temperature", -1).exit_code == 2
     assert ask(run).exit_code == 2
 
-    def fail(self, question, **given):
+    def fail(self, asked, **given):
         raise GenerationError("too long")
 
-    monkeypatch.setattr(Session, "ask", fail)
+    monkeypatch.setattr(Session, "chat", fail)
     result = ask(run, "What?")
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "modalink: too long")

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 
+import torch
+
 
 def test_a_recipe_becomes_a_run(modalink, recipe, tmp_path):
     run = tmp_path / "run"
@@ -51,3 +53,15 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(recipe, tmp_path):
     assert process.returncode == 130
     assert stderr.startswith("modalink: stopped as asked after step ") and "Traceback" not in stderr
     assert list((run / "pretrain" / "checkpoints").iterdir())
+
+
+def test_the_machines_settings_come_from_options_and_environment(modalink, recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("MODALINK_DEVICE", "gpu")
+    result = modalink("train", recipe, "--run", tmp_path / "run")
+    assert (result.exit_code, "found the device 'gpu', needed cpu" in result.stderr) == (2, True)
+    threads = str(torch.get_num_threads())
+    result = modalink(
+        "train", recipe, "--run", tmp_path / "run", "--device", "cpu", "--threads", threads, "--workers", 0
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "device" not in (tmp_path / "run" / "recipe.yaml").read_text()

@@ -10,7 +10,7 @@ from PIL import Image
 from modalink.evaluation.tiny_world import Share, Sizes, captions, drawings, evaluate, examples, ood, questions
 from modalink.evaluation.tiny_world.captions import Caption, parse
 from modalink.evaluation.tiny_world.drawings import Drawn, Requested
-from modalink.evaluation.tiny_world.questions import Answered, Asked, normalise
+from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.evaluation.tiny_world.renderers import HANDS
 from modalink.evaluation.tiny_world.shares import nested
 from modalink.model import compose
@@ -26,6 +26,7 @@ from modalink.tiny_world import (
     sample_scene,
     split_of,
 )
+from modalink.tiny_world.scene_questions import SceneQuestion, normalise_answer, sample_scene_questions
 from modalink.zoo.judge import Judge, JudgeNet
 
 RING = WorldObject("ring", "red", "small", "top left")
@@ -125,11 +126,11 @@ class TestCaptions:
 
 class TestQuestions:
     def test_all_kinds_equally_often_and_no_scene_twice(self):
-        asked = questions.draw("test", 90, seed=0)
+        asked = sample_scene_questions("test", 90, seed=0)
         assert Counter(item.question.kind for item in asked) == dict.fromkeys(QUESTION_KINDS, 10)
         assert len({item.scene for item in asked}) == 90
-        assert asked == questions.draw("test", 90, seed=0)
-        assert not {item.scene for item in asked} & {item.scene for item in questions.draw("test", 90, seed=1)}
+        assert asked == sample_scene_questions("test", 90, seed=0)
+        assert not {item.scene for item in asked} & {item.scene for item in sample_scene_questions("test", 90, seed=1)}
 
     @pytest.mark.parametrize(
         ("said", "meant"),
@@ -142,25 +143,25 @@ class TestQuestions:
         ],
     )
     def test_normalised(self, said, meant):
-        assert normalise(said) == normalise(meant)
+        assert normalise_answer(said) == normalise_answer(meant)
 
     def test_near_misses_stay_wrong(self):
-        item = Asked(SCENE, Question("position", "where is the ring?", "top left"))
+        item = SceneQuestion(SCENE, Question("position", "where is the ring?", "top left"))
         assert (
-            not Answered(item, "top").right
-            and not Answered(item, "top left left").right
-            and not Answered(item, "").right
+            not AnsweredQuestion(item, "top").right
+            and not AnsweredQuestion(item, "top left left").right
+            and not AnsweredQuestion(item, "").right
         )
 
     def test_scores_by_kind(self):
-        asked = questions.draw("test", 18, seed=0)
-        answered = [Answered(a, a.question.answer if a.question.kind == "count" else "no idea") for a in asked]
+        asked = sample_scene_questions("test", 18, seed=0)
+        answered = [AnsweredQuestion(a, a.question.answer if a.question.kind == "count" else "no idea") for a in asked]
         found = questions.score(answered, "vqa", "by")
         assert found["vqa"].value == pytest.approx(2 / 18)
         assert found["by.count"].value == 1 and found["by.colour"].value == 0
 
     def test_majority_knows_the_training_split_only(self):
-        asked = questions.draw("test", 90, seed=0)
+        asked = sample_scene_questions("test", 90, seed=0)
         guesses = questions.majority(asked, seed=0)
         by_kind = {kind: {g.reply for g in guesses if g.asked.question.kind == kind} for kind in QUESTION_KINDS}
         assert all(len(replies) == 1 for replies in by_kind.values())
@@ -215,8 +216,8 @@ class TestDrawings:
 
 class TestExamples:
     def test_the_first_and_some_wrong_ones(self):
-        asked = questions.draw("test", 30, seed=0)
-        answered = [Answered(a, a.question.answer if i < 20 else "no idea") for i, a in enumerate(asked)]
+        asked = sample_scene_questions("test", 30, seed=0)
+        answered = [AnsweredQuestion(a, a.question.answer if i < 20 else "no idea") for i, a in enumerate(asked)]
         kept = examples.of_questions(answered, 6)
         assert [e.prompt for e in kept[:6]] == [a.question.text for a in asked[:6]]
         assert [e.right for e in kept] == [True] * 6 + [False] * 2

@@ -1,32 +1,12 @@
 """The table of modalities: found by file, extended by entry point, wrong names answered."""
 
-from importlib.metadata import EntryPoint
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 
-from modalink import kinds, modalities
+from modalink import modalities
 from modalink.errors import RecipeError, UnknownNameError
 from modalink.modalities.image import RECORD as IMAGE
-
-
-@pytest.fixture
-def plug_in(monkeypatch):
-    """Offers an object under a name in the entry point group of modalities."""
-
-    def offer(name, value):
-        import sys
-
-        monkeypatch.setitem(sys.modules, "depth_plugin", SimpleNamespace(THING=value))
-        point = EntryPoint(name=name, value="depth_plugin:THING", group="modalink.modalities")
-        monkeypatch.setattr(kinds, "entry_points", lambda group: [point])
-        kinds.kinds.cache_clear()
-        modalities.get.cache_clear()
-
-    yield offer
-    monkeypatch.undo()
-    kinds.kinds.cache_clear()
-    modalities.get.cache_clear()
 
 
 def test_image_is_a_row_of_the_table():
@@ -44,13 +24,30 @@ def test_unknown_modality_offers_the_nearest():
         modalities.get("imgae")
 
 
-def test_a_plug_in_adds_a_row(plug_in):
-    from dataclasses import replace
-
-    depth = replace(IMAGE, name="depth", placeholder="<depth>")
-    plug_in("depth", depth)
+def test_a_plug_in_adds_a_row(depth):
     assert modalities.get("depth") is depth
-    assert set(modalities.names()) >= {"depth", "image"}
+    assert modalities.names() == ("depth", "image")
+    assert modalities.records() == (depth, IMAGE)
+
+
+def test_a_block_is_of_the_modality_whose_record_lists_it(depth):
+    kinds = ("image", "image_url", "input_image", "depth", "depth_map", "smell")
+    assert [modalities.of_block(kind) for kind in kinds] == ["image", "image", "image", "depth", "depth", "smell"]
+
+
+@pytest.mark.parametrize(
+    ("same", "trait"),
+    [
+        ({"placeholder": "<image>"}, "placeholder '<image>'"),
+        ({"argument": "pixel_values"}, "argument 'pixel_values'"),
+        ({"plural": "images"}, "plural 'images'"),
+        ({"blocks": ("image_url",)}, "type of block 'image_url'"),
+    ],
+)
+def test_two_modalities_that_would_be_taken_for_each_other_are_refused(depth, plug_in, same, trait):
+    plug_in("depth", replace(depth, **same))
+    with pytest.raises(RecipeError, match=f"'depth' and 'image' have the same {trait}"):
+        modalities.records()
 
 
 def test_a_plug_in_of_another_name_is_refused(plug_in):

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import MediumError, PromptError
-from modalink.model import IGNORED, compose
+from modalink.model import IGNORED, collate, compose
 from modalink.testing.checkpoints import tiny_t5
 
 
@@ -46,6 +47,42 @@ def test_an_assistants_medium_is_read_where_no_generator_makes_it(make_system, t
     sample = system.processor.prepare(talk(("user", ["draw"]), ("assistant", [picture(1), "!"])))
     assert len(sample.media["image"]) == 1
     assert not sample.targets
+
+
+def _document(picture, use):
+    pieces = (Text("one "), Medium("image", picture(1), use=use), Text(" two"))
+    return Conversation((Turn("assistant", pieces),), "page 7")
+
+
+def test_a_document_teaches_to_make_a_medium_and_to_read_it(make_system, picture):
+    system = make_system(draws=True, template="plain")
+    sample = system.processor.prepare(_document(picture, "both"))
+    signals, token = system.processor.tokens.signals["image"], system.processor.tokens.placeholders["image"]
+    start = sample.input_ids.index(signals[0])
+    assert sample.input_ids[start : start + 19] == [*signals, *[token] * 16]
+    assert sample.labels[start : start + 19] == [signals[0], *[IGNORED] * 18]
+    assert len(sample.media["image"]) == len(sample.targets["image"]) == 1
+    assert "two" in system.processor.tokenizer.decode([label for label in sample.labels if label != IGNORED])
+    for use, held in (("read", (1, 0)), ("made", (0, 1)), (None, (0, 1))):
+        sample = system.processor.prepare(_document(picture, use))
+        assert (len(sample.media.get("image", ())), len(sample.targets.get("image", ()))) == held
+
+
+def test_what_is_read_and_made_reaches_projector_and_conditions(make_system, picture):
+    system = make_system(draws=True, template="plain")
+    sample = system.processor.prepare(_document(picture, "both"))
+    batch = collate([sample], packed=False, pad_id=0)
+    output = system.model(**batch.inputs())
+    (output.logits.sum() + output.conditions["image"].sum()).backward()
+    for side in (system.model.model.input_projectors, system.model.output_projectors):
+        assert all(weight.grad is not None for weight in side.parameters())
+
+
+def test_a_use_without_its_part_names_sample_and_modality(make_system, picture):
+    with pytest.raises(
+        PromptError, match=r"^page 7: found a medium of modality 'image' to make; this system makes text"
+    ):
+        make_system().processor.prepare(_document(picture, "both"))
 
 
 def test_text_is_cut_at_the_maximum_length_and_media_never(make_system, talk, picture):
@@ -111,6 +148,23 @@ def test_the_chat_template_of_transformers_gives_the_same_prompt(make_system, ta
     )
     assert torch.equal(ours["input_ids"], theirs["input_ids"])
     assert torch.equal(ours["pixel_values"], theirs["pixel_values"])
+
+
+def test_the_chat_template_of_transformers_knows_uses_and_the_blocks_of_others(make_system, picture):
+    processor = make_system(draws=True, template="plain").processor
+    content = [
+        {"type": "text", "text": "one "},
+        {"type": "image", "image": "a.png", "use": "both"},
+        {"type": "image_url", "image_url": {"url": "b.png"}},
+    ]
+    spelled = processor.apply_chat_template([{"role": "assistant", "content": content}], tokenize=False)
+    assert spelled == "<s>one [IMG0][IMG1][IMG2]<image>[IMG0][IMG1][IMG2]\n"
+
+
+def test_an_encoder_decoders_reply_reads_no_media(make_system, talk, picture, tmp_path):
+    system = make_system(llm=tiny_t5(tmp_path / "t5"), template="question-answer")
+    with pytest.raises(PromptError, match=r"^sample: the reply holds a medium of modality 'image' that is read; "):
+        system.processor.prepare(talk(("user", ["what?"]), ("assistant", [picture(1)])))
 
 
 def test_the_recipes_system_message_stands_in_both_renderings(make_spec, talk):

@@ -7,7 +7,7 @@ import jinja2
 import pytest
 
 from modalink import prompts
-from modalink.conversation import Medium
+from modalink.conversation import Conversation, Medium, Text, Turn
 
 RECORDS = prompts.names()[:-1]
 ODD = "A {text} of {{ braces }} {% if %} é 🙂 'q' \"Q\" \\n"
@@ -66,6 +66,22 @@ def test_hugging_face_learns_the_same_tokens(name, talk, place, family):
         assert theirs["input_ids"] == ours.input_ids
         labels = [-100 if label == -100 else 1 for label in ours.labels]
         assert labels == [1 if mask else -100 for mask in theirs["assistant_masks"]]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_hugging_face_reads_and_makes_what_the_use_tells(name, family):
+    template = prompts.get(name, family("byte_level"))
+    stands = {"read": "<image>", "made": "[IMG0][IMG1]", "both": "[IMG0][IMG1]<image>"}
+    for asked, replied in itertools.product(stands, stands):
+        turns = [
+            Turn(role, (Medium("image", "a.png", use=use), Text("!")))
+            for role, use in zip(("user", "assistant"), (asked, replied), strict=True)
+        ]
+        conversation = Conversation(tuple(turns))
+        theirs = family("byte_level").apply_chat_template(
+            conversation.to_messages(), chat_template=template.jinja(signals={"image": "[IMG0][IMG1]"}), tokenize=False
+        )
+        assert theirs == template.render(conversation, lambda turn, medium: stands[medium.use]).text
 
 
 def test_system_message_and_placeholders_of_the_template_travel(talk, family):

@@ -6,8 +6,8 @@ from modalink.errors import RecipeError
 from modalink.recipe import Recipe, load
 
 STAGE_KEYS = (
-    "known: batch, checkpoint_every, clip, condition_dropout, data, epochs, max_tokens, micro_batch, min_lr, mixture, "
-    "name, objectives, on_bad_sample, precision, schedule, steps, train, warmup"
+    "known: batch, checkpoint_every, clip, data, epochs, kind, max_tokens, micro_batch, min_lr, mixture, "
+    "name, objectives, on_bad_sample, optimizer, precision, schedule, steps, train, warmup"
 )
 GROUPS = "known: inputs.image.encoder, inputs.image.projector, llm, llm.lora"
 CASES = [
@@ -52,6 +52,14 @@ CASES = [
      "see.yaml, line 11, stages.0: warmup of 31 steps is longer than the stage's 30 steps"),
     ("{kind: language}", "{kind: align}",
      "see.yaml, line 15, stages.0.objectives.0: the objective 'align' needs outputs, and the recipe has none"),
+    ("batch: 8", "batch: 8\n    condition_dropout: 0.2",
+     "see.yaml, line 18, stages.0.condition_dropout: condition_dropout belongs to its objective now: objectives: "
+     "[{kind: diffusion, condition_dropout: 0.1}]"),
+    ("batch: 8", "batch: 8\n    optimizer: {kind: adam}",
+     "see.yaml, line 18, stages.0.optimizer: unknown kind of training.optimizers 'adam'; did you mean 'adamw'? known: "
+     "adamw"),
+    ("batch: 8", "batch: 8\n    optimizer: {betas: [0.9, 1]}",
+     "see.yaml, line 18, stages.0.optimizer.betas.1: found 1, needed less than 1"),
     ("count: 20", "count: 20, weight: 1",
      "see.yaml, line 16, stages.0.data.0.weight: the mixture 'concatenate' reads no weight; use `ratio`"),
     ("batch: 8", "batch: 8\n    mixture: ratio",

@@ -43,4 +43,6 @@ def test_an_llm_needs_no_kind_and_fields_say_what_they_mean(validator):
     schema = validator.schema["else"] | {"$defs": validator.schema["$defs"]}
     (llm,) = schema["properties"]["llm"]["oneOf"]
     assert "kind" not in llm["required"]
-    assert schema["$defs"]["Stage"]["properties"]["batch"]["description"].startswith("Conversations a step")
+    (stage,) = schema["properties"]["stages"]["items"]["oneOf"]
+    assert "kind" not in stage["required"]
+    assert stage["properties"]["batch"]["description"].startswith("Conversations a step")

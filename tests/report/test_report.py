@@ -10,9 +10,10 @@ from PIL import Image
 
 from modalink.errors import CheckpointError
 from modalink.evaluation.tiny_world import HeldOut, Share, Sizes
-from modalink.evaluation.tiny_world.examples import Example, data_url
+from modalink.evaluation.tiny_world.examples import Example
 from modalink.evaluation.tiny_world.shares import Ratio
 from modalink.report import charts, keep, view, write_report
+from modalink.tiny_world.rendering import png_data_url
 
 VOID = {"meta", "br", "img", "line", "polyline"}
 
@@ -102,7 +103,7 @@ def run(tmp_path):
 
 @pytest.fixture
 def heldout():
-    picture = data_url(Image.new("RGB", (64, 64), "navy"))
+    picture = png_data_url(Image.new("RGB", (64, 64), "navy"))
     shares = {
         "vqa": Share(93, 100, 100),
         "vqa_by_kind.colour": Share(9, 10, 10),

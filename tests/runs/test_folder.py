@@ -1,8 +1,10 @@
 """The run folder."""
 
+import errno
 from pathlib import Path
 
 import pytest
+import yaml
 
 from modalink.errors import CheckpointError
 from modalink.runs.folder import differences, locked, open_run, write_text
@@ -25,6 +27,23 @@ def test_a_folder_is_made_once_and_known_again(make_recipe, tmp_path: Path) -> N
     assert open_run(run, make_recipe()) is True
 
 
+def test_a_run_of_an_earlier_version_is_known_again_by_what_its_keys_meant(make_recipe, tmp_path: Path) -> None:
+    recipe = make_recipe()
+    open_run(tmp_path, recipe)
+    written = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
+    for stage in written["stages"]:
+        del stage["optimizer"]
+        stage["condition_dropout"] = 0.3
+        for objective in stage["objectives"]:
+            objective.pop("condition_dropout", None)
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(written))
+    assert open_run(tmp_path, recipe) is True
+    written["stages"][1]["condition_dropout"] = 0.4
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(written))
+    with pytest.raises(CheckpointError, match=r"objectives\.2\.condition_dropout: the run has 0\.4, the recipe 0\.3"):
+        open_run(tmp_path, recipe)
+
+
 def test_an_empty_folder_and_a_start_that_was_cut_off_are_no_run_yet(make_recipe, tmp_path: Path) -> None:
     (tmp_path / ".recipe.yaml.partial").write_text("name: ti")
     assert open_run(tmp_path, make_recipe()) is False
@@ -45,10 +64,14 @@ def test_a_file_in_the_place_of_the_folder_is_told(make_recipe, tmp_path: Path) 
         open_run(tmp_path / "run", make_recipe())
 
 
-def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "manifest.json"
     write_text(path, "old")
-    (tmp_path / ".manifest.json.partial").symlink_to("/dev/full")
+
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("modalink.files.sync", full)
     with pytest.raises(CheckpointError, match=r"manifest\.json: cannot be written .*No space left"):
         write_text(path, "new")
     assert path.read_text() == "old"

@@ -75,7 +75,7 @@ def test_busy_servers_are_asked_again_and_refusals_told(server: Server) -> None:
     server.answers = [401]
     with pytest.raises(DataError, match="item 7: HTTP 401 broken"):
         Endpoint(server.url, "gpt").ask(Request("7", "?"))
-    server.answers = [500] * judges.TRIES
+    server.answers = [500] * 5
     with pytest.raises(DataError, match="HTTP 500"):
         Endpoint(server.url, "gpt").ask(Request("7", "?"))
 

@@ -8,15 +8,15 @@ import openpyxl
 import pytest
 
 from modalink.errors import DataError
-from modalink.scoring import rows
-from modalink.scoring.rows import read_member, read_rows
+from modalink.scoring.rows import Limits, read_member, read_rows
 from tests.conftest import Write
 
+LIMITS = Limits()
 ROWS = [{"id": 1, "answer": 'ä, "b"'}, {"id": 2, "answer": ""}]
 
 
-def fields(path: Path, *inside: str) -> list[dict[str, Any]]:
-    return [dict(row.fields) for row in read_rows(path, inside)]
+def fields(path: Path, *inside: str, limits: Limits = LIMITS) -> list[dict[str, Any]]:
+    return [dict(row.fields) for row in read_rows(path, inside, limits)]
 
 
 def test_array_lines_and_table_give_the_same_rows(write: Write) -> None:
@@ -68,12 +68,12 @@ def test_text_keeps_every_line(write: Write) -> None:
     assert [row.fields["value"] for row in read_rows(write("a.txt", "1\n\n0 \n"))] == ["1", "", "0 "]
 
 
-def test_values_longer_than_a_chunk(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "CHUNK", 7)
+def test_values_longer_than_a_chunk(write: Write) -> None:
+    limits = Limits(chunk=7)
     data = [{"id": 123456789, "answer": "long " * 50, "numbers": [1.25, -3, True, None]}, {"id": 2, "answer": 'é"\\\n'}]
-    assert fields(write("a.json", data)) == data
-    assert fields(write("b.json", {"info": 1, "data": data}), "data") == data
-    assert [row.fields["value"] for row in read_rows(write("c.json", {"k": "v" * 40, "l": 12345678}))] == [
+    assert fields(write("a.json", data), limits=limits) == data
+    assert fields(write("b.json", {"info": 1, "data": data}), "data", limits=limits) == data
+    assert [row["value"] for row in fields(write("c.json", {"k": "v" * 40, "l": 12345678}), limits=limits)] == [
         "v" * 40,
         12345678,
     ]
@@ -108,8 +108,7 @@ def test_missing_file_and_foreign_encoding(tmp_path: Path) -> None:
         fields(tmp_path / "latin.jsonl")
 
 
-def test_too_long_a_value_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "CHUNK", 10)
-    monkeypatch.setattr(rows, "LONGEST", 100)
+def test_too_long_a_value_is_refused(write: Write) -> None:
+    limits = Limits(chunk=10, longest=100)
     with pytest.raises(DataError, match="longer than 100"):
-        fields(write("a.jsonl", [{"a": "x" * 200}]))
+        fields(write("a.jsonl", [{"a": "x" * 200}]), limits=limits)

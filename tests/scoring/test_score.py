@@ -2,12 +2,16 @@
 
 import math
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from modalink.errors import DataError, OptionError, UnknownNameError
-from modalink.scoring import rules
+from modalink.errors import DataError, OptionError, RecipeError, UnknownNameError
+from modalink.scoring import registry
 from modalink.scoring.registry import catalogue, load, names
+from modalink.scoring.rules import graded
 from modalink.scoring.score import score
 from tests.conftest import Write
 
@@ -40,6 +44,37 @@ def test_every_benchmark_tells_its_rule_source_and_formats() -> None:
     for row in catalogue():
         assert all(row.values()), row["name"]
         assert re.search(r"[12]\d{3}|jiwer|modalink", row["source"]), f"{row['name']}: a source has a year"
+
+
+class OtherPackage(SimpleNamespace):
+    """An installed package that offers one benchmark."""
+
+    def load(self) -> object:
+        return self.value
+
+
+@pytest.fixture
+def offer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, object], None]]:
+    def install(name: str, value: object) -> None:
+        monkeypatch.setattr(registry, "entry_points", lambda group: [OtherPackage(name=name, value=value)])
+        registry.all_benchmarks.cache_clear()
+
+    yield install
+    registry.all_benchmarks.cache_clear()
+
+
+def test_another_package_brings_a_benchmark(offer: Callable[[str, object], None], write: Write) -> None:
+    offer("mine", replace(load("msvd_qa")[1], title="Mine"))
+    assert "mine" in names() and score("mine", write("p.jsonl", RIGHT), write("a.json", GOLD)).score == 75
+
+
+@pytest.mark.parametrize(("name", "value", "says"), [("pope", None, "two benchmarks"), ("mine", "x", "found str")])
+def test_what_another_package_must_not_bring(
+    offer: Callable[[str, object], None], name: str, value: object, says: str
+) -> None:
+    offer(name, value or load("pope")[1])
+    with pytest.raises(RecipeError, match=says):
+        names()
 
 
 @pytest.mark.parametrize(
@@ -162,11 +197,12 @@ def test_odd_replies_give_a_number(write: Write, name: str, reply: object) -> No
     assert report.score == 0 and len(report.summary.items[0].grade.answer) <= 201
 
 
-def test_texts_that_must_be_kept_have_a_limit(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "MOST_KEPT", 1000)
-    rows = [{"prediction": "x" * 600, "references": ["a"]}] * 2
+def test_texts_that_must_be_kept_have_a_limit(write: Write) -> None:
+    path = write("p.json", [{"prediction": "x" * 600, "references": ["a"]}] * 2)
+    _, benchmark = load("coco_captions")
+    options = benchmark.options()
     with pytest.raises(DataError, match="item 2: the replies so far have more than 1000 characters"):
-        score("coco_captions", write("p.json", rows))
+        graded(benchmark, list(benchmark.questions(path, options)), path, options, by_row=True, most_kept=1000)
     assert score("msvd_qa", write("q.json", [{"answer": "x" * 600}] * 4), write("a.json", GOLD)).score == 0
 
 

@@ -71,16 +71,16 @@ def pretrain(data: dict[str, str]) -> MakeStage:
 @pytest.fixture(scope="session")
 def instruct(data: dict[str, str]) -> MakeStage:
     """A stage for all links, with all objectives; keywords change it."""
+    drawing = {"kind": "diffusion", "weight": 2.0, "condition_dropout": 0.3}
     rates = ("inputs.image.projector", "outputs.image.projector", "llm.lora", "llm.new_tokens")
     return lambda **changes: {
         "name": "instruct",
         "train": {group: {"lr": 1e-2, "weight_decay": 0.01} for group in rates},
-        "objectives": [{"kind": "language"}, {"kind": "align", "weight": 0.5}, {"kind": "diffusion", "weight": 2.0}],
+        "objectives": [{"kind": "language"}, {"kind": "align", "weight": 0.5}, drawing],
         "data": [{"source": "messages", "path": data["ask"]}, {"source": "messages", "path": data["draw"]}],
         "batch": 4,
         "steps": 6,
         "checkpoint_every": 2,
-        "condition_dropout": 0.3,
         "precision": "float32",
         **changes,
     }

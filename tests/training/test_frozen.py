@@ -88,14 +88,13 @@ def test_weights_and_precision_are_part_of_the_key(make_recipe: Callable[..., Re
 
 def test_latents_and_text_conditions_are_those_of_the_generator(make_recipe: Callable[..., Recipe]) -> None:
     system = compose(make_recipe(), seed=0)
-    generator = frozen_generators(system, Once(FeatureCache(), torch.float32, CPU), 0.1)["image"]
+    generator = frozen_generators(system, Once(FeatureCache(), torch.float32, CPU))["image"]
     items = [Item.of(torch.rand(1, 3, 32, 32), caption=f"caption {i}") for i in range(3)]
     targets = collate([Prepared("a", [1, 2], [-100, 2], targets={"image": items})], packed=True, pad_id=0).targets[
         "image"
     ]
     own = system.generators["image"]
     torch.testing.assert_close(torch.stack(generator.latents(targets)), own.encode_media(targets.media).detach())
-    assert generator.condition_dropout == 0.1
     for _ in range(2):
         found = generator.text_conditions(["caption 1", "", "caption 1"])
         torch.testing.assert_close(found, own.encode_text(["caption 1", "", "caption 1"]).detach())

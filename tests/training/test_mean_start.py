@@ -15,7 +15,7 @@ from modalink.training.frozen import frozen_generators
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
 from modalink.training.mean_start import centre
-from modalink.training.stages import open_loader
+from modalink.training.opening import open_loader
 from modalink.training.train import train
 
 MIXER = {"kind": "mixer", "values": 8, "groups": 2, "width": 8, "heads": 2, "feed_forward": 8}
@@ -39,7 +39,7 @@ def test_a_new_mixer_starts_at_the_mean_of_the_captions_conditions(
         batches.close()
     projector = system.model.output_projectors["image"]
     trained = freeze(system.model, system.model.trainable_groups(), recipe.stages[0].train)
-    generators = frozen_generators(system, Once(FeatureCache(), torch.float32, torch.device("cpu")), 0.0)
+    generators = frozen_generators(system, Once(FeatureCache(), torch.float32, torch.device("cpu")))
 
     centre(system.model, [], generators, samples)
     assert not projector.centred, "a stage that does not train it leaves it alone"

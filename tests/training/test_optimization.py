@@ -13,12 +13,13 @@ from modalink.training.optimization import (
     optimizer_tensors,
     set_lr,
 )
+from modalink.training.stages.supervised import SupervisedConfig
 
 
 def _stage(**settings) -> Stage:
     base = {"name": "s", "train": {"a": {"lr": 0.1}}, "steps": 100, "batch": 1}
     data = [{"source": "text", "path": "absent.txt"}]
-    return Stage.model_validate({**base, "objectives": [LanguageConfig()], "data": data, **settings})
+    return SupervisedConfig.model_validate({**base, "objectives": [LanguageConfig()], "data": data, **settings})
 
 
 def test_the_rate_warms_up_to_its_peak_and_falls_along_half_a_cosine() -> None:
@@ -48,6 +49,14 @@ def _go(optimizer: torch.optim.Optimizer, model: nn.ParameterDict, names: str, s
     sum((model[name] * (step + 1)).sin().sum() for name in names).backward()
     set_lr(optimizer, 1 / (step + 1))
     optimizer.step()
+
+
+def test_a_stage_chooses_its_betas_and_by_default_has_those_of_pytorch() -> None:
+    _, groups = _model()
+    defaults = torch.optim.AdamW([torch.zeros(1)], fused=True).defaults
+    assert {**build_optimizer(_stage(), groups).defaults} == defaults
+    chosen = build_optimizer(_stage(optimizer={"betas": [0.9, 0.98], "eps": 1e-6}), groups)
+    assert [(g["betas"], g["eps"]) for g in chosen.param_groups] == [((0.9, 0.98), 1e-6)] * 2
 
 
 def test_the_optimizer_goes_on_from_its_tensors_to_the_bit_even_where_a_parameter_has_no_state() -> None:

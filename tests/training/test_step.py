@@ -17,7 +17,7 @@ from modalink.training.freezing import freeze
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
 from modalink.training.objectives.language import LanguageConfig
-from modalink.training.stages import make_learner, open_loader
+from modalink.training.opening import make_learner, open_loader
 from modalink.training.step import Learner, named
 
 

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
-from modalink.inference import load
+from modalink.cli.media import takes_media
+from modalink.cli.options import Device, Threads
+from modalink.conversation import Medium
+from modalink.inference import asked, load
 
 
+@takes_media
 def ask(
     run: Annotated[str, typer.Argument(help="A run folder, or a hub id of a saved system.")],
     question: Annotated[str, typer.Argument(help="What to ask, or what to draw.")],
     *,
-    image: Annotated[list[Path] | None, typer.Option("--image", help="An image to ask about; may be repeated.")] = None,
+    media: list[Medium],
     out: Annotated[Path, typer.Option("--out", help="Folder for the media that the answer makes.")] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="The answer as a JSON object.")] = False,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
@@ -24,23 +28,25 @@ def ask(
     seed: Annotated[int, typer.Option(min=0, help="Seed of words and media.")] = 0,
     guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance of the media.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps of the media.")] = None,
-    device: Annotated[str | None, typer.Option(help="Where to compute; by default an accelerator, or the CPU.")] = None,
+    device: Device = None,
+    threads: Threads = None,
 ) -> None:
     """Ask a trained run one question; media that it makes are written beside.
 
     \b
     modalink ask runs/demo "What is left of the cube?" --image a.png
+    modalink ask runs/demo "What is left of the cube?" --media image=a.png
     modalink ask runs/demo "Draw a small red circle." --out drawings
     """
-    answer = load(run, device=device).ask(
-        question, image=image, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams,
+    answer = load(run, device=device, threads=threads).chat(
+        asked(question, media), max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams,
         seed=seed, guidance=guidance, steps=steps,
     )  # fmt: skip
     paths = answer.save_media(out)
     made = [(modality, str(path)) for (modality, _), path in zip(answer.media, paths, strict=True)]
     if as_json:
-        media = [{"modality": modality, "path": path} for modality, path in made]
-        print(json.dumps({"text": answer.text, "complete": answer.complete, "media": media}, ensure_ascii=False))
+        files = [{"modality": modality, "path": path} for modality, path in made]
+        print(json.dumps({"text": answer.text, "complete": answer.complete, "media": files}, ensure_ascii=False))
         return
     for line in ([answer.text] if answer.text else []) + [f"{modality}: {path}" for modality, path in made]:
         print(line)

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from modalink import modalities
+from modalink.cli.media import takes_media
+from modalink.cli.options import Device, Threads
 from modalink.conversation import Conversation, Medium
 from modalink.errors import ModalinkError
 from modalink.inference import Session, asked, load
@@ -14,16 +16,18 @@ from modalink.inference import Session, asked, load
 HELP = "Write a line and press Enter. {shows}/reset forgets all, /quit ends, Ctrl-C stops an answer."
 
 
+@takes_media
 def chat(
     run: Annotated[str, typer.Argument(help="A run folder, or a hub id of a saved system.")],
     *,
-    image: Annotated[list[Path] | None, typer.Option("--image", help="An image to begin with; repeatable.")] = None,
+    media: list[Medium],
     out: Annotated[Path, typer.Option("--out", help="Folder for the media that answers make.")] = Path(),
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words; higher: freer.")] = 0.0,
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Share of the probability to draw from.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of words and media.")] = 0,
-    device: Annotated[str | None, typer.Option(help="Where to compute; by default an accelerator, or the CPU.")] = None,
+    device: Device = None,
+    threads: Threads = None,
 ) -> None:
     """Talk with a trained run in the terminal.
 
@@ -37,9 +41,9 @@ def chat(
         "top_p": top_p,
         "seed": seed,
     }
-    talk = _Talk(load(run, device=device), out, options)
-    for path in image or []:
-        talk.show("image", path)
+    talk = _Talk(load(run, device=device, threads=threads), out, options)
+    for medium in media:
+        talk.show(medium.modality, medium.source)
     talk.loop()
 
 

@@ -9,8 +9,10 @@ from PIL import Image
 from rich.console import Console
 
 from modalink.cli.evaluate import on_tiny_world, sizes, tables
+from modalink.cli.options import Device, Threads, Workers
 from modalink.cli.progress import show
 from modalink.recipe import Recipe, load
+from modalink.settings import run_settings
 from modalink.tiny_world import render, sample_scene
 from modalink.training.train import train
 
@@ -32,7 +34,9 @@ def demo(
         int | None,
         typer.Option(min=1, help="Held-out questions, captions and drawings, each; 900, 500, 500 by default."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Where to compute; by default an accelerator, or the CPU.")] = None,
+    device: Device = None,
+    threads: Threads = None,
+    workers: Workers = None,
 ) -> None:
     """Train the tiny any-to-any system from the parts that ship, evaluate it on held-out data, and write the report.
 
@@ -49,9 +53,10 @@ def demo(
     if fast:
         recipe = shortened(recipe)
         samples = samples or _FAST_SAMPLES
+    settings = run_settings(device=device, threads=threads, workers=workers)
     with show(console=console) as on_event:
-        train(recipe, folder, on_event=on_event, device=device)
-    heldout = on_tiny_world(str(folder), sizes("test", samples), device, console)
+        train(recipe, folder, on_event=on_event, settings=settings)
+    heldout = on_tiny_world(str(folder), sizes("test", samples), settings, console)
     pictures = write_examples(folder)
     console.print(*tables(heldout))
     console.print(_next_steps(folder, pictures), markup=False, soft_wrap=True)

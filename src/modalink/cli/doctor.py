@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from modalink.cli.options import Device, Threads
+from modalink.model.device import use
 from modalink.planning import Finding, examine
 from modalink.recipe import load
-from modalink.training.parallel import default_device
+from modalink.settings import run_settings
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -22,6 +24,8 @@ def doctor(
     ] = None,
     *,
     tiny: Annotated[bool, typer.Option("--tiny", help="The same system with every part at tiny size.")] = False,
+    device: Device = None,
+    threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON lines.")] = False,
 ) -> None:
     """Check a recipe before training: parts, widths, prompt, data, and one real batch of each stage.
@@ -35,7 +39,7 @@ def doctor(
     """
     chosen = load(recipe, overrides or [], tiny=tiny)
     failed = False
-    for finding in examine(chosen, device=default_device()):
+    for finding in examine(chosen, device=use(run_settings(device=device, threads=threads))):
         failed |= finding.status == "failed"
         print(json.dumps(asdict(finding)), flush=True) if as_json else _draw(finding)
     raise typer.Exit(int(failed))

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from modalink.cli.options import Device, Threads
 from modalink.cli.progress import answering
 from modalink.cli.score import pairs, show
 from modalink.errors import OptionError
@@ -20,6 +21,7 @@ from modalink.evaluation.tiny_world import Sizes
 from modalink.inference import load
 from modalink.report import keep, view, write_report
 from modalink.scoring import registry
+from modalink.settings import RunSettings, run_settings
 
 
 def evaluate(
@@ -60,7 +62,8 @@ def evaluate(
         typer.Option(min=1, help="tiny-world: questions, captions and drawings, each; by default 900, 500 and 500."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="tiny-world: picks questions, pictures and noise.")] = 0,
-    device: Annotated[str | None, typer.Option(help="Where to compute; by default an accelerator, or the CPU.")] = None,
+    device: Device = None,
+    threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="The numbers as a JSON object.")] = False,
 ) -> None:
     """Evaluate a trained run on a benchmark; a run that was stopped goes on when it is started again.
@@ -75,16 +78,17 @@ def evaluate(
     modalink evaluate runs/mine --benchmark pope --data pope --limit 100 --json
     """
     name, _ = registry.load(benchmark)
+    settings = run_settings(device=device, threads=threads)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     if name == "tiny_world":
         _check_tiny_world(split, data, annotations, limit, out, option, prompt)
-        _tell_heldout(on_tiny_world(run, sizes(split or "test", samples, seed), device, console), as_json)
+        _tell_heldout(on_tiny_world(run, sizes(split or "test", samples, seed), settings, console), as_json)
         return
     if samples is not None or seed:
         raise OptionError("--samples and --seed belong to tiny-world; ask fewer questions with --limit")
     folder = out or _folder(run, name)
     task = open_task(name, data, annotations, split, pairs(option), prompt)
-    system = load(run, device=device).system
+    system = load(run, device=settings.device, threads=settings.threads).system
     with answering(console, task.benchmark.title) as on_progress:
         outcome = runner.evaluate(
             system, task, out=folder, limit=limit, batch=batch, max_new_tokens=max_new_tokens,
@@ -151,9 +155,9 @@ def sizes(split: str, samples: int | None, seed: int = 0) -> Sizes:
     return Sizes.model_validate({"split": split, "seed": seed, **counts})
 
 
-def on_tiny_world(run: str, wanted: Sizes, device: str | None, console: Console) -> dict[str, Any]:
+def on_tiny_world(run: str, wanted: Sizes, settings: RunSettings, console: Console) -> dict[str, Any]:
     """Evaluate on the tiny world, and write the numbers into the run and its reports, where it is a run folder."""
-    system = load(run, device=device).system
+    system = load(run, device=settings.device, threads=settings.threads).system
     with console.status("evaluating") as status:
 
         def tell(task: str) -> None:

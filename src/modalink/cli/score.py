@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modalink.errors import OptionError
+from modalink.scoring.features import FeatureEncoder
 from modalink.scoring.registry import catalogue
 from modalink.scoring.score import Report
 from modalink.scoring.score import score as score_files
@@ -53,7 +54,7 @@ def score(
     options = pairs(option)
     if partial:
         options["missing"] = "skip"
-    report = score_files(benchmark, predictions, annotations, options, against)
+    report = score_files(benchmark, predictions, annotations, options, against, _load_encoder)
     if as_json:
         print(json.dumps(report.as_dict(per_item)))
         return
@@ -61,6 +62,13 @@ def score(
     if per_item:
         for item in report.as_dict(per_item=True)["items"]:
             print(json.dumps(item))
+
+
+def _load_encoder(checkpoint: str) -> FeatureEncoder:
+    # torch takes seconds to load, and most benchmarks do without it.
+    from modalink.evaluation.media_features import HubEncoder
+
+    return HubEncoder(checkpoint)
 
 
 def pairs(texts: Sequence[str] | None) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from modalink.cli.options import Device, Threads, Workers
 from modalink.cli.progress import show
 from modalink.recipe import load
+from modalink.settings import run_settings
 from modalink.training.train import train as train_stages
 
 
@@ -18,6 +20,9 @@ def train(
     *,
     run: Annotated[Path, typer.Option("--run", help="Folder of the run; one that holds this run already goes on.")],
     tiny: Annotated[bool, typer.Option("--tiny", help="The same system with every part at tiny size.")] = False,
+    device: Device = None,
+    threads: Threads = None,
+    workers: Workers = None,
     as_json: Annotated[bool, typer.Option("--json", help="Events as JSON lines.")] = False,
 ) -> None:
     """Train a recipe's stages in a run folder, or go on where it stopped.
@@ -28,5 +33,6 @@ def train(
     modalink train llava-1.5-7b --tiny --run runs/tiny-llava
     """
     chosen = load(recipe, overrides or [], tiny=tiny)
+    settings = run_settings(device=device, threads=threads, workers=workers)
     with show(as_json=as_json) as on_event:
-        train_stages(chosen, run, on_event=on_event)
+        train_stages(chosen, run, on_event=on_event, settings=settings)

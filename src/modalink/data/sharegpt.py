@@ -37,7 +37,7 @@ def read(record: dict[str, Any], where: str, folder: Path) -> Conversation:
     speeches = [_speech(turn, number, id) for number, turn in enumerate(said)]
     if record.get("system"):
         speeches.insert(0, ("system", str(record["system"])))
-    media = {name: _media(record, name, folder) for name in modalities.names()}
+    media = {row.name: _media(record, row.columns, folder) for row in modalities.records()}
     _check_counts(speeches, media, id)
     supply = {modalities.get(name).placeholder: (name, iter(sources)) for name, sources in media.items()}
     marker = re.compile("(" + "|".join(map(re.escape, supply)) + ")")
@@ -57,8 +57,9 @@ def _speech(turn: Any, number: int, id: str) -> tuple[Role, str]:
     return _ROLES[speaker], text
 
 
-def _media(record: dict[str, Any], name: str, folder: Path) -> list[Any]:
-    found = record.get(name) or record.get(f"{name}s") or []
+def _media(record: dict[str, Any], columns: tuple[str, str], folder: Path) -> list[Any]:
+    several, one = columns
+    found = record.get(one) or record.get(several) or []
     return [place(source, folder) for source in (found if isinstance(found, list) else [found])]
 
 

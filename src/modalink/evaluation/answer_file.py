@@ -1,15 +1,14 @@
 """A file of answers that grows as they are made: whoever is stopped, at any byte, goes on where it was."""
 
-import fcntl
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from modalink import files
 from modalink.errors import DataError
-from modalink.runs.folder import differences, write_text
+from modalink.runs.folder import differences
 
 PREDICTIONS, ABOUT = "predictions.jsonl", "about.json"
 
@@ -40,9 +39,10 @@ class Answers:
             DataError: The folder holds answers of something else, or another process is writing there.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("a+b")
+        self._file = self.path.open("ab")
+        busy = f"{self.path}: another process is writing answers there; wait, or choose --out"
         try:
-            self._lock()
+            files.lock(self._file, DataError(busy))
             self._check_about()
             self.ids = self._mend()
         except BaseException:
@@ -58,19 +58,9 @@ class Answers:
     def add(self, answers: Iterable[tuple[str, str]]) -> None:
         """Write down (id, answer) pairs; when this returns they are on the disk."""
         pairs = list(answers)
-        lines = [json.dumps({"question_id": key, self.field: text}, ensure_ascii=False) for key, text in pairs]
-        self._file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        rows = [{"question_id": key, self.field: text} for key, text in pairs]
+        files.append_json_lines(self.path, rows, durable=True)
         self.ids.update(key for key, _ in pairs)
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(f"{self.path}: another process is writing answers there; wait, or choose --out") from error
-        except OSError:
-            pass  # some network file systems know no locks
 
     def _check_about(self) -> None:
         file = self.folder / ABOUT
@@ -78,7 +68,7 @@ class Answers:
         if not file.exists():
             if self.path.stat().st_size:
                 raise DataError(f"{self.path}: found answers without {ABOUT}, which tells whose they are; {anew}")
-            write_text(file, json.dumps(self.about, indent=2, ensure_ascii=False) + "\n")
+            files.write_json(file, self.about)
             return
         changed = differences(json.loads(file.read_text(encoding="utf-8")), self.about)
         if changed:
@@ -87,11 +77,9 @@ class Answers:
 
     def _mend(self) -> set[str]:
         """The ids that are answered; what follows the last whole line is cut off."""
-        ids, end = set(), 0
-        self._file.seek(0)
-        for number, line in enumerate(self._file, 1):
-            if not line.endswith(b"\n"):
-                break
+        files.cut_torn_line(self.path)
+        ids = set()
+        for number, line in enumerate(files.whole_lines(self.path), 1):
             try:
                 row = json.loads(line)
                 ids.add(row["question_id"])
@@ -101,8 +89,6 @@ class Answers:
                     f"{self.path}, line {number}: found {line[:60]!r}, needed an answer; delete the line to have the "
                     "question asked again"
                 ) from error
-            end += len(line)
-        self._file.truncate(end)
         return ids
 
 

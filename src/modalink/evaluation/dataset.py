@@ -10,8 +10,8 @@ from modalink import modalities
 from modalink.errors import DataError, OptionError
 from modalink.evaluation.layout import Folder, annotations_of, further_files
 from modalink.evaluation.question import Ask, Skipped
-from modalink.scoring.benchmarks._base import ItemBenchmark, Question
-from modalink.scoring.benchmarks._choice import lettered
+from modalink.scoring.benchmark import ItemBenchmark, Question
+from modalink.scoring.prompts import lettered
 from modalink.scoring.registry import load, options_of
 
 

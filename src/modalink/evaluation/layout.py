@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modalink.errors import DataError, OptionError
-from modalink.scoring.benchmarks._base import ItemBenchmark
+from modalink.scoring.benchmark import ItemBenchmark
 
 _NUMBERED = re.compile(r"(?:.*_)?(\d{12})")
 """COCO's names: the number of the image in twelve digits, after the split or alone."""

@@ -1,7 +1,8 @@
 """Media and texts as features, by any Hugging Face encoder."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,6 @@ from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, Au
 from modalink import modalities
 from modalink.errors import DataError, MissingExtraError, PartError
 
-BATCH = 32
-FRAMES = 16
 SUFFIXES = {
     "image": (".png", ".jpg", ".jpeg", ".webp", ".bmp"),
     "audio": (".wav", ".flac", ".ogg", ".mp3"),
@@ -22,40 +21,58 @@ SUFFIXES = {
 }
 
 
-def encode_folder(folder: Path, encoder: str, medium: str) -> tuple[list[str], Float[np.ndarray, "n d"]]:
-    """File names and features of a folder's media, in alphabetical order.
+@dataclass(frozen=True)
+class HubEncoder:
+    """A Hugging Face encoder as what scoring calls a `FeatureEncoder`.
+
+    Args:
+        checkpoint: Folder or hub id of the encoder.
+        batch: Media or texts that are encoded together.
+        frames: Frames, at even distances, that stand for a video.
 
     Raises:
-        DataError: The folder holds no such media.
         PartError: The encoder cannot be loaded, or gives no vector.
     """
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES[medium])
-    if not paths:
-        raise DataError(f"{folder}: found no {medium}, needed files {', '.join(SUFFIXES[medium])}")
-    return [path.name for path in paths], encode_media(paths, encoder, medium)
 
+    checkpoint: str
+    batch: int = 32
+    frames: int = 16
 
-def encode_media(paths: Sequence[Path], encoder: str, medium: str) -> Float[np.ndarray, "n d"]:
-    """Features of media files, in their order."""
-    model = _model(encoder)
-    prepare = {"image": _images, "audio": _sounds, "video": _videos}[medium](encoder)
-    method = getattr(model, f"get_{medium}_features", model)
-    return _in_batches(paths, lambda batch: method(**prepare(batch)))
+    def folder(self, folder: Path, modality: str) -> Float[np.ndarray, "n d"]:
+        """Features of a folder's media, in alphabetical order.
 
+        Raises:
+            DataError: The folder holds no such media.
+        """
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES[modality])
+        if not paths:
+            raise DataError(f"{folder}: found no {modality}, needed files {', '.join(SUFFIXES[modality])}")
+        return self.media(paths, modality)
 
-def encode_texts(texts: Sequence[str], encoder: str) -> Float[np.ndarray, "n d"]:
-    """Features of texts by an encoder that embeds texts and media alike; too long ones are cut."""
-    model, tokenizer = _model(encoder), AutoTokenizer.from_pretrained(encoder)
-    options = {"return_tensors": "pt", "padding": True, "truncation": True}
-    return _in_batches(texts, lambda batch: model.get_text_features(**tokenizer(list(batch), **options)))
+    def media(self, paths: Sequence[Path], modality: str) -> Float[np.ndarray, "n d"]:
+        """Features of media files, in their order."""
+        model = _model(self.checkpoint)
+        preprocess = self._preprocessing(modality)
+        encode = getattr(model, f"get_{modality}_features", model)
+        return self._in_batches(paths, lambda batch: encode(**preprocess(batch)))
 
+    def texts(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        """Features of texts by an encoder that embeds texts and media alike; too long ones are cut."""
+        tokenizer, options = AutoTokenizer.from_pretrained(self.checkpoint), {"padding": True, "truncation": True}
+        encode = _model(self.checkpoint).get_text_features
+        return self._in_batches(texts, lambda batch: encode(**tokenizer(list(batch), return_tensors="pt", **options)))
 
-def _in_batches(things: Sequence[Any], run: Callable[[Sequence[Any]], Any]) -> Float[np.ndarray, "n d"]:
-    rows = []
-    with torch.inference_mode():
-        for start in range(0, len(things), BATCH):
-            rows.append(_vector(run(things[start : start + BATCH])).double().numpy())
-    return np.concatenate(rows)
+    def _preprocessing(self, modality: str) -> Callable[[Sequence[Path]], Any]:
+        if modality == "video":
+            return _videos(self.checkpoint, self.frames)
+        return {"image": _images, "audio": _sounds}[modality](self.checkpoint)
+
+    def _in_batches(self, things: Sequence[Any], encode: Callable[[Sequence[Any]], Any]) -> Float[np.ndarray, "n d"]:
+        rows = []
+        with torch.inference_mode():
+            for start in range(0, len(things), self.batch):
+                rows.append(_vector(encode(things[start : start + self.batch])).double().numpy())
+        return np.concatenate(rows)
 
 
 def _vector(output: Any) -> torch.Tensor:
@@ -71,12 +88,12 @@ def _vector(output: Any) -> torch.Tensor:
     return torch.as_tensor(states).flatten(2).mean(-1) if states.ndim == 4 else torch.as_tensor(states).mean(1)
 
 
-@cache
-def _model(encoder: str) -> Any:
+@lru_cache(maxsize=1)
+def _model(checkpoint: str) -> Any:
     try:
-        return AutoModel.from_pretrained(encoder, dtype=torch.float32).eval()
+        return AutoModel.from_pretrained(checkpoint, dtype=torch.float32).eval()
     except (OSError, ValueError) as error:
-        raise PartError(f"encoder {encoder}: cannot be loaded ({error})") from error
+        raise PartError(f"encoder {checkpoint}: cannot be loaded ({error})") from error
 
 
 def _images(encoder: str) -> Callable[[Sequence[Path]], Any]:
@@ -85,13 +102,13 @@ def _images(encoder: str) -> Callable[[Sequence[Path]], Any]:
     return lambda paths: processor(images=[read(path) for path in paths], return_tensors="pt")
 
 
-def _videos(encoder: str) -> Callable[[Sequence[Path]], Any]:
+def _videos(encoder: str, frames: int) -> Callable[[Sequence[Path]], Any]:
     processor = AutoImageProcessor.from_pretrained(encoder)
-    return lambda paths: processor([_frames(path) for path in paths], return_tensors="pt")
+    return lambda paths: processor([_frames(path, frames) for path in paths], return_tensors="pt")
 
 
-def _frames(path: Path) -> list[np.ndarray]:
-    """Frames at even distances over the whole video."""
+def _frames(path: Path, count: int) -> list[np.ndarray]:
+    """`count` frames at even distances over the whole video."""
     try:
         import av
     except ImportError as error:
@@ -101,7 +118,7 @@ def _frames(path: Path) -> list[np.ndarray]:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     except (av.FFmpegError, IndexError) as error:
         raise DataError(f"{path}: cannot be decoded ({error})") from error
-    return [frames[i] for i in np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]
+    return [frames[i] for i in np.linspace(0, len(frames) - 1, count).round().astype(int)]
 
 
 def _sounds(encoder: str) -> Callable[[Sequence[Path]], Any]:

@@ -1,14 +1,12 @@
 """Puts a benchmark's questions to a system, writes the answers down as they are made, and scores them."""
 
-import hashlib
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from modalink import tensor_files
 from modalink.errors import DataError, MediumError
 from modalink.evaluation.answer_file import Answers
 from modalink.evaluation.dataset import Task, open_task
@@ -138,11 +136,7 @@ def facts(system: System, task: Task, max_new_tokens: int) -> dict[str, Any]:
 
 def weights_hash(system: System) -> str:
     """SHA-256 of all weights that answer, frozen ones included, wherever they were loaded from."""
-    digest = hashlib.sha256()
-    for name, tensor in system.model.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return tensor_files.digest(system.model.state_dict())
 
 
 def _scored(task: Task, predictions: Path, skipped: list[Skipped], limit: int | None) -> Outcome:

@@ -50,13 +50,7 @@ def weights_digest(module: nn.Module) -> str:
 
     Of the module in memory rather than of its checkpoint: an earlier stage may have trained it.
     """
-    digest = hashlib.sha256()
-    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    for name in sorted(tensors):
-        values = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
-        digest.update(_raw(values))
-    return digest.hexdigest()
+    return tensor_files.digest({**dict(module.named_parameters()), **dict(module.named_buffers())})
 
 
 class FeatureCache:

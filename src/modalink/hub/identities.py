@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from modalink import files
 from modalink.errors import PartError
 from modalink.hub.files import is_hub_id, locate, weight_files
 
@@ -36,11 +37,11 @@ def identity(reference: str, revision: str | None = None) -> Identity:
         PartError: The checkpoint is absent or has no weights.
     """
     folder = locate(reference, revision)
-    files = weight_files(folder)
-    if not files:
+    weights = weight_files(folder)
+    if not weights:
         raise PartError(f"{reference}: found no weight files in {folder}, needed *.safetensors")
     digest = hashlib.sha256()
-    for file in files:
+    for file in weights:
         digest.update(f"{file.relative_to(folder).as_posix()} {_sha256(file)}\n".encode())
     # The hub's cache names a snapshot's folder by its commit.
     commit = folder.name if is_hub_id(reference) else None
@@ -57,8 +58,7 @@ def _sha256(file: Path) -> str:
 
 @cache
 def _content(file: Path, size: int, changed_ns: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return files.sha256(file)
 
 
 def _licence(folder: Path) -> str:

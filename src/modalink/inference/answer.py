@@ -43,9 +43,7 @@ class Answer:
         paths = []
         for modality, medium in self.media:
             record = modalities.get(modality)
-            # A lossless format, where there is one.
-            suffix = ".png" if ".png" in record.suffixes else record.suffixes[0]
-            path = next(p for i in count(1) if not (p := Path(folder, f"{stem}-{i}{suffix}")).exists())
+            path = next(p for i in count(1) if not (p := Path(folder, f"{stem}-{i}{record.written}")).exists())
             record.write(medium, path)
             paths.append(path)
         return paths

@@ -3,29 +3,30 @@
 import os
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from modalink import hub
 from modalink.errors import CheckpointError, PartError
 from modalink.inference.session import Session
 from modalink.model import System
+from modalink.model.device import use
+from modalink.settings import run_settings
 
 
-def load(run: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Session:
+def load(run: str | os.PathLike[str], *, device: str | None = None, threads: int | None = None) -> Session:
     """A session with a trained system.
 
     Args:
         run: A run folder, a folder that `System.save` wrote, or a hub id of one.
-        device: Where to compute; by default an accelerator if there is one, else the CPU.
+        device: Where to compute; see `modalink.settings` for this and its default.
+        threads: CPU threads of one operation; the same.
 
     Raises:
         CheckpointError: The folder holds no finished run.
         PartError: A part that the system refers to is not to be had.
     """
+    place = use(run_settings(device=device, threads=threads))
     system = System.load(_model(run))
-    place = torch.accelerator.current_accelerator(check_available=True) if device is None else torch.device(device)
-    place = place or torch.device("cpu")
     modules: list[nn.Module] = [system.model, *system.generators.values()]
     for module in modules:
         module.to(place).eval()

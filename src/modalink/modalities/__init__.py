@@ -13,6 +13,11 @@ from modalink.errors import RecipeError, UnknownNameError
 from modalink.kinds import kinds
 from modalink.roles import ModalityRecord
 
+DEFAULT = "image"
+"""What data of media and captions hold where their settings do not tell: most of them do."""
+
+_OF_ONE_ALONE = ("placeholder", "signal", "argument", "plural")
+
 
 def names() -> tuple[str, ...]:
     """All modalities, built in and plugged in, in alphabetical order."""
@@ -35,3 +40,38 @@ def get(name: str) -> ModalityRecord:
     if not isinstance(record, ModalityRecord) or record.name != name:
         raise RecipeError(f"{known[name]}: found {record!r:.80}, needed a ModalityRecord with the name {name!r}")
     return record
+
+
+@cache
+def records() -> tuple[ModalityRecord, ...]:
+    """The records of all modalities, in the order of `names`.
+
+    Raises:
+        RecipeError: Two of them share a placeholder, signal, argument, column or type of block: one would be taken for
+            the other.
+    """
+    rows = tuple(get(name) for name in names())
+    for trait in _OF_ONE_ALONE:
+        _refuse_shared(trait, [(getattr(row, trait), row.name) for row in rows])
+    _refuse_shared("type of block", [(block, row.name) for row in rows for block in (row.name, *row.blocks)])
+    return rows
+
+
+def block_types(kind: str) -> tuple[str, ...]:
+    """All types of content blocks that hold the same modality as a block of this type, the modality's name first."""
+    types = ((row.name, *row.blocks) for row in records())
+    return next((known for known in types if kind in known), (kind,))
+
+
+def of_block(kind: str) -> str:
+    """The modality of a content block by its type; one that no record knows is taken for the name of a modality."""
+    return block_types(kind)[0]
+
+
+def _refuse_shared(trait: str, owners: list[tuple[str, str]]) -> None:
+    first: dict[str, str] = {}
+    for value, name in owners:
+        if first.setdefault(value, name) != name:
+            raise RecipeError(
+                f"the modalities {first[value]!r} and {name!r} have the same {trait} {value!r}; change one"
+            )

@@ -160,12 +160,22 @@ def _within(values: Shaped[np.ndarray, "..."], low: float, high: float) -> bool:
     return bool(values.min() >= low and values.max() <= high)
 
 
+def example(number: int) -> Image.Image:
+    """Noise of a size and proportion of its own, the same in every process."""
+    size = (40 + 9 * number, max(70 - 11 * number, 8), 3)
+    return Image.fromarray(np.random.default_rng(number).integers(0, 256, size, dtype=np.uint8))
+
+
 RECORD = ModalityRecord(
     name="image",
+    plural="images",
+    blocks=("image_url", "input_image"),
     placeholder="<image>",
     signal="[IMG{}]",
     argument="pixel_values",
     suffixes=_SUFFIXES,
+    written=".png",
     read=read,
     write=write,
+    example=example,
 )

@@ -104,8 +104,15 @@ class Batch:
 
     @property
     def media(self) -> dict[str, Ragged]:
-        """The units of the items that were not encoded before."""
-        return {m: ragged(items) for m, items in self.items.items() if m not in self.features}
+        """The units of the items that were not encoded before, on the batch's device."""
+        device = self.input_ids.device
+        return {m: ragged(items).to(device) for m, items in self.items.items() if m not in self.features}
+
+    @property
+    def texts(self) -> dict[str, Ragged]:
+        """Token ids of what is said beside the items, for input projectors that read them."""
+        device = self.input_ids.device
+        return {m: said.to(device) for m, items in self.items.items() if (said := texts(items)) is not None}
 
     @property
     def label_count(self) -> int:
@@ -126,14 +133,20 @@ class Batch:
         mask[:, :-1] = self.labels[:, 1:] != IGNORED
         return mask, self.labels[:, 1:][mask[:, :-1]]
 
-    def inputs(self) -> dict[str, Any]:
-        """Keyword arguments for the model's forward, which returns logits where they are needed and conditions."""
+    def inputs(self, *, logits: bool = True, conditions: bool = True) -> dict[str, Any]:
+        """Keyword arguments for the model's forward.
+
+        Args:
+            logits: Whether logits are needed; they are returned at labelled tokens only.
+            conditions: Whether conditions are needed, where the batch has targets.
+        """
+        labelled, _ = self.predictions
         arguments: dict[str, Any] = {
             "input_ids": self.input_ids,
             "attention_mask": self.attention_mask,
-            "logits_to_keep": self.predictions[0],
+            "logits_to_keep": labelled if logits else torch.zeros_like(labelled),
             "use_cache": False,
-            "return_conditions": bool(self.targets),
+            "return_conditions": conditions and bool(self.targets),
         }
         if self.encoder_decoder:
             arguments["labels"] = self.labels
@@ -141,9 +154,8 @@ class Batch:
             arguments["position_ids"] = self.position_ids
         if self.features:
             arguments["features"] = self.features
-        said = {m: found for m, items in self.items.items() if (found := texts(items)) is not None}
-        media = {m: items.to(self.input_ids.device) for m, items in self.media.items()}
-        return arguments | pack(media, said) | pack_texts(said) | {"places": self.places, "signals": self.signals}
+        said = self.texts
+        return arguments | pack(self.media, said) | pack_texts(said) | {"places": self.places, "signals": self.signals}
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on a device; items stay where they are until they are read."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 
 from modalink import modalities, prompts
-from modalink.conversation import Conversation, Medium, Turn
+from modalink.conversation import Conversation, Medium, Turn, Use
 from modalink.errors import MediumError, PromptError
 from modalink.model.arguments import pack
 from modalink.model.assembly import Tokens, signal_spellings
@@ -41,8 +42,13 @@ class ModalinkProcessor(ProcessorMixin):
         spec = spec if isinstance(spec, SystemSpec) else SystemSpec.model_validate(spec)
         template = prompts.get(spec.prompt.template, tokenizer)
         self.template = template if spec.prompt.system is None else template.replace(system=spec.prompt.system)
-        signals = {m: "".join(signal_spellings(m, output.signal_tokens)) for m, output in spec.outputs.items()}
-        super().__init__(tokenizer, chat_template=chat_template or self.template.jinja(signals=signals))
+        signals = {
+            block: "".join(signal_spellings(m, output.signal_tokens))
+            for m, output in spec.outputs.items()
+            for block in modalities.block_types(m)
+        }
+        given = {block: modalities.get(m).placeholder for m in spec.inputs for block in modalities.block_types(m)}
+        super().__init__(tokenizer, chat_template=chat_template or self.template.jinja(given, signals))
         self.spec = spec
         self.encoder_decoder = encoder_decoder
         self.tokens = Tokens.add(spec, tokenizer)
@@ -87,23 +93,22 @@ class ModalinkProcessor(ProcessorMixin):
         """Make one sample ready.
 
         Args:
-            conversation: The sample. Media in user's turns are read by encoders; media in assistant's turns are made
-                by generators where the system has one for their modality, and read like the user's where it has none.
+            conversation: The sample. Media are read by encoders, made by generators, or both, see `Medium.use_in`; of
+                one that is both, the signal tokens stand before what is read.
             max_tokens: Longest sequence; text beyond it is cut from the end, media never are.
             template: Prompt template for this sample instead of the system's.
             reply: End with the start of the assistant's turn, ready for generation.
 
         Raises:
             MediumError: A medium cannot be read.
-            PromptError: A medium has no encoder, or media alone exceed `max_tokens`.
+            PromptError: A medium has no encoder or generator, or media alone exceed `max_tokens`.
         """
         chosen = self.template if template is None else prompts.get(template, self.tokenizer)
         question, answer = conversation, None
         if self.encoder_decoder and not reply:
             question, answer = _split_reply(conversation)
-        rendered = chosen.render(
-            question, self._place, system=self.spec.prompt.system, reply=reply or answer is not None
-        )
+        place = partial(self._place, conversation.id)
+        rendered = chosen.render(question, place, system=self.spec.prompt.system, reply=reply or answer is not None)
         tokenized = prompts.tokenize(rendered, self.tokenizer)
         media: dict[str, list[Item]] = {}
         targets: dict[str, list[Item]] = {}
@@ -199,35 +204,33 @@ class ModalinkProcessor(ProcessorMixin):
         media = {"image": ragged(items)} if items else {}
         return BatchFeature(dict(data) | pack(media, {} if said is None else {"image": said}))
 
-    def _place(self, turn: Turn, medium: Medium) -> str:
-        if self._is_made(turn, medium):
-            return "".join(signal_spellings(medium.modality, self.spec.outputs[medium.modality].signal_tokens))
-        if medium.modality not in self.spec.inputs:
-            reads = ", ".join(self.spec.inputs) or "text only"
-            raise PromptError(f"found a medium of modality {medium.modality!r} to read; this system reads {reads}")
-        return modalities.get(medium.modality).placeholder
+    def _place(self, sample: str, turn: Turn, medium: Medium) -> str:
+        use, name = self._use(sample, turn, medium), medium.modality
+        signals = "".join(signal_spellings(name, self.spec.outputs[name].signal_tokens)) if use != "read" else ""
+        return signals + (modalities.get(name).placeholder if use != "made" else "")
 
-    def _is_made(self, turn: Turn, medium: Medium) -> bool:
-        return turn.role == "assistant" and medium.modality in self.spec.outputs
+    def _use(self, sample: str, turn: Turn, medium: Medium) -> Use:
+        try:
+            return medium.use_in(turn.role, self.spec.inputs, self.spec.outputs)
+        except PromptError as error:
+            raise PromptError(f"{sample}: {error}") from None
 
     def _add_item(
         self, medium: Medium, turn: Turn, media: dict[str, list[Item]], targets: dict[str, list[Item]], sample: str
     ) -> None:
         record = modalities.get(medium.modality)
-        made = self._is_made(turn, medium)
+        use = self._use(sample, turn, medium)
         try:
             decoded = record.read(medium.source)
         except MediumError as error:
             raise MediumError(
                 f"{sample}: {error.name}", error.reason, str(error).removeprefix(f"{error.name}: ")
             ) from error
-        if made:
-            values = self.makers[medium.modality](decoded)
-            targets.setdefault(medium.modality, []).append(Item.of(values, caption=medium.caption))
-        else:
-            media.setdefault(medium.modality, []).append(
-                self._item(medium.modality, decoded, turn.text, medium.caption)
-            )
+        name = medium.modality
+        if use != "read":
+            targets.setdefault(name, []).append(Item.of(self.makers[name](decoded), caption=medium.caption))
+        if use != "made":
+            media.setdefault(name, []).append(self._item(name, decoded, turn.text, medium.caption))
 
     def _item(self, modality: str, decoded: Any, said: str, caption: str | None = None) -> Item:
         """A medium that is read, with what is said beside it."""
@@ -250,10 +253,15 @@ class ModalinkProcessor(ProcessorMixin):
         return expand(ids, labels, items, given)
 
     def _answer_labels(self, answer: Turn, targets: dict[str, list[Item]], sample: str) -> list[int]:
-        pieces = [self._place(answer, p) if isinstance(p, Medium) else p.text for p in answer.content]
-        for piece in answer.content:
-            if isinstance(piece, Medium):
-                self._add_item(piece, answer, {}, targets, sample)
+        media = [piece for piece in answer.content if isinstance(piece, Medium)]
+        for medium in media:
+            if (use := self._use(sample, answer, medium)) != "made":
+                raise PromptError(
+                    f"{sample}: the reply holds a medium of modality {medium.modality!r} that is {use}; the decoder of "
+                    "an encoder-decoder can only make media: put it before the reply, or make it"
+                )
+            self._add_item(medium, answer, {}, targets, sample)
+        pieces = [self._place(sample, answer, p) if isinstance(p, Medium) else p.text for p in answer.content]
         ids = list(self.tokenizer("".join(pieces)).input_ids)
         end = self.tokenizer.eos_token_id
         return ids if ids[-1:] == [end] else [*ids, end]

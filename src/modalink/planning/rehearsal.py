@@ -18,7 +18,7 @@ from modalink.runs.ledger import Ledger
 from modalink.training.freezing import freeze
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
-from modalink.training.stages import make_learner, open_loader
+from modalink.training.opening import make_learner, open_loader
 
 
 def rehearse(recipe: Recipe, stage: Stage, system: System, device: torch.device) -> Iterator[str]:

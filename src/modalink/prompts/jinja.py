@@ -18,7 +18,9 @@ _SOURCE = """\
       {%- set said.rest = said.rest + block['text'] -%}
     {%- else -%}
       {%- set given = placeholders.get(block['type'], '<' + block['type'] + '>') -%}
-      {%- set token = signals.get(block['type'], given) if message['role'] == 'assistant' else given -%}
+      {%- set use = block.get('use') or ('made' if message['role'] == 'assistant' else 'read') -%}
+      {%- set token = given if use == 'read' else signals.get(block['type'], '' if use == 'both' else given) -%}
+      {%- set token = token + given if use == 'both' else token -%}
       {%- set said.media = said.media + token -%}
       {%- if said.rest -%}{%- set said.rest = said.rest + token -%}
       {%- else -%}{%- set said.opening = said.opening + token -%}{%- endif -%}

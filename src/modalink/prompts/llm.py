@@ -36,7 +36,9 @@ _PRELUDE = string.Template("""\
       {%- set flat.text = flat.text + block['text'] -%}
     {%- else -%}
       {%- set given = placeholders.get(block['type'], '<' + block['type'] + '>') -%}
-      {%- set token = signals.get(block['type'], given) if message['role'] == 'assistant' else given -%}
+      {%- set use = block.get('use') or ('made' if message['role'] == 'assistant' else 'read') -%}
+      {%- set token = given if use == 'read' else signals.get(block['type'], '' if use == 'both' else given) -%}
+      {%- set token = token + given if use == 'both' else token -%}
       {%- set flat.text = flat.text + token -%}
     {%- endif -%}
   {%- endfor -%}

@@ -74,7 +74,8 @@ class Template(Settings):
 
         Args:
             placeholders: What stands for a given medium, by modality; `<modality>` by default.
-            signals: What stands for a medium that the assistant makes, by modality; its placeholder by default.
+            signals: What stands for a medium that is made, by modality; its placeholder by default. The two stand one
+                after the other for a medium that is made and read.
         """
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from modalink.recipe.merging import changed_leaves, merge, supersede
 from modalink.recipe.overrides import override
 from modalink.recipe.schema import Recipe
 from modalink.recipe.tiny import tiny_form
+from modalink.recipe.upgrade import upgraded
 from modalink.recipe.yaml_lines import Document, read
 
 _SUFFIXES = (".yaml", ".yml")
@@ -27,7 +28,7 @@ def load(reference: str | Path, overrides: Sequence[str] = (), *, tiny: bool = F
     """Read and check a recipe.
 
     Args:
-        reference: A YAML file, or the name of a shipped recipe.
+        reference: A YAML file, the name of a shipped recipe, or a run folder of this or an earlier modalink.
         overrides: `PATH=VALUE` texts, for example `stages.0.batch=8`, laid over it in order.
         tiny: Swap every part for the same architecture at tiny size, before the overrides.
 
@@ -36,6 +37,8 @@ def load(reference: str | Path, overrides: Sequence[str] = (), *, tiny: bool = F
     """
     file = find(reference)
     document = _extended(file, ())
+    if Path(reference).expanduser().is_dir():
+        document = Document(upgraded(document.data), document.places)
     if tiny:
         document = Document(tiny_form(_checked(document)), {(): f"tiny form of {file.name}"})
     return _checked(override(document, overrides))

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from modalink.kinds import Settings
 from modalink.recipe.checks import part_and_stage_problems, provenance_problems
 from modalink.recipe.errors import Problems
+from modalink.recipe.kind_field import Kinds
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import Name, SystemSpec
 
@@ -33,7 +34,7 @@ class Recipe(SystemSpec):
     """Where it was published."""
     seed: int = 0
     """Seed of new weights, of the order of data and of all noise."""
-    stages: list[Stage] = Field(default_factory=list)
+    stages: list[Annotated[Stage, Kinds(Stage.room, default="supervised")]] = Field(default_factory=list)
     """Training stages, in order."""
     provenance: dict[str, Source] = Field(default_factory=dict)
     """Dotted path of a field -> where its value comes from: `published`, `code` (the authors' own), `recalled` or

@@ -1,11 +1,12 @@
 """One stage of training, as a recipe describes it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from modalink.errors import RecipeError
-from modalink.kinds import Settings
+from modalink.kinds import KindConfig, Settings
+from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.kind_field import Kinds
 from modalink.recipe.system import Name
 
@@ -13,24 +14,33 @@ Share = Annotated[float, Field(ge=0, le=1)]
 # The classes of these live in rooms above this one.
 Objective = Annotated[Any, Kinds("modalink.training.objectives")]
 DataSource = Annotated[Any, Kinds("modalink.data.sources", key="source")]
+Optimizer = Annotated[Any, Kinds("modalink.training.optimizers", default="adamw")]
+
+_MOVED = {
+    "condition_dropout": "belongs to its objective now: objectives: [{kind: diffusion, condition_dropout: 0.1}]",
+}
 
 
 class TrainGroup(Settings):
     """How one group of parameters learns."""
 
     lr: PositiveFloat
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """AdamW's decoupled weight decay."""
+    """Weight decay; vectors (biases, norms, gates) have none."""
 
 
-class Stage(Settings):
-    """One training step of the pipeline: what learns, from what, to minimise what."""
+class Stage(KindConfig):
+    """One training step of the pipeline: what learns, from what, to minimise what; what all kinds of stage share."""
+
+    room: ClassVar[str] = "modalink.training.stages"
 
     name: Name
     """Name of its folder in the run."""
     train: Annotated[dict[str, TrainGroup], Field(min_length=1)]
     """Parameter group -> how it learns; all other groups are frozen."""
+    optimizer: Optimizer = Field(default={}, validate_default=True)
+    """What updates the trained groups."""
     objectives: Annotated[list[Objective], Field(min_length=1)]
     """What is minimised: the weighted sum."""
     data: Annotated[list[DataSource], Field(min_length=1)]
@@ -59,10 +69,16 @@ class Stage(Settings):
     """Longest conversation in tokens; longer text is cut (and written in the ledger), media tokens never."""
     on_bad_sample: Literal["skip", "fail"] = "skip"
     """What a sample that cannot be read does: a line in the ledger, or the end of the run."""
-    condition_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of generation targets that learn without conditions, for classifier-free guidance."""
     checkpoint_every: PositiveInt = 500
     """Steps between checkpoints; the last step always makes one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_that_moved(cls, data: Any) -> Any:
+        moved = [key for key in _MOVED if isinstance(data, dict) and key in data]
+        if moved:
+            raise Problems([Problem((key,), f"{key} {_MOVED[key]}") for key in moved])
+        return data
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> "Stage":

@@ -1,12 +1,12 @@
 """The report of a run: `report.json` for programs, `report.html` (one file, no network) for people."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from modalink import files
 from modalink.report import robustness, view
 from modalink.report.facts import TINY_WORLD, RunFacts, read
 
@@ -33,16 +33,14 @@ def write_report(run: Path) -> Report:
     """
     facts = read(run)
     report = Report(run / "report.html", run / "report.json")
-    report.json.write_text(json.dumps(numbers(facts), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    report.html.write_text(page(facts), encoding="utf-8")
+    files.write_json(report.json, numbers(facts))
+    files.write(report.html, page(facts))
     return report
 
 
 def keep(run: Path, heldout: dict[str, Any]) -> None:
     """Put an evaluation on the tiny world into the run, where reports find it."""
-    path = run / TINY_WORLD
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(heldout, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    files.write_json(run / TINY_WORLD, heldout)
 
 
 def numbers(facts: RunFacts) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from modalink import files
 from modalink.errors import CheckpointError
 
 TINY_WORLD = Path("evaluation") / "tiny_world.json"
@@ -141,9 +142,4 @@ def _json(path: Path) -> Any:
 
 
 def _json_lines(path: Path) -> Iterable[dict[str, Any]]:
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        # A run that is being written to, or was killed, may end in half a line.
-        if line.endswith("\n"):
-            yield json.loads(line)
+    return map(json.loads, files.whole_lines(path))

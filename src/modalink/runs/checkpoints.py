@@ -1,16 +1,15 @@
 """Checkpoints of a stage: atomic on disk, sealed against damage, and enough to go on to the bit.
 
     STAGE/checkpoints/step-00000500/weights.safetensors     the trained groups
-                                    optimizer.safetensors   AdamW's moments
+                                    optimizer.safetensors   the optimizer's state
                                     state.json              step, data cursor, metrics' length, the files' hashes
 
-A checkpoint is written beside its place and renamed into it, so that it is either whole or absent. Random states need
+A checkpoint is either whole or absent. Random states need
 no place in it: every step derives its own (see `randomness.py`).
 """
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from modalink import tensor_files
+from modalink import files, tensor_files
 from modalink.errors import CheckpointError
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
@@ -79,24 +78,17 @@ def save(folder: Path, progress: Progress, weights: Mapping[str, Tensor], optimi
         CheckpointError: It cannot be written; what was saved before stays as it is.
     """
     final = folder / f"step-{progress.step:08d}"
-    partial = folder / f".{final.name}.partial"
     needed = sum(t.nbytes for part in (weights, optimizer) for t in part.values())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        tensor_files.save(weights, partial / WEIGHTS)
-        tensor_files.save(optimizer, partial / OPTIMIZER)
-        content = asdict(progress) | {"files": {name: _sha256(partial / name) for name in (WEIGHTS, OPTIMIZER)}}
-        (partial / STATE).write_text(json.dumps(content | {"seal": _seal(content)}, indent=1))
-        for path in (*partial.iterdir(), partial):
-            sync(path)
-        # A checkpoint of this step can only be one that was found damaged.
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-        sync(folder)
+        # One that stands there already can only be one that was found damaged.
+        with files.replacing(final) as beside:
+            beside.mkdir()
+            tensor_files.save(weights, beside / WEIGHTS)
+            tensor_files.save(optimizer, beside / OPTIMIZER)
+            hashes = {name: files.sha256(beside / name) for name in (WEIGHTS, OPTIMIZER)}
+            content = asdict(progress) | {"files": hashes}
+            (beside / STATE).write_text(json.dumps(content | {"seal": _seal(content)}, indent=1))
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(
             f"{final}: cannot be written ({error}); it needs {needed / 2**20:.1f} MiB, "
             f"{_free(folder) / 2**20:.1f} MiB are free there; earlier checkpoints are whole: "
@@ -117,21 +109,12 @@ def latest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     return None
 
 
-def sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk itself."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _checked(path: Path) -> Progress:
     content = json.loads((path / STATE).read_text())
     if content.pop("seal") != _seal(content):
         raise ValueError(f"{STATE} does not match its seal")
     for name, sha256 in content.pop("files").items():
-        if _sha256(path / name) != sha256:
+        if files.sha256(path / name) != sha256:
             raise ValueError(f"{name} does not match its hash")
     return Progress(**content)
 
@@ -142,11 +125,6 @@ def _steps(folder: Path) -> list[Path]:
 
 def _seal(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _free(folder: Path) -> int:

@@ -1,17 +1,13 @@
 """The run folder: made for one recipe, opened again only for the same."""
 
-import fcntl
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from modalink import files
 from modalink.errors import CheckpointError
-from modalink.recipe import Recipe
-from modalink.runs.checkpoints import sync
+from modalink.recipe import Recipe, load
 
 RECIPE, MODEL = "recipe.yaml", "model"
 
@@ -36,20 +32,14 @@ def open_run(run: Path, recipe: Recipe) -> bool:
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Keep other processes from training in this run folder; the kernel lets go when this one ends, however it ends.
+    """Keep other processes from training in this run folder.
 
     Raises:
         CheckpointError: Another process is training in it.
     """
+    busy = f"{run}: another process is training in this run folder; wait for its end, or choose another folder"
     with (run / RECIPE).open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CheckpointError(
-                f"{run}: another process is training in this run folder; wait for its end, or choose another folder"
-            ) from error
-        except OSError:
-            pass  # some network file systems know no locks
+        files.lock(file, CheckpointError(busy))
         yield
 
 
@@ -59,12 +49,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         CheckpointError: It cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        sync(partial)
-        os.replace(partial, path)
+        files.write(path, text)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written ({error}); make room, or choose another folder") from error
 
@@ -86,8 +72,8 @@ def differences(before: Any, now: Any, place: str = "") -> dict[str, tuple[Any, 
 
 
 def _check_same(run: Path, recipe: Recipe) -> None:
-    before = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
-    changed = differences(before, yaml.safe_load(recipe.to_yaml()))
+    # Compared as they are read, not as they are written: a key that has come since has its default in both.
+    changed = differences(load(run).to_dict(), recipe.to_dict())
     if changed:
         lines = "".join(f"\n  {key}: the run has {old!r}, the recipe {new!r}" for key, (old, new) in changed.items())
         raise CheckpointError(

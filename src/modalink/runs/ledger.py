@@ -4,12 +4,12 @@ Lines are only ever appended, so that a crash costs at most the line it falls on
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from modalink import files
 from modalink.errors import CheckpointError
 
 
@@ -41,13 +41,10 @@ class Ledger:
         self._next_step = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-            kept = [entry for entry in map(_parsed, lines) if entry is not None]
-            if len(kept) < len(lines):
-                self._rewrite(kept)
+            files.cut_torn_line(path)
+            self._count(list(self))
         except OSError as error:
             raise CheckpointError(f"{path}: the ledger cannot be opened: {error}") from error
-        self._count(kept)
 
     def add(self, step: int, sample: str, reason: str, detail: str) -> None:
         """Append a line; it is in the system's hands when this returns.
@@ -60,8 +57,7 @@ class Ledger:
         """
         entry = Entry(step, sample, reason, detail)
         try:
-            with open(self.path, "ab") as file:
-                file.write(_line(entry))
+            files.append_json_lines(self.path, [asdict(entry)])
         except OSError as error:
             raise CheckpointError(f"{self.path}: the ledger cannot be written: {error}; make room for it") from error
         self._count([entry])
@@ -76,7 +72,7 @@ class Ledger:
             return
         kept = [entry for entry in self if entry.step < steps]
         try:
-            self._rewrite(kept)
+            files.write(self.path, b"".join(files.json_line(asdict(entry)) for entry in kept))
         except OSError as error:
             raise CheckpointError(f"{self.path}: the ledger cannot be shortened: {error}") from error
         self._counts.clear()
@@ -88,27 +84,14 @@ class Ledger:
         return dict(self._counts.most_common())
 
     def __iter__(self) -> Iterator[Entry]:
-        if self.path.exists():
-            with open(self.path, "rb") as file:
-                yield from (entry for entry in map(_parsed, file) if entry is not None)
+        yield from (entry for entry in map(_parsed, files.whole_lines(self.path)) if entry is not None)
 
     def _count(self, entries: list[Entry]) -> None:
         self._counts.update(entry.reason for entry in entries)
         self._next_step = max([self._next_step, *(entry.step + 1 for entry in entries)])
 
-    def _rewrite(self, entries: list[Entry]) -> None:
-        beside = self.path.with_name(self.path.name + ".new")
-        beside.write_bytes(b"".join(map(_line, entries)))
-        os.replace(beside, self.path)
-
-
-def _line(entry: Entry) -> bytes:
-    return json.dumps(asdict(entry), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-
 
 def _parsed(line: bytes) -> Entry | None:
-    if not line.endswith(b"\n"):
-        return None
     try:
         return Entry(**json.loads(line))
     except (ValueError, TypeError):

@@ -1,15 +1,13 @@
 """The lines that a stage writes: `metrics.jsonl`, and TensorBoard's files when it is installed."""
 
-import errno
-import json
 import os
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from modalink import files
 from modalink.errors import CheckpointError
-from modalink.runs.checkpoints import sync
 
 
 def rewind(path: Path, size: int) -> None:
@@ -22,7 +20,7 @@ def length(path: Path) -> int:
     """The length of a log, after waiting until it is on the disk."""
     if not path.exists():
         return 0
-    sync(path)
+    files.sync(path)
     return path.stat().st_size
 
 
@@ -36,7 +34,6 @@ class Metrics:
 
     def __init__(self, folder: Path, first_step: int) -> None:
         self.path = folder / "metrics.jsonl"
-        self.file = self.path.open("ab", buffering=0)
         self.board = _board(folder / "tensorboard", first_step)
 
     def write(self, record: dict[str, Any]) -> None:
@@ -45,11 +42,8 @@ class Metrics:
         Raises:
             CheckpointError: The disk takes no more.
         """
-        line = json.dumps(record).encode() + b"\n"
         try:
-            # What fits is written without an error.
-            if self.file.write(line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            files.append_json_lines(self.path, [record])
             if self.board is not None:
                 for name, value in _flat(record):
                     self.board.add_scalar(name, value, record["step"])
@@ -57,8 +51,7 @@ class Metrics:
             raise CheckpointError(f"{self.path}: cannot be written ({error}); make room and start again") from error
 
     def close(self) -> None:
-        """Close the files."""
-        self.file.close()
+        """Close TensorBoard's file."""
         if self.board is not None:
             with suppress(OSError):  # on a full disk, which `write` has told
                 self.board.close()

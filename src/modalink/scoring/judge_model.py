@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,7 @@ from typing import Any
 
 from modalink.errors import DataError
 from modalink.scoring.predictions import identity
-from modalink.scoring.rows import read_rows
-
-TRIES = 5
+from modalink.scoring.rows import Row, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +57,10 @@ class Endpoint:
 
     url: str
     model: str
+    tries: int = 5
+    """How often it is asked before it counts as out of order."""
+    first_wait_s: float = 0.5
+    """Seconds before the second try; each further wait is twice as long."""
 
     def ask(self, request: Request) -> Reply:
         """One reply; temporary failures are tried again.
@@ -85,7 +87,7 @@ class Endpoint:
         key = os.environ.get("OPENAI_API_KEY", "")
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         address = f"{self.url.rstrip('/')}/chat/completions"
-        for left in reversed(range(TRIES)):
+        for left in reversed(range(self.tries)):
             try:
                 with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=300) as found:
                     return json.load(found)
@@ -95,8 +97,10 @@ class Endpoint:
                     raise DataError(f"judge {address}, item {item}: HTTP {error.code} {reason}") from error
             except (OSError, json.JSONDecodeError) as error:
                 if left == 0:
-                    raise DataError(f"judge {address}, item {item}: no answer in {TRIES} tries ({error})") from error
-            time.sleep(2.0 ** (TRIES - left) / 4)
+                    raise DataError(
+                        f"judge {address}, item {item}: no answer in {self.tries} tries ({error})"
+                    ) from error
+            time.sleep(self.first_wait_s * 2.0 ** (self.tries - left - 1))
         raise AssertionError("the last try returns or raises")
 
 
@@ -141,9 +145,17 @@ class Judge:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def recorded(path: Path) -> Iterable[Reply]:
-    """The replies of a record: rows with `id` or `question_id`, `reply` or `content`; run, attempt, model if known."""
+def recorded(path: Path, official: Callable[[Row], Iterable[Reply]] | None = None) -> Iterator[Reply]:
+    """The replies of a record: rows with `id` or `question_id`, `reply` or `content`; run, attempt, model if known.
+
+    Args:
+        path: The record.
+        official: Reads a row of a benchmark's own .json file, where it has one.
+    """
     for row in read_rows(path):
+        if official is not None and path.suffix == ".json":
+            yield from official(row)
+            continue
         fields = row.fields
         name = next((name for name in ("question_id", "id") if name in fields), None)
         key = row.key if row.key is not None else identity(fields[name], row.where) if name else ""

@@ -1,48 +1,61 @@
 """The benchmarks by name, with their options, and what each tells about itself."""
 
-import importlib
+import pkgutil
 import re
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from pydantic import ValidationError
 
-from modalink.errors import OptionError, UnknownNameError
-from modalink.kinds import kinds
-from modalink.scoring.benchmarks._base import Benchmark, ItemBenchmark, Options
+from modalink.errors import OptionError, RecipeError, UnknownNameError
+from modalink.scoring import benchmarks
+from modalink.scoring.benchmark import Benchmark, ItemBenchmark, Options
 
-ROOM = "modalink.scoring.benchmarks"
+GROUP = benchmarks.__name__
+"""Entry points of benchmarks of other packages: name -> `module:attribute`, a `Benchmark`."""
+
+
+@cache
+def all_benchmarks() -> dict[str, Benchmark]:
+    """Name -> benchmark: the tables of all files in `benchmarks/`, and what other packages bring.
+
+    Raises:
+        RecipeError: Two benchmarks have one name, or a plug-in is none.
+    """
+    tables = [import_module(f"{GROUP}.{m.name}").BENCHMARKS for m in pkgutil.iter_modules(benchmarks.__path__)]
+    tables += [{point.name: point.load()} for point in entry_points(group=GROUP)]
+    by_name: dict[str, Benchmark] = {}
+    for name, benchmark in (entry for table in tables for entry in table.items()):
+        if name in by_name:
+            raise RecipeError(f"found two benchmarks with the name {name!r}; rename the plug-in's")
+        if not isinstance(benchmark, Benchmark):
+            raise RecipeError(f"plug-in benchmark {name}: found {type(benchmark).__name__}, needed a Benchmark")
+        by_name[name] = benchmark
+    return by_name
 
 
 def names() -> list[str]:
     """The names of all benchmarks."""
-    return sorted(kinds(ROOM))
+    return sorted(all_benchmarks())
 
 
 def load(name: str) -> tuple[str, Benchmark]:
-    """A benchmark by its name or an alias, whatever the case and the hyphens.
+    """A benchmark with its name, by that name or an alias, whatever the case and the hyphens.
 
     Raises:
         UnknownNameError: There is none.
     """
     plain = _plain(name)
-    by_name = {_plain(known): known for known in names()}
-    if plain in by_name:
-        return by_name[plain], _benchmark(by_name[plain])
-    for known in names():
-        found = _benchmark(known)
-        if plain in map(_plain, found.aliases):
-            return known, found
+    for known, benchmark in all_benchmarks().items():
+        if plain in map(_plain, (known, *benchmark.aliases)):
+            return known, benchmark
     raise UnknownNameError("benchmark", name, names())
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[-_ ]", "", name.lower())
-
-
-def _benchmark(name: str) -> Benchmark:
-    module, _, attribute = kinds(ROOM)[name].partition(":")
-    found: Benchmark = getattr(importlib.import_module(module), attribute or "benchmark")
-    return found
 
 
 def options_of(benchmark: Benchmark, given: dict[str, Any]) -> Options:
@@ -66,7 +79,7 @@ def options_of(benchmark: Benchmark, given: dict[str, Any]) -> Options:
 
 def catalogue() -> list[dict[str, str]]:
     """What every benchmark tells about itself: name, title, unit, rule, source, formats, data, options and defaults."""
-    return [{"name": name, **_described(_benchmark(name))} for name in names()]
+    return [{"name": name, **_described(benchmark)} for name, benchmark in sorted(all_benchmarks().items())]
 
 
 def _described(benchmark: Benchmark) -> dict[str, str]:

@@ -15,12 +15,20 @@ from typing import Any
 
 from modalink.errors import DataError, MissingExtraError
 
-CHUNK = 1 << 20
-"""Characters read at once."""
-LONGEST = 1 << 26
-"""Characters that one row may have; a file that exceeds it is taken for damaged."""
-
 _decoder = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a file is held at once, in characters."""
+
+    chunk: int = 1 << 20
+    """What is read at once."""
+    longest: int = 1 << 26
+    """What one row may have; a file that exceeds it is taken for damaged."""
+
+
+_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +40,13 @@ class Row:
     key: str | None = None
 
 
-def read_rows(path: Path, inside: tuple[str, ...] = ()) -> Iterator[Row]:
+def read_rows(path: Path, inside: tuple[str, ...] = (), limits: Limits = _LIMITS) -> Iterator[Row]:
     """The rows of a file, by its suffix.
 
     Args:
         path: A .json, .jsonl, .csv, .tsv, .xlsx or .txt file.
         inside: Names under which an object may hold its rows, for example `("annotations",)`.
+        limits: How much is held at once.
 
     Raises:
         DataError: The file is missing, of another kind, not UTF-8, or damaged; the message says where.
@@ -47,9 +56,9 @@ def read_rows(path: Path, inside: tuple[str, ...] = ()) -> Iterator[Row]:
         raise DataError(f"{path}: no such file")
     try:
         if path.suffix in readers:
-            yield from readers[path.suffix](path)
+            yield from readers[path.suffix](path, limits)
         elif path.suffix in (".json", ".jsonl"):
-            yield from _json(path, inside)
+            yield from _json(path, inside, limits)
         else:
             raise DataError(
                 f"{path}: found a {path.suffix or 'nameless'} file, needed .json, .jsonl, .csv, .tsv, .xlsx or .txt"
@@ -62,9 +71,9 @@ def _row(where: str, value: Any, key: str | None = None) -> Row:
     return Row(where, value if isinstance(value, dict) else {"value": value}, key)
 
 
-def _json(path: Path, inside: tuple[str, ...]) -> Iterator[Row]:
+def _json(path: Path, inside: tuple[str, ...], limits: Limits) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig") as file:
-        text = _Text(file, path)
+        text = _Text(file, path, limits)
         first = text.peek()
         if first == "":
             raise DataError(f"{path}: the file is empty")
@@ -74,10 +83,10 @@ def _json(path: Path, inside: tuple[str, ...]) -> Iterator[Row]:
             return
         lines = text.holds_lines()
     if lines:
-        yield from _json_lines(path)
+        yield from _json_lines(path, limits)
         return
     with path.open(encoding="utf-8-sig") as file:
-        yield from _members(_Text(file, path), path, inside)
+        yield from _members(_Text(file, path, limits), path, inside)
 
 
 def _members(text: "_Text", path: Path, inside: tuple[str, ...]) -> Iterator[Row]:
@@ -107,16 +116,16 @@ def _entries(text: "_Text", path: Path, key: str) -> Iterator[Row]:
             yield _row(f"{path.name}, {key} {name}", text.value(), name)
 
 
-def read_member(path: Path, name: str) -> Iterator[Row]:
+def read_member(path: Path, name: str, limits: Limits = _LIMITS) -> Iterator[Row]:
     """The rows that a JSON object holds under a name, whatever else it holds; none where the file is no such object."""
     if path.suffix != ".json" or not path.is_file():
         return
     with path.open(encoding="utf-8-sig") as file:
-        text = _Text(file, path)
+        text = _Text(file, path, limits)
         if text.peek() != "{" or text.holds_lines():
             return
     with path.open(encoding="utf-8-sig") as file:
-        text = _Text(file, path)
+        text = _Text(file, path, limits)
         for key in text.keys():  # noqa: SIM118
             if text.peek() not in ("[", "{"):
                 text.value()
@@ -126,14 +135,14 @@ def read_member(path: Path, name: str) -> Iterator[Row]:
                     yield row
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
+def _json_lines(path: Path, limits: Limits) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig") as file:
         number = 0
-        while line := file.readline(LONGEST):
+        while line := file.readline(limits.longest):
             number += 1
             where = f"{path.name}, line {number}"
-            if len(line) == LONGEST:
-                raise DataError(f"{where}: longer than {LONGEST} characters; is the file damaged?")
+            if len(line) == limits.longest:
+                raise DataError(f"{where}: longer than {limits.longest} characters; is the file damaged?")
             if not line.strip():
                 continue
             try:
@@ -145,11 +154,11 @@ def _json_lines(path: Path) -> Iterator[Row]:
 class _Text:
     """JSON text read in chunks; hands out one value at a time and forgets what was read."""
 
-    def __init__(self, file: TextIOBase, path: Path) -> None:
-        self.file, self.path = file, path
+    def __init__(self, file: TextIOBase, path: Path, limits: Limits) -> None:
+        self.file, self.path, self.limits = file, path, limits
         self.buffer, self.at, self.done, self.last = "", 0, False, ""
 
-    def _more(self, size: int = CHUNK) -> None:
+    def _more(self, size: int) -> None:
         chunk = self.file.read(size)
         self.done = chunk == ""
         self.buffer, self.at = self.buffer[self.at :] + chunk, 0
@@ -163,7 +172,7 @@ class _Text:
                 self.at += 1
             if self.done:
                 return ""
-            self._more()
+            self._more(self.limits.chunk)
 
     def take(self, *wanted: str) -> str:
         """Step over one of the wanted characters."""
@@ -173,8 +182,9 @@ class _Text:
         self.at += 1
         return found
 
-    def value(self, limit: int = LONGEST) -> Any:
-        """The next value, whole."""
+    def value(self, limit: int | None = None) -> Any:
+        """The next value, whole; by default as long as a row may be."""
+        limit = self.limits.longest if limit is None else limit
         self.peek()
         while True:
             try:
@@ -192,7 +202,7 @@ class _Text:
                 raise self.damaged("nested too deep") from error
             if len(self.buffer) - self.at > limit:
                 raise self.damaged(f"one value is longer than {limit} characters")
-            self._more(max(CHUNK, len(self.buffer) - self.at))
+            self._more(max(self.limits.chunk, len(self.buffer) - self.at))
 
     def items(self) -> Iterator[Any]:
         """The values of the array that comes next."""
@@ -221,9 +231,9 @@ class _Text:
                 return
 
     def holds_lines(self) -> bool:
-        """Whether the file is a run of values, not one; only the first megabyte is asked."""
+        """Whether the file is a run of values, not one; only the first chunk is asked."""
         try:
-            self.value(limit=CHUNK)
+            self.value(self.limits.chunk)
         except DataError:
             return False
         return self.peek() != "" or self.path.suffix == ".jsonl"
@@ -238,8 +248,8 @@ class _Text:
         return DataError(f"{self.path}: not valid JSON{after}: {what}")
 
 
-def _csv(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(LONGEST)
+def _csv(path: Path, limits: Limits) -> Iterator[Row]:
+    csv.field_size_limit(limits.longest)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
         try:
@@ -253,7 +263,7 @@ def _csv(path: Path) -> Iterator[Row]:
             raise DataError(f"{path.name}, line {reader.line_num}: {error}") from error
 
 
-def _xlsx(path: Path) -> Iterator[Row]:
+def _xlsx(path: Path, limits: Limits) -> Iterator[Row]:
     try:
         import openpyxl
     except ImportError as error:
@@ -270,7 +280,7 @@ def _xlsx(path: Path) -> Iterator[Row]:
     book.close()
 
 
-def _lines(path: Path) -> Iterator[Row]:
+def _lines(path: Path, limits: Limits) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             yield Row(f"{path.name}, line {number}", {"value": line.rstrip("\n")})

@@ -8,21 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import Grade, ItemBenchmark, Options, Question
+from modalink.scoring.benchmark import Grade, ItemBenchmark, Options, Question
 from modalink.scoring.predictions import Prediction
 
 SHOWN = 200
 """Characters of an answer that are kept for the list of items."""
-MOST_KEPT = 1 << 28
-"""Characters that the replies may have together where a benchmark compares whole texts, which must fit in memory."""
 
 _NOT_FOUND, _SHARED = -1, -2
 
 
 def graded(
-    benchmark: ItemBenchmark, questions: list[Question], path: Path, options: Options, by_row: bool
+    benchmark: ItemBenchmark,
+    questions: list[Question],
+    path: Path,
+    options: Options,
+    by_row: bool,
+    most_kept: int = 1 << 28,
 ) -> tuple[list[Grade | None], list[str]]:
-    """A grade for each question, None for those left out, and notes on what was left out."""
+    """A grade for each question, None for those left out, and notes on what was left out.
+
+    Args:
+        benchmark: What is asked.
+        questions: Its questions.
+        path: The predictions.
+        options: What the user chose.
+        by_row: Whether predictions and annotations are one file, whose rows belong together.
+        most_kept: Characters that the replies may have together; a benchmark that compares whole texts holds them all.
+    """
     index = _index(questions)
     grades: list[Grade | None] = [None] * len(questions)
     rows: dict[int, str] = {}
@@ -47,9 +59,9 @@ def graded(
             rows[at] = prediction.where
             grade = grades[at] = _grade(benchmark, questions[at], prediction.reply, prediction.where, options)
             kept += len(grade.answer)
-            if kept > MOST_KEPT:
+            if kept > most_kept:
                 raise DataError(
-                    f"{prediction.where}: the replies so far have more than {MOST_KEPT} characters; are they answers?"
+                    f"{prediction.where}: the replies so far have more than {most_kept} characters; are they answers?"
                 )
     for at, question in enumerate(questions):
         if grades[at] is None and question.scored:

@@ -5,12 +5,14 @@ Predictions are read, graded and forgotten one by one, so that a file of any siz
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import Benchmark, Item, ItemBenchmark, Options, SetBenchmark, Summary
+from modalink.scoring.benchmark import Benchmark, Item, ItemBenchmark, Options, SetBenchmark, Summary
 from modalink.scoring.bootstrap import Comparison, compare, interval
+from modalink.scoring.features import EncoderLoader, no_encoder
 from modalink.scoring.registry import load, options_of
 from modalink.scoring.rules import graded
 
@@ -73,6 +75,7 @@ def score(
     annotations: Path | None = None,
     options: dict[str, Any] | None = None,
     against: Path | None = None,
+    load_encoder: EncoderLoader = no_encoder,
 ) -> Report:
     """Score a prediction file.
 
@@ -82,6 +85,7 @@ def score(
         annotations: The right answers; may be left out where the predictions carry them.
         options: The benchmark's options, by name.
         against: Another model's predictions, to test whether the two differ.
+        load_encoder: Loads the encoder that the option `encoder` names, for benchmarks that compare media.
 
     Raises:
         DataError: A file cannot be read, or does not answer the questions; the message says which.
@@ -90,10 +94,9 @@ def score(
     """
     name, benchmark = load(name)
     checked = options_of(benchmark, options or {})
-    summary = _summary(benchmark, predictions, annotations, checked)
-    comparison = None
-    if against is not None:
-        comparison = _compare(summary, _summary(benchmark, against, annotations, checked), against)
+    summarise = partial(_summary, benchmark, annotations, checked, load_encoder)
+    summary = summarise(predictions)
+    comparison = None if against is None else _compare(summary, summarise(against), against)
     return Report(
         name,
         benchmark.rule_of(checked),
@@ -119,9 +122,11 @@ def _compare(left: Summary, right: Summary, against: Path) -> Comparison:
     return compare(left.sample, right.sample)
 
 
-def _summary(benchmark: Benchmark, predictions: Path, annotations: Path | None, options: Options) -> Summary:
+def _summary(
+    benchmark: Benchmark, annotations: Path | None, options: Options, load_encoder: EncoderLoader, predictions: Path
+) -> Summary:
     if isinstance(benchmark, SetBenchmark):
-        return benchmark.compare(predictions, annotations, options)
+        return benchmark.compare(predictions, annotations, options, load_encoder)
     assert isinstance(benchmark, ItemBenchmark)
     if annotations is None and not benchmark.self_contained:
         raise DataError(f"{benchmark.title}: needed --annotations: {benchmark.annotations}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from modalink.errors import MediumError
 from modalink.roles import ModalityRecord
-from modalink.testing.requirements import example_images, require
+from modalink.testing.requirements import require
 
 
 def check_modality(record: ModalityRecord, medium: Any = None) -> None:
@@ -16,13 +16,14 @@ def check_modality(record: ModalityRecord, medium: Any = None) -> None:
 
     Args:
         record: Its row in the table.
-        medium: A decoded medium of it; an image if not given.
+        medium: A decoded medium of it; the record's first example if not given.
 
     Raises:
         AssertionError: It breaks the promise that the message names.
     """
-    medium = example_images(1)[0] if medium is None else medium
+    medium = record.example(0) if medium is None else medium
     _check_names(record)
+    require(_same(record.example(0), record.example(0)), "examples must be the same at each call")
     decoded = record.read(medium)
     require(_same(record.read(decoded), decoded), "reading a decoded medium must change nothing more")
     with tempfile.TemporaryDirectory() as place:
@@ -36,7 +37,7 @@ def check_modality(record: ModalityRecord, medium: Any = None) -> None:
             found, needed = back.shape, np.asarray(decoded).shape
             require(found == needed, f"{suffix}: wrote a medium of shape {needed}, read one of {found}")
             require(_same(record.read(path.read_bytes()), back), f"{suffix}: bytes must read as their file does")
-        require(any(Path(place).iterdir()), f"none of the suffixes {record.suffixes} can be written")
+        require(Path(place, f"medium{record.written}").exists(), f"{record.written} must be written: others ask for it")
         _check_refusals(record, Path(place))
 
 
@@ -48,6 +49,8 @@ def _check_names(record: ModalityRecord) -> None:
     require(len(spellings) == 3, "placeholder and signal tokens must be spelled differently")
     dotted = all(suffix.startswith(".") and suffix == suffix.lower() for suffix in record.suffixes)
     require(dotted and bool(record.suffixes), f"suffixes must be lower-case with a dot, found {record.suffixes}")
+    require(record.written in record.suffixes, f"written {record.written!r} must be one of {record.suffixes}")
+    require(all("{caption}" in text for text in record.make), f"requests to make one need {{caption}}: {record.make}")
 
 
 def _check_refusals(record: ModalityRecord, place: Path) -> None:

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from modalink import hub
+from modalink import hub, modalities
 from modalink.errors import PartError
 from modalink.hub.files import weight_files
 from modalink.kinds import KindConfig
@@ -31,9 +30,7 @@ def require(holds: bool, obligation: str) -> None:
 
 def example_images(count: int = 3) -> list[Image.Image]:
     """Images of different sizes and proportions, the same ones in every process."""
-    rng = np.random.default_rng(0)
-    sizes = [(40 + 9 * i, 70 - 11 * i, 3) for i in range(count)]
-    return [Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)) for size in sizes]
+    return [modalities.get("image").example(number) for number in range(count)]
 
 
 def check_settings(config: KindConfig) -> None:

@@ -1,5 +1,6 @@
 """Draws scenes: 64 x 64 pixels, anti-aliased by distance functions evaluated in a window around each object."""
 
+import base64
 from dataclasses import dataclass, replace
 from io import BytesIO
 
@@ -145,6 +146,13 @@ def _star_distance(
     edge = np.hypot(outer - notch_x, notch_y)
     distance: np.ndarray = ((px - outer) * notch_y + py * (outer - notch_x)) / edge
     return distance
+
+
+def png_data_url(picture: Image.Image) -> str:
+    """A picture as the text of a PNG data URL."""
+    buffer = BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _shaky_hand(rng: np.random.Generator) -> _Hand:

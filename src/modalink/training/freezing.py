@@ -1,6 +1,7 @@
 """Who learns: the groups of parameters that a stage trains, all others frozen."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -51,9 +52,9 @@ def set_modes(model: nn.Module) -> None:
                     child.train()
 
 
-def optimizer_groups(trained: Groups, train: Mapping[str, TrainGroup]) -> list[dict[str, object]]:
-    """Groups for AdamW: each with its own rate, and its vectors (biases, norms, gates) without weight decay."""
-    made: list[dict[str, object]] = []
+def optimizer_groups(trained: Groups, train: Mapping[str, TrainGroup]) -> list[dict[str, Any]]:
+    """Groups for the optimizer: each with its own rate, and its vectors (biases, norms, gates) without weight decay."""
+    made: list[dict[str, Any]] = []
     for name, members in trained.items():
         settings = train[name]
         for decays in (True, False):

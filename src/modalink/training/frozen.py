@@ -62,13 +62,11 @@ class FrozenGenerator:
         generator: The generator.
         key: What decides its latents and text conditions.
         once: Where they are computed and kept.
-        condition_dropout: Share of the items that learn without conditions.
     """
 
     generator: Generator
     key: FeatureKey
     once: Once
-    condition_dropout: float
 
     def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
         """The generator's own conditions of captions."""
@@ -104,7 +102,7 @@ class FrozenGenerator:
         return torch.stack(errors)
 
 
-def frozen_generators(system: System, once: Once, condition_dropout: float) -> dict[str, FrozenGenerator]:
+def frozen_generators(system: System, once: Once) -> dict[str, FrozenGenerator]:
     """The generators of a system by modality, as objectives see them."""
     found = {}
     for modality, generator in system.generators.items():
@@ -112,5 +110,5 @@ def frozen_generators(system: System, once: Once, condition_dropout: float) -> d
         settings = system.spec.outputs[modality].generator.model_dump(mode="json")
         preprocessing = system.processor.makers[modality].to_dict()
         key = FeatureKey.of(weights_digest(generator), settings, preprocessing, once.dtype)
-        found[modality] = FrozenGenerator(generator, key, once, condition_dropout)
+        found[modality] = FrozenGenerator(generator, key, once)
     return found

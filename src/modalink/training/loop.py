@@ -35,6 +35,8 @@ class Run:
     device: torch.device
     emit: OnEvent
     stop: StopRequest
+    workers: int = 0
+    """Threads that prepare data ahead, see `Loader`."""
 
 
 def train_steps(run: Run, learner: Learner, loader: Loader, first: int, metrics: Metrics | None) -> None:

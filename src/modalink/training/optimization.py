@@ -1,6 +1,7 @@
-"""AdamW with warm-up and decay; its state as plain tensors."""
+"""The optimizer with warm-up and decay; its state as plain tensors."""
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -8,11 +9,12 @@ from torch import Tensor
 from modalink.model.groups import Groups
 from modalink.recipe import Stage
 from modalink.training.freezing import optimizer_groups
+from modalink.training.optimizers import OptimizerConfig
 
 
-def build_optimizer(stage: Stage, trained: Groups) -> torch.optim.AdamW:
-    """AdamW over the trained groups; the fused kernel exists on CPU, CUDA and MPS alike."""
-    return torch.optim.AdamW(optimizer_groups(trained, stage.train), fused=True)
+def build_optimizer(stage: Stage, trained: Groups) -> torch.optim.Optimizer:
+    """The stage's optimizer over the trained groups."""
+    return cast(OptimizerConfig, stage.optimizer).build(optimizer_groups(trained, stage.train))
 
 
 def lr_factor(stage: Stage, step: int, steps: int) -> float:

@@ -26,13 +26,6 @@ def process_group(device: torch.device) -> Iterator[None]:
             distributed.destroy_process_group()
 
 
-def default_device() -> torch.device:
-    """This process's accelerator, or the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device("cpu")
-
-
 def rank() -> int:
     """This process's number, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0

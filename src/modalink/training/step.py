@@ -17,6 +17,7 @@ from modalink.model.groups import Groups
 from modalink.model.precision import autocast
 from modalink.recipe import Stage
 from modalink.training import parallel
+from modalink.training.forward import forward
 from modalink.training.frozen import FrozenEncoders, FrozenGenerator
 from modalink.training.gradient_check import GradientWatch
 from modalink.training.mean_start import centre
@@ -57,11 +58,12 @@ class Learner:
     generators: Mapping[str, FrozenGenerator]
     device: torch.device
     dtype: torch.dtype
-    optimizer: torch.optim.AdamW = field(init=False)
+    optimizer: torch.optim.Optimizer = field(init=False)
     watch: GradientWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self.objectives = named(self.stage.objectives)
+        self.needs = frozenset(need for objective in self.objectives.values() for need in objective.needs)
         self.parameters = [parameter for members in self.trained.values() for _, parameter in members]
         self.optimizer = build_optimizer(self.stage, self.trained)
         self.watch = GradientWatch(self.trained)
@@ -150,7 +152,7 @@ class Learner:
         rngs = ItemRngs(self.seed, step, part.positions)
         with autocast(self.dtype, self.device):
             batch = self.encoders.encoded(part.batch.to(self.device))
-            output = self.system.model(**batch.inputs())
+            output = forward(self.system.model, batch, self.needs)
             return {
                 name: objective.sum(output, batch, self.generators, rngs)
                 for name, objective in self.objectives.items()

@@ -1,23 +1,24 @@
 """A run: all stages of a recipe, one after the other, in one folder."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 
-import torch
-
+from modalink import files
 from modalink.errors import CheckpointError
 from modalink.features.cache import FeatureCache
 from modalink.model import System, compose
+from modalink.model.device import use
 from modalink.recipe import Recipe
 from modalink.runs.folder import MODEL, locked, open_run
 from modalink.runs.manifest import manifest, write_manifest
+from modalink.settings import RunSettings, run_settings
 from modalink.training import parallel
 from modalink.training.events import Event, OnEvent, RunFinished, RunStarted
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
-from modalink.training.stages import run_stage
+from modalink.training.stages import StageConfig
 
 
 def train(
@@ -27,7 +28,7 @@ def train(
     system: System | None = None,
     on_event: OnEvent | None = None,
     cache: FeatureCache | None = None,
-    device: torch.device | str | None = None,
+    settings: RunSettings | None = None,
 ) -> Path:
     """Train a recipe's stages, each from the weights of the one before.
 
@@ -39,7 +40,7 @@ def train(
         system: The composed parts, if they exist already, fresh from `compose`; they are trained in place.
         on_event: Hears what happens, see `modalink.training.events`; of several processes only the first speaks.
         cache: Where outputs of frozen parts are kept; by default in memory.
-        device: Where to compute; by default this process's accelerator, or the CPU.
+        settings: What it may use of the machine; by default what `modalink.settings.run_settings` finds.
 
     Returns:
         The run folder; the trained model is in its folder `model`.
@@ -48,7 +49,8 @@ def train(
         CheckpointError: The folder is no run of this recipe, or cannot be written.
         TrainingError: A step must not go on, or training was interrupted (`interrupts.Interrupted`).
     """
-    place = parallel.default_device() if device is None else torch.device(device)
+    settings = run_settings() if settings is None else settings
+    place = use(settings)
     with parallel.process_group(place), StopRequest() as stop, _opened(run, recipe) as known:
         emit = on_event if on_event is not None and parallel.rank() == 0 else _say_nothing
         if (run / MODEL).exists():
@@ -61,9 +63,9 @@ def train(
         if cache is None:
             # A chunk that is never full would be filled up in vain.
             cache = FeatureCache(chunk=min([8 if place.type == "cpu" else 32, *(s.batch for s in recipe.stages)]))
-        shared = Run(run, recipe, system, cache, place, emit, stop)
+        shared = Run(run, recipe, system, cache, place, emit, stop, settings.workers)
         for stage in recipe.stages:
-            run_stage(shared, stage)
+            cast(StageConfig, stage).run(shared)
         if parallel.rank() == 0:
             _save_model(system, run / MODEL)
         parallel.barrier()
@@ -84,16 +86,13 @@ def _opened(run: Path, recipe: Recipe) -> Iterator[bool]:
 
 
 def _save_model(system: System, folder: Path) -> None:
-    """Write the trained model beside its place and rename it into it: where the folder is, the run is done."""
-    partial = folder.with_name(f".{folder.name}.partial")
+    """Write the trained model, whole or not at all: where its folder is, the run is done."""
     system.model.requires_grad_(False)
     system.model.train(False)
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        system.save(partial)
-        partial.rename(folder)
+        with files.replacing(folder) as beside:
+            system.save(beside)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(
             f"{folder}: the trained model cannot be written ({error}); the stages' checkpoints are whole: "
             "make room and start the same command again"

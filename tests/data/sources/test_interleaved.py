@@ -50,13 +50,31 @@ def test_blocks_and_paths_beside_the_file(write_lines, tmp_path):
     assert source[0].id == "d"
 
 
+def test_the_use_of_the_media_is_a_setting_that_blocks_may_contradict(write_lines):
+    record = {
+        "content": ["Look: ", {"type": "image", "path": "/a.png"}, {"type": "image", "path": "/b.png", "use": "read"}]
+    }
+    found = pieces(opened(write_lines, record, use="both")[0])
+    assert found == ["Look: ", Medium("image", "/a.png", use="both"), Medium("image", "/b.png", use="read")]
+
+
+def test_columns_of_any_modality(write_lines, depth):
+    record = {"texts": ["One.", None, None], "images": [None, "a.png", None], "depths": [None, None, "a.npy"]}
+    found = opened(write_lines, record, media="/m")[0]
+    assert pieces(found) == ["One.", Medium("image", "/m/a.png"), Medium("depth", "/m/a.npy")]
+    info = [{"depth_name": "b.npy", "matched_text_index": 0}]
+    assert pieces(opened(write_lines, {"text_list": ["Far."], "depth_info": info}, media="/m")[0]) == [
+        Medium("depth", "/m/b.npy", "Far."), "Far.",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("record", "reason", "message"),
     [
         ({"texts": ["a"], "images": []}, "bad_record", "found 1 texts and 0 images, needed lists of one length"),
-        ({"texts": ["a"]}, "bad_record", "found 1 texts and None images"),
-        ({"texts": ["a"], "images": ["b"]}, "bad_record", "place 0: needed a text or an image"),
-        ({"texts": [None, "a"], "images": [None, None]}, "bad_record", "place 0: needed a text or an image"),
+        ({"texts": ["a"]}, "bad_record", "found 1 texts and no column of media"),
+        ({"texts": ["a"], "images": ["b"]}, "bad_record", "place 0: needed a text or a medium"),
+        ({"texts": [None, "a"], "images": [None, None]}, "bad_record", "place 0: needed a text or a medium"),
         ({"text_list": "abc"}, "bad_record", "found text_list 'abc'"),
         ({"text_list": ["a"], "image_info": [{"image_name": "b", "matched_text_index": 1}]}, "bad_record", "image 0: "),
         ({"text_list": ["a"], "image_info": [{"image_name": "b", "matched_text_index": -1}]}, "bad_record", "below 1"),

@@ -157,3 +157,11 @@ def test_streamed_lines_of_strings_and_blocks(write_lines, tmp_path):
 def test_settings_that_cannot_be_meant(options, message):
     with pytest.raises(ValidationError, match=message):
         MessagesConfig(**options)
+
+
+def test_blocks_of_a_plugged_in_modality_take_their_column(write_lines, depth):
+    content = [{"type": "depth_map"}, {"type": "image_url"}, {"type": "depth", "path": "own.npy"}]
+    record = {"messages": [{"role": "user", "content": content}], "depths": ["a.npy"], "image": "a.png"}
+    conversation = MessagesConfig(path=str(write_lines("a.jsonl", [record])), media="/m").open()[0]
+    media = [Medium("depth", "/m/a.npy"), Medium("image", "/m/a.png"), Medium("depth", "/m/own.npy")]
+    assert [medium for _, medium in conversation.media()] == media

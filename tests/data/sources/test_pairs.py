@@ -78,6 +78,13 @@ def test_requests_are_filled_in_as_they_stand(write_lines):
     assert config.open()[0].turns[0].text == "Paint: a {modality} of {braces}!"
 
 
+def test_requests_and_column_are_those_of_the_modality(write_lines, depth):
+    path = write_lines("c.jsonl", [{"depth": "a.npy", "caption": "a wall"}])
+    described, drawn = PairsConfig(path=str(path.parent), captions="c.jsonl", modality="depth", direction="both").open()
+    assert described.turns[0].content == (Medium("depth", str(path.parent / "a.npy")), Text("\nHow far is it?"))
+    assert drawn.turns[0].text in [text.format(modality="depth", caption="a wall") for text in depth.make]
+
+
 @pytest.mark.parametrize("suffix", [".tsv", ".jsonl", ".json", ".parquet"])
 def test_tables_of_every_format_and_own_columns(tmp_path, suffix):
     import datasets

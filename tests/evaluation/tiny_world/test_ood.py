@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from modalink.errors import PromptError
-from modalink.evaluation.tiny_world import ood, ood_inputs, questions
+from modalink.evaluation.tiny_world import ood, ood_inputs
 from modalink.evaluation.tiny_world.ood import Stranger
-from modalink.evaluation.tiny_world.questions import Answered
+from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.inference import Session
 from modalink.tiny_world import sample_dialogue, sample_scene
 from modalink.tiny_world.dialogues import DECLINE
+from modalink.tiny_world.scene_questions import sample_scene_questions
 
 SCENES = [sample_scene(number, "test") for number in range(3)]
 
@@ -112,7 +113,10 @@ def test_scores_tell_questions_with_a_picture_from_those_without():
         Stranger("picture", "black", "picture", "?", "a largei"),
         Stranger("message", "empty", None, "", "", crashed=True),
     ]
-    inside = [Answered(a, DECLINE if i == 0 else "red") for i, a in enumerate(questions.draw("test", 4, seed=0))]
+    inside = [
+        AnsweredQuestion(a, DECLINE if i == 0 else "red")
+        for i, a in enumerate(sample_scene_questions("test", 4, seed=0))
+    ]
     found = {name.removeprefix("robustness."): share.value for name, share in ood.score(rows, inside).items()}
     assert found == {
         "outside.pictures_answered": 1.0,

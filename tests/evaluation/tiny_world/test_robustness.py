@@ -2,16 +2,17 @@
 
 import pytest
 
-from modalink.evaluation.tiny_world import questions, robustness
-from modalink.evaluation.tiny_world.questions import Answered
+from modalink.evaluation.tiny_world import robustness
+from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.evaluation.tiny_world.renderers import HANDS
 from modalink.evaluation.tiny_world.shares import Ratio, nested
+from modalink.tiny_world.scene_questions import sample_scene_questions
 
-ASKED = questions.draw("test", 18, seed=0)
+ASKED = sample_scene_questions("test", 18, seed=0)
 
 
-def answered(wrong: set[int]) -> list[Answered]:
-    return [Answered(a, "no idea" if i in wrong else a.question.answer) for i, a in enumerate(ASKED)]
+def answered(wrong: set[int]) -> list[AnsweredQuestion]:
+    return [AnsweredQuestion(a, "no idea" if i in wrong else a.question.answer) for i, a in enumerate(ASKED)]
 
 
 class TestRatio:

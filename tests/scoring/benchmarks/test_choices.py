@@ -7,7 +7,7 @@ import openpyxl
 import pytest
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks import mmbench, mmbench_cn, scienceqa
+from modalink.scoring.benchmarks import scienceqa
 from modalink.scoring.registry import load
 from modalink.scoring.score import score
 from tests.conftest import Write
@@ -106,10 +106,11 @@ def test_mmbench_without_rolls_says_that_it_is_another_number(write: Write) -> N
 
 
 def test_mmbench_prompts(write: Write) -> None:
-    found = list(mmbench.benchmark.questions(write("mmbench.tsv", ROLLS), mmbench.benchmark.options()))
+    (_, english_benchmark), (_, chinese_benchmark) = load("mmbench"), load("mmbench_cn")
+    found = list(english_benchmark.questions(write("mmbench.tsv", ROLLS), english_benchmark.options()))
     english = "Which?\nA. cat\nB. dog\nAnswer with the option's letter from the given choices directly."
-    assert mmbench.benchmark.prompt(found[0]) == english
-    assert mmbench_cn.benchmark.prompt(found[2]).startswith("see\nWhere?\nA. left\nB. right\n请")
+    assert english_benchmark.prompt(found[0]) == english
+    assert chinese_benchmark.prompt(found[2]).startswith("see\nWhere?\nA. left\nB. right\n请")
 
 
 SEED = {

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from modalink.errors import DataError, PartError
+from modalink.evaluation.media_features import HubEncoder
 from modalink.scoring.score import score
 from tests.conftest import Write
 
@@ -122,11 +123,16 @@ def clip(tmp_path: Path, write: Write) -> str:
 
 
 def test_folders_of_images_by_a_named_encoder(images: Path, vit: str) -> None:
-    report = score("fid", images, images, {"encoder": vit})
+    report = score("fid", images, images, {"encoder": vit}, load_encoder=HubEncoder)
     assert report.score == pytest.approx(0, abs=1e-4) and report.metrics["dimensions"] == 8
     assert report.metrics["generated"] == 4 and vit in report.notes[0]
     with pytest.raises(PartError, match="cannot be loaded"):
-        score("fid", images, images, {"encoder": "/no/such/encoder"})
+        score("fid", images, images, {"encoder": "/no/such/encoder"}, load_encoder=HubEncoder)
+
+
+def test_an_encoder_that_nobody_loads(images: Path, vit: str) -> None:
+    with pytest.raises(DataError, match="computing features needed `load_encoder`"):
+        score("fid", images, images, {"encoder": vit})
 
 
 def test_clip_score_by_a_named_encoder(images: Path, clip: str, write: Write) -> None:
@@ -135,7 +141,7 @@ def test_clip_score_by_a_named_encoder(images: Path, clip: str, write: Write) ->
         "encoder": clip,
         "references": str(write("r.json", {name: [text, "a dog"] for name, text in captions.items()})),
     }
-    report = score("clipscore", write("c.json", captions), images, options)
+    report = score("clipscore", write("c.json", captions), images, options, load_encoder=HubEncoder)
     model = CLIPModel.from_pretrained(clip)
     processor, tokenizer = CLIPImageProcessor.from_pretrained(clip), CLIPTokenizer.from_pretrained(clip)
     picture = processor(Image.open(images / "0.png"), return_tensors="pt")["pixel_values"]
@@ -148,4 +154,4 @@ def test_clip_score_by_a_named_encoder(images: Path, clip: str, write: Write) ->
     scores = np.array([item.grade.score for item in report.summary.items])
     assert report.metrics["RefCLIPScore"] == pytest.approx((2 * scores / (scores + 1)).mean(), abs=1e-5)
     with pytest.raises(DataError, match="no image for 1 captions"):
-        score("clipscore", write("d.json", {"9.png": "x"}), images, options)
+        score("clipscore", write("d.json", {"9.png": "x"}), images, options, load_encoder=HubEncoder)

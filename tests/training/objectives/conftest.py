@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -7,12 +6,11 @@ from torch import Tensor
 
 from modalink.model.batch import Batch, Prepared, Targets, collate
 from modalink.model.items import Item
+from modalink.training.objectives import Output
 
 
 class Tutor:
     """A generator as objectives see it; its conditions of a text are that text's length."""
-
-    condition_dropout = 0.0
 
     def __init__(self) -> None:
         self.seen: list[Tensor] = []
@@ -50,5 +48,5 @@ def batch() -> Batch:
 
 
 @pytest.fixture
-def output() -> Callable[[Tensor], SimpleNamespace]:
-    return lambda conditions: SimpleNamespace(logits=None, conditions={"image": conditions})
+def output() -> Callable[[Tensor], Output]:
+    return lambda conditions: Output(conditions={"image": conditions})

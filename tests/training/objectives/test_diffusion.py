@@ -6,18 +6,19 @@ import torch
 from modalink.training.objectives.diffusion import DiffusionConfig
 from modalink.training.randomness import ItemRngs
 
+KEEPING, DROPPING = DiffusionConfig(condition_dropout=0.0), DiffusionConfig(condition_dropout=0.5)
 MADE = torch.stack([torch.full((2, 4), v) for v in (1.5, 5.0, 3.0)])
 
 
 def test_its_units_are_all_targets_and_its_sum_their_errors(batch, tutor, output) -> None:
-    found = DiffusionConfig().sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, 0, [0, 1]))
+    found = KEEPING.sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, 0, [0, 1]))
     assert DiffusionConfig().count(batch) == 3
     assert found == pytest.approx(0.5**2 + 3.0**2 + 0.0)
 
 
 def test_noise_belongs_to_the_item_wherever_the_sample_stands_in_a_micro_batch(batch, tutor, output) -> None:
-    DiffusionConfig().sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, 7, [4, 9]))
-    DiffusionConfig().sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, 7, [9, 4]))
+    KEEPING.sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, 7, [4, 9]))
+    KEEPING.sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, 7, [9, 4]))
     together, swapped = tutor.noise
     assert len(set(together.tolist())) == 3
     assert together[0] == swapped[1]
@@ -26,17 +27,16 @@ def test_noise_belongs_to_the_item_wherever_the_sample_stands_in_a_micro_batch(b
 
 def test_every_step_and_every_seed_draws_other_noise(batch, tutor, output) -> None:
     for rngs in (ItemRngs(0, 0, [0, 1]), ItemRngs(0, 1, [0, 1]), ItemRngs(1, 0, [0, 1])):
-        DiffusionConfig().sum(output(MADE), batch, {"image": tutor}, rngs)
+        KEEPING.sum(output(MADE), batch, {"image": tutor}, rngs)
     assert len({noise[0].item() for noise in tutor.noise}) == 3
 
 
 def test_dropped_items_get_the_conditions_of_the_empty_text_and_give_no_gradient(batch, tutor, output) -> None:
-    tutor.condition_dropout = 0.5
     made = MADE.clone().requires_grad_()
     dropped = []
     for step in range(20):
         made.grad = None
-        DiffusionConfig().sum(output(made), batch, {"image": tutor}, ItemRngs(0, step, [0, 1])).backward()
+        DROPPING.sum(output(made), batch, {"image": tutor}, ItemRngs(0, step, [0, 1])).backward()
         is_empty = (tutor.seen[-1] == 0).all(dim=(1, 2))
         assert torch.equal(made.grad.abs().sum(dim=(1, 2))[:2] == 0, is_empty[:2])
         dropped += is_empty.tolist()
@@ -44,10 +44,9 @@ def test_dropped_items_get_the_conditions_of_the_empty_text_and_give_no_gradient
 
 
 def test_dropping_does_not_depend_on_the_micro_batch(batch, tutor, output) -> None:
-    tutor.condition_dropout = 0.5
     for step in range(8):
-        DiffusionConfig().sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, step, [4, 9]))
-        DiffusionConfig().sum(output(MADE.flip(0)), batch, {"image": tutor}, ItemRngs(0, step, [9, 4]))
+        DROPPING.sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, step, [4, 9]))
+        DROPPING.sum(output(MADE.flip(0)), batch, {"image": tutor}, ItemRngs(0, step, [9, 4]))
         straight, swapped = ((seen == 0).all(dim=(1, 2)) for seen in tutor.seen[-2:])
         assert straight[0] == swapped[1]
         assert straight[1] == swapped[0]

@@ -1,11 +1,10 @@
 """Next-token loss."""
 
-from types import SimpleNamespace
-
 import torch
 from torch.nn import functional
 
 from modalink.model.batch import IGNORED, Prepared, collate
+from modalink.training.objectives import Output
 from modalink.training.objectives.language import LanguageConfig
 from modalink.training.randomness import ItemRngs
 
@@ -16,7 +15,7 @@ def test_its_sum_is_the_cross_entropy_of_the_labelled_tokens_alone() -> None:
     samples = [Prepared("a", [5, 6, 7], [IGNORED, 6, 7]), Prepared("b", [5, 8], [IGNORED, 8])]
     batch = collate(samples, packed=True, pad_id=0)
     logits = torch.randn(3, 10)
-    found = LanguageConfig().sum(SimpleNamespace(logits=logits, conditions=None), batch, {}, RNGS)
+    found = LanguageConfig().sum(Output(logits=logits), batch, {}, RNGS)
     assert LanguageConfig().count(batch) == 3
     torch.testing.assert_close(found, functional.cross_entropy(logits, torch.tensor([6, 7, 8]), reduction="sum"))
 
@@ -24,5 +23,5 @@ def test_its_sum_is_the_cross_entropy_of_the_labelled_tokens_alone() -> None:
 def test_bfloat16_logits_are_summed_in_float32() -> None:
     batch = collate([Prepared("a", [5, 6], [IGNORED, 6])], packed=True, pad_id=0)
     logits = torch.randn(1, 10).bfloat16()
-    found = LanguageConfig().sum(SimpleNamespace(logits=logits, conditions=None), batch, {}, RNGS)
+    found = LanguageConfig().sum(Output(logits=logits), batch, {}, RNGS)
     assert found.dtype == torch.float32

@@ -1,11 +1,13 @@
-"""Documents of texts and images in reading order (OBELICS, MMC4, content blocks), each one turn of the assistant."""
+"""Documents of texts and media in reading order (OBELICS, MMC4, content blocks), each one turn of the assistant."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from modalink.conversation import Content, Conversation, Medium, Text, Turn
+from modalink import modalities
+from modalink.conversation import Content, Conversation, Medium, Text, Turn, Use
 from modalink.data.records import RecordSource, checked_messages, open_records, record_id
 from modalink.data.source import SourceConfig, media_folder, placed
 from modalink.errors import SampleError
@@ -17,22 +19,27 @@ class InterleavedConfig(SourceConfig):
     A record holds one of:
     - `texts` and `images`, equally long, at each place one of the two and null for the other (OBELICS);
     - `text_list`, and `image_info` with `image_name` and `matched_text_index`, the number of the text that the image
-      shall stand before (MMC4);
+      should stand before (MMC4);
     - `content`, a list of blocks as in chat messages.
+
+    Columns of other modalities are named alike.
     """
 
     kind: Literal["interleaved"] = "interleaved"
     path: str
     """jsonl, json or parquet: a file, a folder or a pattern."""
     media: str | None = None
-    """Folder that the images' paths are relative to; by default the file's own."""
+    """Folder that the media's paths are relative to; by default the file's own."""
+    use: Use | None = None
+    """Whether media are read, made, or both; by default made where the system can make them, else read."""
 
     def open(self) -> RecordSource:
         """Find the documents."""
-        return RecordSource(open_records(self.path), partial(_read, folder=media_folder(self.media, self.path)))
+        folder = media_folder(self.media, self.path)
+        return RecordSource(open_records(self.path), partial(_read, folder=folder, use=self.use))
 
 
-def _read(record: dict[str, Any], where: str, *, folder: Path) -> Conversation:
+def _read(record: dict[str, Any], where: str, *, folder: Path, use: Use | None) -> Conversation:
     id = record_id(record, where)
     if "text_list" in record:
         content = _mmc4(record, id)
@@ -46,19 +53,25 @@ def _read(record: dict[str, Any], where: str, *, folder: Path) -> Conversation:
         raise SampleError(id, "bad_record", f"found the keys {found}; needed 'texts', 'text_list' or 'content'")
     if not any(isinstance(piece, Text) and piece.text.strip() for piece in content):
         raise SampleError(id, "no_text", "the document holds no text to learn")
+    content = [replace(p, use=p.use or use) if isinstance(p, Medium) else p for p in content]
     return Conversation((Turn("assistant", placed(content, folder)),), id)
 
 
 def _obelics(record: dict[str, Any], id: str) -> list[Content]:
-    texts, images = record["texts"], record.get("images")
-    if not isinstance(texts, list) or not isinstance(images, list) or len(texts) != len(images):
-        found = [len(x) if isinstance(x, list) else x for x in (texts, images)]
-        raise SampleError(id, "bad_record", f"found {found[0]} texts and {found[1]} images, needed lists of one length")
+    media = {row.plural: row.name for row in modalities.records() if record.get(row.plural) is not None}
+    columns = {name: record[name] for name in ("texts", *media)}
+    lengths = {name: len(column) if isinstance(column, list) else None for name, column in columns.items()}
+    if not media or None in lengths.values() or len({*lengths.values()}) > 1:
+        found = " and ".join(f"{length} {name}" for name, length in lengths.items())
+        found = found if media else f"{found} and no column of media"
+        raise SampleError(id, "bad_record", f"found {found}, needed lists of one length")
     content: list[Content] = []
-    for number, (text, image) in enumerate(zip(texts, images, strict=True)):
-        if (text is None) == (image is None):
-            raise SampleError(id, "bad_record", f"place {number}: needed a text or an image, and null for the other")
-        content.append(Medium("image", image) if text is None else Text(str(text)))
+    for number, row in enumerate(zip(*columns.values(), strict=True)):
+        given = [(name, piece) for name, piece in zip(columns, row, strict=True) if piece is not None]
+        if len(given) != 1:
+            raise SampleError(id, "bad_record", f"place {number}: needed a text or a medium, and null for the other")
+        name, piece = given[0]
+        content.append(Medium(media[name], piece) if name in media else Text(str(piece)))
     return content
 
 
@@ -67,12 +80,13 @@ def _mmc4(record: dict[str, Any], id: str) -> list[Content]:
     if not isinstance(texts, list):
         raise SampleError(id, "bad_record", f"found text_list {texts!r:.80}, needed a list")
     before: dict[int, list[Content]] = {}
-    for number, info in enumerate(record.get("image_info") or []):
+    infos = [(row.name, info) for row in modalities.records() for info in record.get(f"{row.name}_info") or []]
+    for number, (modality, info) in enumerate(infos):
         known = info if isinstance(info, dict) else {}
-        name, index = known.get("image_name"), known.get("matched_text_index")
+        name, index = known.get(f"{modality}_name"), known.get("matched_text_index")
         if name is None or not isinstance(index, int) or not 0 <= index < len(texts):
-            needed = f"'image_name' and a 'matched_text_index' below {len(texts)}"
-            raise SampleError(id, "bad_record", f"image {number}: found {info!r:.120}, needed {needed}")
-        before.setdefault(index, []).append(Medium("image", name, str(texts[index])))
+            needed = f"'{modality}_name' and a 'matched_text_index' below {len(texts)}"
+            raise SampleError(id, "bad_record", f"{modality} {number}: found {info!r:.120}, needed {needed}")
+        before.setdefault(index, []).append(Medium(modality, name, str(texts[index])))
     sentences = ([*before.get(i, []), Text(f"{' ' if i else ''}{text}")] for i, text in enumerate(texts))
     return list(chain.from_iterable(sentences))

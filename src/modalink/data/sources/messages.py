@@ -7,10 +7,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from modalink import modalities
-from modalink.conversation import Conversation, Turn
+from modalink.conversation import Conversation, Turn, block_source
 from modalink.data.arrow import ArrowRecords, RecordStream, load_dataset
 from modalink.data.records import RecordSource, checked_messages, open_records, record_id
-from modalink.data.source import SourceConfig, media_folder, place, placed
+from modalink.data.source import SourceConfig, media_folder, placed
 from modalink.errors import SampleError
 
 
@@ -37,7 +37,7 @@ class MessagesConfig(SourceConfig):
     media: str | None = None
     """Folder that relative paths hang against; by default the file's own, for a data set the working folder."""
     column: str = "messages"
-    """Column of the messages. Image blocks without a source take theirs from the column `images` (or `image`)."""
+    """Column of the messages. Blocks of media without a source take theirs from columns such as `images` or `image`."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -80,20 +80,16 @@ def _read(record: dict[str, Any], where: str, *, column: str, folder: Path) -> C
 
 def _supplied(messages: list[Any], record: dict[str, Any], id: str) -> list[Any]:
     """The messages, with sources from the record's media columns put into the blocks that have none."""
-    supply = {name: _column(record, name) for name in modalities.names()}
+    supply = {row.name: _column(record, row.columns) for row in modalities.records()}
     wanting = dict.fromkeys(supply, 0)
 
     def block(value: Any) -> Any:
-        if not isinstance(value, dict) or value.get("type") not in supply:
-            return value
-        name = value["type"]
-        if isinstance(value.get(name), dict) and not {"url", "data"} & value[name].keys():
-            value = {**value, name: place(value[name], Path())}
-        if any(value.get(key) is not None for key in (name, "path", "url", "data")):
+        name = modalities.of_block(value["type"]) if isinstance(value, dict) and value.get("type") else None
+        if name not in supply or block_source(value) is not None:
             return value
         wanting[name] += 1
         sources = supply[name]
-        return {**value, name: place(sources[wanting[name] - 1], Path())} if wanting[name] <= len(sources) else value
+        return {**value, name: sources[wanting[name] - 1]} if wanting[name] <= len(sources) else value
 
     def message(value: Any) -> Any:
         if not isinstance(value, dict) or not isinstance(value.get("content"), list):
@@ -108,8 +104,8 @@ def _supplied(messages: list[Any], record: dict[str, Any], id: str) -> list[Any]
     return supplied
 
 
-def _column(record: dict[str, Any], name: str) -> list[Any]:
-    value = record.get(f"{name}s", record.get(name))
+def _column(record: dict[str, Any], columns: tuple[str, str]) -> list[Any]:
+    value = next((record[name] for name in columns if record.get(name) is not None), None)
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

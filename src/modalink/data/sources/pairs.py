@@ -14,19 +14,6 @@ from modalink.data.shards import index_shards
 from modalink.data.source import SourceConfig, find_files
 from modalink.errors import DataError
 
-_DESCRIBE = (
-    "Describe the {modality} briefly.",
-    "What does the {modality} show?",
-    "Say in one sentence what this {modality} contains.",
-    "Give a short caption for the {modality}.",
-    "Sum up this {modality} in a few words.",
-)
-_DRAW = (
-    "Make this {modality}: {caption}",
-    "Create the {modality} that this text describes: {caption}",
-    "I would like a new {modality}. It shows: {caption}",
-)
-
 
 class PairsConfig(SourceConfig):
     """Settings of caption data."""
@@ -36,18 +23,18 @@ class PairsConfig(SourceConfig):
     """Folder of media; or tar shards: a file, a folder of `.tar` files, or a pattern."""
     captions: str | None = None
     """Table (csv, tsv, jsonl, json, parquet), sought in the folder first; None: each medium has a `.txt` beside it."""
-    media_column: str = "image"
-    """Column of the media's paths, relative to the folder."""
+    media_column: str | None = None
+    """Column of the media's paths, relative to the folder; by default the modality's name."""
     caption_column: str = "caption"
     """Column of the captions; in shards, the key in `.json` members."""
-    modality: str = "image"
+    modality: str = modalities.DEFAULT
     """What the media are."""
     direction: Literal["caption", "draw", "both"] = "caption"
     """Describe the medium, make it from the caption, or (twice as many samples) each."""
-    prompts: tuple[str, ...] = Field(default=_DESCRIBE, min_length=1)
-    """Requests to describe; one is chosen for each sample. `{modality}` is filled in."""
-    requests: tuple[str, ...] = Field(default=_DRAW, min_length=1)
-    """Requests to make the medium; `{caption}` and `{modality}` are filled in."""
+    prompts: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Requests to describe, by default the modality's; one is chosen for each sample. `{modality}` is filled in."""
+    requests: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Requests to make the medium, by default the modality's; `{caption}` and `{modality}` are filled in."""
     seed: int = 0
     """Decides which request a sample gets."""
 
@@ -64,7 +51,7 @@ class PairsConfig(SourceConfig):
         if self.captions is not None:
             table = folder / self.captions
             records = open_records(str(table) if table.exists() else self.captions, SUFFIXES)
-            return TablePairs(records, folder, self.media_column, self.caption_column)
+            return TablePairs(records, folder, self.media_column or self.modality, self.caption_column)
         if not folder.is_dir() or any(folder.glob("*.tar")):
             return ShardPairs(index_shards(find_files(self.path, [".tar"])), suffixes, self.caption_column)
         return FolderPairs(find_files(self.path, suffixes, deep=True), folder)
@@ -76,6 +63,8 @@ class PairSource:
     def __init__(self, config: PairsConfig, pairs: Pairs) -> None:
         self._config = config
         self._pairs = pairs
+        record = modalities.get(config.modality)
+        self._prompts, self._requests = config.prompts or record.describe, config.requests or record.make
 
     def __len__(self) -> int:
         return len(self._pairs) * (2 if self._config.direction == "both" else 1)
@@ -89,12 +78,12 @@ class PairSource:
         return self._draw(self._pairs[index]) if direction == "draw" else self._describe(self._pairs[index])
 
     def _describe(self, pair: Pair, mark: str = "") -> Conversation:
-        prompt = self._chosen(self._config.prompts, pair)
+        prompt = self._chosen(self._prompts, pair)
         asked = Turn("user", (Medium(self._config.modality, pair.source), Text(f"\n{prompt}")))
         return Conversation((asked, Turn("assistant", (Text(pair.caption),))), pair.id + mark)
 
     def _draw(self, pair: Pair, mark: str = "") -> Conversation:
-        asked = Turn("user", (Text(self._chosen(self._config.requests, pair)),))
+        asked = Turn("user", (Text(self._chosen(self._requests, pair)),))
         drawn = Medium(self._config.modality, pair.source, pair.caption)
         return Conversation((asked, Turn("assistant", (drawn,))), pair.id + mark)
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from modalink.conversation import Content, Conversation, Medium, Text, Turn
 from modalink.evaluation.replies import replies
-from modalink.evaluation.tiny_world.questions import Answered, Asked
+from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.model import System
 from modalink.tiny_world import Scene
+from modalink.tiny_world.scene_questions import SceneQuestion
 
 Show = Callable[[Scene], Any]
 """The picture of a scene that is shown, as an array or a PIL image, or None to show nothing."""
@@ -19,8 +20,8 @@ def about(picture: Any, text: str) -> Conversation:
     return Conversation((Turn("user", shown),), "tiny world")
 
 
-def answers(system: System, asked: Sequence[Asked], show: Show) -> list[Answered]:
+def answers(system: System, asked: Sequence[SceneQuestion], show: Show) -> list[AnsweredQuestion]:
     """Ask each question about what is shown of its scene, one question a sequence."""
     talks = [about(show(item.scene), item.question.text) for item in asked]
     said: Iterator[Any] = replies(system, talks, max_new_tokens=16)
-    return [Answered(item, reply.text) for item, reply in zip(asked, said, strict=True)]
+    return [AnsweredQuestion(item, reply.text) for item, reply in zip(asked, said, strict=True)]

@@ -15,11 +15,12 @@ from modalink.evaluation.tiny_world.ask import Show, about, answers
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawn, Requested
 from modalink.evaluation.tiny_world.examples import Example
-from modalink.evaluation.tiny_world.questions import Answered
+from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.evaluation.tiny_world.shares import Number, Share, nested
 from modalink.kinds import Settings
 from modalink.model import System
 from modalink.tiny_world import SPLITS, Scene, caption_request, describe, render, sample_scene
+from modalink.tiny_world.scene_questions import sample_scene_questions
 from modalink.zoo.judge import Judge
 
 OnTask = Callable[[str], None]
@@ -94,8 +95,8 @@ def evaluate(
 
 def _ask(
     system: System, sizes: Sizes, shares: dict[str, Number], kept: list[Example], on_task: OnTask
-) -> list[Answered]:
-    asked = questions.draw(sizes.split, sizes.questions, sizes.seed)
+) -> list[AnsweredQuestion]:
+    asked = sample_scene_questions(sizes.split, sizes.questions, sizes.seed)
     on_task("questions about pictures")
     answered = answers(system, asked, render)
     shares |= questions.score(answered, "vqa", "vqa_by_kind")
@@ -114,7 +115,7 @@ def _ask(
 def _strain(
     system: System,
     sizes: Sizes,
-    answered: list[Answered],
+    answered: list[AnsweredQuestion],
     shares: dict[str, Number],
     kept: list[Example],
     on_task: OnTask,

@@ -1,9 +1,7 @@
 """Single cases to look at, beside the numbers."""
 
-import base64
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
@@ -13,8 +11,9 @@ from PIL import Image
 from modalink.evaluation.tiny_world import captions
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawn
-from modalink.evaluation.tiny_world.questions import Answered
+from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.tiny_world import Scene, WorldObject, describe, place, render
+from modalink.tiny_world.rendering import png_data_url
 
 _T = TypeVar("_T")
 Task = Literal["question", "caption", "drawing", "hand", "lost", "picture", "message", "stranger"]
@@ -51,7 +50,7 @@ class Example:
         return asdict(self)
 
 
-def of_questions(answered: Sequence[Answered], count: int) -> list[Example]:
+def of_questions(answered: Sequence[AnsweredQuestion], count: int) -> list[Example]:
     """The first questions, and some more that were answered wrongly."""
     return [
         Example(
@@ -74,7 +73,7 @@ def of_drawings(drawn: Sequence[Drawn], count: int) -> list[Example]:
     """The first drawings, and some more that are wrong."""
     return [
         Example(
-            "drawing", "", "" if d.picture is None else data_url(d.picture), d.requested.text, d.reply,
+            "drawing", "", "" if d.picture is None else png_data_url(d.picture), d.requested.text, d.reply,
             describe(d.requested.scene), _as_asked(d), _sentence(d.seen),
         )
         for d in some(drawn, _as_asked, count)
@@ -85,14 +84,7 @@ def thumbnail(picture: Image.Image | np.ndarray) -> str:
     """A picture of any size and mode as a small data URL."""
     small = (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).convert("RGB")
     small.thumbnail((_THUMB_PX, _THUMB_PX))
-    return data_url(small)
-
-
-def data_url(picture: Image.Image) -> str:
-    """A picture as the text of a PNG data URL."""
-    buffer = BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return png_data_url(small)
 
 
 def some(items: Sequence[_T], right: Callable[[_T], bool], count: int) -> list[_T]:
@@ -103,7 +95,7 @@ def some(items: Sequence[_T], right: Callable[[_T], bool], count: int) -> list[_
 
 def shown(scene: Scene) -> str:
     """The world's own picture of a scene as a data URL."""
-    return data_url(Image.fromarray(render(scene)))
+    return png_data_url(Image.fromarray(render(scene)))
 
 
 def _faultless(caption: Caption) -> bool:

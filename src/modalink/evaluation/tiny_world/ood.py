@@ -12,12 +12,13 @@ from modalink.errors import ModalinkError
 from modalink.evaluation.tiny_world import ood_inputs
 from modalink.evaluation.tiny_world.ask import about
 from modalink.evaluation.tiny_world.examples import Example, Task, some, thumbnail
-from modalink.evaluation.tiny_world.questions import Answered, normalise
+from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.evaluation.tiny_world.shares import Number, Share
 from modalink.inference import Session
 from modalink.model import System
 from modalink.tiny_world import Scene, render
 from modalink.tiny_world.dialogues import DECLINE, sample_dialogue
+from modalink.tiny_world.scene_questions import normalise_answer
 
 _MAX_NEW_TOKENS = 64
 _DIALOGUES = 2000
@@ -54,7 +55,7 @@ class Stranger:
     @property
     def sensible(self) -> bool:
         """Whether the reply comes to an end, and holds words of the tiny world only."""
-        return self.answered and self.complete and set(normalise(self.reply).split()) <= _vocabulary()
+        return self.answered and self.complete and set(normalise_answer(self.reply).split()) <= _vocabulary()
 
     @property
     def declined(self) -> bool:
@@ -73,7 +74,7 @@ def ask(system: System, scenes: Sequence[Scene]) -> list[Stranger]:
     return [_met(session, stranger) for stranger in (*_pictures(), *_messages(scenes), *_questions(scenes))]
 
 
-def score(strangers: Sequence[Stranger], inside: Sequence[Answered]) -> dict[str, Number]:
+def score(strangers: Sequence[Stranger], inside: Sequence[AnsweredQuestion]) -> dict[str, Number]:
     """Which share was answered, makes sense or was declined, and which of the world's own questions were declined."""
     pictures, messages, questions = (
         [row for row in strangers if row.kind == kind] for kind in ("picture", "message", "question")
@@ -94,7 +95,7 @@ def score(strangers: Sequence[Stranger], inside: Sequence[Answered]) -> dict[str
 
 def declines(reply: str) -> bool:
     """Whether a reply is the tiny world's way to say that it does not know."""
-    return normalise(reply) == normalise(DECLINE)
+    return normalise_answer(reply) == normalise_answer(DECLINE)
 
 
 def cases(strangers: Sequence[Stranger], count: int) -> list[Example]:
@@ -158,4 +159,4 @@ def _met(session: Session, stranger: Stranger) -> Stranger:
 def _vocabulary() -> frozenset[str]:
     """The words of the assistant in the zoo's dialogues."""
     talks = (sample_dialogue("train", np.random.default_rng(number)) for number in range(_DIALOGUES))
-    return frozenset(word for talk in talks for _, said in talk.turns for word in normalise(said).split())
+    return frozenset(word for talk in talks for _, said in talk.turns for word in normalise_answer(said).split())

@@ -7,13 +7,13 @@ from itertools import islice
 from modalink.evaluation.tiny_world import renderers
 from modalink.evaluation.tiny_world.ask import answers
 from modalink.evaluation.tiny_world.examples import Example, Task, thumbnail
-from modalink.evaluation.tiny_world.questions import Answered
+from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.evaluation.tiny_world.shares import Number, Ratio, Share
 from modalink.model import System
 from modalink.tiny_world import render
 
 
-def by_hand(system: System, clean: Sequence[Answered]) -> dict[str, list[Answered]]:
+def by_hand(system: System, clean: Sequence[AnsweredQuestion]) -> dict[str, list[AnsweredQuestion]]:
     """Ask the same questions about the same scenes, drawn by every foreign hand.
 
     Args:
@@ -27,7 +27,7 @@ def by_hand(system: System, clean: Sequence[Answered]) -> dict[str, list[Answere
     return {name: answers(system, asked, partial(renderers.draw, hand=hand)) for name, hand in renderers.HANDS.items()}
 
 
-def score(clean: Sequence[Answered], by_hand: Mapping[str, Sequence[Answered]]) -> dict[str, Number]:
+def score(clean: Sequence[AnsweredQuestion], by_hand: Mapping[str, Sequence[AnsweredQuestion]]) -> dict[str, Number]:
     """The accuracy with the world's own pictures and with every hand's, and how much of it each hand keeps."""
     right = [answered.right for answered in clean]
     found: dict[str, Number] = {"robustness.clean": Share.total((one, 1) for one in right)}
@@ -38,7 +38,7 @@ def score(clean: Sequence[Answered], by_hand: Mapping[str, Sequence[Answered]]) 
     return found
 
 
-def cases(clean: Sequence[Answered], by_hand: Mapping[str, Sequence[Answered]]) -> list[Example]:
+def cases(clean: Sequence[AnsweredQuestion], by_hand: Mapping[str, Sequence[AnsweredQuestion]]) -> list[Example]:
     """The fullest scene as every hand draws it, the world's own first, and for each hand one answer that it lost."""
     fullest = max(range(len(clean)), key=lambda i: len(clean[i].asked.scene.objects))
     drawn = [_case("hand", "own", clean[fullest])]
@@ -52,7 +52,7 @@ def cases(clean: Sequence[Answered], by_hand: Mapping[str, Sequence[Answered]]) 
     return drawn
 
 
-def _case(task: Task, name: str, item: Answered) -> Example:
+def _case(task: Task, name: str, item: AnsweredQuestion) -> Example:
     scene, question, hand = item.asked.scene, item.asked.question, renderers.HANDS.get(name)
     picture = thumbnail(renderers.draw(scene, hand) if hand else render(scene))
     note = hand.what if hand else "the tiny world's own code"

@@ -1,1 +1,1 @@
-"""The benchmarks, one file each, named after it: its files, its prompt, its rule, its source."""
+"""The benchmarks, one file a family, with a table `BENCHMARKS`: files, prompt, rule and source of each."""

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modalink.scoring.benchmarks._base import Asking, Grade, ItemBenchmark, Options, Question, field_of, mean_summary
-from modalink.scoring.benchmarks._vqa import short_prompt
+from modalink.scoring.annotations import field_of, text_of
+from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary
 from modalink.scoring.metrics.match import relaxed
 from modalink.scoring.predictions import as_text, row_id
+from modalink.scoring.prompts import short_prompt
 from modalink.scoring.rows import read_rows
 
 
@@ -16,8 +17,8 @@ def _questions(path: Path, options: Options) -> Iterator[Question]:
         fields = row.fields
         gold = as_text(field_of(fields, ("label", "answer"), row.where, "the right answer"), row.where)
         text, image = (
-            str(fields.get("query", fields.get("question", ""))),
-            str(fields.get("imgname", fields.get("image", ""))),
+            text_of(fields, "query", "question"),
+            text_of(fields, "imgname", "image"),
         )
         groups = (("part", str(fields["type"])),) if "type" in fields else ()
         key = row_id(row, ("question_id", "id", "index")) or str(number)
@@ -29,17 +30,19 @@ def _grade(question: Question, reply: Any, where: str, options: Options) -> Grad
     return Grade(float(relaxed(text, question.gold)), text)
 
 
-benchmark = ItemBenchmark(
-    title="ChartQA",
-    rule="relaxed accuracy: numbers within 5 %, texts equal but for case",
-    source="Masry et al. 2022, section 5.1; prompt of haotian-liu/LLaVA",
-    unit="percent",
-    annotations="test_human.json or test_augmented.json: [{imgname, query, label}]; papers average the two",
-    predictions="rows {id: number of the question from 0, answer}, or replies in the order of the questions",
-    options=Options,
-    questions=_questions,
-    grade=_grade,
-    summarise=lambda items, options: mean_summary(items),
-    asking=Asking(files=("test_*.json",)),
-    prompt=short_prompt,
-)
+BENCHMARKS = {
+    "chartqa": ItemBenchmark(
+        title="ChartQA",
+        rule="relaxed accuracy: numbers within 5 %, texts equal but for case",
+        source="Masry et al. 2022, section 5.1; prompt of haotian-liu/LLaVA",
+        unit="percent",
+        annotations="test_human.json or test_augmented.json: [{imgname, query, label}]; papers average the two",
+        predictions="rows {id: number of the question from 0, answer}, or replies in the order of the questions",
+        options=Options,
+        questions=_questions,
+        grade=_grade,
+        summarise=lambda items, options: mean_summary(items),
+        asking=Asking(files=("test_*.json",)),
+        prompt=short_prompt,
+    ),
+}

@@ -1,15 +1,14 @@
 """CLIPScore: whether captions fit their images, without right captions; RefCLIPScore, with them."""
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import Grade, Item, Options, Question, SetBenchmark, Summary
+from modalink.scoring.benchmark import Grade, Item, Options, Question, SetBenchmark, Summary
 from modalink.scoring.bootstrap import means
-from modalink.scoring.features import read_arrays
+from modalink.scoring.features import EncoderLoader, read_arrays
 from modalink.scoring.metrics.clip_score import PREFIX, clip_scores, cosines, ref_clip_scores
 from modalink.scoring.predictions import as_text, read_predictions
 
@@ -23,12 +22,12 @@ class ClipOptions(Options):
     """File {image: [captions]} of right captions, for RefCLIPScore."""
 
 
-def _compare(predictions: Path, annotations: Path | None, options: ClipOptions) -> Summary:
+def _compare(predictions: Path, annotations: Path | None, options: ClipOptions, load_encoder: EncoderLoader) -> Summary:
     if predictions.suffix == ".npz":
         arrays = read_arrays(predictions)
         ids = [str(n) for n in range(len(arrays.get("images", ())))]
     else:
-        ids, arrays = _embedded(predictions, annotations, options)
+        ids, arrays = _embedded(predictions, annotations, options, load_encoder)
     if not {"images", "captions"} <= arrays.keys() or arrays["images"].shape != arrays["captions"].shape or not ids:
         raise DataError(
             f"{predictions}: found { ({n: a.shape for n, a in arrays.items()}) }, needed images [n d] and captions "
@@ -44,20 +43,22 @@ def _compare(predictions: Path, annotations: Path | None, options: ClipOptions) 
     return Summary(metrics["CLIPScore"], metrics, means(scores), notes, items, len(items))
 
 
-def _embedded(predictions: Path, folder: Path | None, options: ClipOptions) -> tuple[list[str], dict[str, Any]]:
+def _embedded(
+    predictions: Path, folder: Path | None, options: ClipOptions, load_encoder: EncoderLoader
+) -> tuple[list[str], dict[str, Any]]:
     """The embeddings of captions, images and references by the encoder."""
     if folder is None or not folder.is_dir() or not options.encoder:
         raise DataError(
             f"{predictions}: captions needed --annotations FOLDER of images and --option encoder=CHECKPOINT"
         )
-    encoding = importlib.import_module("modalink.evaluation.media_features")  # torch takes seconds to load
     captions = {p.keys[0]: as_text(p.reply, p.where) for p in read_predictions(predictions) if p.keys}
     paths = {name: path for path in sorted(folder.iterdir()) for name in (path.stem, path.name)}
     if lost := [name for name in captions if name not in paths]:
         raise DataError(f"{folder}: found no image for {len(lost)} captions ({', '.join(lost[:3])})")
+    encoder = load_encoder(options.encoder)
     arrays: dict[str, Any] = {
-        "images": encoding.encode_media([paths[name] for name in captions], options.encoder, "image"),
-        "captions": encoding.encode_texts([PREFIX + caption for caption in captions.values()], options.encoder),
+        "images": encoder.media([paths[name] for name in captions], "image"),
+        "captions": encoder.texts([PREFIX + caption for caption in captions.values()]),
     }
     if options.references:
         right = {
@@ -68,20 +69,22 @@ def _embedded(predictions: Path, folder: Path | None, options: ClipOptions) -> t
         groups = [[PREFIX + as_text(text, name) for text in right[name]] for name in captions if name in right]
         if len(groups) != len(captions):
             raise DataError(f"{options.references}: found references for {len(groups)} of {len(captions)} captions")
-        flat = encoding.encode_texts([text for group in groups for text in group], options.encoder)
+        flat = encoder.texts([text for group in groups for text in group])
         arrays["references"] = np.split(flat, np.cumsum([len(group) for group in groups])[:-1])
     return list(captions), arrays
 
 
-benchmark = SetBenchmark(
-    title="CLIPScore",
-    rule="mean of 2.5 · max(cosine, 0) of image and caption; RefCLIPScore: harmonic mean with the best reference's "
-    "cosine",
-    source="Hessel et al. 2021; jmhessel/clipscore",
-    unit="fraction",
-    annotations="folder of images, where captions are given as text",
-    predictions=".npz with images [n d], captions [n d] and references [n r d]; or {image: caption} with --option "
-    "encoder",
-    options=ClipOptions,
-    compare=_compare,
-)
+BENCHMARKS = {
+    "clipscore": SetBenchmark(
+        title="CLIPScore",
+        rule="mean of 2.5 · max(cosine, 0) of image and caption; RefCLIPScore: harmonic mean with the best reference's "
+        "cosine",
+        source="Hessel et al. 2021; jmhessel/clipscore",
+        unit="fraction",
+        annotations="folder of images, where captions are given as text",
+        predictions=".npz with images [n d], captions [n d] and references [n r d]; or {image: caption} with --option "
+        "encoder",
+        options=ClipOptions,
+        compare=_compare,
+    ),
+}

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from modalink.scoring.benchmarks._base import (
+from modalink.scoring.annotations import field_of, text_of
+from modalink.scoring.benchmark import (
     Asking,
     Grade,
     Item,
@@ -13,12 +14,11 @@ from modalink.scoring.benchmarks._base import (
     Options,
     Question,
     Summary,
-    field_of,
     mean_summary,
     plain_replies,
 )
-from modalink.scoring.benchmarks._vqa import short_prompt
 from modalink.scoring.predictions import IDS, Prediction, as_text, row_id
+from modalink.scoring.prompts import short_prompt
 from modalink.scoring.rows import read_rows
 
 
@@ -38,7 +38,7 @@ def _questions(path: Path, options: GqaOptions) -> Iterator[Question]:
     choices = {row.key: row.fields for row in read_rows(options.choices)} if options.choices else {}
     for row in read_rows(path):
         fields = row.fields
-        key, text = row_id(row, IDS), str(fields.get("question", ""))
+        key, text = row_id(row, IDS), text_of(fields, "question")
         types, groups = fields.get("types") or {}, fields.get("groups") or {}
         gold = {
             "answer": str(field_of(fields, ("answer",), row.where, "the right answer")),
@@ -50,7 +50,7 @@ def _questions(path: Path, options: GqaOptions) -> Iterator[Question]:
         }
         found = _groups(types, text, fields.get("semantic"))
         scored = bool(fields.get("isBalanced", True)) or options.consistency
-        yield Question(key, gold, text, str(fields.get("imageId", "")), groups=found, scored=scored)
+        yield Question(key, gold, text, text_of(fields, "imageId"), groups=found, scored=scored)
 
 
 def _groups(types: dict[str, Any], text: str, program: Any) -> tuple[tuple[str, str], ...]:
@@ -123,21 +123,23 @@ def _distribution(items: list[Item]) -> float:
     return total / weight / 100
 
 
-benchmark = ItemBenchmark(
-    title="GQA",
-    rule="accuracy over balanced questions, the reply equals the answer; replies that are no submission lose their "
-    "final period and case",
-    source="Hudson and Manning 2019, eval.py; MILVLG/openvqa, gqa_eval.py; haotian-liu/LLaVA, "
-    "convert_gqa_for_eval.py and prompt",
-    unit="percent",
-    annotations="testdev_balanced_questions.json and the like: {id: {question, answer, isBalanced, types, groups, "
-    "entailed, semantic}}",
-    predictions="[{questionId, prediction}], or rows {question_id, text}",
-    options=GqaOptions,
-    questions=_questions,
-    replies=_replies,
-    grade=_grade,
-    summarise=_summarise,
-    asking=Asking(files=("testdev_balanced_questions.json", "val_balanced_questions.json")),
-    prompt=short_prompt,
-)
+BENCHMARKS = {
+    "gqa": ItemBenchmark(
+        title="GQA",
+        rule="accuracy over balanced questions, the reply equals the answer; replies that are no submission lose their "
+        "final period and case",
+        source="Hudson and Manning 2019, eval.py; MILVLG/openvqa, gqa_eval.py; haotian-liu/LLaVA, "
+        "convert_gqa_for_eval.py and prompt",
+        unit="percent",
+        annotations="testdev_balanced_questions.json and the like: {id: {question, answer, isBalanced, types, groups, "
+        "entailed, semantic}}",
+        predictions="[{questionId, prediction}], or rows {question_id, text}",
+        options=GqaOptions,
+        questions=_questions,
+        replies=_replies,
+        grade=_grade,
+        summarise=_summarise,
+        asking=Asking(files=("testdev_balanced_questions.json", "val_balanced_questions.json")),
+        prompt=short_prompt,
+    ),
+}

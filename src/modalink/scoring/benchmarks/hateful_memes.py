@@ -7,17 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import (
-    Asking,
-    Grade,
-    Item,
-    ItemBenchmark,
-    Options,
-    Question,
-    Summary,
-    field_of,
-    scores_of,
-)
+from modalink.scoring.annotations import field_of, text_of
+from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary, scores_of
 from modalink.scoring.bootstrap import Ranking, means
 from modalink.scoring.metrics.ranking import auroc
 from modalink.scoring.predictions import IDS, Prediction, as_number, as_text, row_id
@@ -40,7 +31,7 @@ def _questions(path: Path, options: MemesOptions) -> Iterator[Question]:
         gold = as_number(field_of(row.fields, ("label",), row.where, "0 or 1"), row.where)
         if gold not in (0, 1):
             raise DataError(f"{row.where}: found label {gold}, needed 0 or 1")
-        yield Question(row_id(row, IDS), int(gold), str(row.fields.get("text", "")), str(row.fields.get("img", "")))
+        yield Question(row_id(row, IDS), int(gold), text_of(row.fields, "text"), text_of(row.fields, "img"))
 
 
 def _replies(path: Path, options: MemesOptions) -> Iterator[Prediction]:
@@ -84,25 +75,27 @@ def _summarise(items: list[Item], options: MemesOptions) -> Summary:
     return Summary(metrics[options.metric], metrics, sample, items=items, count=len(items))
 
 
-benchmark = ItemBenchmark(
-    title="Hateful Memes",
-    rule=lambda o: (
-        "area under the ROC curve of the probability of hateful, ties counted half"
-        if o.metric == "auroc"
-        else "accuracy; the whole reply is yes or no, any other is wrong"
+BENCHMARKS = {
+    "hateful_memes": ItemBenchmark(
+        title="Hateful Memes",
+        rule=lambda o: (
+            "area under the ROC curve of the probability of hateful, ties counted half"
+            if o.metric == "auroc"
+            else "accuracy; the whole reply is yes or no, any other is wrong"
+        ),
+        source="Kiela et al. 2020 (challenge); scikit-learn's roc_auc_score; accuracy as in Vision-CAIR/MiniGPT-4",
+        unit="percent",
+        annotations="dev_seen.jsonl and the like: rows {id, img, text, label: 0 or 1}; say which split",
+        predictions="challenge csv: id, proba, label; or rows {id, text: yes or no}",
+        aliases=("hm",),
+        options=MemesOptions,
+        questions=_questions,
+        replies=_replies,
+        grade=_grade,
+        summarise=_summarise,
+        asking=Asking(files=("dev_seen.jsonl", "dev_unseen.jsonl", "dev.jsonl"), options={"metric": "accuracy"}),
+        prompt=lambda question: (
+            f"This is an image with '{question.text}' written on it. Is this image hateful? Answer yes or no."
+        ),
     ),
-    source="Kiela et al. 2020 (challenge); scikit-learn's roc_auc_score; accuracy as in Vision-CAIR/MiniGPT-4",
-    unit="percent",
-    annotations="dev_seen.jsonl and the like: rows {id, img, text, label: 0 or 1}; say which split",
-    predictions="challenge csv: id, proba, label; or rows {id, text: yes or no}",
-    aliases=("hm",),
-    options=MemesOptions,
-    questions=_questions,
-    replies=_replies,
-    grade=_grade,
-    summarise=_summarise,
-    asking=Asking(files=("dev_seen.jsonl", "dev_unseen.jsonl", "dev.jsonl"), options={"metric": "accuracy"}),
-    prompt=lambda question: (
-        f"This is an image with '{question.text}' written on it. Is this image hateful? Answer yes or no."
-    ),
-)
+}

@@ -6,19 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import (
-    Asking,
-    Grade,
-    ItemBenchmark,
-    Options,
-    Question,
-    field_of,
-    mean_summary,
-    plain_replies,
-)
-from modalink.scoring.benchmarks._choice import letter_prompt
+from modalink.scoring.annotations import field_of, rows_if_there, text_of
+from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary, plain_replies
 from modalink.scoring.metrics.choice import LETTERS
 from modalink.scoring.predictions import IDS, Prediction, as_text, row_id
+from modalink.scoring.prompts import letter_prompt
 from modalink.scoring.rows import read_rows
 
 TASKS = ("choose_img", "choose_txt", "fill_in_blank")
@@ -41,12 +33,12 @@ def _questions(path: Path, options: IconqaOptions) -> Iterator[Question]:
         fields, key = row.fields, row_id(row, ("pid", *IDS))
         if options.split and key not in members and (members or fields.get("split") != options.split):
             continue
-        task = str(fields.get("ques_type", ""))
+        task = text_of(fields, "ques_type")
         groups = [("task", task)] * bool(task) + [
             ("skill", str(skill)) for skill in skills.get(key, fields.get("skills", ()))
         ]
         gold = str(field_of(fields, ("answer", "label"), row.where, "the right answer"))
-        choices, text = tuple(map(str, fields.get("choices") or ())), str(fields.get("question", ""))
+        choices, text = tuple(map(str, fields.get("choices") or ())), text_of(fields, "question")
         image = str(fields.get("image", "image.png" if row.key else ""))
         # In problems.json every image has the same name, in a folder of its problem.
         media, *shown = (f"{task}/{key}/{name}" if row.key else name for name in (image, *_pictures(task, choices)))
@@ -61,7 +53,7 @@ def _pictures(task: str, choices: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _beside(path: Path) -> dict[str, Any]:
-    return {str(row.key): row.fields.get("value", ()) for row in read_rows(path)} if path.is_file() else {}
+    return {str(row.key): row.fields.get("value", ()) for row in rows_if_there(path)}
 
 
 def _replies(path: Path, options: IconqaOptions) -> Iterator[Prediction]:
@@ -99,20 +91,22 @@ def _rule(options: IconqaOptions) -> str:
     return f"accuracy over questions{part}, str(reply) = str(answer); a letter stands for its option's index"
 
 
-benchmark = ItemBenchmark(
-    title="IconQA",
-    rule=_rule,
-    source="Lu et al. 2021; lupantech/IconQA, tools/sub_acc.py",
-    unit="percent",
-    annotations="problems.json: {pid: {question, choices, answer, ques_type}}, with pid2skills.json and "
-    "pid_splits.json beside it",
-    predictions="the official {results: {pid: index or text}}, one file or a folder of them, or rows {pid, answer}",
-    aliases=("iconvqa",),
-    options=IconqaOptions,
-    questions=_questions,
-    replies=_replies,
-    grade=_grade,
-    summarise=lambda items, options: mean_summary(items),
-    asking=Asking(files=("problems.json",)),
-    prompt=_prompt,
-)
+BENCHMARKS = {
+    "iconqa": ItemBenchmark(
+        title="IconQA",
+        rule=_rule,
+        source="Lu et al. 2021; lupantech/IconQA, tools/sub_acc.py",
+        unit="percent",
+        annotations="problems.json: {pid: {question, choices, answer, ques_type}}, with pid2skills.json and "
+        "pid_splits.json beside it",
+        predictions="the official {results: {pid: index or text}}, one file or a folder of them, or rows {pid, answer}",
+        aliases=("iconvqa",),
+        options=IconqaOptions,
+        questions=_questions,
+        replies=_replies,
+        grade=_grade,
+        summarise=lambda items, options: mean_summary(items),
+        asking=Asking(files=("problems.json",)),
+        prompt=_prompt,
+    ),
+}

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from modalink.scoring.benchmarks._base import Options, SetBenchmark, Summary
-from modalink.scoring.features import read_array
+from modalink.scoring.benchmark import Options, SetBenchmark, Summary
+from modalink.scoring.features import EncoderLoader, read_array
 from modalink.scoring.metrics.inception import from_logits, inception_score
 
 
@@ -21,7 +21,9 @@ class InceptionOptions(Options):
     """Shuffles the samples first; torch-fidelity takes 2020, the original keeps the order."""
 
 
-def _compare(predictions: Path, annotations: Path | None, options: InceptionOptions) -> Summary:
+def _compare(
+    predictions: Path, annotations: Path | None, options: InceptionOptions, load_encoder: EncoderLoader
+) -> Summary:
     values = read_array(predictions, ("probabilities", "logits", "features", "arr_0"))
     if options.input == "logits":
         values = from_logits(values)
@@ -30,14 +32,16 @@ def _compare(predictions: Path, annotations: Path | None, options: InceptionOpti
     return Summary(mean, {"mean": mean, "std": std}, None, notes, count=len(values))
 
 
-benchmark = SetBenchmark(
-    title="Inception score",
-    rule="exp of the mean KL divergence of class probabilities from their mean, averaged over splits in order",
-    source="Salimans et al. 2016; openai/improved-gan; toshas/torch-fidelity with shuffle_seed=2020",
-    unit="points",
-    annotations="none",
-    predictions=".npy or .npz of class probabilities (or logits) [n c] of the generated images",
-    aliases=("is",),
-    options=InceptionOptions,
-    compare=_compare,
-)
+BENCHMARKS = {
+    "inception_score": SetBenchmark(
+        title="Inception score",
+        rule="exp of the mean KL divergence of class probabilities from their mean, averaged over splits in order",
+        source="Salimans et al. 2016; openai/improved-gan; toshas/torch-fidelity with shuffle_seed=2020",
+        unit="points",
+        annotations="none",
+        predictions=".npy or .npz of class probabilities (or logits) [n c] of the generated images",
+        aliases=("is",),
+        options=InceptionOptions,
+        compare=_compare,
+    ),
+}

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import Asking, Grade, Item, ItemBenchmark, Question, Summary, plain_replies
-from modalink.scoring.benchmarks._judged import JudgeOptions, ask_runs, needed_judge
+from modalink.scoring.annotations import rows_if_there, text_of
+from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Question, Summary, plain_replies, ungraded
 from modalink.scoring.bootstrap import Sums
 from modalink.scoring.judge_model import Request
-from modalink.scoring.predictions import IDS, REPLIES, Prediction, as_text, row_id
+from modalink.scoring.judged import JudgeOptions, ask_runs, needed_judge
+from modalink.scoring.predictions import IDS, REPLIES, Prediction, row_id
 from modalink.scoring.rows import read_rows
 
 SYSTEM = "You are a helpful and precise assistant for checking the quality of the answer."
@@ -47,32 +47,25 @@ def parse(review: str) -> tuple[float, float]:
 def _questions(path: Path, options: JudgeOptions) -> Iterator[Question]:
     """The questions, with the caption and GPT-4's answer where their files lie beside."""
     folder, file = (path, path / "questions.jsonl") if path.is_dir() else (path.parent, path)
-    contexts = {str(r.fields.get("image")): r.fields.get("caption", "") for r in _beside(folder / "context.jsonl")}
-    references = {row_id(r, IDS): str(r.fields.get("text", "")) for r in _beside(folder / "answers_gpt4.jsonl")}
+    described = rows_if_there(folder / "context.jsonl")
+    contexts = {str(r.fields.get("image")): r.fields.get("caption", "") for r in described}
+    references = {row_id(r, IDS): text_of(r.fields, "text") for r in rows_if_there(folder / "answers_gpt4.jsonl")}
     for row in read_rows(file):
-        key, image = row_id(row, IDS), str(row.fields.get("image", ""))
+        key, image = row_id(row, IDS), text_of(row.fields, "image")
         caption = contexts.get(image, "")
         context = "\n".join(caption) if isinstance(caption, list) else str(caption)
-        category = str(row.fields.get("category", "")).removeprefix("llava_bench_")
+        category = text_of(row.fields, "category").removeprefix("llava_bench_")
         yield Question(
             key,
             (context, references.get(key)),
-            str(row.fields.get("text", "")),
+            text_of(row.fields, "text"),
             image,
             groups=(("category", category),),
         )
 
 
-def _beside(path: Path) -> Iterator[Any]:
-    return read_rows(path) if path.is_file() else iter(())
-
-
 def _replies(path: Path, options: JudgeOptions) -> Iterator[Prediction]:
     return plain_replies(path, options, IDS, (*REPLIES, "content"))
-
-
-def _grade(question: Question, reply: Any, where: str, options: JudgeOptions) -> Grade:
-    return Grade(0.0, as_text(reply, where))
 
 
 def _request(item: Item, run: int) -> Request:
@@ -130,20 +123,22 @@ def _ratio(gpt4: float, model: float) -> float:
     return round(model / gpt4 * 100, 1)
 
 
-benchmark = ItemBenchmark(
-    title="LLaVA-Bench in the wild",
-    rule="100 · mean judge score of the model / of GPT-4, unreadable reviews count -1 for both",
-    source="Liu et al. 2023; haotian-liu/LLaVA, eval_gpt_review_bench.py, summarize_gpt_review.py, table/rule.json",
-    unit="percent",
-    annotations="folder with questions.jsonl, context.jsonl, answers_gpt4.jsonl; questions alone suffice with "
-    "recorded replies",
-    predictions="rows {question_id, text}; judge's replies: rows {question_id, content}",
-    aliases=("llava_bench_in_the_wild", "llava_bench_wild", "llava_w"),
-    options=JudgeOptions,
-    questions=_questions,
-    replies=_replies,
-    grade=_grade,
-    summarise=_summarise,
-    keeps_text=True,
-    asking=Asking(files=("questions.jsonl",), max_new_tokens=1024, judged=True),
-)
+BENCHMARKS = {
+    "llava_bench": ItemBenchmark(
+        title="LLaVA-Bench in the wild",
+        rule="100 · mean judge score of the model / of GPT-4, unreadable reviews count -1 for both",
+        source="Liu et al. 2023; haotian-liu/LLaVA, eval_gpt_review_bench.py, summarize_gpt_review.py, table/rule.json",
+        unit="percent",
+        annotations="folder with questions.jsonl, context.jsonl, answers_gpt4.jsonl; questions alone suffice with "
+        "recorded replies",
+        predictions="rows {question_id, text}; judge's replies: rows {question_id, content}",
+        aliases=("llava_bench_in_the_wild", "llava_bench_wild", "llava_w"),
+        options=JudgeOptions,
+        questions=_questions,
+        replies=_replies,
+        grade=ungraded,
+        summarise=_summarise,
+        keeps_text=True,
+        asking=Asking(files=("questions.jsonl",), max_new_tokens=1024, judged=True),
+    ),
+}

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import Asking, Grade, Item, ItemBenchmark, Question, Summary, field_of
-from modalink.scoring.benchmarks._judged import JudgeOptions, ask_runs, needed_judge
+from modalink.scoring.annotations import field_of, text_of
+from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Question, Summary, ungraded
 from modalink.scoring.bootstrap import means
-from modalink.scoring.judge_model import Judge, Reply, Request, recorded
-from modalink.scoring.predictions import IDS, as_text, row_id
-from modalink.scoring.rows import read_rows
+from modalink.scoring.judge_model import Judge, Reply, Request
+from modalink.scoring.judged import JudgeOptions, ask_runs, needed_judge
+from modalink.scoring.predictions import IDS, row_id
+from modalink.scoring.rows import Row, read_rows
 
 ATTEMPTS = 5
 """Replies that are read before a grade is 0: the first, and four to the repeated request."""
@@ -77,29 +77,21 @@ def _questions(path: Path, options: JudgeOptions) -> Iterator[Question]:
         yield Question(
             row_id(row, IDS),
             gold,
-            str(row.fields.get("question", "")),
-            str(row.fields.get("imagename", "")),
+            text_of(row.fields, "question"),
+            text_of(row.fields, "imagename"),
             groups=groups,
         )
 
 
-def _recorded(path: Path) -> Iterator[Reply]:
-    """Replies of a record of ours, or of the official grade file {id: {model: [...], content: [...], score: [...]}}."""
-    if path.suffix != ".json":
-        yield from recorded(path)
-        return
-    for row in read_rows(path):
-        contents, models = row.fields.get("content"), row.fields.get("model", [])
-        if row.key is None or not isinstance(contents, list):
-            raise DataError(
-                f"{row.where}: found no list of contents, needed the official grade file or JSON lines {{id, reply}}"
-            )
-        for run, content in enumerate(contents):
-            yield Reply(row.key, str(content), run, 0, str(models[run]) if run < len(models) else "")
-
-
-def _grade(question: Question, reply: Any, where: str, options: JudgeOptions) -> Grade:
-    return Grade(0.0, as_text(reply, where))
+def _graded_before(row: Row) -> Iterator[Reply]:
+    """Replies of a row of the official grade file {id: {model: [...], content: [...], score: [...]}}."""
+    contents, models = row.fields.get("content"), row.fields.get("model", [])
+    if row.key is None or not isinstance(contents, list):
+        raise DataError(
+            f"{row.where}: found no list of contents, needed the official grade file or JSON lines {{id, reply}}"
+        )
+    for run, content in enumerate(contents):
+        yield Reply(row.key, str(content), run, 0, str(models[run]) if run < len(models) else "")
 
 
 def _request(item: Item, run: int, attempt: int) -> Request:
@@ -121,7 +113,7 @@ def _repeat(item: Item, run: int, reply: str, judge: Judge) -> float | None:
 
 
 def _summarise(items: list[Item], options: JudgeOptions) -> Summary:
-    judge = needed_judge(options, _recorded)
+    judge = needed_judge(options, _graded_before)
     items, replies = ask_runs(judge, items, lambda item, run: _request(item, run, 0), options)
     found = [
         [_repeat(item, run, text, judge) for run, text in enumerate(texts)]
@@ -144,18 +136,20 @@ def _summarise(items: list[Item], options: JudgeOptions) -> Summary:
     return Summary(metrics["total"], metrics, means(table.mean(0), 100.0), notes, items, len(items))
 
 
-benchmark = ItemBenchmark(
-    title="MM-Vet",
-    rule="100 · mean judge grade in [0, 1]; a grade that stays unreadable after five attempts is 0",
-    source="Yu et al. 2023; yuweihao/MM-Vet, mm-vet_evaluator.py",
-    unit="percent",
-    annotations="mm-vet.json: {id: {imagename, question, answer, capability}}",
-    predictions="{id: text}; judge's replies: the official grade file, or JSON lines {id, run, reply}",
-    aliases=("mm-vet",),
-    options=JudgeOptions,
-    questions=_questions,
-    grade=_grade,
-    summarise=_summarise,
-    keeps_text=True,
-    asking=Asking(files=("mm-vet.json",), max_new_tokens=1024, judged=True),
-)
+BENCHMARKS = {
+    "mmvet": ItemBenchmark(
+        title="MM-Vet",
+        rule="100 · mean judge grade in [0, 1]; a grade that stays unreadable after five attempts is 0",
+        source="Yu et al. 2023; yuweihao/MM-Vet, mm-vet_evaluator.py",
+        unit="percent",
+        annotations="mm-vet.json: {id: {imagename, question, answer, capability}}",
+        predictions="{id: text}; judge's replies: the official grade file, or JSON lines {id, run, reply}",
+        aliases=("mm-vet",),
+        options=JudgeOptions,
+        questions=_questions,
+        grade=ungraded,
+        summarise=_summarise,
+        keeps_text=True,
+        asking=Asking(files=("mm-vet.json",), max_new_tokens=1024, judged=True),
+    ),
+}

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import (
+from modalink.scoring.annotations import field_of, text_of
+from modalink.scoring.benchmark import (
     Asking,
     Grade,
     Item,
@@ -14,7 +15,6 @@ from modalink.scoring.benchmarks._base import (
     Options,
     Question,
     Summary,
-    field_of,
     mean_summary,
     plain_replies,
 )
@@ -50,7 +50,7 @@ def _questions(path: Path, options: Options) -> Iterator[Question]:
             row_id(row, ("object_id", *IDS)),
             gold,
             "What is this?",
-            str(row.fields.get("object_id", "")),
+            text_of(row.fields, "object_id"),
             CLASSES,
             (("class", gold),),
         )
@@ -77,18 +77,20 @@ def _summarise(items: list[Item], options: Options) -> Summary:
     return summary
 
 
-benchmark = ItemBenchmark(
-    title="ModelNet40, zero-shot",
-    rule="accuracy over shapes; the index of a class, or a reply that names exactly one class, any other is wrong",
-    source="Wu et al. 2015; zero-shot protocol of Xue et al. 2023 (ULIP) for embeddings, of Xu et al. 2023 "
-    "(PointLLM) without its judge",
-    unit="percent",
-    annotations="rows {object_id or id, label: class or index}; say how many points, and whether they had colour",
-    predictions="rows {object_id or id, prediction: index, class or text}",
-    options=Options,
-    questions=_questions,
-    replies=_replies,
-    grade=_grade,
-    summarise=_summarise,
-    asking=Asking(modality="points"),
-)
+BENCHMARKS = {
+    "modelnet40": ItemBenchmark(
+        title="ModelNet40, zero-shot",
+        rule="accuracy over shapes; the index of a class, or a reply that names exactly one class, any other is wrong",
+        source="Wu et al. 2015; zero-shot protocol of Xue et al. 2023 (ULIP) for embeddings, of Xu et al. 2023 "
+        "(PointLLM) without its judge",
+        unit="percent",
+        annotations="rows {object_id or id, label: class or index}; say how many points, and whether they had colour",
+        predictions="rows {object_id or id, prediction: index, class or text}",
+        options=Options,
+        questions=_questions,
+        replies=_replies,
+        grade=_grade,
+        summarise=_summarise,
+        asking=Asking(modality="points"),
+    ),
+}

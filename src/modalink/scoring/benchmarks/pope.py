@@ -7,21 +7,12 @@ from typing import Any
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import (
-    Asking,
-    Grade,
-    Item,
-    ItemBenchmark,
-    Options,
-    Question,
-    Summary,
-    field_of,
-    plain_replies,
-)
-from modalink.scoring.benchmarks._vqa import SHORT
+from modalink.scoring.annotations import field_of, text_of
+from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary, plain_replies
 from modalink.scoring.bootstrap import Sums
 from modalink.scoring.metrics import yes_no
 from modalink.scoring.predictions import IDS, Prediction, as_text, row_id
+from modalink.scoring.prompts import SHORT
 from modalink.scoring.rows import read_rows
 
 SPLITS = ("random", "popular", "adversarial")
@@ -66,7 +57,7 @@ def _questions(path: Path, options: PopeOptions) -> Iterator[Question]:
             label = field_of(row.fields, ("label",), row.where, "yes or no")
             if label not in ("yes", "no"):
                 raise DataError(f"{row.where}: found label {label!r:.40}, needed 'yes' or 'no'")
-            text, image = str(row.fields.get("text", row.fields.get("question", ""))), str(row.fields.get("image", ""))
+            text, image = text_of(row.fields, "text", "question"), text_of(row.fields, "image")
             key = row_id(row, IDS)
             content = _content(image, text, split)
             yield Question(
@@ -143,20 +134,23 @@ def _summarise(items: list[Item], options: PopeOptions) -> Summary:
     return Summary(metrics["f1"], metrics, sample, notes, items, len(items))
 
 
-benchmark = ItemBenchmark(
-    title="POPE",
-    rule="mean over splits of the F1 of yes; a first sentence with the word No, no or not says no, any other says yes",
-    source="Li et al. 2023; AoiDragon/POPE, evaluate.py; mean of splits and prompt of haotian-liu/LLaVA",
-    unit="fraction",
-    annotations="coco_pope_{random,popular,adversarial}.json, one or a folder of them: rows {question_id, image, "
-    "text, label}",
-    predictions="rows {question_id, answer or text}, or {question, answer} in the order of the questions, or a "
-    "folder by split",
-    options=PopeOptions,
-    questions=_questions,
-    replies=_replies,
-    grade=_grade,
-    summarise=_summarise,
-    asking=Asking(files=("*pope_*.json",), folder=True),
-    prompt=lambda question: f"{question.text}\n{SHORT}",
-)
+BENCHMARKS = {
+    "pope": ItemBenchmark(
+        title="POPE",
+        rule="mean over splits of the F1 of yes; a first sentence with the word No, no or not says no, any other "
+        "says yes",
+        source="Li et al. 2023; AoiDragon/POPE, evaluate.py; mean of splits and prompt of haotian-liu/LLaVA",
+        unit="fraction",
+        annotations="coco_pope_{random,popular,adversarial}.json, one or a folder of them: rows {question_id, image, "
+        "text, label}",
+        predictions="rows {question_id, answer or text}, or {question, answer} in the order of the questions, or a "
+        "folder by split",
+        options=PopeOptions,
+        questions=_questions,
+        replies=_replies,
+        grade=_grade,
+        summarise=_summarise,
+        asking=Asking(files=("*pope_*.json",), folder=True),
+        prompt=lambda question: f"{question.text}\n{SHORT}",
+    ),
+}

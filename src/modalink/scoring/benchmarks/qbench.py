@@ -5,19 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import (
-    Asking,
-    Grade,
-    ItemBenchmark,
-    Options,
-    Question,
-    field_of,
-    mean_summary,
-    plain_replies,
-)
-from modalink.scoring.benchmarks._choice import letter_prompt
+from modalink.scoring.annotations import field_of, text_of
+from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary, plain_replies
 from modalink.scoring.metrics.choice import LETTERS, choose
 from modalink.scoring.predictions import Prediction, as_text, row_id
+from modalink.scoring.prompts import letter_prompt
 from modalink.scoring.rows import read_rows
 
 TYPES = ("yes-no", "what", "how")
@@ -51,11 +43,11 @@ def _questions(path: Path, options: QbenchOptions) -> Iterator[Question]:
             for name, names in (("type", TYPES), ("concern", CONCERNS))
             if fields.get(name) is not None
         ]
-        image = str(fields.get("img_path", ""))
+        image = text_of(fields, "img_path")
         yield Question(
             row_id(row, IDS),
             LETTERS[choices.index(gold)],
-            str(fields.get("question", "")),
+            text_of(fields, "question"),
             image,
             choices,
             tuple(groups),
@@ -79,26 +71,29 @@ def _grade(question: Question, reply: Any, where: str, options: QbenchOptions) -
     return Grade(float(said == question.gold), said or "", said is not None)
 
 
-benchmark = ItemBenchmark(
-    title="Q-Bench A1",
-    rule=lambda o: (
-        "accuracy; a letter or option text alone, "
-        + (
-            "else VLMEvalKit's option matching, an undecided reply is wrong"
-            if o.parse == "matching"
-            else "any other reply is wrong"
-        )
+BENCHMARKS = {
+    "qbench": ItemBenchmark(
+        title="Q-Bench A1",
+        rule=lambda o: (
+            "accuracy; a letter or option text alone, "
+            + (
+                "else VLMEvalKit's option matching, an undecided reply is wrong"
+                if o.parse == "matching"
+                else "any other reply is wrong"
+            )
+        ),
+        source="Wu et al. 2024, Q-Future/Q-Bench; open-compass/VLMEvalKit, matching_util.py; prompt of "
+        "haotian-liu/LLaVA",
+        unit="percent",
+        annotations="llvisionqa_dev.json: [{img_path, question, candidates, correct_ans, type, concern}]",
+        predictions="rows {img_path, response}",
+        aliases=("q-bench", "llvisionqa"),
+        options=QbenchOptions,
+        questions=_questions,
+        replies=_replies,
+        grade=_grade,
+        summarise=lambda items, options: mean_summary(items),
+        asking=Asking(files=("llvisionqa_dev.json",)),
+        prompt=letter_prompt,
     ),
-    source="Wu et al. 2024, Q-Future/Q-Bench; open-compass/VLMEvalKit, matching_util.py; prompt of haotian-liu/LLaVA",
-    unit="percent",
-    annotations="llvisionqa_dev.json: [{img_path, question, candidates, correct_ans, type, concern}]",
-    predictions="rows {img_path, response}",
-    aliases=("q-bench", "llvisionqa"),
-    options=QbenchOptions,
-    questions=_questions,
-    replies=_replies,
-    grade=_grade,
-    summarise=lambda items, options: mean_summary(items),
-    asking=Asking(files=("llvisionqa_dev.json",)),
-    prompt=letter_prompt,
-)
+}

@@ -1,24 +1,16 @@
 """ScienceQA: school science questions with options, about half with an image."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import (
-    Asking,
-    Grade,
-    Item,
-    ItemBenchmark,
-    Options,
-    Question,
-    Summary,
-    field_of,
-    mean_summary,
-)
-from modalink.scoring.benchmarks._choice import LETTER, letter_of, lettered
+from modalink.scoring.annotations import field_of, letter_of, text_of
+from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary, mean_summary
 from modalink.scoring.metrics.choice import LETTERS, science_qa
 from modalink.scoring.predictions import IDS, as_text, row_id
+from modalink.scoring.prompts import LETTER, lettered
 from modalink.scoring.rows import read_rows
 
 SUBJECTS = {"natural science": "NAT", "social science": "SOC", "language science": "LAN"}
@@ -43,7 +35,7 @@ def questions(path: Path, options: ScienceqaOptions) -> Iterator[Question]:
         number = len(choices) or fields.get("num_choices", 5)
         if not isinstance(number, int) or LETTERS.index(answer) >= number:
             raise DataError(f"{row.where}: found answer {answer} of {number!r} choices")
-        hint, text = str(fields.get("hint") or ""), str(fields.get("question", ""))
+        hint, text = str(fields.get("hint") or ""), text_of(fields, "question")
         text = f"Context: {hint}\n{text}" if hint else text
         key, image = row_id(row, ("pid", *IDS)), str(fields.get("image") or "")
         # In problems.json every image is called image.png, in a folder of its problem.
@@ -59,7 +51,7 @@ def _groups(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     found += [("context", "NO")] * ("hint" in fields and not image and not hint)
     if fields.get("subject") in SUBJECTS:
         found.append(("subject", SUBJECTS[fields["subject"]]))
-    if grade := str(fields.get("grade", "")).removeprefix("grade"):
+    if grade := text_of(fields, "grade").removeprefix("grade"):
         found.append(("grade", "G1-6" if int(grade) <= 6 else "G7-12"))
     if topic := fields.get("topic"):
         found.append(("topic", str(topic)))
@@ -88,7 +80,13 @@ def prompt(question: Question) -> str:
     return f"{question.text}\n{lettered(question.choices)}\n{LETTER}"
 
 
-benchmark = ItemBenchmark(
+def _image_questions(path: Path, options: ScienceqaOptions) -> Iterator[Question]:
+    for question in questions(path, options):
+        question.scored = ("context", "IMG") in question.groups
+        yield question
+
+
+_ALL = ItemBenchmark(
     title="ScienceQA, all questions",
     rule="accuracy; LLaVA's choice parser, a reply without a choice is wrong",
     source="Lu et al. 2022; haotian-liu/LLaVA, eval_science_qa.py; groups of lupantech/ScienceQA, evaluate_acc.py",
@@ -103,3 +101,14 @@ benchmark = ItemBenchmark(
     asking=Asking(files=("problems.json",), mixed=True),
     prompt=prompt,
 )
+
+
+BENCHMARKS = {
+    "scienceqa": _ALL,
+    "scienceqa_image": replace(
+        _ALL,
+        title="ScienceQA, questions with an image",
+        aliases=("sqa_image", "scienceqa_img", "sqa_i"),
+        questions=_image_questions,
+    ),
+}

@@ -1,13 +1,15 @@
 """SEED-Bench: questions with four options on images (dimensions 1 to 9) and videos (10 to 12)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from modalink.scoring.benchmarks._base import Asking, Grade, ItemBenchmark, Options, Question, field_of, mean_summary
-from modalink.scoring.benchmarks._choice import letter_prompt
+from modalink.scoring.annotations import field_of, text_of
+from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary
 from modalink.scoring.metrics.choice import choose
 from modalink.scoring.predictions import IDS, as_text, row_id
+from modalink.scoring.prompts import letter_prompt
 from modalink.scoring.rows import read_rows
 
 IMAGE = range(1, 10)
@@ -36,7 +38,7 @@ def questions(path: Path, options: SeedOptions) -> Iterator[Question]:
         groups = (("type", kind), ("dimension", DIMENSIONS.get(dimension, str(dimension))))
         gold = field_of(fields, ("answer",), row.where, "the right letter")
         yield Question(
-            row_id(row, IDS), gold, str(fields.get("question", "")), str(fields.get("data_id", "")), choices,
+            row_id(row, IDS), gold, text_of(fields, "question"), text_of(fields, "data_id"), choices,
             groups, modality=kind,
         )  # fmt: skip
 
@@ -50,7 +52,13 @@ def _grade(question: Question, reply: Any, where: str, options: SeedOptions) -> 
     return Grade(float(said == question.gold), said, said in LETTERS and said != "")
 
 
-benchmark = ItemBenchmark(
+def _image_questions(path: Path, options: SeedOptions) -> Iterator[Question]:
+    for question in questions(path, options):
+        question.scored = ("type", "image") in question.groups
+        yield question
+
+
+_ALL = ItemBenchmark(
     title="SEED-Bench, images and videos",
     rule=lambda options: {
         "exact": "accuracy over questions; the whole reply must be the letter",
@@ -69,3 +77,14 @@ benchmark = ItemBenchmark(
     asking=Asking(files=("SEED-Bench.json",)),
     prompt=letter_prompt,
 )
+
+
+BENCHMARKS = {
+    "seedbench": _ALL,
+    "seedbench_image": replace(
+        _ALL,
+        title="SEED-Bench, images",
+        aliases=("seed_image", "seed_bench_image", "seed_i"),
+        questions=_image_questions,
+    ),
+}

@@ -7,16 +7,8 @@ from typing import Any
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import (
-    Asking,
-    Grade,
-    Item,
-    ItemBenchmark,
-    Options,
-    Question,
-    Summary,
-    field_of,
-)
+from modalink.scoring.annotations import field_of, text_of
+from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary
 from modalink.scoring.bootstrap import Sums
 from modalink.scoring.metrics.wer import word_errors
 from modalink.scoring.predictions import IDS, as_text, row_id
@@ -38,7 +30,7 @@ def _questions(path: Path, options: SpeechOptions) -> Iterator[Question]:
             ),
             row.where,
         )
-        media = str(row.fields.get("audio", row.fields.get("path", "")))
+        media = text_of(row.fields, "audio", "path")
         yield Question(row_id(row, IDS), gold, "Transcribe the speech.", media)
 
 
@@ -68,21 +60,23 @@ def _summarise(items: list[Item], options: SpeechOptions) -> Summary:
     )
 
 
-benchmark = ItemBenchmark(
-    title="Speech recognition",
-    rule=lambda o: (
-        "word error rate of the corpus, "
-        + ("lower case, no punctuation but apostrophes" if o.caseless else "texts as they are")
-        + "; lower is better"
+BENCHMARKS = {
+    "speech_recognition": ItemBenchmark(
+        title="Speech recognition",
+        rule=lambda o: (
+            "word error rate of the corpus, "
+            + ("lower case, no punctuation but apostrophes" if o.caseless else "texts as they are")
+            + "; lower is better"
+        ),
+        source="jiwer; edits over words of the whole corpus",
+        unit="percent",
+        annotations="rows {id, reference or transcript}",
+        predictions="rows {id, text}",
+        aliases=("wer", "asr", "librispeech"),
+        options=SpeechOptions,
+        questions=_questions,
+        grade=_grade,
+        summarise=_summarise,
+        asking=Asking(modality="audio"),
     ),
-    source="jiwer; edits over words of the whole corpus",
-    unit="percent",
-    annotations="rows {id, reference or transcript}",
-    predictions="rows {id, text}",
-    aliases=("wer", "asr", "librispeech"),
-    options=SpeechOptions,
-    questions=_questions,
-    grade=_grade,
-    summarise=_summarise,
-    asking=Asking(modality="audio"),
-)
+}

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks import _vqa
-from modalink.scoring.benchmarks._base import Asking, Grade, ItemBenchmark, Question, plain_replies
+from modalink.scoring.annotations import annotators_answers, text_of
+from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Question, plain_replies
+from modalink.scoring.benchmarks import vqa
 from modalink.scoring.predictions import IDS, Prediction, row_id
+from modalink.scoring.prompts import short_prompt
 from modalink.scoring.rows import read_rows
 
 
-class TextvqaOptions(_vqa.VqaOptions):
+class TextvqaOptions(vqa.VqaOptions):
     """Options of TextVQA."""
 
-    variant: Literal["official", "m4c", "vizwiz", "lmms", "vlmevalkit", "minigpt"] = "m4c"
+    variant: vqa.VariantName = "m4c"
 
 
 def _key(image: str, question: str) -> str:
@@ -23,9 +25,9 @@ def _key(image: str, question: str) -> str:
 
 def _questions(path: Path, options: TextvqaOptions) -> Iterator[Question]:
     for row in read_rows(path, ("data",)):
-        text, image = str(row.fields.get("question", "")), str(row.fields.get("image_id", ""))
+        text, image = text_of(row.fields, "question"), text_of(row.fields, "image_id")
         yield Question(
-            row_id(row, IDS), _vqa.answers_of(row), text, image, keys=(_key(image, text),) if image and text else ()
+            row_id(row, IDS), annotators_answers(row), text, image, keys=(_key(image, text),) if image and text else ()
         )
 
 
@@ -40,22 +42,25 @@ def _replies(path: Path, options: TextvqaOptions) -> Iterator[Prediction]:
 def _grade(question: Question, reply: Any, where: str, options: TextvqaOptions) -> Grade:
     if options.variant == "m4c" and len(question.gold) != 10:
         raise DataError(f"question {question.id}: found {len(question.gold)} answers, M4C's rule needed exactly ten")
-    return _vqa.grade(question, reply, where, options)
+    return vqa.grade(question, reply, where, options)
 
 
-benchmark = ItemBenchmark(
-    title="TextVQA",
-    rule=_vqa.rule_of,
-    source="Singh et al. 2019; facebookresearch/mmf, M4C evaluator; prompt of haotian-liu/LLaVA without its OCR tokens",
-    unit="percent",
-    annotations="TextVQA_0.5.1_val.json: {data: [{question_id, image_id, question, answers: ten texts}]}",
-    predictions="[{question_id, answer}], or LLaVA's {question_id: image id, prompt, text}; say whether prompts "
-    "held OCR tokens",
-    options=TextvqaOptions,
-    questions=_questions,
-    replies=_replies,
-    grade=_grade,
-    summarise=_vqa.summarise,
-    asking=Asking(files=("TextVQA_*_val.json", "TextVQA_*_train.json")),
-    prompt=_vqa.short_prompt,
-)
+BENCHMARKS = {
+    "textvqa": ItemBenchmark(
+        title="TextVQA",
+        rule=vqa.rule_of,
+        source="Singh et al. 2019; facebookresearch/mmf, M4C evaluator; prompt of haotian-liu/LLaVA without its "
+        "OCR tokens",
+        unit="percent",
+        annotations="TextVQA_0.5.1_val.json: {data: [{question_id, image_id, question, answers: ten texts}]}",
+        predictions="[{question_id, answer}], or LLaVA's {question_id: image id, prompt, text}; say whether prompts "
+        "held OCR tokens",
+        options=TextvqaOptions,
+        questions=_questions,
+        replies=_replies,
+        grade=_grade,
+        summarise=vqa.summarise,
+        asking=Asking(files=("TextVQA_*_val.json", "TextVQA_*_train.json")),
+        prompt=short_prompt,
+    ),
+}

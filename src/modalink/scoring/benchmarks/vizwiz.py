@@ -1,19 +1,25 @@
-"""VizWiz-VQA: questions of blind people about their photographs; `unanswerable` is an answer like any other."""
+"""VizWiz: questions of blind people about their photographs: their answers, and whether there is one at all."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from modalink.scoring.benchmarks import _vqa
-from modalink.scoring.benchmarks._base import Asking, ItemBenchmark, Options, Question, plain_replies
-from modalink.scoring.predictions import IDS, REPLIES, Prediction, row_id
+import numpy as np
+
+from modalink.scoring.annotations import annotators_answers, field_of, groups_of, text_of
+from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary, plain_replies
+from modalink.scoring.benchmarks import vqa
+from modalink.scoring.bootstrap import Ranking
+from modalink.scoring.metrics.ranking import average_precision, f1
+from modalink.scoring.predictions import IDS, REPLIES, Prediction, as_number, row_id
+from modalink.scoring.prompts import SHORT
 from modalink.scoring.rows import read_rows
 
 
-class VizwizOptions(_vqa.VqaOptions):
+class VizwizOptions(vqa.VqaOptions):
     """Options of VizWiz-VQA."""
 
-    variant: Literal["official", "m4c", "vizwiz", "lmms", "vlmevalkit", "minigpt"] = "vizwiz"
+    variant: vqa.VariantName = "vizwiz"
 
 
 # The image names the question in the official files; other files number the rows.
@@ -23,9 +29,10 @@ IMAGE_FIRST = ("image", *(name for name in IDS if name != "image"))
 def questions(path: Path, options: Options) -> Iterator[Question]:
     """The questions, with the kind of answer they ask for."""
     for row in read_rows(path):
-        groups = (("answer_type", str(row.fields["answer_type"])),) if "answer_type" in row.fields else ()
-        text, image = str(row.fields.get("question", "")), str(row.fields.get("image", ""))
-        yield Question(row_id(row, IMAGE_FIRST), _vqa.answers_of(row), text, image, groups=groups)
+        text, image = text_of(row.fields, "question"), text_of(row.fields, "image")
+        yield Question(
+            row_id(row, IMAGE_FIRST), annotators_answers(row), text, image, groups=groups_of(row.fields, "answer_type")
+        )
 
 
 def _replies(path: Path, options: Options) -> Iterator[Prediction]:
@@ -33,21 +40,69 @@ def _replies(path: Path, options: Options) -> Iterator[Prediction]:
 
 
 def _prompt(question: Question) -> str:
-    return f"{question.text}\nWhen the provided information is insufficient, respond with 'Unanswerable'.\n{_vqa.SHORT}"
+    return f"{question.text}\nWhen the provided information is insufficient, respond with 'Unanswerable'.\n{SHORT}"
 
 
-benchmark = ItemBenchmark(
-    title="VizWiz-VQA",
-    rule=_vqa.rule_of,
-    source="Gurari et al. 2018; VizWiz API, vqaEval.py: reply normalised, answers raw; prompt of haotian-liu/LLaVA",
-    unit="percent",
-    annotations="val.json: [{image, question, answers: [{answer}], answer_type, answerable}]",
-    predictions="[{image, answer}]",
-    options=VizwizOptions,
-    questions=questions,
-    replies=_replies,
-    grade=_vqa.grade,
-    summarise=_vqa.summarise,
-    asking=Asking(files=("val.json", "train.json")),
-    prompt=_prompt,
-)
+def _answerability_questions(path: Path, options: Options) -> Iterator[Question]:
+    for row in read_rows(path):
+        gold = as_number(field_of(row.fields, ("answerable",), row.where, "0 or 1"), row.where)
+        text, image = text_of(row.fields, "question"), text_of(row.fields, "image")
+        yield Question(row_id(row, IMAGE_FIRST), gold, text, image)
+
+
+def _answerability_replies(path: Path, options: Options) -> Iterator[Prediction]:
+    return plain_replies(path, options, IMAGE_FIRST, ("answerable", "prediction", "score", "value"))
+
+
+def _answerability_grade(question: Question, reply: Any, where: str, options: Options) -> Grade:
+    # The positive class is the unanswerable one, which files express by its complement.
+    score = 1 - as_number(reply, where)
+    return Grade(float((score > 0.5) == (question.gold == 0)), str(reply), detail=score)
+
+
+def _answerability_summarise(items: list[Item], options: Options) -> Summary:
+    unanswerable = np.array([1.0 - item.question.gold for item in items])
+    scores = np.array([item.grade.detail for item in items])
+    precision = 100 * average_precision(unanswerable, scores)
+    metrics = {
+        "average_precision": round(precision, 2),
+        "f1": round(100 * f1(unanswerable, scores > 0.5), 2),
+        "average_precision_unrounded": precision,
+    }
+    sample = Ranking(unanswerable, scores, "precision", 100.0)
+    return Summary(metrics["average_precision"], metrics, sample, items=items, count=len(items))
+
+
+BENCHMARKS = {
+    "vizwiz": ItemBenchmark(
+        title="VizWiz-VQA",
+        rule=vqa.rule_of,
+        source="Gurari et al. 2018; VizWiz API, vqaEval.py: reply normalised, answers raw; prompt of haotian-liu/LLaVA",
+        unit="percent",
+        annotations="val.json: [{image, question, answers: [{answer}], answer_type, answerable}]",
+        predictions="[{image, answer}]",
+        options=VizwizOptions,
+        questions=questions,
+        replies=_replies,
+        grade=vqa.grade,
+        summarise=vqa.summarise,
+        asking=Asking(files=("val.json", "train.json")),
+        prompt=_prompt,
+    ),
+    "vizwiz_answerability": ItemBenchmark(
+        title="VizWiz answerability",
+        rule="average precision of the unanswerable class from 1 - answerable; F1 at a score above 0.5",
+        source="Gurari et al. 2018; VizWiz API, vqaEval.py, evaluate_unanswerability; scikit-learn's average precision",
+        unit="percent",
+        annotations="val.json: [{image, answerable: 0 or 1}]",
+        predictions="[{image, answerable: score in [0, 1]}]",
+        questions=_answerability_questions,
+        replies=_answerability_replies,
+        grade=_answerability_grade,
+        summarise=_answerability_summarise,
+        asking=Asking(
+            instead="it takes the probability that a photograph can answer, and a reply in words is none; write rows "
+            "{image, answerable}"
+        ),
+    ),
+}

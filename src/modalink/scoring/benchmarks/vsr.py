@@ -5,16 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from modalink.errors import DataError
-from modalink.scoring.benchmarks._base import (
-    Asking,
-    Grade,
-    ItemBenchmark,
-    Options,
-    Question,
-    field_of,
-    mean_summary,
-    plain_replies,
-)
+from modalink.scoring.annotations import field_of
+from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary, plain_replies
 from modalink.scoring.predictions import Prediction, as_text, row_id
 from modalink.scoring.rows import read_rows
 
@@ -67,20 +59,22 @@ def _grade(question: Question, reply: Any, where: str, options: Options) -> Grad
     return Grade(float(said == question.gold), "" if said is None else ("false", "true")[said], said is not None)
 
 
-benchmark = ItemBenchmark(
-    title="VSR, visual spatial reasoning",
-    rule="accuracy; the whole reply is true, yes, 1 or false, no, 0 in any case, any other is wrong",
-    source="Liu et al. 2023; cambridgeltl/visual-spatial-reasoning, analysis_scripts; reply and prompt of "
-    "Vision-CAIR/MiniGPT-4",
-    unit="percent",
-    annotations="rows {image, caption, label: 0 or 1, relation}; papers use the zero-shot test split",
-    predictions="rows {image, caption, text} or {id: number of the row from 0, text}, or a .txt of 0 and 1 in the "
-    "order of the statements",
-    options=Options,
-    questions=_questions,
-    replies=_replies,
-    grade=_grade,
-    summarise=lambda items, options: mean_summary(items),
-    asking=Asking(files=("test.jsonl", "dev.jsonl")),
-    prompt=lambda question: f"Based on the image, is this statement true or false? {question.text}",
-)
+BENCHMARKS = {
+    "vsr": ItemBenchmark(
+        title="VSR, visual spatial reasoning",
+        rule="accuracy; the whole reply is true, yes, 1 or false, no, 0 in any case, any other is wrong",
+        source="Liu et al. 2023; cambridgeltl/visual-spatial-reasoning, analysis_scripts; reply and prompt of "
+        "Vision-CAIR/MiniGPT-4",
+        unit="percent",
+        annotations="rows {image, caption, label: 0 or 1, relation}; papers use the zero-shot test split",
+        predictions="rows {image, caption, text} or {id: number of the row from 0, text}, or a .txt of 0 and 1 in the "
+        "order of the statements",
+        options=Options,
+        questions=_questions,
+        replies=_replies,
+        grade=_grade,
+        summarise=lambda items, options: mean_summary(items),
+        asking=Asking(files=("test.jsonl", "dev.jsonl")),
+        prompt=lambda question: f"Based on the image, is this statement true or false? {question.text}",
+    ),
+}

@@ -6,7 +6,8 @@ micro-batches and all processes. So accumulation, packing and data parallelism g
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,25 +15,32 @@ from torch import Tensor
 from modalink.errors import TrainingError
 from modalink.kinds import KindConfig
 from modalink.model.batch import Batch, Targets
+from modalink.ragged import Ragged
 from modalink.training.randomness import ItemRngs
 
+Need = Literal["logits", "logprobs", "conditions", "features", "prompt_tokens"]
+"""A field of `Output` that objectives can ask for."""
 
-@runtime_checkable
-class Output(Protocol):
-    """What objectives read of a forward pass."""
 
-    logits: Any
-    """`[m, v]`, one row for each labelled token of the batch."""
-    conditions: Any
-    """Modality -> `[i, l, d_gen]`, one item for each of the batch's targets, or None where the batch has none."""
+@dataclass(frozen=True)
+class Output:
+    """What objectives read of a forward pass; what none of them needs stays None and costs nothing."""
+
+    logits: Float[Tensor, "m v"] | None = None
+    """One row for each labelled token of the batch (`Batch.predictions`)."""
+    logprobs: Float[Tensor, " m"] | None = None
+    """Log-probability of each labelled token, float32."""
+    conditions: Mapping[str, Tensor] | None = None
+    """Modality -> `[i, l, d_gen]`, one item for each of the batch's targets; None where the batch has none."""
+    features: Mapping[str, Ragged] | None = None
+    """Modality -> encoder outputs `[i, p, d_enc]` of the batch's media; no pass through the LLM."""
+    prompt_tokens: Mapping[str, Ragged] | None = None
+    """Modality -> what the input projector makes of them, `[i, n, d_llm]`; no pass through the LLM."""
 
 
 @runtime_checkable
 class GeneratorView(Protocol):
     """What objectives ask of a generator; what does not depend on the step is computed once (`training/frozen.py`)."""
-
-    condition_dropout: float
-    """Share of the items whose conditions are replaced by those of the empty text, for classifier-free guidance."""
 
     def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
         """The generator's own conditions of captions."""
@@ -50,6 +58,8 @@ class ObjectiveConfig(KindConfig):
     """Base of objectives."""
 
     room: ClassVar[str] = "modalink.training.objectives"
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "conditions"})
+    """What it reads of the forward pass."""
     weight: float = 1.0
     """Factor of this objective in the step's loss."""
 

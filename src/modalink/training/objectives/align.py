@@ -4,7 +4,7 @@ Source: survey arXiv 2401.13601, eq. 4.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from modalink.model.batch import Batch
-from modalink.training.objectives import GeneratorView, ObjectiveConfig, Output, conditions_of
+from modalink.training.objectives import GeneratorView, Need, ObjectiveConfig, Output, conditions_of
 from modalink.training.randomness import ItemRngs
 
 
 class AlignConfig(ObjectiveConfig):
     """Distance of conditions to the generator's conditions of the target's caption; its unit is one captioned item."""
 
+    needs: ClassVar[frozenset[Need]] = frozenset({"conditions"})
     kind: Literal["align"] = "align"
     distance: Literal["mse", "cosine"] = "mse"
     """`mse`: mean squared difference. `cosine`: one minus the cosine, mean over condition tokens."""

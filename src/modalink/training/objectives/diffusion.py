@@ -4,21 +4,25 @@ Source: survey arXiv 2401.13601, eq. 5; dropped conditions as in classifier-free
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from modalink.model.batch import Batch
-from modalink.training.objectives import GeneratorView, ObjectiveConfig, Output, conditions_of
+from modalink.training.objectives import GeneratorView, Need, ObjectiveConfig, Output, conditions_of
 from modalink.training.randomness import ItemRngs
 
 
 class DiffusionConfig(ObjectiveConfig):
     """Mean squared error of the generator's predicted noise; its unit is one target item."""
 
+    needs: ClassVar[frozenset[Need]] = frozenset({"conditions"})
     kind: Literal["diffusion"] = "diffusion"
+    condition_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the items that learn without conditions, for classifier-free guidance."""
 
     def count(self, batch: Batch) -> int:
         return sum(len(targets.digests) for targets in batch.targets.values())
@@ -30,18 +34,17 @@ class DiffusionConfig(ObjectiveConfig):
         for modality, targets in batch.targets.items():
             generator = generators[modality]
             conditions = conditions_of(output, batch, modality)
-            if generator.condition_dropout:
+            if self.condition_dropout:
                 drop = rngs.of(f"drop {modality}", targets.samples)
-                conditions = _dropped(conditions, generator, drop)
+                conditions = self._dropped(conditions, generator, drop)
             noise = rngs.of(f"noise {modality}", targets.samples)
             sums.append(generator.denoising_error(generator.latents(targets), conditions, noise).float().sum())
         return torch.stack(sums).sum()
 
-
-def _dropped(
-    conditions: Float[Tensor, "i l d_gen"], generator: GeneratorView, rngs: list[torch.Generator]
-) -> Float[Tensor, "i l d_gen"]:
-    """Some items' conditions replaced by those of the empty text: what guidance steers away from when sampling."""
-    drop = torch.stack([torch.rand((), generator=rng) for rng in rngs]) < generator.condition_dropout
-    empty = generator.text_conditions([""]).to(conditions)
-    return torch.where(drop.to(conditions.device)[:, None, None], empty, conditions)
+    def _dropped(
+        self, conditions: Float[Tensor, "i l d_gen"], generator: GeneratorView, rngs: list[torch.Generator]
+    ) -> Float[Tensor, "i l d_gen"]:
+        """Some items' conditions replaced by those of the empty text: what guidance steers away from when sampling."""
+        drop = torch.stack([torch.rand((), generator=rng) for rng in rngs]) < self.condition_dropout
+        empty = generator.text_conditions([""]).to(conditions)
+        return torch.where(drop.to(conditions.device)[:, None, None], empty, conditions)

@@ -1,8 +1,6 @@
 """The loop that trains every tiny part: each step is a pure function of its number, so a run resumes to the bit."""
 
-import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from modalink import tensor_files
+from modalink import files, tensor_files
 
 Metrics = dict[str, float]
 
@@ -146,19 +144,17 @@ class Trainer:
     def _log(self, metrics: Metrics) -> None:
         line = {"step": self.step, "seconds": round(self.seconds, 1)}
         line |= {name: round(float(value), 4) for name, value in metrics.items()}
-        with (self.folder / "log.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
+        files.append_json_lines(self.folder / "log.jsonl", [line])
         print(told(self.folder.name, self.step, self.schedule.steps, self.seconds, metrics), flush=True)
 
     def save(self) -> None:
-        """Write the checkpoint under another name first, so that a kill leaves the old one or the new one."""
+        """Write the checkpoint; a kill leaves the old one or the new one."""
         tensors = {f"module/{name}": value for name, value in self.module.state_dict().items()}
         tensors |= {f"average/{i}": value for i, value in enumerate(self.average)}
         for i, parameter in enumerate(self.trained):
             tensors |= {f"optimizer/{i}/{name}": value for name, value in self.optimizer.state[parameter].items()}
-        unfinished = self.folder / "checkpoint.unfinished"
-        tensor_files.save(tensors, unfinished, {"step": str(self.step), "seconds": str(self.seconds)})
-        os.replace(unfinished, self.folder / "checkpoint.safetensors")
+        with files.replacing(self.folder / "checkpoint.safetensors") as beside:
+            tensor_files.save(tensors, beside, {"step": str(self.step), "seconds": str(self.seconds)})
 
     def _load(self) -> None:
         path = self.folder / "checkpoint.safetensors"

@@ -1,0 +1,145 @@
+"""Files that are whole or absent, locks, hashes and JSON lines: for every room that writes, once."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+
+@contextmanager
+def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """Write a file or a folder beside its place, and rename it into it: at the place it is whole or absent.
+
+    Args:
+        path: The place; what stands there is replaced. Missing folders above it are made.
+        shared: Several processes may write it at once, and a power cut may cost it, as in a cache. Otherwise the
+            content is on the disk itself when the context ends.
+
+    Yields:
+        Where to write.
+
+    Raises:
+        OSError: It cannot be written; nothing is left beside the place.
+
+    Example:
+        with replacing(folder / "model") as beside:
+            model.save_pretrained(beside)
+    """
+    beside = path.with_name(f".{path.name}.{uuid4().hex if shared else 'partial'}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove(beside)  # what a killed process left
+    try:
+        yield beside
+        if not shared:
+            for inner in (*beside.rglob("*"), beside):
+                sync(inner)
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(beside, path)
+        if not shared:
+            sync(path.parent)
+    except BaseException:
+        _remove(beside)
+        raise
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a small file, whole or not at all; text in UTF-8.
+
+    Raises:
+        OSError: It cannot be written; what was there before stays.
+    """
+    with replacing(path) as beside:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write data as JSON for people to read, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written; what was there before stays.
+    """
+    write(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk itself."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def lock(file: IO[Any], busy: Exception) -> None:
+    """Keep other processes out until the file is closed; the kernel lets go when this one ends, however it ends.
+
+    Args:
+        file: An open file.
+        busy: What is raised when another process holds it.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise busy from error
+    except OSError:
+        pass  # some network file systems know no locks
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_line(row: Mapping[str, Any]) -> bytes:
+    """A line of JSON in UTF-8; half a surrogate pair, which UTF-8 cannot hold, is escaped."""
+    return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def append_json_lines(path: Path, rows: Iterable[Mapping[str, Any]], *, durable: bool = False) -> None:
+    """Append a line each.
+
+    Args:
+        path: The file, made where there is none.
+        rows: What to write.
+        durable: Wait until they are on the disk itself.
+
+    Raises:
+        OSError: The disk takes no more; the last line may be torn, see `cut_torn_line`.
+    """
+    content = b"".join(map(json_line, rows))
+    with path.open("ab", buffering=0) as file:
+        # What fits is written without an error.
+        if file.write(content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        if durable:
+            os.fsync(file.fileno())
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file that have an end: whoever is killed while writing, or still writes, leaves half a line."""
+    if path.exists():
+        with path.open("rb") as file:
+            yield from (line for line in file if line.endswith(b"\n"))
+
+
+def cut_torn_line(path: Path) -> None:
+    """Cut off what follows the last whole line, so that a new one can be appended."""
+    end = sum(map(len, whole_lines(path)))
+    if path.exists() and path.stat().st_size > end:
+        os.truncate(path, end)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

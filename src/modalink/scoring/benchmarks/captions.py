@@ -1,0 +1,196 @@
+"""Captions of images and sounds, against several right ones each."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from modalink.errors import DataError
+from modalink.scoring.benchmark import (
+    Asking,
+    Item,
+    ItemBenchmark,
+    Options,
+    Question,
+    Summary,
+    plain_replies,
+    ungraded,
+)
+from modalink.scoring.bootstrap import means
+from modalink.scoring.metrics.captions import CaptionScores, Tokenizer, score
+from modalink.scoring.predictions import Prediction, as_text, identity, row_id
+from modalink.scoring.rows import Row, read_member, read_rows
+
+IDS = ("image_id", "question_id", "id", "youtube_id", "file_name", "image", "video_id", "audiocap_id")
+REPLIES = (
+    "prediction",
+    "caption",
+    "caption_predicted",
+    "text",
+    "response",
+    "hypothesis",
+    "candidate",
+    "answer",
+    "output",
+    "value",
+)
+REFERENCES = ("references", "refs", "captions", "raw", "sentences", "value")
+_NUMBERED = re.compile(r"caption_?\d+|reference_?\d+")
+
+
+class CaptionOptions(Options):
+    """Options of captions."""
+
+    tokenizer: Tokenizer = "auto"
+    """The Stanford program, its double in Python, or the program where Java is there."""
+    meteor: bool = True
+    """Whether METEOR is computed where Java is there; it takes ten seconds to start."""
+    spice: bool = True
+    """Whether SPICE is computed where Java and its models are there; it takes minutes."""
+    split: str = "test"
+    """Split of Karpathy's dataset_*.json."""
+
+
+def questions(path: Path, options: CaptionOptions) -> Iterator[Question]:
+    """Items with their right captions: COCO's file, Karpathy's, rows of references, or one caption a row."""
+    found: dict[str, list[str]] = {}
+    media: dict[str, str] = {}
+    for number, row in enumerate(_rows(path)):
+        if "sentences" in row.fields and row.fields.get("split") not in (
+            None,
+            options.split,
+            *(["restval"] if options.split == "train" else []),
+        ):
+            continue
+        key = _id(row) or str(number)
+        found.setdefault(key, []).extend(_references(row))
+        media.setdefault(key, _medium(row))
+    domains, files = (_of_images(path, name) for name in ("domain", "file_name"))
+    for key, captions in found.items():
+        groups = (("domain", domains[key]),) if key in domains else ()
+        yield Question(key, tuple(captions), media=files.get(key, media[key]), groups=groups)
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """The captions of COCO's files, which list the images first; the images of Karpathy's; or plain rows."""
+    captions = read_member(path, "annotations")
+    first = next(captions, None)
+    yield from read_rows(path, ("images",)) if first is None else itertools.chain([first], captions)
+
+
+def _id(row: Row) -> str:
+    if "sentences" in row.fields and (
+        name := next((n for n in ("cocoid", "filename", "imgid") if n in row.fields), "")
+    ):
+        return identity(row.fields[name], row.where)
+    return row_id(row, IDS)
+
+
+def _references(row: Row) -> list[str]:
+    fields = row.fields
+    several = next((fields[name] for name in REFERENCES if name in fields), None)
+    if several is None:
+        several = [fields[name] for name in fields if _NUMBERED.fullmatch(name)] or (
+            [fields["caption"]] if "caption" in fields else []
+        )
+    entries = several if isinstance(several, list) else [several]
+    texts = [entry.get("raw", entry.get("caption")) if isinstance(entry, dict) else entry for entry in entries]
+    if not texts:
+        raise DataError(
+            f"{row.where}: found fields {', '.join(map(repr, fields))}, needed right captions: caption or references"
+        )
+    return [as_text(text, row.where) for text in texts]
+
+
+def _medium(row: Row) -> str:
+    """The file of a row; an id names it too where nothing else does, as Clotho's and AudioCaps' do."""
+    names = ("filename", "file_name", "image", "audio", "youtube_id", "image_id")
+    return next((str(row.fields[name]) for name in names if name in row.fields), "")
+
+
+def _of_images(path: Path, name: str) -> dict[str, str]:
+    """What COCO's list of images tells about each: its file, and in NoCaps its domain: in, near or out of COCO's."""
+    rows = read_member(path, "images")
+    return {str(row.fields["id"]): str(row.fields[name]) for row in rows if name in row.fields}
+
+
+def _replies(path: Path, options: CaptionOptions) -> Iterator[Prediction]:
+    yield from plain_replies(path, options, IDS, REPLIES)
+
+
+def _summarise(items: list[Item], options: CaptionOptions) -> Summary:
+    found = _scores(items, options)
+    for item, cider in zip(items, found.cider.tolist(), strict=True):
+        item.grade.score = cider
+    metrics, notes = dict(found.corpus), list(found.notes)
+    for group in dict.fromkeys(group for item in items for group in item.question.groups):
+        part = [item for item in items if group in item.question.groups]
+        # Words weigh by how rare they are among the captions that are scored together, here those of the domain.
+        metrics |= {f"{group[1]}/{name}": value for name, value in _scores(part, options).corpus.items()}
+    if len(items) == 1:
+        notes.append("CIDEr of a single item is 0: no word is rare among one")
+    if empty := sum(not item.grade.answer.strip() for item in items):
+        notes.append(f"{empty} captions are empty")
+    return Summary(metrics["CIDEr"], metrics, means(found.cider), notes, items, len(items))
+
+
+def _scores(items: list[Item], options: CaptionOptions) -> CaptionScores:
+    said, right = [item.grade.answer for item in items], [item.question.gold for item in items]
+    return score(said, right, options.tokenizer, options.meteor, options.spice)
+
+
+def captions(
+    title: str, source: str, annotations: str, prompt: str, files: tuple[str, ...], modality: str = "image"
+) -> ItemBenchmark:
+    """A benchmark of captions."""
+    return ItemBenchmark(
+        title=title,
+        rule="CIDEr-D of PTB tokens, beside BLEU, ROUGE-L, METEOR and SPICE",
+        source=f"{source}; tylin/coco-caption by pycocoevalcap",
+        unit="fraction",
+        annotations=annotations,
+        predictions="[{image_id, caption}], {id: caption}, or rows {id, prediction}; without ids in the order of "
+        "the annotations",
+        options=CaptionOptions,
+        questions=questions,
+        replies=_replies,
+        grade=ungraded,
+        summarise=_summarise,
+        asking=Asking(files=files, modality=modality, wordless=True),
+        prompt=lambda question: prompt,
+        self_contained=True,
+        keeps_text=True,
+    )
+
+
+BENCHMARKS = {
+    "coco_captions": captions(
+        "COCO captions",
+        "Chen et al. 2015; Karpathy's split; prompt of lmms-eval",
+        "captions_val2014.json: {annotations: [{image_id, caption}]}, dataset_coco.json, or rows {id, references}",
+        "Provide a one-sentence caption for the provided image.",
+        ("dataset_coco.json", "captions_val2014.json", "captions_val2017.json"),
+    ),
+    "flickr30k": captions(
+        "Flickr30k captions",
+        "Young et al. 2014; Karpathy's split; prompt of lmms-eval",
+        "dataset_flickr30k.json of Karpathy's split, or rows {id, references}",
+        "Provide a one-sentence caption for the provided image.",
+        ("dataset_flickr30k.json",),
+    ),
+    "nocaps": captions(
+        "NoCaps",
+        "Agrawal et al. 2019; prompt of lmms-eval",
+        "nocaps_val_4500_captions.json: {images: [{id, domain}], annotations: [{image_id, caption}]}",
+        "Provide a one-sentence caption for the provided image.",
+        ("nocaps_val_4500_captions.json",),
+    ),
+    "audiocaps": captions(
+        "AudioCaps",
+        "Kim et al. 2019; the DCASE scores are those of coco-caption, and SPIDEr = (CIDEr + SPICE) / 2",
+        "test.csv: audiocap_id, youtube_id, start_time, caption, one row a caption; or rows {id, references}",
+        "Describe the sound in one sentence.",
+        ("test.csv",),
+        "audio",
+    ),
+}

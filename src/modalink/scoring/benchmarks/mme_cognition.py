@@ -1,5 +1,0 @@
-"""MME cognition."""
-
-from modalink.scoring.benchmarks._mme import COGNITION, mme
-
-benchmark = mme("MME cognition", COGNITION)

@@ -1,5 +1,0 @@
-"""MME perception."""
-
-from modalink.scoring.benchmarks._mme import PERCEPTION, mme
-
-benchmark = mme("MME perception", PERCEPTION)

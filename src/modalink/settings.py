@@ -1,0 +1,91 @@
+"""What a run may use of the machine: no part of the recipe nor of its hash, for it decides no result.
+
+A setting comes from the first of these that names it:
+
+    an option of the command line, or an argument     --threads 4
+    the environment                                   MODALINK_THREADS=4
+    the user's file                                   ~/.config/modalink/settings.yaml:  threads: 4
+    its default
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from modalink.errors import OptionError, UnknownNameError
+from modalink.kinds import Settings
+
+PREFIX = "MODALINK_"
+_Found = dict[str, tuple[Any, str]]
+"""Setting -> its value, and where it was found."""
+
+
+class RunSettings(Settings):
+    """The machine's settings."""
+
+    device: str | None = None
+    """Where to compute, for example `cpu` or `cuda:1`; by default this process's accelerator if there is one."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads of one operation; by default as many as torch takes, which `OMP_NUM_THREADS` limits."""
+    workers: int = Field(default=2, ge=0)
+    """Threads that read and prepare training data ahead of the step; 0 does it in place."""
+
+
+def run_settings(**given: Any) -> RunSettings:
+    """The machine's settings, from all their sources.
+
+    Args:
+        given: Settings by name that win over all other sources; None stands for one that is not given.
+
+    Raises:
+        OptionError: A value cannot be used; the message says where it was found.
+        UnknownNameError: The environment or the user's file names something that is no setting.
+    """
+    found = _in_file(user_file()) | _in_environment()
+    found |= {name: (value, name) for name, value in given.items() if value is not None}
+    if unknown := sorted(found.keys() - RunSettings.model_fields.keys()):
+        raise UnknownNameError("setting", unknown[0], RunSettings.model_fields, found[unknown[0]][1])
+    try:
+        return RunSettings.model_validate({name: value for name, (value, _) in found.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        value, where = found[str(first["loc"][0])]
+        raise OptionError(f"{where}: found {value!r}; {first['msg'][:1].lower()}{first['msg'][1:]}") from error
+
+
+def user_file() -> Path:
+    """The user's own settings: `modalink/settings.yaml` in the folder of configurations."""
+    return user_folder("XDG_CONFIG_HOME", ".config") / "settings.yaml"
+
+
+def user_folder(variable: str, default: str) -> Path:
+    """The package's folder in one of the user's, as the XDG base directory specification has it.
+
+    Args:
+        variable: Environment variable that names the folder.
+        default: The folder's name in the user's home where the variable is not set.
+    """
+    return Path(os.environ.get(variable) or Path.home() / default) / "modalink"
+
+
+def _in_environment() -> _Found:
+    return {
+        name.removeprefix(PREFIX).lower(): (value, name)
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX)
+    }
+
+
+def _in_file(path: Path) -> _Found:
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise OptionError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise OptionError(f"{path}: found a {type(content).__name__}, needed lines of `setting: value`")
+    return {str(name): (value, f"{path}, {name}") for name, value in content.items()}

@@ -1,0 +1,43 @@
+"""The forward pass of a stage: what its objectives need, and nothing more."""
+
+from collections.abc import Set
+from dataclasses import replace
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from modalink.model import ModalinkForConditionalGeneration
+from modalink.model.batch import Batch
+from modalink.training.objectives import Need, Output
+
+OF_THE_LLM: frozenset[Need] = frozenset({"logits", "logprobs", "conditions"})
+"""Needs that only a pass through the LLM fills."""
+
+
+def forward(model: ModalinkForConditionalGeneration, batch: Batch, needs: Set[Need]) -> Output:
+    """Run the parts of the model that the needs ask for.
+
+    Args:
+        model: The model.
+        batch: Samples on the model's device, with features where encoders are frozen.
+        needs: What the objectives read.
+    """
+    found = Output()
+    if needs & {"features", "prompt_tokens"}:
+        features = {m: model.encode(m, items) for m, items in batch.media.items()} | batch.features
+        batch = replace(batch, features=features)
+        found = replace(found, features=features)
+    if "prompt_tokens" in needs:
+        made = {m: model.model.prompt_tokens(m, items, batch.texts.get(m)) for m, items in batch.features.items()}
+        found = replace(found, prompt_tokens=made)
+    if needs & OF_THE_LLM:
+        words = bool(needs & {"logits", "logprobs"})
+        given = model(**batch.inputs(logits=words, conditions="conditions" in needs))
+        logprobs = _logprobs(given.logits, batch) if "logprobs" in needs else None
+        found = replace(found, logits=given.logits, logprobs=logprobs, conditions=given.conditions)
+    return found
+
+
+def _logprobs(logits: Float[Tensor, "m v"], batch: Batch) -> Float[Tensor, " m"]:
+    return -functional.cross_entropy(logits.float(), batch.predictions[1], reduction="none")

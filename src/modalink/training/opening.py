@@ -1,0 +1,86 @@
+"""What a stage opens before its first step: data, logs and the learner."""
+
+import tempfile
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+
+from modalink.data.loader import Loader
+from modalink.data.source import SourceConfig
+from modalink.errors import TrainingError
+from modalink.features.compute import Once
+from modalink.model.groups import Groups
+from modalink.model.precision import resolve
+from modalink.recipe import Stage
+from modalink.runs.checkpoints import Checkpoint
+from modalink.runs.ledger import Ledger
+from modalink.runs.metrics import Metrics, rewind
+from modalink.training import parallel
+from modalink.training.frozen import FrozenEncoders, frozen_generators
+from modalink.training.loop import Run
+from modalink.training.randomness import seed_of
+from modalink.training.step import Learner
+
+
+def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loader:
+    """The stage's samples; one process keeps the ledger, the others' lines would be the same."""
+    if parallel.rank():
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    ledger = Ledger(folder / "ledger.jsonl")
+    prepare = partial(run.system.processor.prepare, max_tokens=stage.max_tokens)
+    seed = seed_of(run.recipe.seed, stage.name, "data")
+    sources = cast(list[SourceConfig], stage.data)
+    return Loader(sources, stage.mixture, seed, prepare, ledger, stage.on_bad_sample, stage.batch, workers=run.workers)
+
+
+def open_metrics(folder: Path, checkpoint: Checkpoint | None, stack: ExitStack) -> Metrics | None:
+    """The stage's metrics, cut back to the checkpoint; None for all processes but one."""
+    if parallel.rank():
+        return None
+    first, size = (0, 0) if checkpoint is None else (checkpoint.progress.step, checkpoint.progress.metrics_bytes)
+    rewind(folder / "metrics.jsonl", size)
+    metrics = Metrics(folder, first)
+    stack.callback(metrics.close)
+    return metrics
+
+
+def make_learner(run: Run, stage: Stage, trained: Groups, steps: int) -> Learner:
+    """The stage's learner, on the run's device and in the stage's precision."""
+    system, dtype = run.system, resolve(stage.precision, run.device)
+    modules: list[nn.Module] = [system.model, *system.generators.values()]
+    for module in modules:
+        module.to(run.device)
+        if dtype is torch.float32:
+            module.float()
+    once = Once(run.cache, dtype, run.device)
+    return Learner(
+        system=system,
+        stage=stage,
+        steps=steps,
+        seed=seed_of(run.recipe.seed, stage.name),
+        trained=trained,
+        encoders=FrozenEncoders(system, stage.train, once),
+        generators=frozen_generators(system, once),
+        device=run.device,
+        dtype=dtype,
+    )
+
+
+def count_steps(stage: Stage, epoch_samples: int | None) -> int:
+    """How many optimizer steps the stage has.
+
+    Raises:
+        TrainingError: Its length is given in epochs, and a stream of data has none.
+    """
+    if stage.steps is not None:
+        return stage.steps
+    if epoch_samples is None:
+        raise TrainingError(
+            f"stage {stage.name}: found epochs {stage.epochs} over data that stream without a known end; "
+            "give steps instead"
+        )
+    return max(1, round((stage.epochs or 0) * epoch_samples / stage.batch))

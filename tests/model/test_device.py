@@ -1,0 +1,41 @@
+"""Settings become threads and a device."""
+
+import pytest
+import torch
+
+from modalink.errors import OptionError
+from modalink.model.device import use
+from modalink.settings import RunSettings
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_threads_are_taken_and_left_alone_by_default():
+    use(RunSettings(device="cpu", threads=3))
+    assert torch.get_num_threads() == 3
+    use(RunSettings(device="cpu"))
+    assert torch.get_num_threads() == 3
+
+
+def test_each_process_takes_an_accelerator_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
+    assert use(RunSettings()) == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert use(RunSettings()) == use(RunSettings(device="cuda")) == torch.device("cuda", 3)
+    assert use(RunSettings(device="cuda:1")) == torch.device("cuda", 1)
+    assert use(RunSettings(device="cpu")) == torch.device("cpu")
+
+
+def test_without_an_accelerator_it_is_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    assert use(RunSettings()) == torch.device("cpu")
+
+
+def test_a_device_that_is_none_is_told():
+    with pytest.raises(OptionError, match="found the device 'gpu', needed cpu, cuda"):
+        use(RunSettings(device="gpu"))
