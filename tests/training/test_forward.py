@@ -26,7 +26,7 @@ class ShortConfig(ObjectiveConfig):
     needs: ClassVar[frozenset[Need]] = frozenset({"prompt_tokens"})
 
     def count(self, batch: Batch) -> int:
-        return sum(map(len, batch.digests.values()))
+        return sum(map(len, batch.items.values()))
 
     def sum(self, output: Output, batch: Batch, generators: Mapping[str, Any], rngs: Any) -> Float[Tensor, ""]:
         assert output.prompt_tokens is not None

@@ -1,9 +1,7 @@
 """From one placeholder a medium to the tokens that the LLM sees: one a prompt token, with the recipe's marks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-from transformers import PreTrainedTokenizerBase
 
 from modalink.model.batch import IGNORED
 from modalink.ragged import Layout
@@ -33,36 +31,32 @@ class ItemText:
     Args:
         token: Id of the placeholder.
         marks: The marks, as texts.
-        tokenizer: The LLM's tokenizer.
+        encode: Gives the tokens of a text.
     """
 
-    def __init__(self, token: int, marks: MarksSpec, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.token, self.marks, self.tokenizer = token, marks, tokenizer
+    def __init__(self, token: int, marks: MarksSpec, encode: Callable[[str], list[int]]) -> None:
+        self.token, self.marks, self.encode = token, marks, encode
 
     def ids(self, layout: Layout) -> list[int]:
         """The tokens of an item whose prompt tokens lie so."""
         marks, columns = self.marks, layout.tiles[1] if layout.tiles else 0
         whole = len(layout.blocks) - (layout.tiles[0] * columns if layout.tiles else 0)
-        ids = self._text(marks.begin)
+        ids = self.encode(marks.begin)
         for number, tokens in enumerate(layout.blocks):
             if number:
                 row_ends = columns and number > whole and (number - whole) % columns == 0
-                ids += self._text(marks.between_tile_rows if row_ends else marks.between_blocks)
+                ids += self.encode(marks.between_tile_rows if row_ends else marks.between_blocks)
             time = layout.times_s[number] if layout.times_s else 0.0
-            ids += self._text(marks.before_block.format(number=number + 1, time=time))
+            ids += self.encode(marks.before_block.format(number=number + 1, time=time))
             ids += self._block(tokens, layout.grid)
-        return ids + self._text(marks.end)
+        return ids + self.encode(marks.end)
 
     def _block(self, tokens: int, grid: tuple[int, int] | None) -> list[int]:
         if not self.marks.between_rows or grid is None:
             return [self.token] * tokens
         rows = [[self.token] * grid[1]] * grid[0]
-        mark = self._text(self.marks.between_rows)
+        mark = self.encode(self.marks.between_rows)
         return rows[0] + [token for row in rows[1:] for token in (*mark, *row)]
-
-    def _text(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids if text else []
-        return ids
 
 
 def expand(

@@ -57,7 +57,7 @@ class ModalinkProcessor(ProcessorMixin):
         self.readers: dict[str, Preprocessor] = {m: spec.encoder(m).preprocessor() for m in spec.inputs}
         self.makers: dict[str, Preprocessor] = {m: out.generator.preprocessor() for m, out in spec.outputs.items()}
         self.written = {
-            m: ItemText(self.tokens.placeholders[m], chosen.marks, tokenizer) for m, chosen in spec.inputs.items()
+            m: ItemText(self.tokens.placeholders[m], chosen.marks, self._ids) for m, chosen in spec.inputs.items()
         }
         self.image_token = modalities.get("image").placeholder if "image" in spec.inputs else None
         self.image_token_id = self.tokens.placeholders.get("image")
@@ -163,6 +163,11 @@ class ModalinkProcessor(ProcessorMixin):
     def decode(self, *args: Any, **kwargs: Any) -> str:
         """As the tokenizer's."""
         return self.tokenizer.decode(*args, **kwargs)
+
+    def _ids(self, text: str) -> list[int]:
+        """Tokens of a text inside others."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids if text else []
+        return ids
 
     def _from_conversation(self, conversation: Any, reply: bool) -> BatchFeature:
         if not isinstance(conversation, Conversation):
