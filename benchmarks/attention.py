@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from modalink.llms import ATTENTION, _attention, segments_mask
+from modalink.llms import ATTENTION, Segments, _attention
 
 LAYOUTS = {
     "32 x 64, equal": [64] * 32,
@@ -44,12 +44,14 @@ def main() -> None:
 def packed(model: LlamaForCausalLM, lengths: list[int], limit: float) -> Callable[[], None]:
     """A step over a packed stream with a given limit of padding."""
     ids = torch.randint(0, 600, (1, sum(lengths)))
-    places = torch.cat([torch.arange(n) for n in lengths])[None]
-    mask = segments_mask(torch.tensor([0, *lengths]).cumsum(0).tolist())
+    segments = Segments.of(lengths)
+    mask = segments.mask()
 
     def step() -> None:
         _attention.PADDING_LIMIT = limit
-        model(ids, attention_mask=mask, position_ids=places, use_cache=False).logits.float().mean().backward()
+        model(
+            ids, attention_mask=mask, position_ids=segments.positions, use_cache=False
+        ).logits.float().mean().backward()
 
     return step
 

@@ -119,7 +119,7 @@ def padded(system: System, lengths: list[int]) -> dict[str, torch.Tensor]:
 def loss(system: System, batch: Batch) -> torch.Tensor:
     """Cross-entropy of the labelled tokens."""
     logits = system.model(**batch.inputs()).logits
-    return torch.nn.functional.cross_entropy(logits.float(), batch.predictions[1])
+    return torch.nn.functional.cross_entropy(logits.float(), batch.wanted)
 
 
 def backward(value: torch.Tensor) -> None:

@@ -1,5 +1,7 @@
 """The house's own rules: imports point downwards, one command one file, starting is quick."""
 
+import ast
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -15,6 +17,7 @@ from modalink.cli.main import COMMANDS
 from modalink.kinds import config_class, kinds
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "modalink"
 ROOMS = [
     "modalink.encoders",
     "modalink.projectors.inputs",
@@ -46,6 +49,25 @@ def test_a_kind_is_called_like_its_file(room):
         assert config.model_fields["kind"].default == name
         assert config.room == room
         assert config.__doc__
+
+
+def test_no_body_of_a_function_is_longer_than_sixty_lines():
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = node.end_lineno - node.body[0].lineno + 1
+                assert lines <= 60, f"{file.relative_to(ROOT)}: the body of {node.name} has {lines} lines"
+
+
+def test_the_tour_names_every_room():
+    """The first column of the table in CONTRIBUTING is the folders and the loose files, no more and no less."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("| room of `src/modalink` |")[2].partition("\n\n")[0]
+    cells = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+    named = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    files = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
+    folders = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir() and not path.name.startswith("__")}
+    assert sorted(named) == sorted(files | folders)
 
 
 def test_every_command_is_one_file():

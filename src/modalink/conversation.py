@@ -24,7 +24,7 @@ class Medium:
 
     Args:
         modality: Its modality, for example `"image"`.
-        source: A path, bytes, data URL or decoded object (PIL image, array); read by the modality's `read`.
+        source: A path, bytes, data URL, decoded object (PIL image, array) or handle; opened by the modality's `open`.
         caption: Text that describes it: the `align` objective's target when the assistant makes this medium.
         use: Whether the system reads it, makes it, or both: makes it and reads it from there on, as a document teaches
             that holds media between its texts. By default the one that speaks decides, see `use_in`.

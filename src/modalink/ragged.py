@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
+from modalink.devices import to_device
 from modalink.errors import PartError
 
 
@@ -121,7 +122,7 @@ class Ragged:
         """The items as rows filled with zeros to the longest, and which places hold something."""
         values = torch.nn.utils.rnn.pad_sequence(list(self), batch_first=True)
         lengths = torch.tensor(self.lengths)[:, None]
-        return values, (torch.arange(max(self.lengths)) < lengths).to(values.device, non_blocking=True)
+        return values, to_device(torch.arange(max(self.lengths)) < lengths, values.device)
 
     def take(self, places: Sequence[int]) -> "Ragged":
         """The items at some places, in their order; one may be named twice."""
@@ -140,4 +141,5 @@ class Ragged:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Ragged":
         """The same items on a device, in a type."""
-        return replace(self, values=self.values.to(device=device, dtype=dtype, non_blocking=True))
+        values = self.values if device is None else to_device(self.values, device)
+        return replace(self, values=values.to(dtype=dtype))

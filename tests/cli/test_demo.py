@@ -73,8 +73,9 @@ def test_again_it_only_evaluates(finished, modalink):
 def test_evaluate_writes_the_run_s_report_and_json(finished, modalink):
     run, _ = finished
     result = modalink(
-        "evaluate", run, "--benchmark", "tiny-world", "--split", "validation", "--samples", 2, "--seed", 5, "--json"
-    )
+        "evaluate", run, "--benchmark", "tiny-world", "--split", "validation", "--limit", 2, "--option", "seed=5",
+        "--json",
+    )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["split"] == "validation" and found["seed"] == 5

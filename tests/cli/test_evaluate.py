@@ -2,11 +2,19 @@
 
 import json
 import re
+import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
+from modalink import kinds
+from modalink.evaluation.evaluators import Evaluator
+from modalink.kinds import Settings
+from modalink.scoring import registry
+from modalink.scoring.measures import Baseline, Measure
 from modalink.scoring.registry import catalogue
 
 
@@ -79,8 +87,8 @@ def test_another_prompt_is_noted(modalink, run, data, tmp_path):
         (["--benchmark", "vqa2"], 2, "did you mean 'vqav2'"),
         (["--benchmark", "vqav2"], 2, "needed --data FOLDER"),
         (["--benchmark", "fid"], 2, "FID asks a model no questions"),
-        (["--benchmark", "vqav2", "--samples", "3"], 2, "belong to tiny-world"),
-        (["--benchmark", "tiny-world", "--limit", "3"], 2, "makes its own questions"),
+        (["--benchmark", "tiny-world", "--data", "DATA"], 2, "makes its own questions"),
+        (["--benchmark", "tiny-world", "--option", "sed=1"], 2, "did you mean 'seed'"),
         (["--benchmark", "tiny-world", "--split", "train"], 2, "validation"),
         (["--benchmark", "vqav2", "--data", "none"], 1, "no such folder"),
         (["--benchmark", "mmvet", "--data", "DATA"], 1, "needed mm-vet.json"),
@@ -90,6 +98,64 @@ def test_another_prompt_is_noted(modalink, run, data, tmp_path):
 def test_wrong_use(modalink, run, data, arguments, code, says):
     result = modalink("evaluate", run, *(str(data) if word == "DATA" else word for word in arguments))
     assert result.exit_code == code and says in result.stderr and "Traceback" not in result.stderr
+
+
+class Sketches(Settings):
+    """Options of a benchmark of another package."""
+
+    limit: int = 5
+    colour: str = "red"
+
+
+class Found:
+    """What that benchmark gives: how often its one number was asked for."""
+
+    def __init__(self, options: Sketches) -> None:
+        self.options = options
+
+    def to_dict(self):
+        return {"lines": 0.5, "colour": self.options.colour, "count": self.options.limit, "examples": ["long"]}
+
+    def tables(self):
+        return {"sketches": [Measure("lines", 0.5, 0.25, 0.75, 5, "lines that meet", [Baseline("no ink", 0.125)])]}
+
+
+def evaluate_sketches(system, options, on_task):
+    on_task("sketches")
+    assert "image" in system.spec.inputs
+    return Found(options)
+
+
+@pytest.fixture
+def sketches(monkeypatch):
+    """Another package's benchmark that evaluates by itself."""
+    plugin = SimpleNamespace(EVALUATOR=Evaluator(options=Sketches, evaluate=evaluate_sketches))
+    monkeypatch.setitem(sys.modules, "sketch_plugin", plugin)
+    points = {
+        "modalink.evaluation.evaluators": EntryPoint(
+            "sketches", "sketch_plugin:EVALUATOR", "modalink.evaluation.evaluators"
+        )
+    }
+    monkeypatch.setattr(kinds, "entry_points", lambda group: [points[group]] if group in points else [])
+    monkeypatch.setitem(registry.all_benchmarks(), "sketches", registry.load("chartqa")[1])
+    kinds.kinds.cache_clear()
+    yield
+    monkeypatch.undo()
+    kinds.kinds.cache_clear()
+
+
+def test_another_package_s_benchmark_evaluates_by_itself(modalink, run, sketches):
+    result = modalink("evaluate", run, "--benchmark", "sketches", "--limit", 3)
+    assert result.exit_code == 0, result.stderr
+    assert (
+        "evaluating: sketches" in result.stdout
+        and "lines that meet" in result.stdout
+        and "12.5 % no ink" in result.stdout
+    )
+    result = modalink("evaluate", run, "--benchmark", "sketches", "--option", "colour=blue", "--json")
+    assert json.loads(result.stdout) == {"lines": 0.5, "colour": "blue", "count": 5}
+    result = modalink("evaluate", run, "--benchmark", "sketches", "--option", "color=blue")
+    assert result.exit_code == 2 and "did you mean 'colour'" in result.stderr
 
 
 def test_a_hub_id_needs_a_folder_for_the_answers(modalink, data):

@@ -3,7 +3,7 @@
 import pytest
 
 from modalink.errors import DataError, OptionError
-from modalink.evaluation.layout import Folder, annotations_of, further_files
+from modalink.evaluation.layout import DataFolder, find_annotations, find_option_files
 from modalink.scoring.registry import load
 
 IMAGES = (".jpg", ".png")
@@ -13,11 +13,11 @@ IMAGES = (".jpg", ".png")
 def folder(tmp_path):
     """A folder with empty files of some names."""
 
-    def make(*names: str) -> Folder:
+    def make(*names: str) -> DataFolder:
         for name in names:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).touch()
-        return Folder(tmp_path)
+        return DataFolder(tmp_path)
 
     return make
 
@@ -60,10 +60,10 @@ def test_what_is_not_there_is_none_and_text_beside_a_picture_is_not_it(folder):
 def test_annotations_are_found_by_their_official_names(folder, tmp_path):
     found = folder("vqa/v2_mscoco_val2014_annotations.json", "vqa/v2_OpenEnded_mscoco_val2014_questions.json")
     _, vqav2 = load("vqav2")
-    assert annotations_of(vqav2, found) == tmp_path / "vqa/v2_mscoco_val2014_annotations.json"
+    assert find_annotations(vqav2, found) == tmp_path / "vqa/v2_mscoco_val2014_annotations.json"
     questions = {"questions": tmp_path / "vqa/v2_OpenEnded_mscoco_val2014_questions.json"}
-    assert further_files(vqav2, found, {}) == questions
-    assert further_files(vqav2, found, {"questions": "mine.json"}) == {}
+    assert find_option_files(vqav2, found, {}) == questions
+    assert find_option_files(vqav2, found, {"questions": "mine.json"}) == {}
 
 
 def test_a_split_chooses(folder, tmp_path):
@@ -71,25 +71,25 @@ def test_a_split_chooses(folder, tmp_path):
     questions = [f"v2_OpenEnded_mscoco_{split}2014_questions.json" for split in ("train", "val")]
     found, (_, vqav2) = folder(*names, *questions), load("vqav2")
     with pytest.raises(DataError, match=r"several annotations of VQAv2: .*train2014.*val2014.*--split"):
-        annotations_of(vqav2, found)
+        find_annotations(vqav2, found)
     with pytest.raises(OptionError, match=r"several files v2_OpenEnded.*--split"):
-        further_files(vqav2, found, {})
-    assert annotations_of(vqav2, found, "val") == tmp_path / names[1]
-    assert further_files(vqav2, found, {}, "val") == {"questions": tmp_path / questions[1]}
+        find_option_files(vqav2, found, {})
+    assert find_annotations(vqav2, found, "val") == tmp_path / names[1]
+    assert find_option_files(vqav2, found, {}, "val") == {"questions": tmp_path / questions[1]}
     with pytest.raises(DataError, match="of the split 'test', needed v2_mscoco"):
-        annotations_of(vqav2, found, "test")
+        find_annotations(vqav2, found, "test")
 
 
 def test_files_that_belong_together_are_their_folder(folder, tmp_path):
     found, (_, pope) = folder(*(f"coco/coco_pope_{s}.json" for s in ("random", "popular"))), load("pope")
-    assert annotations_of(pope, found) == tmp_path / "coco"
-    assert annotations_of(pope, found, "popular") == tmp_path / "coco/coco_pope_popular.json"
+    assert find_annotations(pope, found) == tmp_path / "coco"
+    assert find_annotations(pope, found, "popular") == tmp_path / "coco/coco_pope_popular.json"
 
 
 def test_a_wrong_folder_says_what_is_looked_for(folder, tmp_path):
     with pytest.raises(DataError, match=r"no annotations of MM-Vet, needed mm-vet.json in it .*--annotations FILE"):
-        annotations_of(load("mmvet")[1], folder("other.json"))
+        find_annotations(load("mmvet")[1], folder("other.json"))
     with pytest.raises(DataError, match="Speech recognition has no official file to look for: needed --annotations"):
-        annotations_of(load("speech_recognition")[1], folder())
+        find_annotations(load("speech_recognition")[1], folder())
     with pytest.raises(DataError, match="no such folder"):
-        Folder(tmp_path / "none")
+        DataFolder(tmp_path / "none")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from modalink.conversation import Conversation
 from modalink.evaluation import runner
-from modalink.evaluation.dataset import open_task
+from modalink.evaluation.dataset import open_dataset
 from modalink.evaluation.replies import Reply
 from modalink.evaluation.runner import evaluate
 from modalink.model import System
@@ -146,8 +146,8 @@ def put(
             return [Reply(layout.reply) for _ in talks]
 
         monkeypatch.setattr(runner, "replies", replies)
-        task = open_task(name, tmp_path / "data", options=layout.options)
-        return evaluate(reader, task, out=tmp_path / "out"), heard
+        dataset = open_dataset(name, tmp_path / "data", options=layout.options)
+        return evaluate(reader, dataset, out=tmp_path / "out"), heard
 
     return make
 
@@ -155,12 +155,14 @@ def put(
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_right_replies_earn_the_full_score(put: Callable[..., Any], name: str) -> None:
     layout = LAYOUTS[name]
-    outcome, (talk,) = put(name, layout)
+    evaluation, (talk,) = put(name, layout)
     assert talk.turns[0].text == f"\n{layout.asked}" and len(list(talk.media("image"))) == 1
     # CIDEr of a single caption is 0 by its rule; its words are judged by BLEU here.
-    score = outcome.report.metrics["Bleu_4"] * 100 if "Bleu_4" in outcome.report.metrics else outcome.report.score
-    assert score == pytest.approx(100) and outcome.report.count == 1
-    (line,) = outcome.predictions.read_text().splitlines()
+    score = (
+        evaluation.report.metrics["Bleu_4"] * 100 if "Bleu_4" in evaluation.report.metrics else evaluation.report.score
+    )
+    assert score == pytest.approx(100) and evaluation.report.count == 1
+    (line,) = evaluation.predictions.read_text().splitlines()
     assert json.loads(line)["answer"] == layout.reply
 
 

@@ -1,4 +1,4 @@
-"""A model put to benchmarks: what it is asked, what is written, what is scored, and how it goes on."""
+"""A model put to benchmarks: what it is asked, what is written, what is scored, and how it resumes."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ from PIL import Image
 
 from modalink.errors import DataError
 from modalink.evaluation import runner
-from modalink.evaluation.dataset import open_task
+from modalink.evaluation.dataset import open_dataset
 from modalink.evaluation.replies import Reply
 from modalink.evaluation.runner import evaluate
 from modalink.model import System
@@ -116,7 +116,7 @@ def test_another_model_prompt_or_length_does_not_go_on(saved, reader, vizwiz, tm
     with pytest.raises(DataError, match=r"something else:\n  max_new_tokens: then 2, now 3\n.*--out"):
         evaluate(reader, "vizwiz", vizwiz, out=out, limit=3, max_new_tokens=3)
     with pytest.raises(DataError, match=r"questions: then"):
-        evaluate(reader, open_task("vizwiz", vizwiz, prompt="{question}"), out=out, max_new_tokens=2)
+        evaluate(reader, open_dataset("vizwiz", vizwiz, prompt="{question}"), out=out, max_new_tokens=2)
     other = System.load(saved / "model")
     with torch.no_grad():
         next(other.model.parameters()).view(-1)[0] += 1e-3
@@ -134,9 +134,9 @@ def test_a_damaged_picture_stops_it_or_is_left_out(reader, vizwiz, tmp_path):
     with pytest.raises(DataError, match=r"question 3.png: .*3.png: is truncated.*--partial"):
         evaluate(reader, "vizwiz", vizwiz, out=tmp_path / "out", batch=2, max_new_tokens=2)
     assert len((tmp_path / "out/predictions.jsonl").read_text().splitlines()) == 2, "answers before it are kept"
-    outcome = evaluate(reader, "vizwiz", vizwiz, out=tmp_path / "out", batch=2, max_new_tokens=2, partial=True)
-    assert [(skipped.id, "truncated" in skipped.why) for skipped in outcome.skipped] == [("3.png", True)]
-    assert outcome.report.count == 6 and "partial: 1 of 7" in outcome.report.notes[0]
+    evaluation = evaluate(reader, "vizwiz", vizwiz, out=tmp_path / "out", batch=2, max_new_tokens=2, partial=True)
+    assert [(skipped.id, "truncated" in skipped.why) for skipped in evaluation.skipped] == [("3.png", True)]
+    assert evaluation.report.count == 6 and "partial: 1 of 7" in evaluation.report.notes[0]
     picture(vizwiz / "val/3.png", 3)
     assert evaluate(reader, "vizwiz", vizwiz, out=tmp_path / "out", max_new_tokens=2).report.count == 7
 
@@ -195,8 +195,8 @@ def test_mme_pairs_are_asked_and_scored(reader, oracle, write, tmp_path):
         for n in (1, 2):
             picture(tmp_path / f"data/{task}/images/{n}.png", n)
     heard = oracle({"Is 1": "Yes"}, "no")
-    task = open_task("mme_perception", tmp_path / "data", options={"missing": "skip"})
-    report = evaluate(reader, task, out=tmp_path / "out").report
+    dataset = open_dataset("mme_perception", tmp_path / "data", options={"missing": "skip"})
+    report = evaluate(reader, dataset, out=tmp_path / "out").report
     assert report.metrics["existence"] == report.metrics["color"] == 50 and report.count == 8
     assert heard[0].turns[0].text == "\nIs 1 existence?\nAnswer the question using a single word or phrase."
 
@@ -208,8 +208,8 @@ def test_captions_are_asked_and_scored(reader, oracle, write, tmp_path):
     for n in (1, 2):
         picture(tmp_path / f"data/{n}.png", n)
     oracle({}, "a red cat on a red mat")
-    task = open_task("coco_captions", tmp_path / "data", options={"meteor": "false", "tokenizer": "python"})
-    report = evaluate(reader, task, out=tmp_path / "out").report
+    dataset = open_dataset("coco_captions", tmp_path / "data", options={"meteor": "false", "tokenizer": "python"})
+    report = evaluate(reader, dataset, out=tmp_path / "out").report
     assert report.count == 2 and 0 < report.metrics["Bleu_1"] < 1
 
 
@@ -226,19 +226,19 @@ def test_without_a_judge_answers_are_kept_for_later(reader, oracle, write, tmp_p
     write("data/mm-vet.json", {"v1_0": {"imagename": "v1_0.png", "question": "What?", "answer": "x", "capability": []}})
     picture(tmp_path / "data/v1_0.png", 1)
     oracle({}, "an x")
-    outcome = evaluate(reader, "mmvet", tmp_path / "data", out=tmp_path / "out")
-    assert outcome.report is None and '"answer": "an x"' in outcome.predictions.read_text()
-    assert outcome.command.startswith("modalink score mmvet --predictions")
+    evaluation = evaluate(reader, "mmvet", tmp_path / "data", out=tmp_path / "out")
+    assert evaluation.report is None and '"answer": "an x"' in evaluation.predictions.read_text()
+    assert evaluation.command.startswith("modalink score mmvet --predictions")
     grades = write("grades.jsonl", [{"id": "v1_0", "reply": "0.7", "model": "m"}])
-    task = open_task("mmvet", tmp_path / "data", options={"replies": str(grades)})
-    assert evaluate(reader, task, out=tmp_path / "out").report.score == 70
+    dataset = open_dataset("mmvet", tmp_path / "data", options={"replies": str(grades)})
+    assert evaluate(reader, dataset, out=tmp_path / "out").report.score == 70
 
 
 def test_the_tiny_world_is_a_benchmark_like_the_others(reader, tmp_path):
-    task = open_task("tiny_world", options={"count": 4, "split": "validation"})
-    outcome = evaluate(reader, task, out=tmp_path / "out", max_new_tokens=4)
-    assert outcome.report.count == 4
-    right = [{"question_id": q.id, "answer": f"The {q.gold.upper()}."} for q in task.questions]
+    dataset = open_dataset("tiny_world", options={"count": 4, "split": "validation"})
+    evaluation = evaluate(reader, dataset, out=tmp_path / "out", max_new_tokens=4)
+    assert evaluation.report.count == 4
+    right = [{"question_id": q.id, "answer": f"The {q.gold.upper()}."} for q in dataset.questions]
     (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in right))
     options = {"count": 4, "split": "validation"}
     assert score("tiny-world", tmp_path / "p.jsonl", options=options).score == 100

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from modalink.evaluation.tiny_world import Share, Sizes, captions, drawings, evaluate, examples, ood, questions
+from modalink.evaluation.tiny_world import Share, Sizes, captions, drawings, evaluate, examples, questions
 from modalink.evaluation.tiny_world.captions import Caption, parse
-from modalink.evaluation.tiny_world.drawings import Drawn, Requested
+from modalink.evaluation.tiny_world.drawings import Drawing, DrawingRequest
 from modalink.evaluation.tiny_world.questions import AnsweredQuestion
-from modalink.evaluation.tiny_world.renderers import HANDS
+from modalink.evaluation.tiny_world.renderers import RENDERERS
 from modalink.evaluation.tiny_world.shares import nested
 from modalink.model import compose
 from modalink.recipe import SystemSpec
@@ -27,7 +27,7 @@ from modalink.tiny_world import (
     split_of,
 )
 from modalink.tiny_world.scene_questions import SceneQuestion, normalise_answer, sample_scene_questions
-from modalink.zoo.judge import Judge, JudgeNet
+from modalink.zoo.scene_classifier import SceneClassifier, SceneClassifierNet
 
 RING = WorldObject("ring", "red", "small", "top left")
 STAR = WorldObject("star", "blue", "large", "center")
@@ -169,8 +169,8 @@ class TestQuestions:
 
 
 class TestDrawings:
-    def drawn(self, *seen: WorldObject) -> Drawn:
-        return Drawn(Requested(SCENE, "draw it"), "here it is", Image.new("RGB", (64, 64)), tuple(seen))
+    def drawn(self, *seen: WorldObject) -> Drawing:
+        return Drawing(DrawingRequest(SCENE, "draw it"), "here it is", Image.new("RGB", (64, 64)), tuple(seen))
 
     def test_right_needs_place_colour_and_shape(self):
         large = WorldObject("ring", "red", "large", "top left")
@@ -201,7 +201,9 @@ class TestDrawings:
         assert found["drawn_pictures"].value == 0.5
 
     def test_no_picture_is_wrong(self):
-        none = drawings.judged(Judge(JudgeNet()), [Requested(SCENE, "draw it")], ["no"], [None])
+        none = drawings.read_drawings(
+            SceneClassifier(SceneClassifierNet()), [DrawingRequest(SCENE, "draw it")], ["no"], [None]
+        )
         assert drawings.score(none)["drawn_objects"].value == 0
 
     def test_each_picture_has_noise_of_its_own_whatever_the_batch(self, system):
@@ -218,10 +220,10 @@ class TestExamples:
     def test_the_first_and_some_wrong_ones(self):
         asked = sample_scene_questions("test", 30, seed=0)
         answered = [AnsweredQuestion(a, a.question.answer if i < 20 else "no idea") for i, a in enumerate(asked)]
-        kept = examples.of_questions(answered, 6)
-        assert [e.prompt for e in kept[:6]] == [a.question.text for a in asked[:6]]
-        assert [e.right for e in kept] == [True] * 6 + [False] * 2
-        assert all(e.picture.startswith("data:image/png;base64,") for e in kept)
+        chosen = examples.of_questions(answered, 6)
+        assert [e.prompt for e in chosen[:6]] == [a.question.text for a in asked[:6]]
+        assert [e.right for e in chosen] == [True] * 6 + [False] * 2
+        assert all(e.picture.startswith("data:image/png;base64,") for e in chosen)
 
 
 @pytest.fixture(scope="module")
@@ -243,12 +245,11 @@ def system(tmp_path_factory):
     )
 
 
-def test_a_system_that_knows_nothing_gets_all_its_numbers(system, monkeypatch):
+def test_a_system_that_knows_nothing_gets_all_its_numbers(system):
     torch.manual_seed(0)
-    monkeypatch.setattr(ood, "_MAX_NEW_TOKENS", 3)
     tasks = []
-    sizes = Sizes(questions=9, captions=4, drawings=3, robustness=2, examples=2)
-    heldout = evaluate(system, sizes, judge=Judge(JudgeNet()), on_task=tasks.append)
+    sizes = Sizes(questions=9, captions=4, drawings=3, robustness=2, examples=2, ood_max_new_tokens=3)
+    heldout = evaluate(system, sizes, classifier=SceneClassifier(SceneClassifierNet()), on_task=tasks.append)
     found = heldout.to_dict()
     assert found["split"] == "test" and len(tasks) == 7
     assert found["vqa"] < 0.5 and found["caption_attributes"] < 0.9 and found["drawn_objects"] < 0.9
@@ -261,10 +262,10 @@ def test_a_system_that_knows_nothing_gets_all_its_numbers(system, monkeypatch):
             low, high = found["intervals"]["baselines"][name]
             assert 0 <= low <= value <= high <= 1, name
     assert set(found["robustness"]) == {"clean", "vqa", "kept", "outside", "inside_declined"}
-    assert set(found["robustness"]["vqa"]) == set(found["robustness"]["kept"]) == set(HANDS)
+    assert set(found["robustness"]["vqa"]) == set(found["robustness"]["kept"]) == set(RENDERERS)
     assert set(found["counts"]["robustness"]["vqa"].values()) == {2}
     assert found["counts"]["robustness"]["inside_declined"] == 9
-    wanted = {"question", "caption", "drawing", "hand", "picture", "message", "stranger"}
+    wanted = {"question", "caption", "drawing", "renderer", "picture", "message", "ood_question"}
     assert wanted <= {e["task"] for e in found["examples"]} <= {*wanted, "lost"}
 
 

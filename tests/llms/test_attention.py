@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from modalink.llms import ATTENTION, packs, segments_mask
+from modalink.llms import ATTENTION, Segments, packs
 
 SIZES = {
     "vocab_size": 50,
@@ -37,13 +37,10 @@ def test_a_packed_stream_equals_its_segments_one_by_one(make, lengths, dtype):
     model.set_attn_implementation(ATTENTION)
     reference.set_attn_implementation("eager")
     rows = [torch.randint(1, 50, (1, length)) for length in lengths]
-    ends = torch.tensor([0, *lengths]).cumsum(0).tolist()
+    segments = Segments.of(lengths)
 
     packed = model(
-        torch.cat(rows, 1),
-        attention_mask=segments_mask(ends),
-        position_ids=torch.cat([torch.arange(n) for n in lengths])[None],
-        use_cache=False,
+        torch.cat(rows, 1), attention_mask=segments.mask(), position_ids=segments.positions, use_cache=False
     ).logits
     alone = torch.cat([reference(row).logits for row in rows], 1)
 
@@ -74,9 +71,8 @@ def test_gradients_of_a_packed_stream_are_the_sum_of_its_segments_gradients():
     def gradient(*batches):
         model.zero_grad()
         for row, lengths in batches:
-            places = torch.cat([torch.arange(n) for n in lengths])[None]
-            ends = torch.tensor([0, *lengths]).cumsum(0).tolist()
-            out = model(row, attention_mask=segments_mask(ends), position_ids=places, use_cache=False).logits
+            segments = Segments.of(lengths)
+            out = model(row, attention_mask=segments.mask(), position_ids=segments.positions, use_cache=False).logits
             out.square().sum().backward()
         return model.model.layers[0].self_attn.q_proj.weight.grad.clone()
 

@@ -1,7 +1,9 @@
 """Reading images: every source and every mode become the same RGB picture, and bad media say what is wrong."""
 
 import base64
+import hashlib
 import os
+import pickle
 import struct
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageFile
 
 from modalink.errors import MediumError
 from modalink.modalities import image
@@ -315,3 +317,89 @@ def test_errors_bear_the_name_that_was_given(tmp_path):
     error = refused(tmp_path / "a.png", name="sample 3, image 1")
     assert str(error).startswith(f"sample 3, image 1 ({tmp_path / 'a.png'}): ")
     assert error.name == f"sample 3, image 1 ({tmp_path / 'a.png'})"
+
+
+# What is known before it is decoded
+
+
+@pytest.fixture
+def undecoded(monkeypatch):
+    """Opens an image while nothing can be decoded."""
+
+    def opened(source):
+        with monkeypatch.context() as patch:
+            patch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+            return image.open_image(source)
+
+    return opened
+
+
+@pytest.mark.parametrize("format", ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_the_size_of_the_upright_image_is_known_from_the_header(format, orientation, undecoded, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.new("RGB", (32, 16)), format, **({} if format == "PPM" else {"exif": exif}))
+    (tmp_path / "a").write_bytes(data)
+    for handle in (undecoded(data), undecoded(tmp_path / "a")):
+        assert handle.size == (handle.width, handle.height) == handle.read().size
+        assert handle.extent == f"{handle.width} x {handle.height} px"
+
+
+@pytest.mark.parametrize("late", [b"eXIf", b"zTXt"])
+def test_a_png_may_tell_behind_its_pixels_that_it_lies_on_its_side(late):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    text = b"Raw profile type exif\0\0" + zlib.compress(
+        b"\nexif\n%8d\n" % len(exif.tobytes()) + exif.tobytes().hex().encode()
+    )
+    content = exif.tobytes()[6:] if late == b"eXIf" else text
+    chunk = struct.pack(">I", len(content)) + late + content + struct.pack(">I", zlib.crc32(late + content))
+    data = encoded(Image.new("RGB", (32, 16)), "PNG")
+    handle = image.open_image(data[:-12] + chunk + data[-12:])
+    assert handle.size == handle.read().size == (16, 32)
+
+
+def test_pictures_and_arrays_have_their_size_too(undecoded):
+    assert undecoded(np.zeros((2, 3, 4), np.uint8)).size == undecoded(Image.new("L", (3, 2))).size == (3, 2)
+
+
+def test_what_cannot_be_decoded_opens_and_is_refused_when_it_is_read(tmp_path):
+    data = encoded(Image.fromarray(skimage.data.astronaut()), "JPEG")
+    (tmp_path / "half.jpg").write_bytes(data[: len(data) // 2])
+    handle = image.open_image(tmp_path / "half.jpg")
+    assert handle.size == (512, 512)
+    with pytest.raises(MediumError, match=r"half\.jpg: is truncated"):
+        handle.read()
+
+
+def test_the_digest_is_that_of_the_content(tmp_path):
+    picture = Image.fromarray(RED_GREEN)
+    data = encoded(picture, "PNG")
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(data)
+    url = "data:image/png;base64," + base64.b64encode(data).decode()
+    stored = {image.open_image(source).digest for source in (tmp_path / "a.png", tmp_path / "b.png", data, url)}
+    assert stored == {hashlib.sha256(data).hexdigest()}
+    given = {image.open_image(source).digest for source in (RED_GREEN, picture, picture.convert("RGBA"))}
+    assert len(given) == 1
+    others = (RED_GREEN[:, ::-1], RED_GREEN.reshape(1, 6, 3), RED_GREEN.reshape(3, 2, 3))
+    assert len(given | {image.open_image(np.ascontiguousarray(source)).digest for source in others}) == 4
+
+
+def test_a_file_that_changes_after_it_was_opened_is_refused(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(Image.new("RGB", (8, 8)), "PNG"))
+    handle = image.open_image(path, "sample 3")
+    path.write_bytes(encoded(Image.new("RGB", (9, 9)), "PNG"))
+    for ask in (handle.read, lambda: handle.digest):
+        with pytest.raises(MediumError, match=r"sample 3 .*a\.png.*was changed since it was opened") as caught:
+            ask()
+        assert caught.value.reason == "changed"
+
+
+def test_handles_travel_between_processes(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(RED_GREEN), "PNG"))
+    for source in (tmp_path / "a.png", RED_GREEN):
+        handle = pickle.loads(pickle.dumps(image.open_image(source)))
+        np.testing.assert_array_equal(np.asarray(handle.read()), RED_GREEN)

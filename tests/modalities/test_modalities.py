@@ -7,6 +7,7 @@ import pytest
 from modalink import modalities
 from modalink.errors import RecipeError, UnknownNameError
 from modalink.modalities.image import RECORD as IMAGE
+from modalink.testing import check_modality
 
 
 def test_image_is_a_row_of_the_table():
@@ -54,3 +55,7 @@ def test_a_plug_in_of_another_name_is_refused(plug_in):
     plug_in("depth", IMAGE)
     with pytest.raises(RecipeError, match="needed a ModalityRecord with the name 'depth'"):
         modalities.get("depth")
+
+
+def test_a_plugged_in_modality_keeps_the_promises_of_all(depth):
+    check_modality(depth)

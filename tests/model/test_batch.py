@@ -28,23 +28,22 @@ def test_padded_rows_are_filled_on_the_right():
 @pytest.mark.parametrize("packed", [True, False])
 def test_logits_are_wanted_one_place_before_each_label_and_never_across_samples(packed):
     batch = collate([A, B], packed=packed, pad_id=0)
-    mask, wanted = batch.predictions
-    assert wanted.tolist() == [3, 6, 7]
-    assert batch.input_ids[mask].tolist() == [2, 5, 6]
+    assert batch.wanted.tolist() == [3, 6, 7]
+    ids = batch.input_ids[0] if packed else batch.input_ids
+    assert ids[batch.predicting].tolist() == [2, 5, 6]
     assert batch.label_count == 3
 
 
 def test_a_first_token_with_a_label_is_not_predicted_by_the_sample_before():
     batch = collate([A, Prepared("c", [8, 9], [8, 9])], packed=True, pad_id=0)
-    assert batch.predictions[1].tolist() == [3, 9]
+    assert batch.wanted.tolist() == [3, 9]
 
 
 def test_an_encoder_decoder_predicts_labels_where_they_stand():
     samples = [Prepared("a", [1, 2, 3], [7, 8]), Prepared("b", [4], [9])]
     batch = collate(samples, packed=False, pad_id=0, encoder_decoder=True)
-    mask, wanted = batch.predictions
-    assert wanted.tolist() == [7, 8, 9]
-    assert mask.tolist() == [[True, True], [True, False]]
+    assert batch.wanted.tolist() == [7, 8, 9]
+    assert batch.predicting.tolist() == [[True, True], [True, False]]
     assert "position_ids" not in batch.inputs()
 
 

@@ -18,9 +18,8 @@ def _prepared(system, talk, picture):
 
 
 def _loss(system, batch):
-    _, wanted = batch.predictions
     output = system.model(**batch.inputs())
-    language = torch.nn.functional.cross_entropy(output.logits.float(), wanted, reduction="sum")
+    language = torch.nn.functional.cross_entropy(output.logits.float(), batch.wanted, reduction="sum")
     return language + sum(c.square().sum() for c in output.conditions.values() if output.conditions)
 
 
@@ -50,7 +49,7 @@ def test_packed_padded_and_one_by_one_give_the_same_loss_and_gradients(make_syst
     for batch in alone:
         if not batch.targets:
             system.model.zero_grad()
-            _, wanted = batch.predictions
+            wanted = batch.wanted
             loss = torch.nn.functional.cross_entropy(system.model(**batch.inputs()).logits, wanted, reduction="sum")
             loss.backward()
             text_loss += loss.item()

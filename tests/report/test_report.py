@@ -12,7 +12,8 @@ from modalink.errors import CheckpointError
 from modalink.evaluation.tiny_world import HeldOut, Share, Sizes
 from modalink.evaluation.tiny_world.examples import Example
 from modalink.evaluation.tiny_world.shares import Ratio
-from modalink.report import charts, keep, view, write_report
+from modalink.report import charts, view, write_report
+from modalink.runs.results import write_results
 from modalink.tiny_world.rendering import png_data_url
 
 VOID = {"meta", "br", "img", "line", "polyline"}
@@ -125,7 +126,7 @@ def heldout():
         "robustness.outside.questions_declined": Share(17, 20, 20),
         "robustness.inside_declined": Share(0, 100, 100),
     }
-    kept = [
+    chosen = [
         Example("question", "colour", picture, "what color is it?", "red", "red", True),
         Example("question", "colour", picture, "what color is it?", "<script>alert('x')</script>", "red", False),
         Example(
@@ -141,17 +142,19 @@ def heldout():
             "drawing", "", picture, "draw a ring", "here is a ring.", "a ring", False, "a small blue star on the left"
         ),
         Example("drawing", "", "", "draw a star", "no", "a star", False, "nothing"),
-        Example("hand", "own", picture, "how many rings are there?", "one", "one", True, "the tiny world's own code"),
-        Example("hand", "jpeg", picture, "how many rings are there?", "one", "one", True, "JPEG at quality 60"),
+        Example(
+            "renderer", "own", picture, "how many rings are there?", "one", "one", True, "the tiny world's own code"
+        ),
+        Example("renderer", "jpeg", picture, "how many rings are there?", "one", "one", True, "JPEG at quality 60"),
         Example("lost", "larger_objects", picture, "is the ring red?", "no", "yes", False, "every object larger"),
         Example("picture", "noise", picture, "describe the picture.", "a small red ring", "", True),
-        Example("stranger", "", "", "why is water wet?", "<b>red</b>", "i only know this.", False),
+        Example("ood_question", "", "", "why is water wet?", "<b>red</b>", "i only know this.", False),
     ]
-    return HeldOut(Sizes(), shares, kept, 12.0).to_dict()
+    return HeldOut(Sizes(), shares, chosen, 12.0).to_dict()
 
 
 def test_json_has_the_agreed_keys_and_ranges(run, heldout):
-    keep(run, heldout)
+    write_results(run, "tiny_world", heldout)
     found = json.loads(write_report(run).json.read_text())
     held = found["heldout"]
     shares = [held["caption_attributes"], held["vqa"], held["drawn_objects"], *held["vqa_by_kind"].values()]
@@ -168,7 +171,7 @@ def test_json_has_the_agreed_keys_and_ranges(run, heldout):
 
 
 def test_page_is_whole_and_shows_every_section(run, heldout):
-    keep(run, heldout)
+    write_results(run, "tiny_world", heldout)
     page = Page(write_report(run).html.read_text())
     sections = {"headline", "seeing", "drawing", "kinds", "robustness", "outside", "learning", "parts", "ledger"}
     assert set(page.ids) == sections
@@ -179,7 +182,7 @@ def test_page_is_whole_and_shows_every_section(run, heldout):
         "86.0",
         "most frequent answer",
         "what is at",
-        "judge sees a small blue star",
+        "classifier sees a small blue star",
         "right: red",
     ):
         assert words in page.text, words
@@ -191,8 +194,17 @@ def test_page_is_whole_and_shows_every_section(run, heldout):
     assert page.classes.count("chart") == 4
 
 
+def test_scores_of_benchmarks_stand_beside_the_world_s_own(run):
+    scored = {"score": 50.0, "unit": "percent", "interval": [25.0, 75.0], "count": 4, "rule": "accuracy <exact>"}
+    write_results(run, "qbench", scored)
+    report = write_report(run)
+    assert json.loads(report.json.read_text())["benchmarks"] == {"qbench": scored}
+    page = Page(report.html.read_text())
+    assert "benchmarks" in page.ids and "25 to 75" in page.text and "accuracy <exact>" in page.text
+
+
 def test_page_needs_no_network_and_runs_nothing(run, heldout):
-    keep(run, heldout)
+    write_results(run, "tiny_world", heldout)
     text = write_report(run).html.read_text()
     assert all(source.startswith("data:image/png;base64,") for source in Page(text).sources)
     assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", text)
@@ -202,7 +214,7 @@ def test_page_needs_no_network_and_runs_nothing(run, heldout):
 
 def test_an_evaluation_without_robustness_has_no_section_for_it(run, heldout):
     del heldout["robustness"]
-    keep(run, heldout)
+    write_results(run, "tiny_world", heldout)
     assert not {"robustness", "outside"} & set(Page(write_report(run).html.read_text()).ids)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from modalink.errors import DataError
 from modalink.scoring import judge_model as judges
-from modalink.scoring.judge_model import Endpoint, Judge, Reply, Request, recorded
+from modalink.scoring.judge_model import Endpoint, JudgeModel, Request, Verdict, read_verdicts
 from modalink.scoring.score import score
 from tests.conftest import Write
 
@@ -58,7 +58,7 @@ def test_a_request_goes_as_a_chat_completion(server: Server, monkeypatch: pytest
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     server.answers = ["8 9"]
     request = Request("1", "Rate.", "You are fair.", temperature=0.2, max_tokens=5)
-    assert Endpoint(f"{server.url}/", "gpt").ask(request) == Reply("1", "8 9", model="judge-0613")
+    assert Endpoint(f"{server.url}/", "gpt").ask(request) == Verdict("1", "8 9", model="judge-0613")
     assert server.headers[0]["path"] == "/v1/chat/completions"
     assert server.headers[0]["Authorization"] == "Bearer secret"
     assert server.asked[0] == {
@@ -90,10 +90,10 @@ def test_replies_are_recorded_and_not_asked_for_again(server: Server, tmp_path: 
     record = tmp_path / "replies.jsonl"
     server.answers = ["one", "two"]
     requests = [Request("a", "?"), Request("b", "?", run=1)]
-    judge = Judge(Endpoint(server.url, "gpt"), record)
+    judge = JudgeModel(Endpoint(server.url, "gpt"), record)
     assert judge.ask(requests, workers=1) == ["one", "two"]
-    again = Judge(None, record)
-    again.add(recorded(record))
+    again = JudgeModel(None, record)
+    again.add(read_verdicts(record))
     assert again.ask([*requests, Request("c", "?")]) == ["one", "two", None]
     assert again.name == "judge-0613"
     assert len(server.asked) == 2
@@ -101,10 +101,10 @@ def test_replies_are_recorded_and_not_asked_for_again(server: Server, tmp_path: 
 
 def test_records_of_other_forms(write: Write) -> None:
     path = write("reviews.jsonl", [{"id": 5, "question_id": 0, "content": "8 9", "category": "conv"}])
-    assert list(recorded(path)) == [Reply("0", "8 9")]
-    assert list(recorded(write("map.json", {"x": "8 9"}))) == [Reply("x", "8 9")]
+    assert list(read_verdicts(path)) == [Verdict("0", "8 9")]
+    assert list(read_verdicts(write("map.json", {"x": "8 9"}))) == [Verdict("x", "8 9")]
     with pytest.raises(DataError, match="needed an id and the judge's reply"):
-        list(recorded(write("bad.jsonl", [{"id": 5, "score": 3}])))
+        list(read_verdicts(write("bad.jsonl", [{"id": 5, "score": 3}])))
 
 
 QUESTIONS = [

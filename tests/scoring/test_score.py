@@ -10,8 +10,8 @@ import pytest
 
 from modalink.errors import DataError, OptionError, RecipeError, UnknownNameError
 from modalink.scoring import registry
+from modalink.scoring.matching import grade_predictions
 from modalink.scoring.registry import catalogue, load, names
-from modalink.scoring.rules import graded
 from modalink.scoring.score import score
 from tests.conftest import Write
 
@@ -202,7 +202,9 @@ def test_texts_that_must_be_kept_have_a_limit(write: Write) -> None:
     _, benchmark = load("coco_captions")
     options = benchmark.options()
     with pytest.raises(DataError, match="item 2: the replies so far have more than 1000 characters"):
-        graded(benchmark, list(benchmark.questions(path, options)), path, options, by_row=True, most_kept=1000)
+        grade_predictions(
+            benchmark, list(benchmark.questions(path, options)), path, options, by_row=True, most_kept=1000
+        )
     assert score("msvd_qa", write("q.json", [{"answer": "x" * 600}] * 4), write("a.json", GOLD)).score == 0
 
 

@@ -1,8 +1,11 @@
 """A modality that a package of its own brings: depth maps, `[h w]` float arrays in `.npy` files."""
 
+import hashlib
 import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,20 +14,42 @@ import pytest
 from modalink import kinds, modalities
 from modalink.errors import MediumError
 from modalink.modalities.image import RECORD as IMAGE
+from modalink.roles import MediumHandle
 
 
-def read(source, name=None):
-    if isinstance(source, np.ndarray):
+class DepthHandle(MediumHandle):
+    def __init__(self, source, label):
+        super().__init__(label)
+        self.source = source
+
+    @property
+    def digest(self):
+        return hashlib.sha256(self.read().tobytes()).hexdigest()
+
+    @property
+    def extent(self):
+        return "x".join(map(str, self.read().shape))
+
+    def read(self):
+        if isinstance(self.source, np.ndarray):
+            return self.source
+        try:
+            return np.load(BytesIO(self.source) if isinstance(self.source, bytes) else self.source)
+        except (EOFError, OSError, ValueError) as error:
+            raise MediumError(self.label, "unreadable", f"{self.label} holds no depth map: {error}") from error
+
+
+def open_depth(source, name=None):
+    if isinstance(source, DepthHandle):
         return source
-    try:
-        return np.load(source)
-    except (OSError, ValueError, TypeError) as error:
-        raise MediumError(name or str(source), "unreadable", f"holds no depth map: {error}") from error
+    if not isinstance(source, np.ndarray | bytes | Path | str):
+        raise MediumError(name or "depth", "unsupported", f"found a {type(source).__name__}")
+    return DepthHandle(source, name or str(source))
 
 
 DEPTH = replace(
     IMAGE, name="depth", plural="depths", blocks=("depth_map",), placeholder="<depth>", signal="[DEPTH{}]",
-    argument="depth_values", suffixes=(".npy",), written=".npy", describe=("How far is it?",), read=read,
+    argument="depth_values", suffixes=(".npy",), written=".npy", describe=("How far is it?",), open=open_depth,
     write=lambda values, path: np.save(path, values), example=lambda number: np.ones((4, 3 + number), np.float32),
 )  # fmt: skip
 

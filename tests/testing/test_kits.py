@@ -1,7 +1,6 @@
 """The kits pass what keeps its promises, and name the promise that a part breaks."""
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from modalink import modalities
 from modalink.encoders.vision import VisionConfig
 from modalink.errors import MediumError
 from modalink.ragged import Layout, Ragged
-from modalink.roles import ModalityRecord
+from modalink.roles import MediumHandle, ModalityRecord
 from modalink.testing import (
     TinyEncoder,
     TinyEncoderConfig,
@@ -276,12 +275,25 @@ def _changed(**changes: Any) -> ModalityRecord:
     return ModalityRecord(**(vars(modalities.get("image")) | changes))
 
 
-def _forgiving(source: Any) -> Image.Image:
+def _forgiving(source: Any, name: str | None = None) -> MediumHandle:
     try:
-        read: Callable[[Any], Image.Image] = modalities.get("image").read
-        return read(source)
+        handle: MediumHandle = modalities.get("image").open(source, name)
+        handle.read()
+        return handle
     except MediumError:
-        return Image.new("RGB", (8, 8))
+        return modalities.get("image").open(Image.new("RGB", (8, 8)))
+
+
+def _eager(source: Any, name: str | None = None) -> MediumHandle:
+    handle: MediumHandle = modalities.get("image").open(source, name)
+    image = handle.read()
+    handle.read = lambda: image  # type: ignore[method-assign]
+    return handle
+
+
+def _nameless(source: Any, name: str | None = None) -> MediumHandle:
+    handle: MediumHandle = modalities.get("image").open(source)
+    return handle
 
 
 def _halved(image: Image.Image, path: Path) -> None:
@@ -295,7 +307,11 @@ def _halved(image: Image.Image, path: Path) -> None:
         ({"argument": "pixel values"}, "must be usable as a keyword"),
         ({"suffixes": ("png",)}, "lower-case with a dot"),
         ({"placeholder": "[IMG0]"}, "must be spelled differently"),
-        ({"read": _forgiving}, "must raise a MediumError"),
+        ({"open": _forgiving}, "must raise a MediumError"),
+        ({"open": _eager}, "opening must decode nothing"),
+        ({"open": _nameless}, "must be labelled with the name that was given"),
+        ({"written": ".doc"}, "written '.doc' must be one of"),
+        ({"example": lambda number: Image.new("RGB", (8, 8))}, "must have different digests"),
         ({"write": _halved}, "wrote a medium of shape"),
     ],
 )

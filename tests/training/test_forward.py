@@ -51,9 +51,9 @@ def batch(system: System, data: dict[str, str]) -> Batch:
 
 def test_log_probabilities_are_those_of_the_labelled_tokens(system: System, batch: Batch) -> None:
     given = forward(system.model, batch, {"logits", "logprobs"})
-    mask, tokens = batch.predictions
+    at, tokens = batch.predicting, batch.wanted
     every = system.model(**batch.inputs() | {"logits_to_keep": 0}).logits.log_softmax(-1)
-    torch.testing.assert_close(given.logprobs, every[mask].gather(1, tokens[:, None])[:, 0])
+    torch.testing.assert_close(given.logprobs, every[0, at].gather(1, tokens[:, None])[:, 0])
     assert given.conditions is None
 
 

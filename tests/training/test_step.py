@@ -47,7 +47,7 @@ def start(make_recipe: Callable[..., Recipe], instruct: Callable[..., dict], tmp
 
 def _gradients(learner: Learner, samples: list[Prepared]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     parts = learner.micro_batches(samples)
-    losses = learner.gradients(0, parts, learner.counts([part.batch for part in parts]))
+    losses, _ = learner.gradients(0, parts, learner.counts([part.batch for part in parts]))
     members = [member for group in learner.trained.values() for member in group]
     assert all(parameter.grad is not None for _, parameter in members)
     return {name: parameter.grad.clone() for name, parameter in members}, losses

@@ -54,16 +54,16 @@ def _shapes(file: Path) -> dict[str, torch.Size]:
 
 
 def test_building_again_continues_from_the_finished_checkpoint(built: Path) -> None:
-    weights = built / "parts" / "judge" / "model.safetensors"
+    weights = built / "parts" / "scene_classifier" / "model.safetensors"
     before = load_file(weights)
-    build(["judge"], built / "parts", built / "work", steps_scale=_TINY)
+    build(["scene_classifier"], built / "parts", built / "work", steps_scale=_TINY)
     after = load_file(weights)
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_an_unknown_part_is_refused_before_anything_is_built(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"'jugde'.*did you mean 'judge'"):
-        build(["judge", "jugde"], tmp_path / "parts", tmp_path / "work", steps_scale=_TINY)
+    with pytest.raises(UnknownNameError, match=r"'scene_clasifier'.*did you mean 'scene_classifier'"):
+        build(["scene_classifier", "scene_clasifier"], tmp_path / "parts", tmp_path / "work", steps_scale=_TINY)
     assert not (tmp_path / "work").exists()
 
 

@@ -34,7 +34,7 @@ from modalink.tiny_world import (
     sample_scene,
 )
 from modalink.tiny_world.dialogues import DECLINE
-from modalink.zoo.judge import Judge
+from modalink.zoo.scene_classifier import SceneClassifier
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def llm() -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
-    return Judge.load()
+def classifier() -> SceneClassifier:
+    return SceneClassifier.load()
 
 
 def _reply(llm: tuple[LlamaForCausalLM, PreTrainedTokenizerFast], text: str) -> str:
@@ -57,7 +57,7 @@ def _reply(llm: tuple[LlamaForCausalLM, PreTrainedTokenizerFast], text: str) -> 
 
 
 def test_names_and_paths() -> None:
-    assert zoo.names() == ["diffusion", "judge", "llm", "vision"]
+    assert zoo.names() == ["diffusion", "llm", "scene_classifier", "vision"]
     assert (zoo.path("llm") / "config.json").is_file()
     with pytest.raises(UnknownNameError, match=r"'visoin'.*did you mean 'vision'"):
         zoo.path("visoin")
@@ -74,7 +74,7 @@ def test_all_parts_together_weigh_less_than_20_mb_and_are_stored_in_bfloat16() -
 
 
 @pytest.mark.parametrize(
-    "folder", ["llm", "vision", "judge", "diffusion/text_encoder", "diffusion/vae", "diffusion/unet"]
+    "folder", ["llm", "vision", "scene_classifier", "diffusion/text_encoder", "diffusion/vae", "diffusion/unet"]
 )
 def test_every_part_has_a_card_with_command_and_held_out_numbers(folder: str) -> None:
     card = (zoo.PARTS / folder / "README.md").read_text()
@@ -180,31 +180,31 @@ def test_a_word_of_the_world_is_one_token_and_a_strange_word_several() -> None:
         assert len(chat(f" {word}").input_ids) > 1
 
 
-def test_the_judge_reads_held_out_pictures_and_near_misses_lower_its_score(judge: Judge) -> None:
+def test_the_classifier_reads_held_out_pictures_and_near_misses_lower_its_score(classifier: SceneClassifier) -> None:
     scenes = [sample_scene(i, "test") for i in range(400)]
-    read = judge(np.stack([render(scene) for scene in scenes]))
+    read = classifier(np.stack([render(scene) for scene in scenes]))
     assert np.mean([tuple(found) == scene.objects for found, scene in zip(read, scenes, strict=True)]) >= 0.97
-    shaky = judge(np.stack([render(scene, augment_seed=1) for scene in scenes]))
+    shaky = classifier(np.stack([render(scene, augment_seed=1) for scene in scenes]))
     assert np.mean([tuple(found) == scene.objects for found, scene in zip(shaky, scenes, strict=True)]) >= 0.9
 
 
-def test_the_judge_sees_nothing_in_an_empty_picture(judge: Judge) -> None:
+def test_the_classifier_sees_nothing_in_an_empty_picture(classifier: SceneClassifier) -> None:
     blank = np.full((1, 64, 64, 3), 55, np.uint8)
-    assert judge(blank) == [[]]
-    assert judge(np.zeros((0, 64, 64, 3), np.uint8)) == []
+    assert classifier(blank) == [[]]
+    assert classifier(np.zeros((0, 64, 64, 3), np.uint8)) == []
 
 
-def test_the_autoencoder_keeps_shape_and_colour(judge: Judge) -> None:
+def test_the_autoencoder_keeps_shape_and_colour(classifier: SceneClassifier) -> None:
     vae = AutoencoderKL.from_pretrained(zoo.path("diffusion") / "vae")
     scenes = [sample_scene(i, "test") for i in range(64)]
     with torch.no_grad():
         painted = vae.decode(vae.encode(_pixels(scenes)).latent_dist.mode()).sample
-    read = judge(_pictures(painted))
+    read = classifier(_pictures(painted))
     kept = [item in found for found, scene in zip(read, scenes, strict=True) for item in scene.objects]
     assert np.mean(kept) >= 0.93
 
 
-def test_captions_become_pictures_of_what_they_say(judge: Judge) -> None:
+def test_captions_become_pictures_of_what_they_say(classifier: SceneClassifier) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(zoo.path("diffusion"), torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     scenes = [sample_scene(i, "test") for i in range(16)]
@@ -217,7 +217,7 @@ def test_captions_become_pictures_of_what_they_say(judge: Judge) -> None:
         output_type="np",
         generator=torch.Generator().manual_seed(0),
     ).images
-    read = judge((drawn * 255).round().astype(np.uint8))
+    read = classifier((drawn * 255).round().astype(np.uint8))
     seen = [{(o.cell, o.colour) for o in found} for found in read]
     hits = [(o.cell, o.colour) in found for found, scene in zip(seen, scenes, strict=True) for o in scene.objects]
     assert np.mean(hits) >= 0.85

@@ -8,9 +8,10 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from modalink.cli.evaluate import on_tiny_world, sizes, tables
+from modalink.cli.evaluate import evaluate_by_itself, tables
 from modalink.cli.options import Device, Threads, Workers
 from modalink.cli.progress import show
+from modalink.evaluation.evaluators.tiny_world import EVALUATOR
 from modalink.recipe import Recipe, load
 from modalink.settings import run_settings
 from modalink.tiny_world import render, sample_scene
@@ -40,7 +41,7 @@ def demo(
 ) -> None:
     """Train the tiny any-to-any system from the parts that ship, evaluate it on held-out data, and write the report.
 
-    Goes on where it stopped when it was stopped; a finished run is only evaluated again.
+    Started again, it resumes; a finished run is only evaluated again.
 
     \b
     modalink demo
@@ -56,9 +57,10 @@ def demo(
     settings = run_settings(device=device, threads=threads, workers=workers)
     with show(console=console) as on_event:
         train(recipe, folder, on_event=on_event, settings=settings)
-    heldout = on_tiny_world(str(folder), sizes("test", samples), settings, console)
+    counts = {} if samples is None else dict.fromkeys(("questions", "captions", "drawings"), samples)
+    results = evaluate_by_itself(str(folder), "tiny_world", EVALUATOR, counts, settings, console)
     pictures = write_examples(folder)
-    console.print(*tables(heldout))
+    console.print(*tables(results))
     console.print(_next_steps(folder, pictures), markup=False, soft_wrap=True)
 
 

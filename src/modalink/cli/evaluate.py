@@ -1,7 +1,7 @@
 """`modalink evaluate`: how good a trained run is."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,17 +11,43 @@ from rich.table import Table
 
 from modalink.cli.options import Device, Threads
 from modalink.cli.progress import answering
-from modalink.cli.score import pairs, show
+from modalink.cli.score import Choices, pairs, show
 from modalink.errors import OptionError
-from modalink.evaluation import runner, tiny_world
-from modalink.evaluation.dataset import open_task
+from modalink.evaluation import runner
+from modalink.evaluation.dataset import open_dataset
+from modalink.evaluation.evaluators import Evaluator, Results, evaluator_of
 from modalink.evaluation.question import Skipped
-from modalink.evaluation.runner import Outcome
-from modalink.evaluation.tiny_world import Sizes
+from modalink.evaluation.runner import Evaluation
 from modalink.inference import load
-from modalink.report import keep, view, write_report
+from modalink.report import write_report
+from modalink.report.view import percent
+from modalink.runs.folder import RECIPE
+from modalink.runs.results import write_results
 from modalink.scoring import registry
+from modalink.scoring.measures import Measure
 from modalink.settings import RunSettings, run_settings
+
+_Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder with the benchmark's official files and media, in any layout.")
+]
+_Annotations = Annotated[
+    Path | None, typer.Option("--annotations", help="The annotation file; found in --data by its official name.")
+]
+_Split = Annotated[
+    str, typer.Option(help="Which split, where there are several; for tiny-world `validation` or `test`.")
+]
+_MaxNewTokens = Annotated[
+    int | None, typer.Option(min=1, help="Longest answer, in tokens; the benchmark's own by default.")
+]
+_Prompt = Annotated[
+    str, typer.Option(help="Words instead of the benchmark's own prompt, with {question} and {options} filled in.")
+]
+_Partial = Annotated[
+    bool, typer.Option("--partial", help="Leave out questions whose media are missing or damaged, and say so.")
+]
+_Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder for the answers; by default RUN/evaluation/BENCHMARK.")
+]
 
 
 def evaluate(
@@ -30,88 +56,124 @@ def evaluate(
     benchmark: Annotated[
         str, typer.Option("--benchmark", help="`tiny-world`, or any that `modalink score list` names.")
     ],
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder with the benchmark's official files and media, in any layout.")
-    ] = None,
-    annotations: Annotated[
-        Path | None, typer.Option("--annotations", help="The annotation file; found in --data by its official name.")
-    ] = None,
-    split: Annotated[
-        str, typer.Option(help="Which split, where there are several; for tiny-world `validation` or `test`.")
-    ] = "",
+    data: _Data = None,
+    annotations: _Annotations = None,
+    split: _Split = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Ask the first questions only.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Questions that are answered together.")] = 16,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Longest answer, in tokens; the benchmark's own by default.")
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="A choice of the benchmark; may be repeated."),
-    ] = None,
-    prompt: Annotated[
-        str, typer.Option(help="Words instead of the benchmark's own prompt, with {question} and {options} filled in.")
-    ] = "",
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Leave out questions whose media are missing or damaged, and say so.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the answers; by default RUN/evaluation/BENCHMARK.")
-    ] = None,
-    samples: Annotated[
-        int | None,
-        typer.Option(min=1, help="tiny-world: questions, captions and drawings, each; by default 900, 500 and 500."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="tiny-world: picks questions, pictures and noise.")] = 0,
+    max_new_tokens: _MaxNewTokens = None,
+    option: Choices = None,
+    prompt: _Prompt = "",
+    partial: _Partial = False,
+    out: _Out = None,
     device: Device = None,
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="The numbers as a JSON object.")] = False,
 ) -> None:
-    """Evaluate a trained run on a benchmark; a run that was stopped goes on when it is started again.
+    """Evaluate a trained run on a benchmark; an interrupted evaluation is resumed when it is started again.
 
-    Answers are written to RUN/evaluation/BENCHMARK as they are made, and scored as `modalink score` does.
-    `tiny-world` needs no data and writes its numbers into the run's report.json and report.html.
+    Answers are written to RUN/evaluation/BENCHMARK as they are made, and scored as `modalink score` does. The numbers
+    go into the run's report.json and report.html. `tiny-world` needs no data.
 
     \b
     modalink evaluate runs/demo --benchmark tiny-world
-    modalink evaluate runs/demo --benchmark tiny-world --split validation --samples 200 --json
+    modalink evaluate runs/demo --benchmark tiny-world --split validation --limit 200 --option seed=1 --json
     modalink evaluate runs/mine --benchmark vqav2 --data vqa --split val
     modalink evaluate runs/mine --benchmark pope --data pope --limit 100 --json
     """
     name, _ = registry.load(benchmark)
     settings = run_settings(device=device, threads=threads)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
-    if name == "tiny_world":
-        _check_tiny_world(split, data, annotations, limit, out, option, prompt)
-        _tell_heldout(on_tiny_world(run, sizes(split or "test", samples, seed), settings, console), as_json)
+    options = pairs(option)
+    if evaluator := evaluator_of(name):
+        _refuse(name, data, annotations, prompt, out, max_new_tokens, partial)
+        options |= {key: value for key, value in (("split", split), ("limit", limit)) if value}
+        _show_results(evaluate_by_itself(run, name, evaluator, options, settings, console), as_json)
         return
-    if samples is not None or seed:
-        raise OptionError("--samples and --seed belong to tiny-world; ask fewer questions with --limit")
     folder = out or _folder(run, name)
-    task = open_task(name, data, annotations, split, pairs(option), prompt)
+    dataset = open_dataset(name, data, annotations, split, options, prompt)
     system = load(run, device=settings.device, threads=settings.threads).system
-    with answering(console, task.benchmark.title) as on_progress:
-        outcome = runner.evaluate(
-            system, task, out=folder, limit=limit, batch=batch, max_new_tokens=max_new_tokens,
+    with answering(console, dataset.benchmark.title) as on_progress:
+        evaluation = runner.evaluate(
+            system, dataset, out=folder, limit=limit, batch=batch, max_new_tokens=max_new_tokens,
             partial=partial, on_progress=on_progress,
         )  # fmt: skip
+    if evaluation.report is not None:
+        _keep(run, name, evaluation.report.as_dict())
     if as_json:
-        print(json.dumps(_data(name, outcome), ensure_ascii=False))
+        print(json.dumps(_data(name, evaluation), ensure_ascii=False))
     else:
-        _tell(outcome)
+        _show_evaluation(evaluation)
 
 
-def _tell_heldout(heldout: dict[str, Any], as_json: bool) -> None:
+def evaluate_by_itself(
+    run: str, benchmark: str, evaluator: Evaluator, given: dict[str, Any], settings: RunSettings, console: Console
+) -> Results:
+    """Let a benchmark evaluate a run by itself, and write the numbers into the run and its report."""
+    options = registry.checked(evaluator.options, benchmark, given)
+    system = load(run, device=settings.device, threads=settings.threads).system
+    with console.status("evaluating") as status:
+
+        def show(task: str) -> None:
+            status.update(f"evaluating: {task}")
+            if not console.is_terminal:
+                console.print(f"evaluating: {task}")
+
+        results = evaluator.evaluate(system, options, show)
+    _keep(run, benchmark, results.to_dict())
+    return results
+
+
+def tables(results: Results) -> Iterator[Table]:
+    """The numbers beside their baselines, for a terminal."""
+    for title, measures in results.tables().items():
+        if measures:
+            yield _explained(title, measures) if any(m.what for m in measures) else _compact(title, measures)
+
+
+def _explained(title: str, measures: Sequence[Measure]) -> Table:
+    table = Table(title=title)
+    table.add_column("what")
+    for heading in ("right", "95 % interval", "n"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("baseline")
+    for m in measures:
+        interval = f"{percent(m.low)} to {percent(m.high)}"
+        baselines = "\n".join(f"{percent(baseline.value)} {baseline.name}" for baseline in m.baselines)
+        table.add_row(f"[bold]{m.name}[/]\n{m.what}", percent(m.value), interval, str(m.count), baselines)
+        table.add_section()
+    return table
+
+
+def _compact(title: str, measures: Sequence[Measure]) -> Table:
+    table = Table(title=title)
+    table.add_column("kind")
+    for heading in ("right", *(baseline.name for baseline in measures[0].baselines)):
+        table.add_column(heading, justify="right")
+    for m in measures:
+        table.add_row(m.name, percent(m.value), *(percent(baseline.value) for baseline in m.baselines))
+    return table
+
+
+def _show_results(results: Results, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({key: value for key, value in heldout.items() if key != "examples"}, ensure_ascii=False))
+        numbers = {key: value for key, value in results.to_dict().items() if key != "examples"}
+        print(json.dumps(numbers, ensure_ascii=False))
     else:
-        Console(highlight=False).print(*tables(heldout))
+        Console(highlight=False).print(*tables(results))
 
 
-def _check_tiny_world(split: str, *given: Any) -> None:
-    if split not in ("", "validation", "test"):
-        raise OptionError(f"found split {split!r}, needed validation or test")
+def _refuse(name: str, *given: Any) -> None:
     if any(given):
-        raise OptionError("tiny-world makes its own questions: it takes --split, --samples and --seed only")
+        raise OptionError(f"{name} makes its own questions: it takes --split, --limit and --option KEY=VALUE only")
+
+
+def _keep(run: str, benchmark: str, results: Mapping[str, Any]) -> None:
+    """Put results into a run folder and its report; a system from the hub has neither."""
+    folder = Path(run)
+    if (folder / RECIPE).is_file():
+        write_results(folder, benchmark, results)
+        write_report(folder)
 
 
 def _folder(run: str, name: str) -> Path:
@@ -122,77 +184,30 @@ def _folder(run: str, name: str) -> Path:
     return Path(run) / "evaluation" / name
 
 
-def _data(name: str, outcome: Outcome) -> dict[str, Any]:
+def _data(name: str, evaluation: Evaluation) -> dict[str, Any]:
     """The report as JSON data, with where the answers are and what was left out."""
-    report = {"benchmark": name, "score": None} if outcome.report is None else outcome.report.as_dict()
+    report = {"benchmark": name, "score": None} if evaluation.report is None else evaluation.report.as_dict()
     return report | {
-        "predictions": str(outcome.predictions),
-        "skipped": [{"id": skipped.id, "why": skipped.why} for skipped in outcome.skipped],
-        "command": outcome.command,
+        "predictions": str(evaluation.predictions),
+        "skipped": [{"id": skipped.id, "why": skipped.why} for skipped in evaluation.skipped],
+        "command": evaluation.command,
     }
 
 
-def _tell(outcome: Outcome) -> None:
-    _tell_skipped(outcome.skipped)
-    if outcome.report is not None:
-        show(outcome.report)
-        print(f"answers: {outcome.predictions}\nagain:   {outcome.command}")
+def _show_evaluation(evaluation: Evaluation) -> None:
+    _show_skipped(evaluation.skipped)
+    if evaluation.report is not None:
+        show(evaluation.report)
+        print(f"answers: {evaluation.predictions}\nagain:   {evaluation.command}")
         return
-    print(f"answers: {outcome.predictions}\nA judge scores them, and none was given; score them later:")
-    print(f"  {outcome.command} --option judge=http://HOST/v1 --option judge_model=NAME --option replies=judged.jsonl")
+    print(f"answers: {evaluation.predictions}\nA judge scores them, and none was given; score them later:")
+    print(
+        f"  {evaluation.command} --option judge=http://HOST/v1 --option judge_model=NAME --option replies=judged.jsonl"
+    )
 
 
-def _tell_skipped(skipped: list[Skipped]) -> None:
+def _show_skipped(skipped: list[Skipped]) -> None:
     for one in skipped[:10]:
         print(f"left out: question {one.id}: {one.why}")
     if len(skipped) > 10:
         print(f"left out: {len(skipped) - 10} more, which --json lists")
-
-
-def sizes(split: str, samples: int | None, seed: int = 0) -> Sizes:
-    """The default sizes, or the same number of each task."""
-    counts = {} if samples is None else {"questions": samples, "captions": samples, "drawings": samples}
-    return Sizes.model_validate({"split": split, "seed": seed, **counts})
-
-
-def on_tiny_world(run: str, wanted: Sizes, settings: RunSettings, console: Console) -> dict[str, Any]:
-    """Evaluate on the tiny world, and write the numbers into the run and its reports, where it is a run folder."""
-    system = load(run, device=settings.device, threads=settings.threads).system
-    with console.status("evaluating") as status:
-
-        def tell(task: str) -> None:
-            status.update(f"evaluating: {task}")
-            if not console.is_terminal:
-                console.print(f"evaluating: {task}")
-
-        heldout = tiny_world.evaluate(system, wanted, on_task=tell).to_dict()
-    folder = Path(run)
-    if (folder / "recipe.yaml").is_file():
-        keep(folder, heldout)
-        write_report(folder)
-    return heldout
-
-
-def tables(heldout: dict[str, Any]) -> Iterator[Table]:
-    """The numbers beside their baselines, for a terminal."""
-    table = Table(title=f"held-out numbers ({heldout['split']} split)")
-    table.add_column("what")
-    for heading in ("right", "95 % interval", "n"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("beside it")
-    for meter in view.headline(heldout):
-        interval = f"{view.percent(meter.low)} to {view.percent(meter.high)}"
-        beside = "\n".join(f"{view.percent(mark.value)} {mark.name}" for mark in meter.marks)
-        table.add_row(
-            f"[bold]{meter.name}[/]\n{meter.what}", view.percent(meter.value), interval, str(meter.count), beside
-        )
-        table.add_section()
-    yield table
-    if kinds := view.kinds(heldout):
-        table = Table(title="questions by kind")
-        table.add_column("kind")
-        for heading in ("right", *(mark.name for mark in kinds[0].marks)):
-            table.add_column(heading, justify="right")
-        for meter in kinds:
-            table.add_row(meter.name, view.percent(meter.value), *(view.percent(mark.value) for mark in meter.marks))
-        yield table

@@ -12,8 +12,13 @@ from rich.table import Table
 from modalink.errors import OptionError
 from modalink.scoring.features import FeatureEncoder
 from modalink.scoring.registry import catalogue
-from modalink.scoring.score import Report
+from modalink.scoring.score import ScoreReport
 from modalink.scoring.score import score as score_files
+
+Choices = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="A choice of the benchmark; may be repeated."),
+]
 
 
 def score(
@@ -22,10 +27,7 @@ def score(
     annotations: Annotated[
         Path | None, typer.Option("--annotations", help="The official annotations, a file or folder.")
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="A choice of the benchmark; may be repeated."),
-    ] = None,
+    option: Choices = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="Another model's predictions, for a paired test.")
     ] = None,
@@ -73,16 +75,16 @@ def _load_encoder(checkpoint: str) -> FeatureEncoder:
 
 def pairs(texts: Sequence[str] | None) -> dict[str, Any]:
     """What `--option KEY=VALUE` gave, by key."""
-    found = {}
+    choices = {}
     for text in texts or ():
         key, sign, value = text.partition("=")
         if not sign:
             raise OptionError(f"option {text!r}: needed KEY=VALUE")
-        found[key] = value
-    return found
+        choices[key] = value
+    return choices
 
 
-def show(report: Report) -> None:
+def show(report: ScoreReport) -> None:
     """Print a report for people."""
     console = Console(highlight=False, soft_wrap=True)
     low_high = f"   95 % interval {report.interval[0]:.4g} to {report.interval[1]:.4g}" if report.interval else ""
@@ -92,10 +94,11 @@ def show(report: Report) -> None:
     for note in report.notes:
         console.print(f"note: {note}", markup=False)
     if report.comparison:
-        found = report.comparison
-        low, high = found.interval
+        comparison = report.comparison
+        low, high = comparison.interval
         console.print(
-            f"against: {found.difference:+.4g}, 95 % interval {low:+.4g} to {high:+.4g}, p = {found.p_value:.4g}",
+            f"against: {comparison.difference:+.4g}, 95 % interval {low:+.4g} to {high:+.4g}, "
+            f"p = {comparison.p_value:.4g}",
             markup=False,
         )
     table = Table("metric", "value")

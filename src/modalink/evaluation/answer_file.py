@@ -1,4 +1,4 @@
-"""A file of answers that grows as they are made: whoever is stopped, at any byte, goes on where it was."""
+"""A file of answers that grows as they are made: it can be interrupted at any byte and resumed."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from modalink.runs.folder import differences
 PREDICTIONS, ABOUT = "predictions.jsonl", "about.json"
 
 
-class Answers:
+class AnswerFile:
     """The answers to a benchmark's questions in a folder: `predictions.jsonl`, with `about.json` beside it.
 
     Args:
@@ -22,7 +22,7 @@ class Answers:
         field: Name of an answer in a line.
 
     Example:
-        with Answers(folder, {"weights": "5f1c..."}) as answers:
+        with AnswerFile(folder, {"weights": "5f1c..."}) as answers:
             answers.add([("17", "yes")])
     """
 
@@ -32,7 +32,7 @@ class Answers:
         self.ids: set[str] = set()
         """Questions that are answered."""
 
-    def __enter__(self) -> "Answers":
+    def __enter__(self) -> "AnswerFile":
         """Open the file for one process alone, without the line that a killed process left unfinished.
 
         Raises:
@@ -44,7 +44,7 @@ class Answers:
         try:
             files.lock(self._file, DataError(busy))
             self._check_about()
-            self.ids = self._mend()
+            self.ids = self._answered_ids()
         except BaseException:
             self._file.close()
             raise
@@ -75,7 +75,7 @@ class Answers:
             lines = "".join(f"\n  {key}: then {_short(old)}, now {_short(new)}" for key, (old, new) in changed.items())
             raise DataError(f"{self.path} holds answers of something else:{lines}\n{anew}")
 
-    def _mend(self) -> set[str]:
+    def _answered_ids(self) -> set[str]:
         """The ids that are answered; what follows the last whole line is cut off."""
         files.cut_torn_line(self.path)
         ids = set()

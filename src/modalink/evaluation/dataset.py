@@ -8,15 +8,15 @@ from typing import Any
 
 from modalink import modalities
 from modalink.errors import DataError, OptionError
-from modalink.evaluation.layout import Folder, annotations_of, further_files
-from modalink.evaluation.question import Ask, Skipped
-from modalink.scoring.benchmark import ItemBenchmark, Question
+from modalink.evaluation.layout import DataFolder, find_annotations, find_option_files
+from modalink.evaluation.question import PreparedQuestion, Skipped
+from modalink.scoring.benchmark import Question, QuestionBenchmark
 from modalink.scoring.prompts import lettered
 from modalink.scoring.registry import load, options_of
 
 
 @dataclass(frozen=True)
-class Task:
+class Dataset:
     """A benchmark with its files found and its questions read.
 
     Args:
@@ -30,14 +30,14 @@ class Task:
     """
 
     name: str
-    benchmark: ItemBenchmark
+    benchmark: QuestionBenchmark
     given: dict[str, Any]
     annotations: Path | None
-    folder: Folder | None
+    folder: DataFolder | None
     questions: list[Question] = field(repr=False)
     prompt: str = ""
 
-    def words(self, question: Question) -> str:
+    def prompt_of(self, question: Question) -> str:
         """What the model is asked."""
         if not self.prompt:
             return self.benchmark.prompt(question)
@@ -49,13 +49,13 @@ class Task:
         """Hash of what is asked: ids, prompts and names of media, not what their files hold."""
         digest = hashlib.sha256()
         for question in self.questions:
-            told = (question.id, self.words(question), question.media, *question.shown)
-            digest.update(repr(told).encode("utf-8", "surrogatepass"))
+            content = (question.id, self.prompt_of(question), question.media, *question.shown)
+            digest.update(repr(content).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
-    def asks(
+    def prepared_questions(
         self, reads: Collection[str], limit: int | None = None, partial: bool = False
-    ) -> tuple[list[Ask], list[Skipped]]:
+    ) -> tuple[list[PreparedQuestion], list[Skipped]]:
         """The questions with their files, and those whose files are missing.
 
         Args:
@@ -68,26 +68,26 @@ class Task:
                 and `partial` does not allow it.
         """
         self._check_modalities(reads)
-        asks, missing = [], []
+        prepared_questions, missing = [], []
         chosen = self.questions[:limit]
         for question in chosen:
             media, lost = self._media(question)
             if lost:
                 missing.append(Skipped(question.id, f"no file for {', '.join(map(repr, lost))}"))
             else:
-                asks.append(Ask(question.id, self.words(question), media))
-        if missing and (not partial or not asks):
+                prepared_questions.append(PreparedQuestion(question.id, self.prompt_of(question), media))
+        if missing and (not partial or not prepared_questions):
             some = "; ".join(f"question {skipped.id}: {skipped.why}" for skipped in missing[:3])
-            below = f" in {self.folder.path}" if self.folder else ""
+            where = f" in {self.folder.path}" if self.folder else ""
             raise DataError(
-                f"{len(missing)} of {len(chosen)} questions show media that are not{below}: {some}; complete the "
+                f"{len(missing)} of {len(chosen)} questions show media that are not{where}: {some}; complete the "
                 "folder, or leave them out with --partial"
             )
-        return asks, missing
+        return prepared_questions, missing
 
     def _check_modalities(self, reads: Collection[str]) -> None:
         for question in self.questions:
-            modality = question.modality or self.benchmark.asking.modality
+            modality = question.modality or self.benchmark.setup.modality
             if (question.media or question.shown) and modality not in reads:
                 raise DataError(
                     f"{self.benchmark.title}, question {question.id}: it is about {modality}, and the model reads "
@@ -96,29 +96,29 @@ class Task:
 
     def _media(self, question: Question) -> tuple[tuple[tuple[str, Path | str], ...], list[str]]:
         """The files that a question shows, and the names that no file has."""
-        found: list[tuple[str, Path | str]] = []
+        sources: list[tuple[str, Path | str]] = []
         lost: list[str] = []
-        modality = question.modality or self.benchmark.asking.modality
+        modality = question.modality or self.benchmark.setup.modality
         for name in filter(None, (question.media, *question.shown)):
             source = name if name.startswith("data:") else self._file(name, modality)
             if source is None:
                 lost.append(name)
             else:
-                found.append((modality, source))
-        return tuple(found), lost
+                sources.append((modality, source))
+        return tuple(sources), lost
 
     def _file(self, name: str, modality: str) -> Path | None:
         return self.folder.medium(name, modalities.get(modality).suffixes) if self.folder else None
 
 
-def open_task(
+def open_dataset(
     name: str,
     data: Path | None = None,
     annotations: Path | None = None,
     split: str = "",
     options: dict[str, Any] | None = None,
     prompt: str = "",
-) -> Task:
+) -> Dataset:
     """Find a benchmark's files and read its questions.
 
     Args:
@@ -127,7 +127,7 @@ def open_task(
         annotations: The annotation file or folder.
         split: Which split, where the folder or the annotations hold several.
         options: The benchmark's options, by name.
-        prompt: Words instead of the benchmark's own prompt, with `{question}` and `{options}` where these shall stand.
+        prompt: Words instead of the benchmark's own prompt, with `{question}` and `{options}` where these should stand.
 
     Raises:
         UnknownNameError: There is no such benchmark or option.
@@ -135,31 +135,31 @@ def open_task(
         DataError: Files are missing, or questions cannot be asked.
     """
     name, benchmark = load(name)
-    if not isinstance(benchmark, ItemBenchmark) or benchmark.asking.instead:
+    if not isinstance(benchmark, QuestionBenchmark) or benchmark.setup.why_not_asked:
         why = f"it takes {benchmark.predictions}"
-        why = benchmark.asking.instead if isinstance(benchmark, ItemBenchmark) else why
+        why = benchmark.setup.why_not_asked if isinstance(benchmark, QuestionBenchmark) else why
         raise OptionError(
             f"{benchmark.title} asks a model no questions: {why}; then `modalink score {name} --predictions ... "
             "--annotations ...`"
         )
-    given = {**benchmark.asking.options, **(options or {})}
+    given = {**benchmark.setup.options, **(options or {})}
     if split and "split" in benchmark.options.model_fields:
         given["split"], split = split, ""
-    folder = Folder(data) if data is not None else None
+    folder = DataFolder(data) if data is not None else None
     if folder is not None:
-        annotations = annotations or annotations_of(benchmark, folder, split)
-        given = further_files(benchmark, folder, given, split) | given
-    elif not benchmark.asking.made:
-        files = " and ".join(benchmark.asking.files[:1]) or "its annotations by --annotations FILE"
+        annotations = annotations or find_annotations(benchmark, folder, split)
+        given = find_option_files(benchmark, folder, given, split) | given
+    elif not benchmark.setup.generated:
+        files = " and ".join(benchmark.setup.files[:1]) or "its annotations by --annotations FILE"
         raise OptionError(f"{benchmark.title}: needed --data FOLDER with its media and {files}")
     checked = options_of(benchmark, given)
     source = annotations or Path()
     questions = [question for question in benchmark.questions(source, checked) if question.scored]
     _check(benchmark, questions, source)
-    return Task(name, benchmark, given, annotations, folder, questions, prompt)
+    return Dataset(name, benchmark, given, annotations, folder, questions, prompt)
 
 
-def _check(benchmark: ItemBenchmark, questions: list[Question], source: Path) -> None:
+def _check(benchmark: QuestionBenchmark, questions: list[Question], source: Path) -> None:
     """Every question must have an id of its own, words, and something to show."""
     if not questions:
         raise DataError(f"{source}: found no questions of {benchmark.title}")
@@ -170,14 +170,14 @@ def _check(benchmark: ItemBenchmark, questions: list[Question], source: Path) ->
         seen.add(question.id)
 
 
-def _problems(benchmark: ItemBenchmark, question: Question, seen: set[str]) -> Iterator[str]:
-    asking = benchmark.asking
+def _problems(benchmark: QuestionBenchmark, question: Question, seen: set[str]) -> Iterator[str]:
+    setup = benchmark.setup
     if not question.id:
         yield "found no id, needed one"
     if question.id in seen:
         yield "found twice, needed every id once"
-    if not question.text.strip() and not asking.wordless:
-        hint = "".join(f"; --option {option}=FILE, officially {name}" for option, name in asking.beside.items())
+    if not question.text.strip() and not setup.wordless:
+        hint = "".join(f"; --option {option}=FILE, officially {name}" for option, name in setup.option_files.items())
         yield f"found no words to ask{hint}"
-    if not question.media and not asking.mixed:
-        yield f"names no {asking.modality} to show"
+    if not question.media and not setup.mixed:
+        yield f"names no {setup.modality} to show"

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from modalink.errors import DataError, OptionError
-from modalink.scoring.benchmark import ItemBenchmark
+from modalink.scoring.benchmark import QuestionBenchmark
 
 _NUMBERED = re.compile(r"(?:.*_)?(\d{12})")
 """COCO's names: the number of the image in twelve digits, after the split or alone."""
 
 
-class Folder:
+class DataFolder:
     """A folder of data; it is looked through once, when something is first asked for.
 
     Args:
@@ -37,11 +37,11 @@ class Folder:
     @cached_property
     def files(self) -> list[Path]:
         """All files below, hidden ones left out, in a fixed order."""
-        found = []
+        matches = []
         for folder, folders, names in os.walk(self.path, followlinks=True):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
-        return found
+            matches += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+        return matches
 
     @cached_property
     def _index(self) -> dict[str, list[Path]]:
@@ -58,9 +58,11 @@ class Folder:
     def find(self, patterns: tuple[str, ...], split: str = "") -> list[Path]:
         """The files that have a name of the first pattern that any has, of one split if it is named."""
         for pattern in patterns:
-            found = [path for path in self.files if fnmatchcase(path.name, pattern) and _is_of(path, self.path, split)]
-            if found:
-                return found
+            matches = [
+                path for path in self.files if fnmatchcase(path.name, pattern) and _is_of(path, self.path, split)
+            ]
+            if matches:
+                return matches
         return []
 
     def medium(self, name: str, suffixes: tuple[str, ...]) -> Path | None:
@@ -77,16 +79,16 @@ class Folder:
             return path
         wanted = Path(name)
         for key in (f"{wanted.parent.name}/{wanted.name}", wanted.name):
-            found = [p for p in self._index.get(key, ()) if p.name == wanted.name or p.suffix.lower() in suffixes]
-            inside = [path for path in found if _follows(path.parts, wanted.parts)]
-            if found := inside or found:
+            matches = [p for p in self._index.get(key, ()) if p.name == wanted.name or p.suffix.lower() in suffixes]
+            inside = [path for path in matches if _follows(path.parts, wanted.parts)]
+            if matches := inside or matches:
                 break
-        if len(found) > 1:
+        if len(matches) > 1:
             raise DataError(
-                f"{self.path}: found several files that could be {name!r}: {', '.join(map(str, found[:3]))}; "
+                f"{self.path}: found several files that could be {name!r}: {', '.join(map(str, matches[:3]))}; "
                 "give --data a folder that holds one of them, and --annotations FILE"
             )
-        return found[0] if found else None
+        return matches[0] if matches else None
 
 
 def _is_of(path: Path, root: Path, split: str) -> bool:
@@ -99,26 +101,26 @@ def _follows(parts: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
     return all(part in folders for part in wanted[:-1])
 
 
-def annotations_of(benchmark: ItemBenchmark, folder: Folder, split: str = "") -> Path:
+def find_annotations(benchmark: QuestionBenchmark, folder: DataFolder, split: str = "") -> Path:
     """The annotation file of a benchmark in its folder of data, or the folder of its annotation files.
 
     Raises:
         DataError: There is none, or there are several.
     """
-    asking = benchmark.asking
-    found = folder.find(asking.files, split)
+    setup = benchmark.setup
+    matches = folder.find(setup.files, split)
     # One split of several files is one of the files.
-    places = sorted({path.parent for path in found}) if asking.folder and not split else found
+    places = sorted({path.parent for path in matches}) if setup.folder and not split else matches
     if len(places) == 1:
         return places[0]
-    if not asking.files:
+    if not setup.files:
         raise DataError(
             f"{benchmark.title} has no official file to look for: needed --annotations FILE with "
             f"{benchmark.annotations}"
         )
     of = f" of the split {split!r}" if split else ""
     if not places:
-        names = " or ".join(asking.files)
+        names = " or ".join(setup.files)
         raise DataError(
             f"{folder.path}: found no annotations of {benchmark.title}{of}, needed {names} in it or in a folder "
             f"below; or --annotations FILE: {benchmark.annotations}"
@@ -129,14 +131,16 @@ def annotations_of(benchmark: ItemBenchmark, folder: Folder, split: str = "") ->
     )
 
 
-def further_files(benchmark: ItemBenchmark, folder: Folder, given: dict[str, Any], split: str = "") -> dict[str, Path]:
+def find_option_files(
+    benchmark: QuestionBenchmark, folder: DataFolder, given: dict[str, Any], split: str = ""
+) -> dict[str, Path]:
     """The files that options name and the user did not give, where the folder has just one of their official name.
 
     Raises:
         OptionError: It has several.
     """
-    found: dict[str, Path] = {}
-    for option, pattern in benchmark.asking.beside.items():
+    matches: dict[str, Path] = {}
+    for option, pattern in benchmark.setup.option_files.items():
         paths = [] if option in given else folder.find((pattern,), split)
         if len(paths) > 1:
             several = ", ".join(map(str, paths[:4]))
@@ -144,5 +148,5 @@ def further_files(benchmark: ItemBenchmark, folder: Folder, given: dict[str, Any
                 f"{folder.path}: found several files {pattern}: {several}; choose one with --split, or "
                 f"--option {option}=FILE"
             )
-        found.update((option, path) for path in paths)
-    return found
+        matches.update((option, path) for path in paths)
+    return matches

@@ -16,7 +16,7 @@ from lmms_eval.models.registry_v2 import ModelManifest
 
 from modalink.conversation import Conversation, Turn
 from modalink.errors import OptionError
-from modalink.evaluation.question import below
+from modalink.evaluation.question import text_below_media
 from modalink.evaluation.replies import replies
 from modalink.inference import load
 
@@ -59,12 +59,12 @@ class ModalinkModel(lmms):
             OptionError: The task wants replies that are not greedy.
             PromptError: The run does not read a modality that the task shows.
         """
-        said: list[str] = []
+        texts: list[str] = []
         for options, group in groupby(requests, key=lambda request: dict(request.args[2])):
             talks = [self._conversation(request) for request in group]
-            found = replies(self.system, talks, max_new_tokens=_length(options), batch=self.batch_size)
-            said += [_cut(reply.text, options.get("until")) for reply in found]
-        return said
+            generated = replies(self.system, talks, max_new_tokens=_length(options), batch=self.batch_size)
+            texts += [_cut(reply.text, options.get("until")) for reply in generated]
+        return texts
 
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[str]:
         """Refused: rounds of one task depend on each other."""
@@ -78,7 +78,7 @@ class ModalinkModel(lmms):
         _, messages_of, _, number, task, split = request.args
         messages = messages_of(self.task_dict[task][split][number])
         talk = Conversation.from_messages(messages, f"{task}, {split} {number}")
-        return Conversation(tuple(Turn(turn.role, below(turn.content)) for turn in talk.turns), talk.id)
+        return Conversation(tuple(Turn(turn.role, text_below_media(turn.content)) for turn in talk.turns), talk.id)
 
 
 def _length(options: Mapping[str, Any]) -> int:

@@ -137,7 +137,7 @@ def _sound(path: Path, rate: int) -> np.ndarray:
     except ImportError as error:
         raise MissingExtraError("reading sounds", "soundfile", "scoring") from error
     try:
-        samples, found = soundfile.read(path, always_2d=True)
+        samples, own_rate = soundfile.read(path, always_2d=True)
     except soundfile.LibsndfileError as error:
         raise DataError(f"{path}: cannot be decoded ({error})") from error
-    return np.asarray(resample_poly(samples.mean(1), rate, found))
+    return np.asarray(resample_poly(samples.mean(1), rate, own_rate))

@@ -9,7 +9,7 @@ from modalink.conversation import Content, Conversation, Medium, Text, Turn
 
 
 @dataclass(frozen=True)
-class Ask:
+class PreparedQuestion:
     """One question, ready to be put to a model.
 
     Args:
@@ -29,10 +29,10 @@ class Ask:
             MediumError: A medium cannot be read.
         """
         shown = [Medium(m, modalities.get(m).read(source)) for m, source in self.media]
-        return Conversation((Turn("user", below((*shown, Text(self.prompt)))),), f"question {self.id}")
+        return Conversation((Turn("user", text_below_media((*shown, Text(self.prompt)))),), f"question {self.id}")
 
 
-def below(content: Iterable[Content]) -> tuple[Content, ...]:
+def text_below_media(content: Iterable[Content]) -> tuple[Content, ...]:
     """Content in which words stand on a line of their own below media, as LLaVA is trained and asked."""
     pieces: list[Content] = []
     for piece in content:

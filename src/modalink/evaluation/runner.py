@@ -8,12 +8,12 @@ from typing import Any
 
 from modalink import tensor_files
 from modalink.errors import DataError, MediumError
-from modalink.evaluation.answer_file import Answers
-from modalink.evaluation.dataset import Task, open_task
-from modalink.evaluation.question import Ask, Skipped
+from modalink.evaluation.answer_file import AnswerFile
+from modalink.evaluation.dataset import Dataset, open_dataset
+from modalink.evaluation.question import PreparedQuestion, Skipped
 from modalink.evaluation.replies import replies
 from modalink.model import System
-from modalink.scoring.score import Report, score
+from modalink.scoring.score import ScoreReport, score
 
 OnProgress = Callable[[int, int], None]
 """Hears how many questions are answered, and of how many."""
@@ -22,7 +22,7 @@ _BATCH = 16
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Evaluation:
     """What came of putting a benchmark to a system.
 
     Args:
@@ -33,14 +33,14 @@ class Outcome:
     """
 
     predictions: Path
-    report: Report | None
+    report: ScoreReport | None
     skipped: list[Skipped] = field(default_factory=list)
     command: str = ""
 
 
 def evaluate(
     system: System,
-    benchmark: str | Task,
+    benchmark: str | Dataset,
     data: Path | None = None,
     *,
     out: Path,
@@ -50,13 +50,13 @@ def evaluate(
     max_new_tokens: int | None = None,
     partial: bool = False,
     on_progress: OnProgress = lambda done, number: None,
-) -> Outcome:
-    """Answer a benchmark's questions and score the answers; goes on where it was stopped.
+) -> Evaluation:
+    """Answer a benchmark's questions and score the answers; an interrupted evaluation is resumed.
 
     Args:
         system: The model and its processor.
-        benchmark: The benchmark's name, or what `open_task` made of it.
-        data: Its folder of data, for a name; see `open_task`.
+        benchmark: The benchmark's name, or what `open_dataset` made of it.
+        data: Its folder of data, for a name; see `open_dataset`.
         out: Folder for the answers.
         options: The benchmark's options, for a name.
         limit: Only the first questions.
@@ -70,20 +70,26 @@ def evaluate(
         OptionError: The benchmark asks no questions, or an option has a wrong value.
         UnknownNameError: There is no such benchmark or option.
     """
-    task = benchmark if isinstance(benchmark, Task) else open_task(benchmark, data, options=options)
-    asks, skipped = task.asks(tuple(system.spec.inputs), limit, partial)
-    longest = max_new_tokens or task.benchmark.asking.max_new_tokens
-    with Answers(out, facts(system, task, longest), task.benchmark.asking.reply_field) as answers:
+    dataset = benchmark if isinstance(benchmark, Dataset) else open_dataset(benchmark, data, options=options)
+    prepared_questions, skipped = dataset.prepared_questions(tuple(system.spec.inputs), limit, partial)
+    longest = max_new_tokens or dataset.benchmark.setup.max_new_tokens
+    with AnswerFile(out, provenance(system, dataset, longest), dataset.benchmark.setup.reply_field) as answers:
         skipped += answer_all(
-            system, asks, answers, batch=batch, max_new_tokens=longest, partial=partial, on_progress=on_progress
+            system,
+            prepared_questions,
+            answers,
+            batch=batch,
+            max_new_tokens=longest,
+            partial=partial,
+            on_progress=on_progress,
         )
-    return _scored(task, answers.path, skipped, limit)
+    return _scored(dataset, answers.path, skipped, limit)
 
 
 def answer_all(
     system: System,
-    asks: Sequence[Ask],
-    answers: Answers,
+    prepared_questions: Sequence[PreparedQuestion],
+    answers: AnswerFile,
     *,
     batch: int = _BATCH,
     max_new_tokens: int = 128,
@@ -98,35 +104,37 @@ def answer_all(
     Raises:
         DataError: A medium cannot be read; the answers until then are kept.
     """
-    waiting = [ask for ask in asks if ask.id not in answers.ids]
+    waiting = [prepared for prepared in prepared_questions if prepared.id not in answers.ids]
     skipped: list[Skipped] = []
-    on_progress(len(asks) - len(waiting), len(asks))
+    on_progress(len(prepared_questions) - len(waiting), len(prepared_questions))
     for start in range(0, len(waiting), batch):
         together = list(_readable(waiting[start : start + batch], skipped, partial))
-        said = replies(system, [talk for _, talk in together], max_new_tokens=max_new_tokens, batch=batch)
-        answers.add([(key, reply.text) for (key, _), reply in zip(together, said, strict=True)])
-        on_progress(len(asks) - len(waiting) + min(start + batch, len(waiting)), len(asks))
+        generated = replies(system, [talk for _, talk in together], max_new_tokens=max_new_tokens, batch=batch)
+        answers.add([(key, reply.text) for (key, _), reply in zip(together, generated, strict=True)])
+        on_progress(len(prepared_questions) - len(waiting) + min(start + batch, len(waiting)), len(prepared_questions))
     return skipped
 
 
-def _readable(asks: Sequence[Ask], skipped: list[Skipped], partial: bool) -> Iterator[tuple[str, Any]]:
-    for ask in asks:
+def _readable(
+    prepared_questions: Sequence[PreparedQuestion], skipped: list[Skipped], partial: bool
+) -> Iterator[tuple[str, Any]]:
+    for prepared in prepared_questions:
         try:
-            yield ask.id, ask.conversation()
+            yield prepared.id, prepared.conversation()
         except MediumError as error:
             if not partial:
                 raise DataError(
-                    f"question {ask.id}: {error}; mend the file and start again, or leave it out with --partial"
+                    f"question {prepared.id}: {error}; mend the file and start again, or leave it out with --partial"
                 ) from error
-            skipped.append(Skipped(ask.id, str(error)))
+            skipped.append(Skipped(prepared.id, str(error)))
 
 
-def facts(system: System, task: Task, max_new_tokens: int) -> dict[str, Any]:
+def provenance(system: System, dataset: Dataset, max_new_tokens: int) -> dict[str, Any]:
     """What decides the answers: answers of other facts are not mixed with them."""
     processor = system.processor
     return {
-        "benchmark": task.name,
-        "questions": task.fingerprint,
+        "benchmark": dataset.name,
+        "questions": dataset.fingerprint,
         "max_new_tokens": max_new_tokens,
         "weights": weights_hash(system),
         "template": processor.chat_template,
@@ -139,22 +147,22 @@ def weights_hash(system: System) -> str:
     return tensor_files.digest(system.model.state_dict())
 
 
-def _scored(task: Task, predictions: Path, skipped: list[Skipped], limit: int | None) -> Outcome:
-    given = dict(task.given)
+def _scored(dataset: Dataset, predictions: Path, skipped: list[Skipped], limit: int | None) -> Evaluation:
+    given = dict(dataset.given)
     if limit is not None or skipped:
         given.setdefault("missing", "skip")
-    command = _command(task, predictions, given)
-    if task.benchmark.asking.judged and not (given.get("judge") or given.get("replies")):
-        return Outcome(predictions, None, skipped, command)
-    report = score(task.name, predictions, task.annotations, given)
-    if task.prompt:
-        report.notes.append(f"asked with the prompt {task.prompt!r}, not with the benchmark's own")
-    return Outcome(predictions, report, skipped, command)
+    command = _command(dataset, predictions, given)
+    if dataset.benchmark.setup.judged and not (given.get("judge") or given.get("replies")):
+        return Evaluation(predictions, None, skipped, command)
+    report = score(dataset.name, predictions, dataset.annotations, given)
+    if dataset.prompt:
+        report.notes.append(f"asked with the prompt {dataset.prompt!r}, not with the benchmark's own")
+    return Evaluation(predictions, report, skipped, command)
 
 
-def _command(task: Task, predictions: Path, given: dict[str, Any]) -> str:
-    words = ["modalink", "score", task.name, "--predictions", str(predictions)]
-    words += ["--annotations", str(task.annotations)] if task.annotations else []
+def _command(dataset: Dataset, predictions: Path, given: dict[str, Any]) -> str:
+    words = ["modalink", "score", dataset.name, "--predictions", str(predictions)]
+    words += ["--annotations", str(dataset.annotations)] if dataset.annotations else []
     for key, value in given.items():
         words += ["--partial"] if (key, value) == ("missing", "skip") else ["--option", f"{key}={value}"]
     return shlex.join(words)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from modalink.devices import to_device
 from modalink.features.cache import FeatureCache, FeatureKey
 from modalink.model.precision import autocast
 
@@ -53,7 +54,7 @@ class Once:
                 alone = {place: encode([place])[0] for place in dict.fromkeys(places)}
                 return [alone[place] for place in places]
 
-        return [found.to(self.device) for found in self.cache.get(key, digests, compute, kinds)]
+        return [to_device(found, self.device) for found in self.cache.get(key, digests, compute, kinds)]
 
     def is_steady(self, kind: Hashable, encode: Encode, places: list[int]) -> bool:
         """Whether an item comes out the same at every place of a chunk: copies of one item must be equal."""

@@ -13,6 +13,8 @@ from diffusers.utils.torch_utils import randn_tensor
 from jaxtyping import Float
 from torch import Tensor
 
+from modalink.devices import to_device
+
 Predict = Callable[[Tensor, Tensor], Tensor]
 """Noisy latents [i ...] and their times (one, or one an item) to what the network predicts."""
 
@@ -35,8 +37,10 @@ def denoising_error(
         min_snr: Weighs errors by min(SNR, this) / SNR of their time; no weighting if None.
     """
     steps = schedule.config.num_train_timesteps
-    times = torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in rng]).to(latents.device)
-    noise = torch.stack([torch.randn(latents.shape[1:], generator=g, device=g.device) for g in rng]).to(latents)
+    drawn = torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in rng])
+    times = to_device(drawn, latents.device)
+    normal = torch.stack([torch.randn(latents.shape[1:], generator=g, device=g.device) for g in rng])
+    noise = to_device(normal, latents.device).to(latents)
     noisy = schedule.add_noise(latents, noise, times)
     kind = schedule.config.prediction_type
     targets = {"epsilon": noise, "v_prediction": schedule.get_velocity(latents, noise, times), "sample": latents}

@@ -50,6 +50,4 @@ class Answer:
 
 
 def _mark(medium: Medium) -> str:
-    size = getattr(medium.source, "size", None)
-    shape = f": {size[0]} x {size[1]} px" if isinstance(size, tuple) and len(size) == 2 else ""
-    return f"[{medium.modality}{shape}]"
+    return f"[{medium.modality}: {modalities.get(medium.modality).open(medium.source).extent}]"

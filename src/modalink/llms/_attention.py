@@ -1,32 +1,35 @@
 """One attention function for every Hugging Face decoder, with a body for each layout and backend.
 
-A packed batch is one row in which several sequences stand one after the other. Its segments reach this function through
-the attention mask, because that is the one argument which every decoder hands on unchanged: an integer tensor
-`[1, 1, 1, s + 1]` of cumulative lengths. Any other mask means an ordinary padded batch.
+A packed batch is one row in which several samples stand one after the other. Its segments reach this function through
+the attention mask (`SegmentsMask`). Any other mask means an ordinary padded batch.
+
+| layout | device | body |
+| --- | --- | --- |
+| packed | CUDA, 16-bit | one variable-length kernel over the stream as it lies |
+| packed | any | rows of one batch where little is padding, else segment by segment |
+| padded | any | SDPA, or plain matrix products where SDPA is slower or knows no soft cap |
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import lru_cache
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from modalink.llms._segments import Segments, SegmentsMask
+
 ATTENTION = "modalink"
 
 # The share of padding up to which one padded call is faster on a CPU than one call a segment (benchmarks/attention.py).
 PADDING_LIMIT = 0.25
-
-
-def segments_mask(segments: list[int], device: torch.device | None = None) -> Int[Tensor, "1 1 1 s"]:
-    """The attention mask that carries the cumulative lengths of a packed batch, for example `[0, 3, 8]`."""
-    return torch.tensor(segments, dtype=torch.int32, device=device)[None, None, None]
 
 
 def packs(llm: PreTrainedModel) -> bool:
@@ -61,16 +64,19 @@ def attention(
     """Causal attention of a decoder layer, in the interface of `transformers.AttentionInterface`.
 
     Args:
-        attention_mask: Cumulative lengths of a packed batch (integers, see the module), or a mask that
-            `transformers.masking_utils.sdpa_mask` made (boolean, true where attention is allowed), or None.
+        attention_mask: The segments of a packed batch, or a mask that `transformers.masking_utils.sdpa_mask` made
+            (boolean, true where attention is allowed), or None.
         sliding_window: How many tokens a token sees, itself included; None for all before it.
 
     Returns:
         The attended values, and None for the attention weights.
     """
     options = _Options(scaling, dropout, sliding_window, softcap)
-    if attention_mask is not None and attention_mask.dtype == torch.int32:
-        return _packed(module, query, key, value, attention_mask.flatten().tolist(), options), None
+    if isinstance(attention_mask, SegmentsMask):
+        segments = attention_mask.segments
+        if _has_kernel(query, options):
+            return _stream(query, key, value, segments, options), None
+        return _packed(module, query, key, value, segments, options), None
     return _attend(module, query, key, value, attention_mask, options, **kwargs), None
 
 
@@ -104,12 +110,54 @@ def _eager(
     return (weights @ repeat_kv(value, groups)).transpose(1, 2).contiguous()
 
 
+def _has_kernel(query: Float[Tensor, "1 h t d"], options: _Options) -> bool:
+    """Whether the variable-length kernel can do what a layer asks."""
+    width = query.shape[-1]
+    plain = options.softcap is None and not options.dropout and (options.scaling is None or options.scaling > 0)
+    sixteen_bits = _computed_in(query) in (torch.bfloat16, torch.float16)
+    return plain and sixteen_bits and width <= 256 and width % 8 == 0 and _flash_runs_on(query.device)
+
+
+@lru_cache
+def _flash_runs_on(device: torch.device) -> bool:
+    return (
+        device.type == "cuda"
+        and torch.backends.cuda.is_flash_attention_available()
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
+
+
+def _computed_in(states: Tensor) -> torch.dtype:
+    """The type of products: autocast knows SDPA, and not the variable-length kernel."""
+    kind = states.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
+
+
+def _stream(
+    query: Float[Tensor, "1 h t d"],
+    key: Float[Tensor, "1 kv t d"],
+    value: Float[Tensor, "1 kv t d"],
+    segments: Segments,
+    options: _Options,
+) -> Float[Tensor, "1 t h d"]:
+    """Attention inside each segment in one kernel over the stream: no padding, no copy, no wait."""
+    dtype, ends, longest = _computed_in(query), segments.cumulative, segments.longest
+    q, k, v = (states[0].transpose(0, 1).to(dtype) for states in (query, key, value))
+    before = -1 if options.window is None or options.window >= longest else options.window - 1
+    grouped = q.shape[1] != k.shape[1]
+    attended = varlen_attn(
+        q, k, v, ends, ends, longest, longest, scale=options.scaling, window_size=(before, 0), enable_gqa=grouped
+    )
+    assert isinstance(attended, Tensor)
+    return attended[None]
+
+
 def _packed(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, segments: list[int], options: _Options
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, segments: Segments, options: _Options
 ) -> Float[Tensor, "1 t h d"]:
     """Attention inside each segment: all segments as rows of one batch while little is padding, else one by one."""
-    lengths = [end - start for start, end in pairwise(segments)]
-    padding = 1 - sum(lengths) / (max(lengths) * len(lengths))
+    lengths = list(segments.lengths)
+    padding = 1 - sum(lengths) / (segments.longest * len(lengths))
     batches = [lengths] if padding <= PADDING_LIMIT else [[length] for length in lengths]
     streams = [states[0].transpose(0, 1).contiguous() for states in (query, key, value)]
     attended, start = [], 0

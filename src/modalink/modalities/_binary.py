@@ -1,10 +1,12 @@
-"""What every modality does first: turn a path, bytes or data URL into an open file, checked, never from a network."""
+"""What every modality does first: find a path, bytes or data URL, checked, never in a network."""
 
 import base64
 import binascii
+import hashlib
 import os
 import re
 import stat
+from functools import cached_property
 from io import BufferedReader, BytesIO
 from typing import Any
 
@@ -30,24 +32,66 @@ def is_data_url(source: Any) -> bool:
     return isinstance(source, str) and source[:5].lower() == "data:"
 
 
-def opened(source: Any, label: str, max_bytes: int) -> BytesIO | BufferedReader | None:
-    """Open a path, bytes or data URL for reading; None for any other source.
+class Stored:
+    """A medium's bytes, opened anew for each look at them, and the same ones at each.
+
+    Args:
+        source: A path, bytes or data URL.
+        label: What errors call it.
+        max_bytes: Most bytes that are read.
 
     Raises:
         MediumError: With the reason `missing`, `unreadable`, `not_a_file`, `empty`, `too_large`, `remote` or
             `bad_data_url`.
     """
-    if is_data_url(source):
-        return BytesIO(_data_url_bytes(source, label, max_bytes))
-    if isinstance(source, bytes | bytearray | memoryview):
-        _check_bytes(memoryview(source).nbytes, label, max_bytes)
-        return BytesIO(source)
-    if isinstance(source, str | os.PathLike):
-        return _opened_path(os.fsdecode(source), label, max_bytes)
-    return None
+
+    def __init__(self, source: Any, label: str, max_bytes: int) -> None:
+        self.label, self._max_bytes = label, max_bytes
+        self._path: str | None = None
+        self._content: bytes | bytearray | memoryview = b""
+        self._state: tuple[int, ...] = ()
+        if is_data_url(source):
+            self._content = _data_url_bytes(source, label, max_bytes)
+        elif isinstance(source, str | os.PathLike):
+            self._path = os.fsdecode(source)
+            self._state = _state(_checked_path(self._path, label, max_bytes))
+        else:
+            self._content = source
+            _check_bytes(memoryview(source).nbytes, label, max_bytes)
+
+    @staticmethod
+    def takes(source: Any) -> bool:
+        """Whether a source is a path, bytes or data URL."""
+        return isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
+
+    def open(self) -> BytesIO | BufferedReader:
+        """The bytes as a file.
+
+        Raises:
+            MediumError: As when it was found, or with the reason `changed`.
+        """
+        if self._path is None:
+            return BytesIO(self._content)
+        status = _checked_path(self._path, self.label, self._max_bytes)
+        if _state(status) != self._state:
+            raise MediumError(self.label, "changed", "was changed since it was opened; open it again")
+        try:
+            return open(self._path, "rb")
+        except OSError as error:
+            raise MediumError(self.label, "unreadable", f"cannot be opened: {error.strerror}") from error
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the bytes."""
+        with self.open() as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _opened_path(path: str, label: str, max_bytes: int) -> BytesIO | BufferedReader:
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _checked_path(path: str, label: str, max_bytes: int) -> os.stat_result:
     if scheme := re.match(r"([a-zA-Z][a-zA-Z0-9+.-]+)://", path):
         detail = f"is a {scheme[1]} address; reading data downloads nothing: download it first and give the file's path"
         raise MediumError(label, "remote", detail)
@@ -62,10 +106,7 @@ def _opened_path(path: str, label: str, max_bytes: int) -> BytesIO | BufferedRea
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
         raise MediumError(label, "not_a_file", f"is {what}, needed a file")
     _check_bytes(status.st_size, label, max_bytes)
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise MediumError(label, "unreadable", f"cannot be opened: {error.strerror}") from error
+    return status
 
 
 def _data_url_bytes(url: str, label: str, max_bytes: int) -> bytes:

@@ -1,17 +1,20 @@
-"""Images: read from a path, bytes, data URL, PIL image or array; checked, turned upright, made RGB."""
+"""Images: opened from a path, bytes, data URL, PIL image or array; checked, turned upright, made RGB."""
 
+import hashlib
 import os
+from abc import abstractmethod
+from functools import cached_property
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Shaped
+from PIL import Image, UnidentifiedImageError
 
 from modalink.errors import MediumError
-from modalink.modalities import _binary
-from modalink.roles import ModalityRecord
+from modalink.modalities import _binary, _pixels
+from modalink.roles import MediumHandle, ModalityRecord
 
 MAX_PIXELS = 89_478_485
 """Most pixels of one image, checked before decoding; equals Pillow's own warning line, so that the two agree."""
@@ -23,39 +26,105 @@ MAX_ASPECT = 200
 # Formats whose headers tell the true size. EPS would start Ghostscript; icons hide larger images inside.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2")
-_WHITE = (255, 255, 255, 255)
 
 
-def read(
-    source: Any, name: str | None = None, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
-) -> Image.Image:
-    """Read one image; of an animation, the first frame.
+class ImageHandle(MediumHandle):
+    """An image, found and checked.
 
     Args:
-        source: Path, bytes, data URL (base64), PIL image, or array `[h w]`, `[h w 1]`, `[h w 3]` or `[h w 4]`: uint8,
-            uint16, bool, or floating point from 0 to 1.
+        label: What errors call it.
+        width: Pixels of a row, as it is read: turned as its EXIF says.
+        height: Rows.
+    """
+
+    def __init__(self, label: str, width: int, height: int) -> None:
+        super().__init__(label)
+        self.width, self.height = width, height
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, as images of PIL tell them."""
+        return self.width, self.height
+
+    @property
+    def extent(self) -> str:
+        """How large it is, for people."""
+        return f"{self.width} x {self.height} px"
+
+    @abstractmethod
+    def read(self) -> Image.Image:
+        """An RGB image, turned as its EXIF says; transparent parts lie on white, 16-bit values are scaled to 8."""
+
+
+class _StoredImage(ImageHandle):
+    def __init__(self, stored: _binary.Stored, max_pixels: int) -> None:
+        self._stored, self._max_pixels = stored, max_pixels
+        with stored.open() as file:
+            header = _header(file, stored.label, max_pixels)
+            _check_size(*header.size, stored.label, max_pixels)
+            super().__init__(stored.label, *_pixels.upright_size(header, file))
+
+    @property
+    def digest(self) -> str:
+        return self._stored.digest
+
+    def read(self) -> Image.Image:
+        with self._stored.open() as file:
+            return _decoded(_header(file, self.label, self._max_pixels), self.label, self._max_pixels)
+
+
+class _GivenImage(ImageHandle):
+    def __init__(self, source: Image.Image | Shaped[np.ndarray, "..."], label: str, max_pixels: int) -> None:
+        self._source, self._max_pixels = source, max_pixels
+        width, height = _pixels.array_size(source, label) if isinstance(source, np.ndarray) else source.size
+        _check_size(width, height, label, max_pixels)
+        super().__init__(label, *((width, height) if isinstance(source, np.ndarray) else _pixels.upright_size(source)))
+
+    @cached_property
+    def _image(self) -> Image.Image:
+        if isinstance(self._source, np.ndarray):
+            return _pixels.from_array(self._source, self.label)
+        return _decoded(self._source, self.label, self._max_pixels)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(repr(self._image.size).encode() + self._image.tobytes()).hexdigest()
+
+    def read(self) -> Image.Image:
+        return self._image
+
+
+def open_image(
+    source: Any, name: str | None = None, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> ImageHandle:
+    """Find and check one image; of an animation, the first frame. Nothing is decoded.
+
+    Args:
+        source: Path, bytes, data URL (base64), PIL image, array `[h w]`, `[h w 1]`, `[h w 3]` or `[h w 4]` (uint8,
+            uint16, bool, or floating point from 0 to 1), or a handle.
         name: What errors call it; by default its path or form.
-        max_pixels: Larger images are refused by their header, before anything is decoded.
+        max_pixels: Larger images are refused by their header.
         max_bytes: Larger files are refused before they are opened.
 
-    Returns:
-        An RGB image, turned as its EXIF says; transparent parts lie on white, 16-bit values are scaled to 8.
-
     Raises:
-        MediumError: With the reason `missing`, `unreadable`, `not_a_file`, `empty`, `not_an_image`, `truncated`,
-            `damaged`, `too_large`, `too_narrow`, `remote`, `bad_data_url` or `unsupported`.
+        MediumError: With the reason `missing`, `unreadable`, `not_a_file`, `empty`, `not_an_image`, `damaged`,
+            `too_large`, `too_narrow`, `remote`, `bad_data_url` or `unsupported`; reading it, also with `truncated` or
+            `changed`.
     """
+    if isinstance(source, ImageHandle):
+        return source
     label = _binary.label(source, "image", name)
-    if isinstance(source, np.ndarray):
-        return _from_array(source, label, max_pixels)
-    if isinstance(source, Image.Image):
-        return _decoded(source, label, max_pixels)
-    file = _binary.opened(source, label, max_bytes)
-    if file is None:
-        found = type(source).__name__
-        raise MediumError(label, "unsupported", f"found a {found}, needed a path, bytes, data URL, PIL image or array")
-    with file:
-        return _decoded(_header(file, label, max_pixels), label, max_pixels)
+    if isinstance(source, np.ndarray | Image.Image):
+        return _GivenImage(source, label, max_pixels)
+    if _binary.Stored.takes(source):
+        return _StoredImage(_binary.Stored(source, label, max_bytes), max_pixels)
+    found = type(source).__name__
+    raise MediumError(label, "unsupported", f"found a {found}, needed a path, bytes, data URL, PIL image or array")
+
+
+def read(source: Any, name: str | None = None, **limits: int) -> Image.Image:
+    """Open and decode one image, see `open_image` and `ImageHandle.read`."""
+    return open_image(source, name, **limits).read()
 
 
 def write(image: Image.Image, path: str | os.PathLike[str]) -> None:
@@ -90,7 +159,7 @@ def _decoded(image: Image.Image, label: str, max_pixels: int) -> Image.Image:
     _check_size(*image.size, label, max_pixels)
     try:
         image.load()
-        return _rgb(_upright(image), label)
+        return _pixels.rgb(_pixels.upright(image), label)
     except (MediumError, MemoryError):
         raise
     except Exception as error:  # broken data fail in another way in each of the decoders
@@ -110,56 +179,6 @@ def _check_size(width: int, height: int, label: str, max_pixels: int) -> None:
         raise MediumError(label, "too_narrow", detail)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # photos from the web often carry broken EXIF beside sound pixels
-        return image
-
-
-def _rgb(image: Image.Image, label: str) -> Image.Image:
-    if image.mode == "F":
-        return _rgb(_from_values(np.asarray(image), label), label)
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        return _rgb(_from_values(values.astype(np.uint16) if _within(values, 0.0, 65535.0) else values, label), label)
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _from_array(values: Shaped[np.ndarray, "..."], label: str, max_pixels: int) -> Image.Image:
-    channels = values.shape[2] if values.ndim == 3 else 1
-    if values.ndim not in (2, 3) or channels not in (1, 3, 4):
-        detail = f"found an array of shape {values.shape}, needed [h w] or [h w c] with 1, 3 or 4 channels last"
-        raise MediumError(label, "not_an_image", detail)
-    _check_size(values.shape[1], values.shape[0], label, max_pixels)
-    return _rgb(_from_values(values[:, :, 0] if values.ndim == 3 and channels == 1 else values, label), label)
-
-
-def _from_values(values: Shaped[np.ndarray, "h w *c"], label: str) -> Image.Image:
-    return Image.fromarray(_bytes(values, label))
-
-
-def _bytes(values: Shaped[np.ndarray, "h w *c"], label: str) -> UInt8[np.ndarray, "h w *c"]:
-    if values.dtype == np.uint8:
-        return np.ascontiguousarray(values)
-    if values.dtype == np.uint16:
-        return np.asarray((values.astype(np.uint32) + 128) // 257, np.uint8)
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * np.uint8(255)
-    if np.issubdtype(values.dtype, np.floating) and _within(values, 0.0, 1.0):
-        return np.asarray(np.rint(values * 255), np.uint8)
-    span = f"{values.min()} to {values.max()}"
-    detail = f"found {values.dtype} values from {span}, needed uint8, uint16, bool, or floats from 0 to 1"
-    raise MediumError(label, "not_an_image", detail)
-
-
-def _within(values: Shaped[np.ndarray, "..."], low: float, high: float) -> bool:
-    return bool(values.min() >= low and values.max() <= high)
-
-
 def example(number: int) -> Image.Image:
     """Noise of a size and proportion of its own, the same in every process."""
     size = (40 + 9 * number, max(70 - 11 * number, 8), 3)
@@ -175,7 +194,7 @@ RECORD = ModalityRecord(
     argument="pixel_values",
     suffixes=_SUFFIXES,
     written=".png",
-    read=read,
+    open=open_image,
     write=write,
     example=example,
 )

@@ -8,11 +8,14 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn import functional
 
+from modalink.devices import to_device
 from modalink.errors import DataError
-from modalink.llms import segments_mask
+from modalink.llms import Segments
 from modalink.model.arguments import pack, pack_texts
-from modalink.model.items import Item, Placement, ragged, texts
+from modalink.model.items import Item, ragged, texts
+from modalink.model.places import Placement
 from modalink.ragged import Ragged
 
 IGNORED = -100
@@ -78,8 +81,11 @@ class Batch:
         input_ids: Packed: one row `[1, t]`. Padded: one row a sample, padded on the right.
         labels: Labels, `[r, t]`; for an encoder-decoder the replies `[r, u]`.
         position_ids: Place of each token in its own sample.
-        attention_mask: Packed: the segments' cumulative lengths (see `modalink.llms.attention`). Padded: 1 for tokens.
-        packed: Which of the two layouts this is.
+        attention_mask: Packed: the mask of `modalink.llms.Segments`. Padded: 1 for tokens.
+        segments: Packed: where the samples begin and end. Padded: None.
+        predicting: Where logits are needed. Packed: places in the stream, `[m]`. Padded: a mask `[r, u]`. A decoder
+            predicts the next token, so it is one place to the left of the label; an encoder-decoder's label itself.
+        wanted: The tokens that these logits predict.
         encoder_decoder: Whether labels belong to the decoder.
         items: What encoders read, by modality.
         features: Encoder outputs by modality; where present they stand in for the items.
@@ -93,7 +99,9 @@ class Batch:
     labels: Int[Tensor, "r u"]
     position_ids: Int[Tensor, "r t"]
     attention_mask: Tensor
-    packed: bool
+    segments: Segments | None
+    predicting: Int[Tensor, " m"] | Bool[Tensor, "r u"]
+    wanted: Int[Tensor, " m"]
     encoder_decoder: bool
     items: dict[str, list[Item]]
     features: dict[str, Ragged]
@@ -117,21 +125,7 @@ class Batch:
     @property
     def label_count(self) -> int:
         """How many tokens carry loss."""
-        return int(self.predictions[1].numel())
-
-    @property
-    def predictions(self) -> tuple[Bool[Tensor, "r u"], Int[Tensor, " m"]]:
-        """Where logits are needed, and the token that each of them predicts.
-
-        A decoder predicts the next token, so the mask lies one place to the left of the labels; an encoder-decoder's
-        logits already stand where its labels do.
-        """
-        if self.encoder_decoder:
-            mask = self.labels != IGNORED
-            return mask, self.labels[mask]
-        mask = torch.zeros_like(self.labels, dtype=torch.bool)
-        mask[:, :-1] = self.labels[:, 1:] != IGNORED
-        return mask, self.labels[:, 1:][mask[:, :-1]]
+        return len(self.wanted)
 
     def inputs(self, *, logits: bool = True, conditions: bool = True) -> dict[str, Any]:
         """Keyword arguments for the model's forward.
@@ -140,11 +134,11 @@ class Batch:
             logits: Whether logits are needed; they are returned at labelled tokens only.
             conditions: Whether conditions are needed, where the batch has targets.
         """
-        labelled, _ = self.predictions
+        nowhere = self.predicting[:0] if self.segments else torch.zeros_like(self.predicting)
         arguments: dict[str, Any] = {
             "input_ids": self.input_ids,
             "attention_mask": self.attention_mask,
-            "logits_to_keep": labelled if logits else torch.zeros_like(labelled),
+            "logits_to_keep": self.predicting if logits else nowhere,
             "use_cache": False,
             "return_conditions": conditions and bool(self.targets),
         }
@@ -158,13 +152,17 @@ class Batch:
         return arguments | pack(self.media, said) | pack_texts(said) | {"places": self.places, "signals": self.signals}
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on a device; items stay where they are until they are read."""
+        """The same batch on a device; items stay on the host, because frozen parts take of them what they lack."""
+        segments = self.segments and self.segments.to(device)
         return replace(
             self,
-            input_ids=self.input_ids.to(device),
-            labels=self.labels.to(device),
-            position_ids=self.position_ids.to(device),
-            attention_mask=self.attention_mask.to(device),
+            input_ids=to_device(self.input_ids, device),
+            labels=to_device(self.labels, device),
+            position_ids=segments.positions if segments else to_device(self.position_ids, device),
+            attention_mask=segments.mask() if segments else to_device(self.attention_mask, device),
+            segments=segments,
+            predicting=to_device(self.predicting, device),
+            wanted=to_device(self.wanted, device),
             features={m: found.to(device) for m, found in self.features.items()},
             places={m: found.to(device) for m, found in self.places.items()},
             signals={m: found.to(device) for m, found in self.signals.items()},
@@ -189,21 +187,27 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
         for row in labels:
             row[0] = IGNORED  # nothing comes before a sample's first token that could predict it
     ids = [sample.input_ids for sample in prepared]
-    positions = [list(range(len(row))) for row in ids]
-    ends = [0, *accumulate(len(row) for row in ids)]
-    if packed:
-        tokens, mask, places, marks = _joined(ids), segments_mask(ends), _joined(positions), _joined(labels)
+    segments = Segments.of(len(row) for row in ids) if packed else None
+    mask: Tensor
+    if segments:
+        tokens, marks = _joined(ids), _joined(labels)
+        mask, positions = segments.mask(), segments.positions
     else:
-        tokens, places, marks = _padded(ids, pad_id), _padded(positions, 0), _padded(labels, IGNORED)
+        tokens, marks = _padded(ids, pad_id), _padded(labels, IGNORED)
         mask = _padded([[1] * len(row) for row in ids], 0)
+        positions = _padded([list(range(len(row))) for row in ids], 0)
+    predicting, wanted = _predictions(marks, shifted=not encoder_decoder)
+    ends = [0, *accumulate(len(row) for row in ids)]
     starts = ends[:-1] if packed else [row * tokens.shape[1] for row in range(len(ids))]
     spoken = [row * marks.shape[1] for row in range(len(ids))] if encoder_decoder else starts
     return Batch(
         input_ids=tokens,
         labels=marks,
-        position_ids=places,
+        position_ids=positions,
         attention_mask=mask,
-        packed=packed,
+        segments=segments,
+        predicting=predicting[0].nonzero().flatten() if packed else predicting,
+        wanted=wanted,
         encoder_decoder=encoder_decoder,
         items={m: [item for _, item in found] for m, found in _by_modality(s.media for s in prepared).items()},
         features={},
@@ -215,6 +219,15 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
         },
         samples=[sample.id for sample in prepared],
     )
+
+
+def _predictions(labels: Int[Tensor, "r u"], *, shifted: bool) -> tuple[Bool[Tensor, "r u"], Int[Tensor, " m"]]:
+    """Where logits are needed, and the token that each of them predicts."""
+    mask = labels != IGNORED
+    if shifted:
+        mask = functional.pad(mask[:, 1:], (0, 1))
+        labels = labels.roll(-1, dims=1)
+    return mask, labels[mask]
 
 
 def _joined(rows: list[list[int]]) -> Int[Tensor, "1 t"]:

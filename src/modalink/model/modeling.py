@@ -19,7 +19,7 @@ from modalink.errors import PromptError
 from modalink.llms import packs
 from modalink.model.arguments import Given, unpack
 from modalink.model.configuration import ModalinkConfig
-from modalink.model.items import Placement, signal_runs
+from modalink.model.places import Placement, signal_runs
 from modalink.model.pretrained import ModalinkPreTrainedModel, SavedByReference
 from modalink.model.saving import Fingerprint
 from modalink.ragged import Ragged
@@ -32,7 +32,7 @@ class ModalinkOutput(ModelOutput):
 
     Args:
         loss: Mean next-token cross-entropy, when labels were given.
-        logits: `[b, t, v]`, or `[m, v]` for the m positions of a boolean `logits_to_keep`.
+        logits: `[b, t, v]`, or `[m, v]` for the m positions that a tensor `logits_to_keep` names.
         past_key_values: The cache, when one is used.
         hidden_states: Every layer's states, when asked for.
         attentions: Every layer's attention weights, when asked for.
@@ -228,12 +228,13 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
 
         Args:
             input_ids: Token ids; placeholders stand once for each prompt token.
-            attention_mask: 1 for tokens and 0 for padding, or a packed batch's segments (`llms.segments_mask`).
+            attention_mask: 1 for tokens and 0 for padding, or the mask of a packed batch's `llms.Segments`.
             position_ids: Place of each token in its own sample; needed for a packed batch.
             past_key_values: Cache of the tokens before.
             inputs_embeds: Embedded input instead of ids, as `ModalinkModel.embed` makes it.
             labels: Tokens to predict, -100 where none; for an encoder-decoder the reply.
-            logits_to_keep: How many of the last positions need logits (0 = all), or a mask of positions.
+            logits_to_keep: How many of the last positions need logits (0 = all), or a boolean mask of positions, or the
+                positions themselves `[m]` in a single row.
             return_conditions: Whether to project the states at signal tokens.
             places: The places that stand for each item, by modality; found in the tokens where they are not given.
             signals: The places of each run of signal tokens, by modality; found in the tokens where not given.
@@ -258,6 +259,8 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         else:
             output = self.language_model(position_ids=position_ids, logits_to_keep=logits_to_keep, **kwargs)
             spoken, states, hidden, logits = input_ids, output.hidden_states, output.hidden_states, output.logits
+            if isinstance(logits_to_keep, Tensor) and logits_to_keep.ndim == 1:
+                logits = logits[0]
             loss = None
             if labels is not None:
                 loss = _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)

@@ -15,8 +15,9 @@ from modalink.model.arguments import pack
 from modalink.model.assembly import Tokens, signal_spellings
 from modalink.model.batch import IGNORED, Prepared
 from modalink.model.expansion import Expanded, ItemText, expand
-from modalink.model.items import Item, places_of, ragged
+from modalink.model.items import Item, ragged
 from modalink.model.items import texts as item_texts
+from modalink.model.places import places_of
 from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
 from modalink.roles import Preprocessor

@@ -1,14 +1,12 @@
 """One real batch of a stage, forward and backward, without an update."""
 
 import tempfile
-from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import cast
 
 import torch
-from torch.nn.utils import get_total_norm
 
 from modalink.features.cache import FeatureCache
 from modalink.model import Prepared, System
@@ -44,26 +42,23 @@ def rehearse(recipe: Recipe, stage: Stage, system: System, device: torch.device)
         learner = make_learner(run, small, trained, steps=1)
         parts = learner.micro_batches(samples)
         counts = learner.counts([part.batch for part in parts])
-        sums = Counter(dict.fromkeys(counts, 0.0))
-        for part in parts:
-            sums.update(learner.backward(0, part, counts))
+        losses, norms = learner.gradients(0, parts, counts)
 
         tokens = sum(len(sample.input_ids) for sample in samples)
         yield f"{size} conversations, {tokens:,} tokens, in {learner.dtype} on {device}"
         for name, count in counts.items():
             if count:
-                yield f"objective {name}: {sums[name] / count:.4f} over {count}"
+                yield f"objective {name}: {losses[name]:.4f} over {count}"
             else:
                 yield f"warning: objective {name}: this batch holds nothing for it"
-        yield from _gradients(trained)
+        yield from _gradients(trained, norms)
         system.model.zero_grad(set_to_none=True)
         for reason, number in Ledger(folder / "ledger.jsonl").summary().items():
             yield f"warning: ledger: {number} x {reason}"
 
 
-def _gradients(trained: Groups) -> Iterator[str]:
+def _gradients(trained: Groups, norms: Mapping[str, float]) -> Iterator[str]:
     for group, members in trained.items():
-        gradients = [p.grad for _, p in members if p.grad is not None]
-        norm = float(get_total_norm(gradients)) if gradients else 0.0
-        mark = "" if norm > 0 else "warning: "
-        yield f"{mark}{group}: gradient norm {norm:.3g}, in {len(gradients)} of {len(members)} tensors"
+        reached = sum(parameter.grad is not None for _, parameter in members)
+        mark = "" if norms[group] > 0 else "warning: "
+        yield f"{mark}{group}: gradient norm {norms[group]:.3g}, in {reached} of {len(members)} tensors"

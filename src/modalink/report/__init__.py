@@ -7,22 +7,23 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from modalink import files
-from modalink.report import robustness, view
-from modalink.report.facts import TINY_WORLD, RunFacts, read
+from modalink.report import view
+from modalink.runs.facts import RunFacts, read_run
+from modalink.scoring import held_out
 
-__all__ = ["Report", "keep", "write_report"]
+__all__ = ["ReportFiles", "write_report"]
 
-_TASKS = ("question", "caption", "drawing", "hand", "lost", "picture", "message", "stranger")
+_TASKS = ("question", "caption", "drawing", "renderer", "lost", "picture", "message", "ood_question")
 
 
-class Report(NamedTuple):
+class ReportFiles(NamedTuple):
     """Where a run's reports are."""
 
     html: Path
     json: Path
 
 
-def write_report(run: Path) -> Report:
+def write_report(run: Path) -> ReportFiles:
     """Write the reports of a run from what its folder holds; sections without data say so.
 
     Args:
@@ -31,24 +32,21 @@ def write_report(run: Path) -> Report:
     Raises:
         CheckpointError: The folder holds no run.
     """
-    facts = read(run)
-    report = Report(run / "report.html", run / "report.json")
+    facts = read_run(run)
+    report = ReportFiles(run / "report.html", run / "report.json")
     files.write_json(report.json, numbers(facts))
     files.write(report.html, page(facts))
     return report
 
 
-def keep(run: Path, heldout: dict[str, Any]) -> None:
-    """Put an evaluation on the tiny world into the run, where reports find it."""
-    files.write_json(run / TINY_WORLD, heldout)
-
-
 def numbers(facts: RunFacts) -> dict[str, Any]:
     """The content of `report.json`; all shares are fractions from 0 to 1."""
-    found: dict[str, Any] = {"name": facts.name}
+    content: dict[str, Any] = {"name": facts.name}
     if facts.heldout is not None:
-        found["heldout"] = {key: value for key, value in facts.heldout.items() if key != "examples"}
-    found |= {
+        content["heldout"] = {key: value for key, value in facts.heldout.items() if key != "examples"}
+    if facts.scores:
+        content["benchmarks"] = facts.scores
+    content |= {
         "training_seconds": round(facts.training_seconds, 1),
         "trainable_share": facts.trainable_parameters / max(1, facts.parameters),
         "trainable_parameters": facts.trainable_parameters,
@@ -67,7 +65,7 @@ def numbers(facts: RunFacts) -> dict[str, Any]:
         "licence": facts.manifest.get("licence"),
         "environment": facts.manifest.get("environment"),
     }
-    return found
+    return content
 
 
 def page(facts: RunFacts) -> str:
@@ -79,7 +77,7 @@ def page(facts: RunFacts) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    pages.filters |= {"duration": view.duration, "percent": view.percent, "spoken": robustness.spoken}
+    pages.filters |= {"duration": view.duration, "percent": view.percent, "in_words": held_out.in_words}
     heldout = facts.heldout or {}
     examples: list[dict[str, Any]] = heldout.get("examples", [])
     return pages.get_template("page.html.jinja").render(
@@ -88,12 +86,13 @@ def page(facts: RunFacts) -> str:
         environment=facts.manifest.get("environment"),
         licence=facts.manifest.get("licence"),
         style=Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8")),
-        headline=view.headline(heldout),
-        kinds=view.kinds(heldout),
-        details=view.details(heldout),
+        headline=held_out.headline(heldout),
+        kinds=held_out.by_kind(heldout),
+        caption_details=held_out.caption_details(heldout),
+        drawing_details=held_out.drawing_details(heldout),
         examples={task: [e for e in examples if e["task"] == task] for task in _TASKS},
-        hands=robustness.hands(heldout),
-        outside=robustness.outside(heldout),
+        renderers=held_out.by_renderer(heldout),
+        outside=held_out.out_of_distribution(heldout),
         stages=[view.stage_view(stage) for stage in facts.stages],
         parts=view.parts(facts),
     )

@@ -41,8 +41,8 @@ class _Axis:
         """A few round values inside the axis."""
         if self.log:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            found = [m * 10.0**p for p in powers for m in (1, 2, 5) if self.low <= m * 10.0**p <= self.high]
-            return found[:: -(-len(found) // 5)] if found else [self.low, self.high]
+            rounded = [m * 10.0**p for p in powers for m in (1, 2, 5) if self.low <= m * 10.0**p <= self.high]
+            return rounded[:: -(-len(rounded) // 5)] if rounded else [self.low, self.high]
         step = _round_step((self.high - self.low) / 4)
         return [step * i for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
 
@@ -77,13 +77,13 @@ def smoothed(points: Points) -> list[tuple[float, float]]:
     """An exponential moving average over about a thirtieth of the points, without the pull to zero at its start."""
     decay = 1 - 1 / max(2.0, len(points) / 30)
     total = weight = 0.0
-    found = []
+    averages = []
     for x, y in points:
         if math.isfinite(y):
             total, weight = decay * total + y, decay * weight + 1
         if weight:
-            found.append((x, total / weight))
-    return found
+            averages.append((x, total / weight))
+    return averages
 
 
 def thinned(points: Points) -> list[tuple[float, float]]:

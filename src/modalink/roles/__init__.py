@@ -11,7 +11,7 @@ from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
 from modalink.roles.generator import Generator, GeneratorConfig
 from modalink.roles.input_projector import InputProjector, InputProjectorConfig
 from modalink.roles.llm import LlmConfig
-from modalink.roles.modality import ModalityRecord
+from modalink.roles.modality import MediumHandle, ModalityRecord
 from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
 from modalink.roles.part import PartConfig
 from modalink.roles.preprocessor import Preprocessor
@@ -26,6 +26,7 @@ __all__ = [
     "InputProjector",
     "InputProjectorConfig",
     "LlmConfig",
+    "MediumHandle",
     "ModalityRecord",
     "OutputProjector",
     "OutputProjectorConfig",

@@ -1,8 +1,45 @@
-"""The row that describes a modality; a modality is data."""
+"""The row that describes a modality, which is data; and a medium of it, opened."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+
+class MediumHandle(ABC):
+    """One medium that was found and checked, and is decoded when it is read.
+
+    A modality adds what can be known without decoding, and what can be read of a part: an image has a `height` and a
+    `width`, a video a `duration_s` and `frames(times)`, a sound a `duration_s` and `samples(rate_hz)`.
+
+    Args:
+        label: What errors call it.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """SHA-256 of its content, as stored or, of a decoded object, as read: equal only where all that is read is.
+
+        Raises:
+            MediumError: It went away or was changed since it was opened.
+        """
+
+    @property
+    @abstractmethod
+    def extent(self) -> str:
+        """How large it is, for people: `640 x 480 px`, `3.2 s`."""
+
+    @abstractmethod
+    def read(self) -> Any:
+        """Decode it.
+
+        Raises:
+            MediumError: It went away or was changed since it was opened, or cannot be decoded.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +76,21 @@ class ModalityRecord:
         "I would like a new {modality}. It shows: {caption}",
     )
     """Requests to make one, in which `{caption}` and `{modality}` are filled in."""
-    read: Callable[..., Any]
-    """Reads and checks one medium from a path, bytes, data URL or decoded object; raises `MediumError`."""
+    open: Callable[..., MediumHandle]
+    """Finds and checks one medium, given as path, bytes, data URL, decoded object or handle, without decoding it; takes
+    what errors call it as `name`, and limits by keyword; raises `MediumError`."""
     write: Callable[[Any, Any], None]
     """Writes one decoded medium to a path."""
     example: Callable[[int], Any]
     """Makes decoded example number i, always the same, of another size than its neighbours; for kits and checks."""
+
+    def read(self, source: Any, name: str | None = None, **limits: Any) -> Any:
+        """Open and decode one medium.
+
+        Raises:
+            MediumError: It cannot be opened or decoded.
+        """
+        return self.open(source, name, **limits).read()
 
     @property
     def columns(self) -> tuple[str, str]:

@@ -1,4 +1,4 @@
 """From predictions and annotations to numbers, by the official rule of each benchmark; without torch.
 
-Read `score.py` first (files in, a report out), then `benchmarks/_base.py` (what a benchmark is), then any benchmark.
+Read `score.py` first (files in, a report out), then `benchmark.py` (what a benchmark is), then a file in `benchmarks/`.
 """

@@ -66,7 +66,7 @@ def option_columns(fields: Mapping[str, Any]) -> tuple[str, ...]:
     """The options of a table row with columns A, B, C, ...; as the official reader does, blanks and "nan" are none."""
     # pandas reads these cells as missing values, and so does everyone's count of the options.
     missing = {"", "NaN", "nan", "NA", "N/A", "n/a", "NULL", "null", "<NA>", "#N/A", "None"}
-    found = [str(fields[letter]) for letter in LETTERS if letter in fields]
-    while found and found[-1] in missing:
-        found.pop()
-    return tuple("" if text in missing else text for text in found)
+    choices = [str(fields[letter]) for letter in LETTERS if letter in fields]
+    while choices and choices[-1] in missing:
+        choices.pop()
+    return tuple("" if text in missing else text for text in choices)

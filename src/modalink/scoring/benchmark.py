@@ -17,7 +17,7 @@ from modalink.scoring.features import EncoderLoader
 from modalink.scoring.predictions import IDS, REPLIES, Prediction, as_text, read_predictions
 
 
-class Options(Settings):
+class BenchmarkOptions(Settings):
     """What every benchmark lets a user choose."""
 
     id_field: str = ""
@@ -66,7 +66,7 @@ class Grade:
 
 
 @dataclass(slots=True)
-class Item:
+class GradedQuestion:
     """A graded question."""
 
     question: Question
@@ -83,25 +83,25 @@ class Summary:
     """What the error bar is computed from; None where the score is none of a sample of items."""
     notes: list[str] = field(default_factory=list)
     """What a reader of the number must know."""
-    items: list[Item] = field(default_factory=list)
+    items: list[GradedQuestion] = field(default_factory=list)
     count: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking:
+class Setup:
     """How a model meets a benchmark: what its official files are called, what is shown, how a reply is written down."""
 
     files: tuple[str, ...] = ()
     """Patterns of the names of the official annotation files, the likelier first."""
     folder: bool = False
     """Whether the annotations are all such files of a folder together."""
-    beside: Mapping[str, str] = field(default_factory=dict)
+    option_files: Mapping[str, str] = field(default_factory=dict)
     """Options that name a further file, each with the pattern of its official name."""
     modality: str = "image"
     """What the questions are about."""
     wordless: bool = False
     """Whether questions have no words of their own: the prompt is the same for all."""
-    made: bool = False
+    generated: bool = False
     """Whether the benchmark makes its questions and media itself, and needs no folder of data."""
     mixed: bool = False
     """Whether some questions are in words alone."""
@@ -113,7 +113,7 @@ class Asking:
     """Options that replies in words need, where they differ from the defaults."""
     judged: bool = False
     """Whether there is no score without a judge."""
-    instead: str = ""
+    why_not_asked: str = ""
     """Why a reply in words cannot be scored, and what can; empty where it can."""
 
 
@@ -132,9 +132,9 @@ class Benchmark:
     predictions: str
     """The prediction files that are read."""
     aliases: tuple[str, ...] = ()
-    options: type[Options] = Options
+    options: type[BenchmarkOptions] = BenchmarkOptions
 
-    def rule_of(self, options: Options) -> str:
+    def rule_of(self, options: BenchmarkOptions) -> str:
         """The rule in words."""
         return self.rule if isinstance(self.rule, str) else self.rule(options)
 
@@ -144,7 +144,7 @@ Grader = Callable[[Question, Any, str, Any], Grade]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ItemBenchmark(Benchmark):
+class QuestionBenchmark(Benchmark):
     """A benchmark of questions that are answered one by one."""
 
     questions: Callable[[Path, Any], Iterator[Question]]
@@ -154,10 +154,10 @@ class ItemBenchmark(Benchmark):
     )
     """From the prediction file or folder and options to replies."""
     grade: Grader
-    summarise: Callable[[list[Item], Any], Summary]
+    summarise: Callable[[list[GradedQuestion], Any], Summary]
     prompt: Callable[[Question], str] = lambda question: question.text
     """What the model is asked."""
-    asking: Asking = Asking()
+    setup: Setup = Setup()
     """Where its files are, and what is shown."""
     self_contained: bool = False
     """Whether prediction files carry the right answers, so that no annotation file is needed."""
@@ -175,7 +175,7 @@ class SetBenchmark(Benchmark):
 
 def plain_replies(
     path: Path,
-    options: Options,
+    options: BenchmarkOptions,
     ids: tuple[str, ...] = IDS,
     replies: tuple[str, ...] = REPLIES,
     content: tuple[str, ...] = (),
@@ -186,7 +186,7 @@ def plain_replies(
     return read_predictions(path, ids, replies, content=content)
 
 
-def group_means(items: Iterable[Item], scale: float = 1.0, digits: int | None = None) -> dict[str, float]:
+def group_means(items: Iterable[GradedQuestion], scale: float = 1.0, digits: int | None = None) -> dict[str, float]:
     """The mean score of every group, as `family/member`, in the order of first appearance."""
     sums: dict[str, list[float]] = {}
     for item in items:
@@ -197,12 +197,14 @@ def group_means(items: Iterable[Item], scale: float = 1.0, digits: int | None = 
     return {name: _rounded(scale * total / count, digits) for name, (total, count) in sums.items()}
 
 
-def scores_of(items: list[Item]) -> np.ndarray:
+def scores_of(items: list[GradedQuestion]) -> np.ndarray:
     """The item scores, as an array."""
     return np.fromiter((item.grade.score for item in items), float, len(items))
 
 
-def mean_summary(items: list[Item], name: str = "accuracy", scale: float = 100.0, digits: int | None = None) -> Summary:
+def mean_summary(
+    items: list[GradedQuestion], name: str = "accuracy", scale: float = 100.0, digits: int | None = None
+) -> Summary:
     """The mean of the item scores and of every group, rounded as the official scorer rounds."""
     scores = scores_of(items)
     exact = scale * float(sum(scores.tolist())) / len(items)
@@ -214,6 +216,6 @@ def _rounded(value: float, digits: int | None) -> float:
     return value if digits is None else round(value, digits)
 
 
-def ungraded(question: Question, reply: Any, where: str, options: Options) -> Grade:
+def ungraded(question: Question, reply: Any, where: str, options: BenchmarkOptions) -> Grade:
     """The reply as it is, for benchmarks that grade all replies together or by a judge."""
     return Grade(0.0, as_text(reply, where))

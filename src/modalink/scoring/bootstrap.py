@@ -84,8 +84,8 @@ class Ranking:
             if self.curve == "roc":
                 below = np.cumsum(minus, 1) - minus / 2
                 return self.scale * (plus * below).sum(1) / (plus.sum(1) * minus.sum(1))
-            found, wrong = np.cumsum(plus[:, ::-1], 1), np.cumsum(minus[:, ::-1], 1)
-            precision = np.divide(found, found + wrong, out=np.zeros_like(found), where=found > 0)
+            hits, wrong = np.cumsum(plus[:, ::-1], 1), np.cumsum(minus[:, ::-1], 1)
+            precision = np.divide(hits, hits + wrong, out=np.zeros_like(hits), where=hits > 0)
             return self.scale * (plus[:, ::-1] * precision).sum(1) / plus.sum(1)
 
     def paired(self, other: Self, rng: np.random.Generator, replicates: int) -> Float[np.ndarray, "2 b"]:

@@ -41,7 +41,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Verdict:
     """What a judge said about one item."""
 
     id: str
@@ -62,7 +62,7 @@ class Endpoint:
     first_wait_s: float = 0.5
     """Seconds before the second try; each further wait is twice as long."""
 
-    def ask(self, request: Request) -> Reply:
+    def ask(self, request: Request) -> Verdict:
         """One reply; temporary failures are tried again.
 
         Raises:
@@ -81,7 +81,7 @@ class Endpoint:
             text = answer["choices"][0]["message"]["content"] or ""
         except (KeyError, IndexError, TypeError) as error:
             raise DataError(f"judge {self.url}: found {str(answer)[:200]!r}, needed a chat completion") from error
-        return Reply(request.id, text, request.run, request.attempt, str(answer.get("model", self.model)))
+        return Verdict(request.id, text, request.run, request.attempt, str(answer.get("model", self.model)))
 
     def _post(self, body: bytes, item: str) -> Any:
         key = os.environ.get("OPENAI_API_KEY", "")
@@ -89,8 +89,8 @@ class Endpoint:
         address = f"{self.url.rstrip('/')}/chat/completions"
         for left in reversed(range(self.tries)):
             try:
-                with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=300) as found:
-                    return json.load(found)
+                with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=300) as response:
+                    return json.load(response)
             except urllib.error.HTTPError as error:
                 if left == 0 or (error.code < 500 and error.code != 429):
                     reason = error.read(200).decode(errors="replace")
@@ -105,13 +105,13 @@ class Endpoint:
 
 
 @dataclass
-class Judge:
+class JudgeModel:
     """Replies from a record where it has them, else from an endpoint; new ones are added to the record."""
 
     endpoint: Endpoint | None = None
     record: Path | None = None
     """JSON lines {id, run, attempt, model, reply}."""
-    known: dict[tuple[str, int, int], Reply] = field(default_factory=dict)
+    known: dict[tuple[str, int, int], Verdict] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -119,7 +119,7 @@ class Judge:
         """The models that spoke, for the note beside the number."""
         return ", ".join(sorted({reply.model or "unnamed" for reply in self.known.values()})) or "none"
 
-    def add(self, replies: Iterable[Reply]) -> None:
+    def add(self, replies: Iterable[Verdict]) -> None:
         """Take over recorded replies."""
         self.known |= {(reply.id, reply.run, reply.attempt): reply for reply in replies}
 
@@ -134,10 +134,10 @@ class Judge:
             with self._lock:
                 self.known[request.key] = reply
                 self._write(reply)
-        found = self.known.get(request.key)
-        return None if found is None else found.text
+        verdict = self.known.get(request.key)
+        return None if verdict is None else verdict.text
 
-    def _write(self, reply: Reply) -> None:
+    def _write(self, reply: Verdict) -> None:
         if self.record is None:
             return
         line = {"id": reply.id, "run": reply.run, "attempt": reply.attempt, "model": reply.model, "reply": reply.text}
@@ -145,7 +145,7 @@ class Judge:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def recorded(path: Path, official: Callable[[Row], Iterable[Reply]] | None = None) -> Iterator[Reply]:
+def read_verdicts(path: Path, official: Callable[[Row], Iterable[Verdict]] | None = None) -> Iterator[Verdict]:
     """The replies of a record: rows with `id` or `question_id`, `reply` or `content`; run, attempt, model if known.
 
     Args:
@@ -168,4 +168,4 @@ def recorded(path: Path, official: Callable[[Row], Iterable[Reply]] | None = Non
                 f"{row.where}: found fields {', '.join(map(repr, fields))}, needed an id and the judge's reply as text"
             )
         run, attempt = (fields.get(name, 0) for name in ("run", "attempt"))
-        yield Reply(key, text, int(run), int(attempt), str(fields.get("model", "")))
+        yield Verdict(key, text, int(run), int(attempt), str(fields.get("model", "")))

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from modalink.errors import DataError
-from modalink.scoring.benchmark import Item, Options
-from modalink.scoring.judge_model import Endpoint, Judge, Reply, Request, recorded
+from modalink.scoring.benchmark import BenchmarkOptions, GradedQuestion
+from modalink.scoring.judge_model import Endpoint, JudgeModel, Request, Verdict, read_verdicts
 from modalink.scoring.rows import Row
 
 
-class JudgeOptions(Options):
+class JudgeOptions(BenchmarkOptions):
     """Where a judge's replies come from."""
 
     judge: str = ""
@@ -27,7 +27,7 @@ class JudgeOptions(Options):
         return bool(self.judge or self.replies)
 
 
-def judge_of(options: JudgeOptions, official: Callable[[Row], Iterable[Reply]] | None = None) -> Judge | None:
+def judge_of(options: JudgeOptions, official: Callable[[Row], Iterable[Verdict]] | None = None) -> JudgeModel | None:
     """The judge that the options name, with what it said before; None where they name none.
 
     Raises:
@@ -40,14 +40,16 @@ def judge_of(options: JudgeOptions, official: Callable[[Row], Iterable[Reply]] |
     paths = [Path(name) for name in options.replies.split(",") if name]
     if options.judge and paths and paths[0].suffix != ".jsonl":
         raise DataError(f"replies {paths[0]}: new replies are added to it, so it needed to be a .jsonl file")
-    judge = Judge(Endpoint(options.judge, options.judge_model) if options.judge else None, paths[0] if paths else None)
+    judge = JudgeModel(
+        Endpoint(options.judge, options.judge_model) if options.judge else None, paths[0] if paths else None
+    )
     for number, path in enumerate(paths):
         if path.exists() or not options.judge:
-            judge.add(Reply(r.id, r.text, r.run or number, r.attempt, r.model) for r in recorded(path, official))
+            judge.add(Verdict(r.id, r.text, r.run or number, r.attempt, r.model) for r in read_verdicts(path, official))
     return judge
 
 
-def needed_judge(options: JudgeOptions, official: Callable[[Row], Iterable[Reply]] | None = None) -> Judge:
+def needed_judge(options: JudgeOptions, official: Callable[[Row], Iterable[Verdict]] | None = None) -> JudgeModel:
     """The judge of a benchmark that has no score without one."""
     judge = judge_of(options, official)
     if judge is None:
@@ -60,8 +62,11 @@ def needed_judge(options: JudgeOptions, official: Callable[[Row], Iterable[Reply
 
 
 def ask_runs(
-    judge: Judge, items: list[Item], request: Callable[[Item, int], Request], options: JudgeOptions
-) -> tuple[list[Item], list[list[str]]]:
+    judge: JudgeModel,
+    items: list[GradedQuestion],
+    request: Callable[[GradedQuestion, int], Request],
+    options: JudgeOptions,
+) -> tuple[list[GradedQuestion], list[list[str]]]:
     """Ask the judge about every item, once a run.
 
     Returns:
@@ -72,17 +77,17 @@ def ask_runs(
     """
     runs = max(options.runs, 1 + max((run for _, run, _ in judge.known), default=0))
     flat = iter(judge.ask([request(item, run) for item in items for run in range(runs)]))
-    found = [[next(flat) for _ in range(runs)] for _ in items]
-    lost = [item.question.id for item, texts in zip(items, found, strict=True) if None in texts]
+    replies = [[next(flat) for _ in range(runs)] for _ in items]
+    lost = [item.question.id for item, texts in zip(items, replies, strict=True) if None in texts]
     if lost and (options.missing == "error" or len(lost) == len(items)):
         raise DataError(
             f"found no judge's reply for {len(lost)} of {len(items)} items ({', '.join(lost[:3])}, ...) in {runs} "
             f"runs; give "
             "--option judge=ADDRESS to ask for them, or --partial to leave them out"
         )
-    kept = [
+    complete = [
         (item, [t for t in texts if t is not None])
-        for item, texts in zip(items, found, strict=True)
+        for item, texts in zip(items, replies, strict=True)
         if None not in texts
     ]
-    return [item for item, _ in kept], [texts for _, texts in kept]
+    return [item for item, _ in complete], [texts for _, texts in complete]

@@ -2,16 +2,20 @@
 
 import pkgutil
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from modalink.errors import OptionError, RecipeError, UnknownNameError
+from modalink.kinds import Settings
 from modalink.scoring import benchmarks
-from modalink.scoring.benchmark import Benchmark, ItemBenchmark, Options
+from modalink.scoring.benchmark import Benchmark, BenchmarkOptions, QuestionBenchmark
+
+_Settings = TypeVar("_Settings", bound=Settings)
 
 GROUP = benchmarks.__name__
 """Entry points of benchmarks of other packages: name -> `module:attribute`, a `Benchmark`."""
@@ -58,19 +62,24 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_ ]", "", name.lower())
 
 
-def options_of(benchmark: Benchmark, given: dict[str, Any]) -> Options:
-    """The options of a benchmark, checked.
+def options_of(benchmark: Benchmark, given: dict[str, Any]) -> BenchmarkOptions:
+    """The options of a benchmark, checked; see `checked`."""
+    return checked(benchmark.options, benchmark.title, given)
+
+
+def checked(options: type[_Settings], title: str, given: Mapping[str, Any]) -> _Settings:
+    """The options that a user gave a benchmark.
 
     Raises:
         UnknownNameError: It has no option of a name.
         OptionError: An option has a value that it cannot have.
     """
-    known = benchmark.options.model_fields
+    known = options.model_fields
     for key in given:
         if key not in known:
-            raise UnknownNameError(f"option of {benchmark.title}", key, known)
+            raise UnknownNameError(f"option of {title}", key, known)
     try:
-        return benchmark.options.model_validate(given)
+        return options.model_validate(dict(given))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
@@ -99,12 +108,12 @@ def _described(benchmark: Benchmark) -> dict[str, str]:
 
 def _data(benchmark: Benchmark) -> str:
     """What `modalink evaluate --data` looks for."""
-    if not isinstance(benchmark, ItemBenchmark):
+    if not isinstance(benchmark, QuestionBenchmark):
         return "not for a model: it compares two sets"
-    asking = benchmark.asking
-    if asking.instead:
-        return f"not for a model: {asking.instead}"
-    if asking.made:
+    setup = benchmark.setup
+    if setup.why_not_asked:
+        return f"not for a model: {setup.why_not_asked}"
+    if setup.generated:
         return "none: it makes its questions itself"
-    files = (*asking.files[:1], *asking.beside.values())
-    return f"{' and '.join(files) or 'annotations by --annotations'}, {asking.modality} files by their names"
+    files = (*setup.files[:1], *setup.option_files.values())
+    return f"{' and '.join(files) or 'annotations by --annotations'}, {setup.modality} files by their names"

@@ -176,11 +176,11 @@ class _Text:
 
     def take(self, *wanted: str) -> str:
         """Step over one of the wanted characters."""
-        found = self.peek()
-        if found not in wanted or not found:
-            raise self.damaged(f"found {found or 'the end of the file'!r}, needed {' or '.join(map(repr, wanted))}")
+        character = self.peek()
+        if character not in wanted or not character:
+            raise self.damaged(f"found {character or 'the end of the file'!r}, needed {' or '.join(map(repr, wanted))}")
         self.at += 1
-        return found
+        return character
 
     def value(self, limit: int | None = None) -> Any:
         """The next value, whole; by default as long as a row may be."""

@@ -10,15 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from modalink.errors import DataError
-from modalink.scoring.benchmark import Benchmark, Item, ItemBenchmark, Options, SetBenchmark, Summary
+from modalink.scoring.benchmark import (
+    Benchmark,
+    BenchmarkOptions,
+    GradedQuestion,
+    QuestionBenchmark,
+    SetBenchmark,
+    Summary,
+)
 from modalink.scoring.bootstrap import Comparison, compare, interval
 from modalink.scoring.features import EncoderLoader, no_encoder
+from modalink.scoring.matching import grade_predictions
 from modalink.scoring.registry import load, options_of
-from modalink.scoring.rules import graded
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ScoreReport:
     """The result of a benchmark."""
 
     benchmark: str
@@ -51,20 +58,20 @@ class Report:
             "notes",
             "options",
         )
-        found = {name: getattr(self, name) for name in names}
+        data = {name: getattr(self, name) for name in names}
         if self.comparison is not None:
-            found["against"] = {
+            data["against"] = {
                 "difference": self.comparison.difference,
                 "interval": self.comparison.interval,
                 "p_value": self.comparison.p_value,
                 "test": "paired: approximate randomisation for p, bootstrap for the 95 % interval",
             }
         if per_item:
-            found["items"] = [_item(item) for item in self.summary.items]
-        return found
+            data["items"] = [_item(item) for item in self.summary.items]
+        return data
 
 
-def _item(item: Item) -> dict[str, Any]:
+def _item(item: GradedQuestion) -> dict[str, Any]:
     grade = item.grade
     return {"id": item.question.id, "score": grade.score, "answer": grade.answer, "parsed": grade.parsed}
 
@@ -76,7 +83,7 @@ def score(
     options: dict[str, Any] | None = None,
     against: Path | None = None,
     load_encoder: EncoderLoader = no_encoder,
-) -> Report:
+) -> ScoreReport:
     """Score a prediction file.
 
     Args:
@@ -97,7 +104,7 @@ def score(
     summarise = partial(_summary, benchmark, annotations, checked, load_encoder)
     summary = summarise(predictions)
     comparison = None if against is None else _compare(summary, summarise(against), against)
-    return Report(
+    return ScoreReport(
         name,
         benchmark.rule_of(checked),
         benchmark.source,
@@ -123,19 +130,25 @@ def _compare(left: Summary, right: Summary, against: Path) -> Comparison:
 
 
 def _summary(
-    benchmark: Benchmark, annotations: Path | None, options: Options, load_encoder: EncoderLoader, predictions: Path
+    benchmark: Benchmark,
+    annotations: Path | None,
+    options: BenchmarkOptions,
+    load_encoder: EncoderLoader,
+    predictions: Path,
 ) -> Summary:
     if isinstance(benchmark, SetBenchmark):
         return benchmark.compare(predictions, annotations, options, load_encoder)
-    assert isinstance(benchmark, ItemBenchmark)
+    assert isinstance(benchmark, QuestionBenchmark)
     if annotations is None and not benchmark.self_contained:
         raise DataError(f"{benchmark.title}: needed --annotations: {benchmark.annotations}")
     questions = list(benchmark.questions(annotations or predictions, options))
     # In one and the same file the rows belong together, even where two questions are worded alike.
     by_row = annotations is None or annotations.resolve() == predictions.resolve()
-    grades, notes = graded(benchmark, questions, predictions, options, by_row)
+    grades, notes = grade_predictions(benchmark, questions, predictions, options, by_row)
     items = [
-        Item(question, grade) for question, grade in zip(questions, grades, strict=True) if grade and question.scored
+        GradedQuestion(question, grade)
+        for question, grade in zip(questions, grades, strict=True)
+        if grade and question.scored
     ]
     if not items:
         raise DataError(f"{predictions}: found no prediction for any question of {annotations or predictions}")

@@ -138,14 +138,16 @@ def _outside_question(scene: Scene, rng: np.random.Generator) -> str:
         form, topics = _OUTSIDE[rng.integers(len(_OUTSIDE))]
         return form.format(topics[rng.integers(len(topics))])
     if manner == 1:
-        words = [_stranger(rng) if rng.random() < 0.5 else str(rng.choice(_BABBLE)) for _ in range(rng.integers(2, 8))]
-        return " ".join([*words, _stranger(rng)]) + str(rng.choice(["?", ".", ""]))
+        words = [
+            _unknown_word(rng) if rng.random() < 0.5 else str(rng.choice(_BABBLE)) for _ in range(rng.integers(2, 8))
+        ]
+        return " ".join([*words, _unknown_word(rng)]) + str(rng.choice(["?", ".", ""]))
     asked = questions(scene, rng)[0].text if manner == 2 else drawing_request(scene, rng)
-    strange = _INSIDE.sub(lambda found: _stranger(rng) if rng.random() < 0.7 else found[0], asked)
-    return strange if strange != asked else f"{asked.rstrip('?.')} {_stranger(rng)}?"
+    strange = _INSIDE.sub(lambda found: _unknown_word(rng) if rng.random() < 0.7 else found[0], asked)
+    return strange if strange != asked else f"{asked.rstrip('?.')} {_unknown_word(rng)}?"
 
 
-def _stranger(rng: np.random.Generator) -> str:
+def _unknown_word(rng: np.random.Generator) -> str:
     """Name a thing that is not of the world, or make up a word."""
     if rng.random() < 0.3:
         return _THINGS[rng.integers(len(_THINGS))]

@@ -29,8 +29,8 @@ RGB = dict(
 
 
 @dataclass(frozen=True)
-class _Hand:
-    """How the pictures are drawn: the plain hand by default, a shaky one under augmentation."""
+class _Style:
+    """How the pictures are drawn: plain by default, shaky under augmentation."""
 
     scale: float = 1.0
     shift_px: float = 1.0
@@ -50,40 +50,40 @@ def render(scene: Scene, *, augment_seed: int | None = None) -> UInt8[np.ndarray
 
     Args:
         scene: what to draw; its background number fixes the background and a jitter of one pixel.
-        augment_seed: without it the picture is clean; with it the drawing hand, the light, noise and JPEG vary.
+        augment_seed: without it the picture is clean; with it the style, the light, noise and JPEG vary.
 
     Returns:
         RGB in 0..255.
     """
     if augment_seed is None:
-        return _quantise(paint(scene, _Hand())[0])
+        return _quantise(paint(scene, _Style())[0])
     rng = np.random.default_rng([augment_seed, scene.background])
-    canvas, _ = paint(scene, _shaky_hand(rng))
+    canvas, _ = paint(scene, _shaky_style(rng))
     return _disturb(canvas, rng)
 
 
 def object_mask(scene: Scene) -> Float[np.ndarray, "64 64"]:
     """Say where the objects of the clean picture of a scene are, from 0 (background) to 1 (object)."""
-    return paint(scene, _Hand())[1]
+    return paint(scene, _Style())[1]
 
 
-def paint(scene: Scene, hand: _Hand) -> tuple[Float[np.ndarray, "64 64 3"], Float[np.ndarray, "64 64"]]:
+def paint(scene: Scene, style: _Style) -> tuple[Float[np.ndarray, "64 64 3"], Float[np.ndarray, "64 64"]]:
     """Paint the objects over the background; returns the picture in 0..255 and how much of each pixel is object."""
     rng = np.random.default_rng(scene.background)
-    canvas = _background(rng, hand)
+    canvas = _background(rng, style)
     mask = np.zeros((SIDE_PX, SIDE_PX), np.float32)
     for item in scene.objects:
-        x = (item.column + 0.5) * CELL_PX + rng.uniform(-hand.shift_px, hand.shift_px)
-        y = (item.row + 0.5) * CELL_PX + rng.uniform(-hand.shift_px, hand.shift_px)
+        x = (item.column + 0.5) * CELL_PX + rng.uniform(-style.shift_px, style.shift_px)
+        y = (item.row + 0.5) * CELL_PX + rng.uniform(-style.shift_px, style.shift_px)
         colour = np.asarray(RGB[item.colour], np.float32) + rng.uniform(-10, 10, 3).astype(np.float32)
-        _stamp(canvas, mask, item, (x, y), colour, hand)
+        _stamp(canvas, mask, item, (x, y), colour, style)
     return canvas, mask
 
 
-def _background(rng: np.random.Generator, hand: _Hand) -> Float[np.ndarray, "64 64 3"]:
-    level = rng.uniform(*hand.level) + rng.uniform(-6, 6, 3)
+def _background(rng: np.random.Generator, style: _Style) -> Float[np.ndarray, "64 64 3"]:
+    level = rng.uniform(*style.level) + rng.uniform(-6, 6, 3)
     ramp = np.linspace(-0.5, 0.5, SIDE_PX, dtype=np.float32)
-    slope = rng.uniform(-hand.slope, hand.slope, 2)
+    slope = rng.uniform(-style.slope, style.slope, 2)
     light = slope[0] * ramp[:, None] + slope[1] * ramp[None, :]
     canvas: np.ndarray = (level[None, None, :] + light[:, :, None]).astype(np.float32)
     return canvas
@@ -95,7 +95,7 @@ def _stamp(
     item: WorldObject,
     center: tuple[float, float],
     colour: Float[np.ndarray, "3"],
-    hand: _Hand,
+    style: _Style,
 ) -> None:
     x, y = center
     left, top = (max(0, int(c) - _HALF_WINDOW_PX) for c in center)
@@ -103,34 +103,36 @@ def _stamp(
     rows, columns = mask[window].shape
     dx = np.arange(left, left + columns, dtype=np.float32)[None, :] + 0.5 - x
     dy = np.arange(top, top + rows, dtype=np.float32)[:, None] + 0.5 - y
-    cos, sin = np.cos(hand.angle), np.sin(hand.angle)
-    distance = _distance(item.shape, dx * cos + dy * sin, dy * cos - dx * sin, RADIUS_PX[item.size] * hand.scale, hand)
-    cover = np.clip(0.5 - distance / hand.edge_px, 0.0, 1.0).astype(np.float32)
+    cos, sin = np.cos(style.angle), np.sin(style.angle)
+    distance = _distance(
+        item.shape, dx * cos + dy * sin, dy * cos - dx * sin, RADIUS_PX[item.size] * style.scale, style
+    )
+    cover = np.clip(0.5 - distance / style.edge_px, 0.0, 1.0).astype(np.float32)
     canvas[window] += (colour - canvas[window]) * cover[:, :, None]
     mask[window] = np.maximum(mask[window], cover)
 
 
 def _distance(
-    shape: str, x: Float[np.ndarray, "r c"], y: Float[np.ndarray, "r c"], radius: float, hand: _Hand
+    shape: str, x: Float[np.ndarray, "r c"], y: Float[np.ndarray, "r c"], radius: float, style: _Style
 ) -> Float[np.ndarray, "r c"]:
     """Signed distance in pixels to the outline of a shape: negative inside; y points down."""
     distance: np.ndarray
     if shape == "circle":
         distance = np.hypot(x, y) - radius
     elif shape == "ring":
-        distance = np.abs(np.hypot(x, y) - radius * (1 - hand.ring)) - radius * hand.ring
+        distance = np.abs(np.hypot(x, y) - radius * (1 - style.ring)) - radius * style.ring
     elif shape == "square":
-        distance = np.maximum(np.abs(x), np.abs(y)) - radius * hand.square
+        distance = np.maximum(np.abs(x), np.abs(y)) - radius * style.square
     elif shape == "cross":
-        upright = np.maximum(np.abs(x) - radius * hand.arm, np.abs(y) - radius)
-        level = np.maximum(np.abs(y) - radius * hand.arm, np.abs(x) - radius)
+        upright = np.maximum(np.abs(x) - radius * style.arm, np.abs(y) - radius)
+        level = np.maximum(np.abs(y) - radius * style.arm, np.abs(x) - radius)
         distance = np.minimum(upright, level)
     elif shape == "triangle":
-        base, height = 0.95 * radius, (1 + hand.base) * radius
+        base, height = 0.95 * radius, (1 + style.base) * radius
         side = (np.abs(x) * height - (y + radius) * base) / np.hypot(height, base)
-        distance = np.maximum(y - hand.base * radius, side)
+        distance = np.maximum(y - style.base * radius, side)
     else:
-        distance = _star_distance(x, y, radius, hand.spike * radius)
+        distance = _star_distance(x, y, radius, style.spike * radius)
     return distance
 
 
@@ -155,8 +157,8 @@ def png_data_url(picture: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _shaky_hand(rng: np.random.Generator) -> _Hand:
-    hand = _Hand(
+def _shaky_style(rng: np.random.Generator) -> _Style:
+    style = _Style(
         scale=rng.uniform(0.9, 1.14),
         shift_px=rng.uniform(0.5, 2.0),
         angle=rng.normal(0.0, 0.07),
@@ -168,8 +170,8 @@ def _shaky_hand(rng: np.random.Generator) -> _Hand:
         base=rng.uniform(0.5, 0.95),
     )
     if rng.random() < 0.5:
-        return hand
-    return replace(hand, level=(8.0, 130.0), slope=40.0)
+        return style
+    return replace(style, level=(8.0, 130.0), slope=40.0)
 
 
 def _disturb(canvas: Float[np.ndarray, "64 64 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "64 64 3"]:

@@ -40,4 +40,4 @@ def forward(model: ModalinkForConditionalGeneration, batch: Batch, needs: Set[Ne
 
 
 def _logprobs(logits: Float[Tensor, "m v"], batch: Batch) -> Float[Tensor, " m"]:
-    return -functional.cross_entropy(logits.float(), batch.predictions[1], reduction="none")
+    return -functional.cross_entropy(logits.float(), batch.wanted, reduction="none")

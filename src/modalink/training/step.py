@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from modalink.errors import TrainingError
@@ -86,9 +87,7 @@ class Learner:
             centre(self.system.model, self.trained, self.generators, samples)
         parts = self.micro_batches(samples)
         counts = self.counts([part.batch for part in parts])
-        losses = self.gradients(step, parts, counts)
-        norms = {group: _norm(members) for group, members in self.trained.items()}
-
+        losses, norms = self.gradients(step, parts, counts)
         loss = sum(self.objectives[name].weight * value for name, value in losses.items())
         norm = math.hypot(*norms.values())
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -97,7 +96,7 @@ class Learner:
 
         rates = set_lr(self.optimizer, lr_factor(self.stage, step, self.steps))
         if self.stage.clip is not None:
-            clip_grads_with_norm_(self.parameters, self.stage.clip, torch.tensor(norm, device=self.device))
+            clip_grads_with_norm_(self.parameters, self.stage.clip, torch.full((), norm, device=self.device))
         self.optimizer.step()
         done = {"stage": self.stage.name, "step": step + 1, "loss": loss, "losses": losses, "lr": rates}
         return done | {"grad_norm": norm, "grad_norms": norms, "units": counts} | sizes(samples)
@@ -107,51 +106,66 @@ class Learner:
         positions = list(range(parallel.rank(), len(samples), parallel.world()))
         size = self.stage.micro_batch or max(1, len(positions))
         chunks = [positions[start : start + size] for start in range(0, len(positions), size)]
-        return [MicroBatch(self.collate([samples[i] for i in chunk]), chunk) for chunk in chunks]
+        return [self.micro_batch([samples[i] for i in chunk], chunk) for chunk in chunks]
 
-    def collate(self, samples: Sequence[Prepared]) -> Batch:
-        """Samples as one batch, packed where the LLM can read that."""
-        processor = self.system.processor
-        return collate(
+    def micro_batch(self, samples: Sequence[Prepared], positions: list[int]) -> MicroBatch:
+        """Samples as one batch, packed where the LLM can read that; all that has to be counted is, on the host."""
+        model, processor = self.system.model, self.system.processor
+        batch = collate(
             samples,
-            packed=self.system.model.packs,
+            packed=model.packs,
             pad_id=processor.tokenizer.pad_token_id,
             encoder_decoder=processor.encoder_decoder,
         )
+        return MicroBatch(batch, positions)
 
     def counts(self, batches: Sequence[Batch]) -> dict[str, int]:
         """Units of each objective in the whole step: in all micro-batches of all processes."""
         own = [float(sum(o.count(batch) for batch in batches)) for o in self.objectives.values()]
         return dict(zip(self.objectives, map(int, parallel.summed(own, self.device)), strict=True))
 
-    def gradients(self, step: int, parts: Iterable[MicroBatch], counts: Mapping[str, int]) -> dict[str, float]:
-        """Set the gradients of the whole step's loss.
+    def gradients(
+        self, step: int, parts: Iterable[MicroBatch], counts: Mapping[str, int]
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Set the gradients of the whole step's loss. Here alone, at its end, the host waits for the device.
 
         Returns:
-            Mean loss of each objective that has units in the step.
+            Mean loss of each objective that has units in the step, and the norm of each group's gradient.
         """
         self.optimizer.zero_grad()
-        sums: Counter[str] = Counter()
-        for part in parts:
-            sums.update(self.backward(step, part, counts))
+        sums = [self.backward(step, part, counts) for part in parts]
         parallel.add_gradients(self.parameters)
-        totals = parallel.summed([float(sums[name]) for name in counts], self.device)
-        return {name: total / count for (name, count), total in zip(counts.items(), totals, strict=True) if count}
+        names = [name for part in sums for name in part]
+        numbers = _on_host([value for part in sums for value in part.values()] + self.norms())
+        own: Counter[str] = Counter()
+        for name, number in zip(names, numbers, strict=False):
+            own[name] += number  # type: ignore[assignment]
+        totals = parallel.summed([float(own[name]) for name in counts], self.device)
+        losses = {name: total / count for (name, count), total in zip(counts.items(), totals, strict=True) if count}
+        return losses, dict(zip(self.trained, numbers[len(names) :], strict=True))
 
-    def backward(self, step: int, part: MicroBatch, counts: Mapping[str, int]) -> dict[str, float]:
-        """Add a micro-batch's share to the gradients; its summed losses."""
+    def norms(self) -> list[Float[Tensor, ""]]:
+        """The norm of each group's gradient, on the device."""
+        found = []
+        for members in self.trained.values():
+            gradients = [p.grad for _, p in members if p.grad is not None]
+            found.append(get_total_norm(gradients) if gradients else torch.zeros((), device=self.device))
+        return found
+
+    def backward(self, step: int, part: MicroBatch, counts: Mapping[str, int]) -> dict[str, Float[Tensor, ""]]:
+        """Add a micro-batch's share to the gradients; its summed losses, on the device."""
         sums = self.forward(step, part)
         loss = sum((self.objectives[n].weight / counts[n] * value for n, value in sums.items()), torch.zeros(()))
         # A sample without the medium that a projector reads gives that projector nothing to learn.
         if loss.requires_grad:
             loss.backward()
-        return {name: value.item() for name, value in sums.items()}
+        return {name: value.detach() for name, value in sums.items()}
 
     def forward(self, step: int, part: MicroBatch) -> dict[str, Tensor]:
         """The summed loss of each objective that has units in a micro-batch."""
         rngs = ItemRngs(self.seed, step, part.positions)
         with autocast(self.dtype, self.device):
-            batch = self.encoders.encoded(part.batch.to(self.device))
+            batch = self.encoders.encoded(part.batch).to(self.device)
             output = forward(self.system.model, batch, self.needs)
             return {
                 name: objective.sum(output, batch, self.generators, rngs)
@@ -178,11 +192,10 @@ class Learner:
         """What to say about a step that is not finite: which samples are not so when they stand alone."""
         guilty = []
         for position in range(parallel.rank(), len(samples), parallel.world()):
-            alone = MicroBatch(self.collate([samples[position]]), [position])
+            alone = self.micro_batch([samples[position]], [position])
             self.optimizer.zero_grad()
             sums = self.backward(step, alone, counts)
-            norms = [_norm(members) for members in self.trained.values()]
-            if not all(map(math.isfinite, [*sums.values(), *norms])):
+            if not all(map(math.isfinite, _on_host([*sums.values(), *self.norms()]))):
                 guilty.append(samples[position].id)
         guilty = sorted(parallel.gathered(guilty))
         names = guilty or [sample.id for sample in samples]
@@ -212,8 +225,10 @@ def sizes(samples: Sequence[Prepared]) -> dict[str, int]:
     return {"samples": len(samples), "tokens": tokens, "items": sum(map(len, items))}
 
 
-def _norm(members: Sequence[tuple[str, nn.Parameter]]) -> float:
-    return float(get_total_norm([p.grad for _, p in members if p.grad is not None]))
+def _on_host(values: Sequence[Float[Tensor, ""]]) -> list[float]:
+    """Numbers of the device, in one transfer."""
+    numbers: list[float] = torch.stack([value.float() for value in values]).tolist()
+    return numbers
 
 
 def _shown(losses: Mapping[str, float]) -> str:

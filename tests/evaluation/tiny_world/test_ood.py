@@ -7,7 +7,7 @@ import pytest
 
 from modalink.errors import PromptError
 from modalink.evaluation.tiny_world import ood, ood_inputs
-from modalink.evaluation.tiny_world.ood import Stranger
+from modalink.evaluation.tiny_world.ood import OodCase
 from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.inference import Session
 from modalink.tiny_world import sample_dialogue, sample_scene
@@ -57,11 +57,11 @@ class TestStranger:
         ],
     )
     def test_words_are_judged(self, reply, complete, answered, sensible):
-        stranger = Stranger("picture", "noise", None, "describe this.", reply, complete=complete)
-        assert (stranger.answered, stranger.sensible) == (answered, sensible)
+        case = OodCase("picture", "noise", None, "describe this.", reply, complete=complete)
+        assert (case.answered, case.sensible) == (answered, sensible)
 
     def test_a_crash_is_no_answer_whatever_it_says(self):
-        assert not Stranger("picture", "noise", None, "?", "a red ring", crashed=True).answered
+        assert not OodCase("picture", "noise", None, "?", "a red ring", crashed=True).answered
 
     @pytest.mark.parametrize(
         ("reply", "declined"),
@@ -96,9 +96,8 @@ class TestAsk:
         assert found["robustness.outside.pictures_answered"].value == 0
         assert found["robustness.outside.messages_answered"].value == 0
 
-    def test_a_system_that_knows_nothing_does_not_break(self, reader, monkeypatch):
-        monkeypatch.setattr(ood, "_MAX_NEW_TOKENS", 3)
-        said = ood.ask(reader, SCENES)
+    def test_a_system_that_knows_nothing_does_not_break(self, reader):
+        said = ood.ask(reader, SCENES, max_new_tokens=3)
         assert [row for row in said if row.crashed] == []
         long = [row for row in said if row.name == "ten thousand letters"]
         assert len(long) == 2 and all("tokens" in row.reply for row in long)
@@ -106,12 +105,12 @@ class TestAsk:
 
 def test_scores_tell_questions_with_a_picture_from_those_without():
     rows = [
-        Stranger("question", "", None, "?", DECLINE),
-        Stranger("question", "", "picture", "?", "red"),
-        Stranger("question", "", "picture", "?", DECLINE),
-        Stranger("picture", "noise", "picture", "?", "a red ring"),
-        Stranger("picture", "black", "picture", "?", "a largei"),
-        Stranger("message", "empty", None, "", "", crashed=True),
+        OodCase("question", "", None, "?", DECLINE),
+        OodCase("question", "", "picture", "?", "red"),
+        OodCase("question", "", "picture", "?", DECLINE),
+        OodCase("picture", "noise", "picture", "?", "a red ring"),
+        OodCase("picture", "black", "picture", "?", "a largei"),
+        OodCase("message", "empty", None, "", "", crashed=True),
     ]
     inside = [
         AnsweredQuestion(a, DECLINE if i == 0 else "red")
@@ -130,7 +129,7 @@ def test_scores_tell_questions_with_a_picture_from_those_without():
 
 def test_cases_are_short_printable_and_not_twice_the_same():
     rows = [
-        Stranger("message", name, shown, text, "x" * 999)
+        OodCase("message", name, shown, text, "x" * 999)
         for name, text in ood_inputs.MESSAGES.items()
         for shown in (None, np.zeros((64, 64, 3), np.uint8))
     ]

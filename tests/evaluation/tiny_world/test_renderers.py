@@ -1,38 +1,38 @@
-"""The other renderer: it draws what the scenes say, and each hand differs from the first in the one thing it names."""
+"""The other renderers draw what the scenes say, and each differs from the first in the one thing it names."""
 
 import numpy as np
 import pytest
 
-from modalink.evaluation.tiny_world.renderers import HANDS, draw
+from modalink.evaluation.tiny_world.renderers import RENDERERS, render_by
 from modalink.tiny_world import CELLS, COLOURS, SHAPES, SIZES, Scene, WorldObject, render, sample_scene
-from modalink.zoo.judge import Judge
+from modalink.zoo.scene_classifier import SceneClassifier
 
 SCENES = [sample_scene(number, "test") for number in range(100)]
 SPOT = Scene((WorldObject("square", "white", "large", "center"),), background=5)
 
 
 def pixels(scene: Scene, name: str) -> np.ndarray:
-    return np.asarray(draw(scene, HANDS[name])).astype(float)
+    return np.asarray(render_by(scene, RENDERERS[name])).astype(float)
 
 
 @pytest.fixture(scope="module")
-def judge():
-    return Judge.load()
+def classifier():
+    return SceneClassifier.load()
 
 
-@pytest.mark.parametrize("name", HANDS)
-def test_a_network_that_knows_the_world_reads_the_scenes_back(judge, name):
-    pictures = [draw(scene, HANDS[name]).resize((64, 64)) for scene in SCENES]
-    seen = judge(np.stack([np.asarray(picture) for picture in pictures]))
+@pytest.mark.parametrize("name", RENDERERS)
+def test_a_network_that_knows_the_world_reads_the_scenes_back(classifier, name):
+    pictures = [render_by(scene, RENDERERS[name]).resize((64, 64)) for scene in SCENES]
+    seen = classifier(np.stack([np.asarray(picture) for picture in pictures]))
     found = sum(len(set(scene.objects) & set(there)) for scene, there in zip(SCENES, seen, strict=True))
     # Measured: 0.97 for all at once, 0.99 and more for the others.
     assert found >= 0.93 * sum(len(scene.objects) for scene in SCENES)
 
 
-@pytest.mark.parametrize("name", HANDS)
+@pytest.mark.parametrize("name", RENDERERS)
 def test_the_same_scene_gives_the_same_picture_and_never_the_worlds_own(name):
-    first, second = draw(SCENES[0], HANDS[name]), draw(SCENES[0], HANDS[name])
-    assert first.mode == "RGB" and first.size == (HANDS[name].side_px,) * 2
+    first, second = render_by(SCENES[0], RENDERERS[name]), render_by(SCENES[0], RENDERERS[name])
+    assert first.mode == "RGB" and first.size == (RENDERERS[name].side_px,) * 2
     assert np.array_equal(np.asarray(first), np.asarray(second))
     assert not np.array_equal(np.asarray(first.resize((64, 64))), render(SCENES[0]))
 
@@ -78,7 +78,7 @@ def test_noise_is_as_strong_as_it_says_and_spares_the_objects():
 
 
 def test_backgrounds_are_darker_and_brighter_than_the_worlds():
-    corners = {name: [pixels(scene, name)[:2, :2].mean() for scene in SCENES] for name in HANDS}
+    corners = {name: [pixels(scene, name)[:2, :2].mean() for scene in SCENES] for name in RENDERERS}
     assert max(corners["dark_background"]) < 42 - 6 and min(corners["bright_background"]) > 70 + 6
 
 

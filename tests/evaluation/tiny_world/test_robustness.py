@@ -1,10 +1,10 @@
-"""Accuracy with other pictures: the same questions for every hand, ratios by hand, and cases to look at."""
+"""Accuracy with other pictures: the same questions for every renderer, ratios by hand, and cases to look at."""
 
 import pytest
 
 from modalink.evaluation.tiny_world import robustness
 from modalink.evaluation.tiny_world.questions import AnsweredQuestion
-from modalink.evaluation.tiny_world.renderers import HANDS
+from modalink.evaluation.tiny_world.renderers import RENDERERS
 from modalink.evaluation.tiny_world.shares import Ratio, nested
 from modalink.tiny_world.scene_questions import sample_scene_questions
 
@@ -47,17 +47,17 @@ def test_numbers_of_every_hand_stand_under_their_keys():
 
 def test_every_hand_is_asked_the_same_questions_about_the_same_scenes(reader):
     clean = answered(set())[:4]
-    found = robustness.by_hand(reader, clean)
-    assert list(found) == list(HANDS)
+    found = robustness.answers_by_renderer(reader, clean)
+    assert list(found) == list(RENDERERS)
     for said in found.values():
         assert [item.asked for item in said] == [item.asked for item in clean]
 
 
 def test_cases_show_one_scene_by_every_hand_and_what_only_the_own_got_right():
-    by_hand = {name: answered({0, 1, 2}) for name in HANDS}
-    found = robustness.cases(answered({0}), by_hand)
-    shown = [case for case in found if case.task == "hand"]
-    assert [case.kind for case in shown] == ["own", *HANDS]
+    answers_by_renderer = {name: answered({0, 1, 2}) for name in RENDERERS}
+    found = robustness.cases(answered({0}), answers_by_renderer)
+    shown = [case for case in found if case.task == "renderer"]
+    assert [case.kind for case in shown] == ["own", *RENDERERS]
     assert len({case.prompt for case in shown}) == 1 and len({case.picture for case in shown}) == len(shown)
     assert all(case.note for case in shown)
     lost = [case for case in found if case.task == "lost"]

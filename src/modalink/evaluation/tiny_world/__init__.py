@@ -1,7 +1,7 @@
 """How well a system sees, speaks and draws on the tiny world's held-out split.
 
 Questions are asked one a sequence and answered greedily; drawings go the whole way from words to signal tokens, output
-projector and generator, and are judged by a network of their own. Beside each number stand the baselines that tell what
+projector and generator, and are read back by a classifier. Beside each number stand the baselines that tell what
 it is worth. Read `evaluate.py` first.
 """
 

@@ -14,10 +14,10 @@ from modalink.tiny_world import CELLS, COLOURS, SHAPES, SIZES, SYNONYMS, Scene, 
 ATTRIBUTES = ("shape", "colour", "size", "cell")
 _VALUES = dict(zip(ATTRIBUTES, (SHAPES, COLOURS, SIZES, CELLS), strict=True))
 _MEANING = {
-    said: (attribute, word)
+    mentioned: (attribute, word)
     for attribute, words in _VALUES.items()
     for word in words
-    for said in (word, *SYNONYMS.get(word, ()))
+    for mentioned in (word, *SYNONYMS.get(word, ()))
 }
 # The longest first, so that "top left" is one cell.
 _TOKEN = re.compile(r"\b(?:" + "|".join(sorted(_MEANING, key=len, reverse=True)) + r"|an?|one)\b|;")
@@ -42,13 +42,13 @@ def parse(text: str) -> list[Mention]:
     attributes, or where an attribute comes a second time.
     """
     mentions: list[Mention] = [{}]
-    for found in _TOKEN.findall(text.lower()):
+    for token in _TOKEN.findall(text.lower()):
         current = mentions[-1]
-        if found not in _MEANING:
+        if token not in _MEANING:
             if current.keys() - {"cell"}:
                 mentions.append({})
             continue
-        attribute, value = _MEANING[found]
+        attribute, value = _MEANING[token]
         if attribute in current:
             mentions.append({})
         mentions[-1][attribute] = value
@@ -84,16 +84,16 @@ def score(captions: Iterable[Caption]) -> dict[str, Share]:
         read.append((paired(caption.scene.objects, mentions), len(mentions)))
     names = dict(zip(ATTRIBUTES, ("shape", "colour", "size", "position"), strict=True))
     unseen = [([pair for pair in pairs if split_of(pair[0]) != "train"], 0) for pairs, _ in read]
-    found = {
+    shares = {
         "caption_attributes": _share(read, lambda pair: len(hits(*pair)), len(ATTRIBUTES)),
         "caption_objects": _share(read, lambda pair: len(hits(*pair)) == len(ATTRIBUTES)),
-        "caption_counts": Share.total((len(pairs) == said, 1) for pairs, said in read),
+        "caption_counts": Share.total((len(pairs) == mentioned, 1) for pairs, mentioned in read),
         "unseen.caption_attributes": _share(unseen, lambda pair: len(hits(*pair)), len(ATTRIBUTES)),
     }
     for attribute, name in names.items():
-        found[f"caption_by_attribute.{name}"] = _share(read, partial(_is_right, attribute))
-    return found
+        shares[f"caption_by_attribute.{name}"] = _share(read, partial(_is_right, attribute))
+    return shares
 
 
 def _share(read: list[tuple[list[Pair], int]], right: Callable[[Pair], int], most: int = 1) -> Share:
-    return Share.total((sum(map(right, pairs)), most * max(len(pairs), said)) for pairs, said in read)
+    return Share.total((sum(map(right, pairs)), most * max(len(pairs), mentioned)) for pairs, mentioned in read)

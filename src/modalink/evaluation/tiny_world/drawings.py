@@ -1,4 +1,4 @@
-"""Pictures that a system draws on request, judged by a network that had no part in making them."""
+"""Pictures that a system draws on request, read back by a classifier that had no part in making them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from modalink.evaluation.tiny_world.shares import Share
 from modalink.recipe import OutputSpec
 from modalink.tiny_world import SPLITS, Scene, WorldObject, drawing_request, sample_scene, split_of
-from modalink.zoo.judge import Judge
+from modalink.zoo.scene_classifier import SceneClassifier
 
 _TOGETHER = 50
 
 
 @dataclass(frozen=True)
-class Requested:
+class DrawingRequest:
     """A request for a drawing of a scene."""
 
     scene: Scene
@@ -25,30 +25,30 @@ class Requested:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What was drawn on a request, and what the judge sees in it; no picture when the system drew none."""
+class Drawing:
+    """What was drawn on a request, and what the classifier sees in it; no picture when the system drew none."""
 
-    requested: Requested
+    requested: DrawingRequest
     reply: str
     picture: Image.Image | None
     seen: tuple[WorldObject, ...] = ()
 
     def at(self, item: WorldObject) -> WorldObject | None:
-        """What the judge sees where an object was asked for."""
+        """What the classifier sees where an object was asked for."""
         return next((seen for seen in self.seen if seen.cell == item.cell), None)
 
     def right(self, item: WorldObject) -> bool:
-        """Whether a requested object stands where it shall, in the right colour and shape."""
+        """Whether a requested object stands where it should, in the right colour and shape."""
         seen = self.at(item)
         return seen is not None and (seen.colour, seen.shape) == (item.colour, item.shape)
 
 
-def request(split: str, count: int, seed: int) -> list[Requested]:
+def request(split: str, count: int, seed: int) -> list[DrawingRequest]:
     """Requests for drawings of held-out scenes."""
     first = seed * 1_000_000
     scenes = [sample_scene(number, split) for number in range(first, first + count)]
     rngs = (np.random.default_rng([SPLITS.index(split), first + i, 1]) for i in range(count))
-    return [Requested(scene, drawing_request(scene, rng)) for scene, rng in zip(scenes, rngs, strict=True)]
+    return [DrawingRequest(scene, drawing_request(scene, rng)) for scene, rng in zip(scenes, rngs, strict=True)]
 
 
 def sample(generator: nn.Module, spec: OutputSpec, conditions: Sequence[Tensor], seed: int) -> list[Image.Image]:
@@ -61,36 +61,39 @@ def sample(generator: nn.Module, spec: OutputSpec, conditions: Sequence[Tensor],
     return pictures
 
 
-def judged(
-    judge: Judge, requested: Sequence[Requested], replies: Sequence[str], pictures: Sequence[Image.Image | None]
-) -> list[Drawn]:
-    """Let the judge look at the pictures."""
+def read_drawings(
+    classifier: SceneClassifier,
+    requested: Sequence[DrawingRequest],
+    replies: Sequence[str],
+    pictures: Sequence[Image.Image | None],
+) -> list[Drawing]:
+    """Let the classifier look at the pictures."""
     there = [i for i, picture in enumerate(pictures) if picture is not None]
     pixels = [np.asarray(pictures[i].convert("RGB").resize((64, 64)), np.uint8) for i in there]  # type: ignore[union-attr]
-    seen = dict(zip(there, judge(np.stack(pixels)), strict=True)) if there else {}
+    seen = dict(zip(there, classifier(np.stack(pixels)), strict=True)) if there else {}
     rows = enumerate(zip(requested, replies, pictures, strict=True))
-    return [Drawn(asked, reply, picture, tuple(seen.get(i, ()))) for i, (asked, reply, picture) in rows]
+    return [Drawing(asked, reply, picture, tuple(seen.get(i, ()))) for i, (asked, reply, picture) in rows]
 
 
-def score(drawn: Iterable[Drawn]) -> dict[str, Share]:
-    """Requested objects that stand where they shall in the right colour and shape, and what else the judge finds.
+def score(drawn: Iterable[Drawing]) -> dict[str, Share]:
+    """Requested objects that stand where they should in the right colour and shape, and what else the classifier finds.
 
     An attribute counts as right only where something stands at the object's place; a whole picture needs every object
     right in all attributes, and nothing else.
     """
     rows = list(drawn)
-    found = {"drawn_objects": Share.total((sum(map(d.right, _items(d))), len(_items(d))) for d in rows)}
-    found["drawn_pictures"] = Share.total((tuple(d.seen) == d.requested.scene.objects, 1) for d in rows)
+    shares = {"drawn_objects": Share.total((sum(map(d.right, _items(d))), len(_items(d))) for d in rows)}
+    shares["drawn_pictures"] = Share.total((tuple(d.seen) == d.requested.scene.objects, 1) for d in rows)
     unseen = [(d, [item for item in _items(d) if split_of(item) != "train"]) for d in rows]
-    found["unseen.drawn_objects"] = Share.total((sum(map(d.right, items)), len(items)) for d, items in unseen)
+    shares["unseen.drawn_objects"] = Share.total((sum(map(d.right, items)), len(items)) for d, items in unseen)
     for attribute, name in {"cell": "position", "colour": "colour", "shape": "shape", "size": "size"}.items():
         hits = [
             sum(getattr(d.at(item), attribute, None) == getattr(item, attribute) for item in _items(d)) for d in rows
         ]
         of = [len(_items(d)) for d in rows]
-        found[f"drawn_by_attribute.{name}"] = Share.total(zip(hits, of, strict=True))
-    return found
+        shares[f"drawn_by_attribute.{name}"] = Share.total(zip(hits, of, strict=True))
+    return shares
 
 
-def _items(drawn: Drawn) -> tuple[WorldObject, ...]:
+def _items(drawn: Drawing) -> tuple[WorldObject, ...]:
     return drawn.requested.scene.objects

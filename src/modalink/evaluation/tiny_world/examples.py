@@ -10,13 +10,13 @@ from PIL import Image
 
 from modalink.evaluation.tiny_world import captions
 from modalink.evaluation.tiny_world.captions import Caption
-from modalink.evaluation.tiny_world.drawings import Drawn
+from modalink.evaluation.tiny_world.drawings import Drawing
 from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.tiny_world import Scene, WorldObject, describe, place, render
 from modalink.tiny_world.rendering import png_data_url
 
 _T = TypeVar("_T")
-Task = Literal["question", "caption", "drawing", "hand", "lost", "picture", "message", "stranger"]
+Task = Literal["question", "caption", "drawing", "renderer", "lost", "picture", "message", "ood_question"]
 _THUMB_PX = 96
 
 
@@ -25,15 +25,16 @@ class Example:
     """One case.
 
     Args:
-        task: What was asked for. `hand` is one question about one scene that every hand drew, `lost` a question that
-            only the world's own hand got right; `picture`, `message` and `stranger` (a question) come from outside.
-        kind: Kind of question, name of the hand, or which picture or message; "" where there is one kind only.
+        task: What was asked for. `renderer` is one question about one scene that every renderer drew, `lost` a
+            question that only the world's own pictures got right; `picture`, `message` and `ood_question` come from
+            outside the world.
+        kind: Kind of question, name of the renderer, or which picture or message; "" where there is one kind only.
         picture: What was shown, or drawn, as a PNG data URL; "" where nothing was drawn.
         prompt: What the user said.
         reply: What the system said.
         wanted: What would have been right.
         right: Whether all of it was right.
-        note: What the judge sees in a drawing, or what is special about the hand that drew.
+        note: What the classifier sees in a drawing, or what is special about the renderer.
     """
 
     task: Task
@@ -54,29 +55,29 @@ def of_questions(answered: Sequence[AnsweredQuestion], count: int) -> list[Examp
     """The first questions, and some more that were answered wrongly."""
     return [
         Example(
-            "question", item.asked.question.kind, shown(item.asked.scene), item.asked.question.text, item.reply,
+            "question", item.asked.question.kind, own_picture(item.asked.scene), item.asked.question.text, item.reply,
             item.asked.question.answer, item.right,
         )
-        for item in some(answered, lambda item: item.right, count)
+        for item in pick_examples(answered, lambda item: item.right, count)
     ]  # fmt: skip
 
 
-def of_captions(said: Sequence[tuple[str, Caption]], count: int) -> list[Example]:
+def of_captions(captioned: Sequence[tuple[str, Caption]], count: int) -> list[Example]:
     """The first captions with their requests, and some more that are wrong."""
     return [
-        Example("caption", "", shown(c.scene), prompt, c.text, describe(c.scene), _faultless(c))
-        for prompt, c in some(said, lambda row: _faultless(row[1]), count)
+        Example("caption", "", own_picture(c.scene), prompt, c.text, describe(c.scene), _all_right(c))
+        for prompt, c in pick_examples(captioned, lambda row: _all_right(row[1]), count)
     ]
 
 
-def of_drawings(drawn: Sequence[Drawn], count: int) -> list[Example]:
+def of_drawings(drawn: Sequence[Drawing], count: int) -> list[Example]:
     """The first drawings, and some more that are wrong."""
     return [
         Example(
             "drawing", "", "" if d.picture is None else png_data_url(d.picture), d.requested.text, d.reply,
             describe(d.requested.scene), _as_asked(d), _sentence(d.seen),
         )
-        for d in some(drawn, _as_asked, count)
+        for d in pick_examples(drawn, _as_asked, count)
     ]  # fmt: skip
 
 
@@ -87,18 +88,18 @@ def thumbnail(picture: Image.Image | np.ndarray) -> str:
     return png_data_url(small)
 
 
-def some(items: Sequence[_T], right: Callable[[_T], bool], count: int) -> list[_T]:
+def pick_examples(items: Sequence[_T], right: Callable[[_T], bool], count: int) -> list[_T]:
     """The first ones, and up to a third as many later ones that are wrong."""
     later = islice((item for item in items[count:] if not right(item)), -(-count // 3))
     return [*items[:count], *later]
 
 
-def shown(scene: Scene) -> str:
+def own_picture(scene: Scene) -> str:
     """The world's own picture of a scene as a data URL."""
     return png_data_url(Image.fromarray(render(scene)))
 
 
-def _faultless(caption: Caption) -> bool:
+def _all_right(caption: Caption) -> bool:
     mentions = captions.parse(caption.text)
     fits = all(
         len(captions.hits(*pair)) == len(captions.ATTRIBUTES)
@@ -107,7 +108,7 @@ def _faultless(caption: Caption) -> bool:
     return fits and len(mentions) == len(caption.scene.objects)
 
 
-def _as_asked(drawn: Drawn) -> bool:
+def _as_asked(drawn: Drawing) -> bool:
     return all(map(drawn.right, drawn.requested.scene.objects)) and len(drawn.seen) == len(
         drawn.requested.scene.objects
     )

@@ -10,8 +10,8 @@ import numpy as np
 
 from modalink.errors import ModalinkError
 from modalink.evaluation.tiny_world import ood_inputs
-from modalink.evaluation.tiny_world.ask import about
-from modalink.evaluation.tiny_world.examples import Example, Task, some, thumbnail
+from modalink.evaluation.tiny_world.ask import conversation_about
+from modalink.evaluation.tiny_world.examples import Example, Task, pick_examples, thumbnail
 from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.evaluation.tiny_world.shares import Number, Share
 from modalink.inference import Session
@@ -20,13 +20,12 @@ from modalink.tiny_world import Scene, render
 from modalink.tiny_world.dialogues import DECLINE, sample_dialogue
 from modalink.tiny_world.scene_questions import normalise_answer
 
-_MAX_NEW_TOKENS = 64
 _DIALOGUES = 2000
 _LONGEST = 120
 
 
 @dataclass(frozen=True)
-class Stranger:
+class OodCase:
     """Something from outside the world, and what the system said to it.
 
     Args:
@@ -63,21 +62,24 @@ class Stranger:
         return declines(self.reply)
 
 
-def ask(system: System, scenes: Sequence[Scene]) -> list[Stranger]:
+def ask(system: System, scenes: Sequence[Scene], max_new_tokens: int = 64) -> list[OodCase]:
     """Put everything from outside to a system.
 
     Args:
         system: The system.
         scenes: Scenes of the world; messages and questions come without a picture, and with one of these in turn.
+        max_new_tokens: Longest reply; one that is cut off there is not sensible.
     """
     session = Session(system)
-    return [_met(session, stranger) for stranger in (*_pictures(), *_messages(scenes), *_questions(scenes))]
+    return [
+        _answered(session, case, max_new_tokens) for case in (*_pictures(), *_messages(scenes), *_questions(scenes))
+    ]
 
 
-def score(strangers: Sequence[Stranger], inside: Sequence[AnsweredQuestion]) -> dict[str, Number]:
+def score(ood_cases: Sequence[OodCase], inside: Sequence[AnsweredQuestion]) -> dict[str, Number]:
     """Which share was answered, makes sense or was declined, and which of the world's own questions were declined."""
     pictures, messages, questions = (
-        [row for row in strangers if row.kind == kind] for kind in ("picture", "message", "question")
+        [row for row in ood_cases if row.kind == kind] for kind in ("picture", "message", "question")
     )
     return {
         "robustness.outside.pictures_answered": Share.total((row.answered, 1) for row in pictures),
@@ -98,25 +100,25 @@ def declines(reply: str) -> bool:
     return normalise_answer(reply) == normalise_answer(DECLINE)
 
 
-def cases(strangers: Sequence[Stranger], count: int) -> list[Example]:
+def cases(ood_cases: Sequence[OodCase], count: int) -> list[Example]:
     """Of pictures, messages and questions the first, and some more that were not met rightly."""
 
     def of(kind: str, task: Task, right: str, wanted: str = "") -> list[Example]:
         # Every third: pictures stand in threes, one for each prompt; the others in pairs, without a picture and with
         # one, of which every third row shows both in turn, and no text twice.
-        rows = [row for row in strangers if row.kind == kind][::3]
+        rows = [row for row in ood_cases if row.kind == kind][::3]
         return [
             Example(
                 task, row.name, "" if row.shown is None else thumbnail(row.shown), _printable(row.prompt),
                 _printable(row.reply), wanted, getattr(row, right),
             )
-            for row in some(rows, lambda row: getattr(row, right), count)
+            for row in pick_examples(rows, lambda row: getattr(row, right), count)
         ]  # fmt: skip
 
     return [
         *of("picture", "picture", "sensible"),
         *of("message", "message", "answered"),
-        *of("question", "stranger", "declined", DECLINE),
+        *of("question", "ood_question", "declined", DECLINE),
     ]
 
 
@@ -126,37 +128,37 @@ def _printable(text: str) -> str:
     return clean if len(clean) <= _LONGEST else clean[:_LONGEST].rstrip() + "..."
 
 
-def _pictures() -> Iterator[Stranger]:
+def _pictures() -> Iterator[OodCase]:
     for name, picture in ood_inputs.pictures().items():
         for prompt in ood_inputs.LOOKS:
-            yield Stranger("picture", name, picture, prompt)
+            yield OodCase("picture", name, picture, prompt)
 
 
-def _messages(scenes: Sequence[Scene]) -> Iterator[Stranger]:
+def _messages(scenes: Sequence[Scene]) -> Iterator[OodCase]:
     for (name, text), scene in zip(ood_inputs.MESSAGES.items(), cycle(scenes), strict=False):
-        yield Stranger("message", name, None, text)
-        yield Stranger("message", name, render(scene), text)
+        yield OodCase("message", name, None, text)
+        yield OodCase("message", name, render(scene), text)
 
 
-def _questions(scenes: Sequence[Scene]) -> Iterator[Stranger]:
+def _questions(scenes: Sequence[Scene]) -> Iterator[OodCase]:
     for text, scene in zip(ood_inputs.QUESTIONS, cycle(scenes), strict=False):
-        yield Stranger("question", "", None, text)
-        yield Stranger("question", "", render(scene), text)
+        yield OodCase("question", "", None, text)
+        yield OodCase("question", "", render(scene), text)
 
 
-def _met(session: Session, stranger: Stranger) -> Stranger:
+def _answered(session: Session, case: OodCase, max_new_tokens: int) -> OodCase:
     try:
-        answer = session.chat(about(stranger.shown, stranger.prompt), max_new_tokens=_MAX_NEW_TOKENS)
+        answer = session.chat(conversation_about(case.shown, case.prompt), max_new_tokens=max_new_tokens)
     except ModalinkError as error:
-        return replace(stranger, reply=str(error))
+        return replace(case, reply=str(error))
     except Exception as error:
         # A crash is what is measured: it becomes a number, and does not end the evaluation.
-        return replace(stranger, reply=f"{type(error).__name__}: {error}", crashed=True)
-    return replace(stranger, reply=answer.text.strip(), complete=answer.complete)
+        return replace(case, reply=f"{type(error).__name__}: {error}", crashed=True)
+    return replace(case, reply=answer.text.strip(), complete=answer.complete)
 
 
 @cache
 def _vocabulary() -> frozenset[str]:
     """The words of the assistant in the zoo's dialogues."""
     talks = (sample_dialogue("train", np.random.default_rng(number)) for number in range(_DIALOGUES))
-    return frozenset(word for talk in talks for _, said in talk.turns for word in normalise_answer(said).split())
+    return frozenset(word for talk in talks for _, text in talk.turns for word in normalise_answer(text).split())

@@ -27,10 +27,10 @@ class AnsweredQuestion:
 def score(answered: Iterable[AnsweredQuestion], name: str, by_kind: str) -> dict[str, Share]:
     """Exact answers: all under `name`, and each kind under `by_kind`."""
     rows = [(item.asked.question.kind, item.right) for item in answered]
-    found = {name: Share.total((right, 1) for _, right in rows)}
+    shares = {name: Share.total((right, 1) for _, right in rows)}
     for kind in QUESTION_KINDS:
-        found[f"{by_kind}.{kind}"] = Share.total((right, 1) for k, right in rows if k == kind)
-    return found
+        shares[f"{by_kind}.{kind}"] = Share.total((right, 1) for k, right in rows if k == kind)
+    return shares
 
 
 def majority(asked: Iterable[SceneQuestion], seed: int) -> list[AnsweredQuestion]:

@@ -18,7 +18,7 @@ _CSS = {name: ImageColor.getrgb(name) for name in COLOURS}
 
 
 @dataclass(frozen=True)
-class Hand:
+class Renderer:
     """How a picture is drawn, and what happens to it.
 
     Args:
@@ -44,8 +44,8 @@ class Hand:
     css_colours: bool = False
 
 
-_SMOOTH = Hand("Pillow's primitives, edges smoothed by drawing eight times as large")
-HANDS: dict[str, Hand] = {
+_SMOOTH = Renderer("Pillow's primitives, edges smoothed by drawing eight times as large")
+RENDERERS: dict[str, Renderer] = {
     "smooth": _SMOOTH,
     "jagged": replace(_SMOOTH, what="no smoothing: every pixel is all object or all background", oversampling=1),
     "soft": replace(_SMOOTH, what="out of focus: Gaussian blur, radius 0.7 pixels", blur_px=0.7),
@@ -57,46 +57,46 @@ HANDS: dict[str, Hand] = {
     "dark_background": replace(_SMOOTH, what="background at 10 to 30 of 255, not 42 to 70", level=(10.0, 30.0)),
     "bright_background": replace(_SMOOTH, what="background at 90 to 115 of 255, not 42 to 70", level=(90.0, 115.0)),
     "named_colours": replace(_SMOOTH, what="the colours that CSS has under these names", css_colours=True),
-    "all_at_once": Hand(
+    "all_at_once": Renderer(
         "jagged, 10 % larger, noisy background, then JPEG", scale=1.1, oversampling=1, noise=12.0, jpeg=60
     ),
 }  # fmt: skip
-"""Name -> a hand other than the tiny world's own; each but the last differs in one thing from the first."""
+"""Name -> a renderer other than the tiny world's own; each but the last differs in one thing from the first."""
 
 
-def draw(scene: Scene, hand: Hand) -> Image.Image:
+def render_by(scene: Scene, renderer: Renderer) -> Image.Image:
     """Draw a scene; the same arguments always give the same picture.
 
     Args:
         scene: What to draw; its background number fixes brightness, noise and a jitter of one pixel.
-        hand: How to draw it.
+        renderer: How to draw it.
 
     Returns:
         An RGB picture.
     """
-    # One source for the ground and one for places, so that every hand puts the objects at the same ones.
+    # One source for the ground and one for places, so that every renderer puts the objects at the same ones.
     ground, places = (np.random.default_rng([scene.background, i]) for i in range(2))
-    picture = _background(ground, hand)
+    picture = _background(ground, renderer)
     for item in scene.objects:
         right, down = places.uniform(-1.0, 1.0, 2)
         x, y = (item.column + 0.5) * CELL_PX + right, (item.row + 0.5) * CELL_PX + down
-        mask = _mask(item.shape, x, y, RADIUS_PX[item.size] * hand.scale, hand)
-        picture.paste((_CSS if hand.css_colours else RGB)[item.colour], mask=mask)
-    return _disturbed(picture, hand)
+        mask = _mask(item.shape, x, y, RADIUS_PX[item.size] * renderer.scale, renderer)
+        picture.paste((_CSS if renderer.css_colours else RGB)[item.colour], mask=mask)
+    return _disturbed(picture, renderer)
 
 
-def _background(rng: np.random.Generator, hand: Hand) -> Image.Image:
-    level = rng.uniform(*hand.level) + rng.uniform(-6, 6, 3)
-    pixels = level + rng.normal(0.0, hand.noise, (hand.side_px, hand.side_px, 3))
+def _background(rng: np.random.Generator, renderer: Renderer) -> Image.Image:
+    level = rng.uniform(*renderer.level) + rng.uniform(-6, 6, 3)
+    pixels = level + rng.normal(0.0, renderer.noise, (renderer.side_px, renderer.side_px, 3))
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
 
 
-def _mask(shape: str, x: float, y: float, radius: float, hand: Hand) -> Image.Image:
+def _mask(shape: str, x: float, y: float, radius: float, renderer: Renderer) -> Image.Image:
     """How much of each pixel an object covers, 0 to 255; lengths are in pixels of a picture of `SIDE_PX`."""
-    unit = hand.side_px * hand.oversampling / SIDE_PX
-    large = Image.new("L", (hand.side_px * hand.oversampling,) * 2)
+    unit = renderer.side_px * renderer.oversampling / SIDE_PX
+    large = Image.new("L", (renderer.side_px * renderer.oversampling,) * 2)
     _shape(ImageDraw.Draw(large), shape, x * unit, y * unit, radius * unit)
-    return large.reduce(hand.oversampling)
+    return large.reduce(renderer.oversampling)
 
 
 def _shape(pencil: ImageDraw.ImageDraw, shape: str, x: float, y: float, r: float) -> None:
@@ -118,11 +118,11 @@ def _shape(pencil: ImageDraw.ImageDraw, shape: str, x: float, y: float, r: float
         pencil.polygon([(x + a * sin(i * pi / 5), y - a * cos(i * pi / 5)) for i, a in enumerate(reach)], fill=255)
 
 
-def _disturbed(picture: Image.Image, hand: Hand) -> Image.Image:
-    if hand.blur_px:
-        picture = picture.filter(ImageFilter.GaussianBlur(hand.blur_px))
-    if hand.jpeg is None:
+def _disturbed(picture: Image.Image, renderer: Renderer) -> Image.Image:
+    if renderer.blur_px:
+        picture = picture.filter(ImageFilter.GaussianBlur(renderer.blur_px))
+    if renderer.jpeg is None:
         return picture
     buffer = BytesIO()
-    picture.save(buffer, "JPEG", quality=hand.jpeg)
+    picture.save(buffer, "JPEG", quality=renderer.jpeg)
     return Image.open(buffer).convert("RGB")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from modalink.errors import DataError
 from modalink.scoring.benchmark import (
-    Asking,
-    Item,
-    ItemBenchmark,
-    Options,
+    BenchmarkOptions,
+    GradedQuestion,
     Question,
+    QuestionBenchmark,
+    Setup,
     Summary,
     plain_replies,
     ungraded,
@@ -38,7 +38,7 @@ REFERENCES = ("references", "refs", "captions", "raw", "sentences", "value")
 _NUMBERED = re.compile(r"caption_?\d+|reference_?\d+")
 
 
-class CaptionOptions(Options):
+class CaptionOptions(BenchmarkOptions):
     """Options of captions."""
 
     tokenizer: Tokenizer = "auto"
@@ -53,7 +53,7 @@ class CaptionOptions(Options):
 
 def questions(path: Path, options: CaptionOptions) -> Iterator[Question]:
     """Items with their right captions: COCO's file, Karpathy's, rows of references, or one caption a row."""
-    found: dict[str, list[str]] = {}
+    references: dict[str, list[str]] = {}
     media: dict[str, str] = {}
     for number, row in enumerate(_rows(path)):
         if "sentences" in row.fields and row.fields.get("split") not in (
@@ -63,10 +63,10 @@ def questions(path: Path, options: CaptionOptions) -> Iterator[Question]:
         ):
             continue
         key = _id(row) or str(number)
-        found.setdefault(key, []).extend(_references(row))
+        references.setdefault(key, []).extend(_references(row))
         media.setdefault(key, _medium(row))
     domains, files = (_of_images(path, name) for name in ("domain", "file_name"))
-    for key, captions in found.items():
+    for key, captions in references.items():
         groups = (("domain", domains[key]),) if key in domains else ()
         yield Question(key, tuple(captions), media=files.get(key, media[key]), groups=groups)
 
@@ -118,11 +118,11 @@ def _replies(path: Path, options: CaptionOptions) -> Iterator[Prediction]:
     yield from plain_replies(path, options, IDS, REPLIES)
 
 
-def _summarise(items: list[Item], options: CaptionOptions) -> Summary:
-    found = _scores(items, options)
-    for item, cider in zip(items, found.cider.tolist(), strict=True):
+def _summarise(items: list[GradedQuestion], options: CaptionOptions) -> Summary:
+    scores = _scores(items, options)
+    for item, cider in zip(items, scores.cider.tolist(), strict=True):
         item.grade.score = cider
-    metrics, notes = dict(found.corpus), list(found.notes)
+    metrics, notes = dict(scores.corpus), list(scores.notes)
     for group in dict.fromkeys(group for item in items for group in item.question.groups):
         part = [item for item in items if group in item.question.groups]
         # Words weigh by how rare they are among the captions that are scored together, here those of the domain.
@@ -131,19 +131,19 @@ def _summarise(items: list[Item], options: CaptionOptions) -> Summary:
         notes.append("CIDEr of a single item is 0: no word is rare among one")
     if empty := sum(not item.grade.answer.strip() for item in items):
         notes.append(f"{empty} captions are empty")
-    return Summary(metrics["CIDEr"], metrics, means(found.cider), notes, items, len(items))
+    return Summary(metrics["CIDEr"], metrics, means(scores.cider), notes, items, len(items))
 
 
-def _scores(items: list[Item], options: CaptionOptions) -> CaptionScores:
-    said, right = [item.grade.answer for item in items], [item.question.gold for item in items]
-    return score(said, right, options.tokenizer, options.meteor, options.spice)
+def _scores(items: list[GradedQuestion], options: CaptionOptions) -> CaptionScores:
+    candidates, right = [item.grade.answer for item in items], [item.question.gold for item in items]
+    return score(candidates, right, options.tokenizer, options.meteor, options.spice)
 
 
 def captions(
     title: str, source: str, annotations: str, prompt: str, files: tuple[str, ...], modality: str = "image"
-) -> ItemBenchmark:
+) -> QuestionBenchmark:
     """A benchmark of captions."""
-    return ItemBenchmark(
+    return QuestionBenchmark(
         title=title,
         rule="CIDEr-D of PTB tokens, beside BLEU, ROUGE-L, METEOR and SPICE",
         source=f"{source}; tylin/coco-caption by pycocoevalcap",
@@ -156,7 +156,7 @@ def captions(
         replies=_replies,
         grade=ungraded,
         summarise=_summarise,
-        asking=Asking(files=files, modality=modality, wordless=True),
+        setup=Setup(files=files, modality=modality, wordless=True),
         prompt=lambda question: prompt,
         self_contained=True,
         keeps_text=True,

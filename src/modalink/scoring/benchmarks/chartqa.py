@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from modalink.scoring.annotations import field_of, text_of
-from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary
+from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark, Setup, mean_summary
 from modalink.scoring.metrics.match import relaxed
 from modalink.scoring.predictions import as_text, row_id
 from modalink.scoring.prompts import short_prompt
 from modalink.scoring.rows import read_rows
 
 
-def _questions(path: Path, options: Options) -> Iterator[Question]:
+def _questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
     for number, row in enumerate(read_rows(path)):
         fields = row.fields
         gold = as_text(field_of(fields, ("label", "answer"), row.where, "the right answer"), row.where)
@@ -25,24 +25,24 @@ def _questions(path: Path, options: Options) -> Iterator[Question]:
         yield Question(key, gold, text, image, groups=groups)
 
 
-def _grade(question: Question, reply: Any, where: str, options: Options) -> Grade:
+def _grade(question: Question, reply: Any, where: str, options: BenchmarkOptions) -> Grade:
     text = as_text(reply, where).strip()
     return Grade(float(relaxed(text, question.gold)), text)
 
 
 BENCHMARKS = {
-    "chartqa": ItemBenchmark(
+    "chartqa": QuestionBenchmark(
         title="ChartQA",
         rule="relaxed accuracy: numbers within 5 %, texts equal but for case",
         source="Masry et al. 2022, section 5.1; prompt of haotian-liu/LLaVA",
         unit="percent",
         annotations="test_human.json or test_augmented.json: [{imgname, query, label}]; papers average the two",
         predictions="rows {id: number of the question from 0, answer}, or replies in the order of the questions",
-        options=Options,
+        options=BenchmarkOptions,
         questions=_questions,
         grade=_grade,
         summarise=lambda items, options: mean_summary(items),
-        asking=Asking(files=("test_*.json",)),
+        setup=Setup(files=("test_*.json",)),
         prompt=short_prompt,
     ),
 }

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.benchmark import Grade, Item, Options, Question, SetBenchmark, Summary
+from modalink.scoring.benchmark import BenchmarkOptions, Grade, GradedQuestion, Question, SetBenchmark, Summary
 from modalink.scoring.bootstrap import means
 from modalink.scoring.features import EncoderLoader, read_arrays
 from modalink.scoring.metrics.clip_score import PREFIX, clip_scores, cosines, ref_clip_scores
 from modalink.scoring.predictions import as_text, read_predictions
 
 
-class ClipOptions(Options):
+class ClipOptions(BenchmarkOptions):
     """Options of CLIPScore."""
 
     encoder: str = ""
@@ -38,7 +38,7 @@ def _compare(predictions: Path, annotations: Path | None, options: ClipOptions, 
     metrics = {"CLIPScore": float(scores.mean()), "cosine": float(cosines(images, captions).mean())}
     if "references" in arrays:
         metrics["RefCLIPScore"] = float(ref_clip_scores(scores, captions, list(arrays["references"])).mean())
-    items = [Item(Question(name), Grade(score)) for name, score in zip(ids, scores.tolist(), strict=True)]
+    items = [GradedQuestion(Question(name), Grade(score)) for name, score in zip(ids, scores.tolist(), strict=True)]
     notes = [f"embeddings of {options.encoder or 'the given file'}; half precision moves the fourth digit"]
     return Summary(metrics["CLIPScore"], metrics, means(scores), notes, items, len(items))
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from modalink.errors import DataError
-from modalink.scoring.benchmark import Options, SetBenchmark, Summary
+from modalink.scoring.benchmark import BenchmarkOptions, SetBenchmark, Summary
 from modalink.scoring.features import EncoderLoader, read_gaussian
 from modalink.scoring.metrics.frechet import frechet_distance
 
 
-class DistanceOptions(Options):
+class DistanceOptions(BenchmarkOptions):
     """Options of distances."""
 
     encoder: str = ""

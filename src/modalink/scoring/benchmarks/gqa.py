@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from modalink.scoring.annotations import field_of, text_of
 from modalink.scoring.benchmark import (
-    Asking,
+    BenchmarkOptions,
     Grade,
-    Item,
-    ItemBenchmark,
-    Options,
+    GradedQuestion,
     Question,
+    QuestionBenchmark,
+    Setup,
     Summary,
     mean_summary,
     plain_replies,
@@ -22,7 +22,7 @@ from modalink.scoring.prompts import short_prompt
 from modalink.scoring.rows import read_rows
 
 
-class GqaOptions(Options):
+class GqaOptions(BenchmarkOptions):
     """Options of GQA."""
 
     postprocess: Literal["auto", "none", "llava"] = "auto"
@@ -48,34 +48,36 @@ def _questions(path: Path, options: GqaOptions) -> Iterator[Question]:
             "choices": choices.get(key),
             "balanced": bool(fields.get("isBalanced", True)),
         }
-        found = _groups(types, text, fields.get("semantic"))
+        families = _groups(types, text, fields.get("semantic"))
         scored = bool(fields.get("isBalanced", True)) or options.consistency
-        yield Question(key, gold, text, text_of(fields, "imageId"), groups=found, scored=scored)
+        yield Question(key, gold, text, text_of(fields, "imageId"), groups=families, scored=scored)
 
 
 def _groups(types: dict[str, Any], text: str, program: Any) -> tuple[tuple[str, str], ...]:
-    found = [(family, str(types[family])) for family in ("structural", "semantic") if types.get(family)]
+    families = [(family, str(types[family])) for family in ("structural", "semantic") if types.get(family)]
     if types.get("structural"):
-        found.insert(0, ("kind", "open" if types["structural"] == "query" else "binary"))
+        families.insert(0, ("kind", "open" if types["structural"] == "query" else "binary"))
     if isinstance(program, list):
         steps = [f"{step.get('operation')}: {step.get('argument')}" for step in program]
         number = sum(not any(mark in step for mark in ("exist", "query: name", "choose name")) for step in steps)
-        found += [("steps", str(number)), ("words", str(len(text.split())))]
-    return tuple(found)
+        families += [("steps", str(number)), ("words", str(len(text.split())))]
+    return tuple(families)
 
 
 def _replies(path: Path, options: GqaOptions) -> Iterator[Prediction]:
-    for found in plain_replies(path, options):
-        finished = options.postprocess == "none" or (options.postprocess == "auto" and found.field == "prediction")
-        text = as_text(found.reply, found.where)
-        yield Prediction(found.where, found.keys, text if finished else text.rstrip(".").lower(), found.field)
+    for prediction in plain_replies(path, options):
+        finished = options.postprocess == "none" or (options.postprocess == "auto" and prediction.field == "prediction")
+        text = as_text(prediction.reply, prediction.where)
+        yield Prediction(
+            prediction.where, prediction.keys, text if finished else text.rstrip(".").lower(), prediction.field
+        )
 
 
 def _grade(question: Question, reply: Any, where: str, options: GqaOptions) -> Grade:
     return Grade(float(reply == question.gold["answer"]), reply)
 
 
-def _summarise(items: list[Item], options: GqaOptions) -> Summary:
+def _summarise(items: list[GradedQuestion], options: GqaOptions) -> Summary:
     by_id = {item.question.id: item for item in items}
     items = [item for item in items if item.question.gold["balanced"]]
     summary = mean_summary(items)
@@ -92,7 +94,7 @@ def _summarise(items: list[Item], options: GqaOptions) -> Summary:
     return summary
 
 
-def _consistency(items: list[Item], by_id: dict[str, Item]) -> float:
+def _consistency(items: list[GradedQuestion], by_id: dict[str, GradedQuestion]) -> float:
     """The mean accuracy over the questions that a rightly answered one entails."""
     right = [item for item in items if item.grade.score == 1]
     entailed = [
@@ -102,29 +104,29 @@ def _consistency(items: list[Item], by_id: dict[str, Item]) -> float:
     return 100 * sum(means) / len(means) if means else 0.0
 
 
-def _belongs(item: Item, name: str) -> bool:
+def _belongs(item: GradedQuestion, name: str) -> bool:
     choices = ("color", "material", "shape") if item.question.gold["common"] else item.question.gold["choices"][name]
     return item.grade.answer in choices
 
 
-def _distribution(items: list[Item]) -> float:
+def _distribution(items: list[GradedQuestion]) -> float:
     """Chi-square of the said against the right answers of each global group, over 100; lower is better."""
     right: dict[str, Counter[str]] = defaultdict(Counter)
-    said: dict[str, Counter[str]] = defaultdict(Counter)
+    answered: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
         if (group := item.question.gold["global"]) is not None:
             right[group][item.question.gold["answer"]] += 1
-            said[group][item.grade.answer] += 1
+            answered[group][item.grade.answer] += 1
     total = weight = 0.0
     for group, answers in right.items():
         number = answers.total()
-        total += number * sum((said[group][answer] - count) ** 2 / count for answer, count in answers.items())
+        total += number * sum((answered[group][answer] - count) ** 2 / count for answer, count in answers.items())
         weight += number
     return total / weight / 100
 
 
 BENCHMARKS = {
-    "gqa": ItemBenchmark(
+    "gqa": QuestionBenchmark(
         title="GQA",
         rule="accuracy over balanced questions, the reply equals the answer; replies that are no submission lose their "
         "final period and case",
@@ -139,7 +141,7 @@ BENCHMARKS = {
         replies=_replies,
         grade=_grade,
         summarise=_summarise,
-        asking=Asking(files=("testdev_balanced_questions.json", "val_balanced_questions.json")),
+        setup=Setup(files=("testdev_balanced_questions.json", "val_balanced_questions.json")),
         prompt=short_prompt,
     ),
 }

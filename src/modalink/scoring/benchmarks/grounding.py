@@ -7,12 +7,12 @@ from typing import Any, Literal
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, groups_of, text_of
 from modalink.scoring.benchmark import (
-    Asking,
+    BenchmarkOptions,
     Grade,
-    Item,
-    ItemBenchmark,
-    Options,
+    GradedQuestion,
     Question,
+    QuestionBenchmark,
+    Setup,
     Summary,
     mean_summary,
     plain_replies,
@@ -25,7 +25,7 @@ IDS = ("sent_id", "question_id", "id", "index")
 REPLIES = ("prediction", "pred", "text", "response", "output", "answer", "pred_bbox", "value")
 
 
-class GroundingOptions(Options):
+class GroundingOptions(BenchmarkOptions):
     """Options of referring expressions."""
 
     coordinates: Coordinates = "unit"
@@ -78,17 +78,17 @@ def _replies(path: Path, options: GroundingOptions) -> Iterator[Prediction]:
 
 def _grade(question: Question, reply: Any, where: str, options: GroundingOptions) -> Grade:
     right, width, height = question.gold
-    said = _box_of(reply, where)
-    if said is None:
+    box = _box_of(reply, where)
+    if box is None:
         return Grade(0.0, as_text(reply, where), False, (0.0, None))
     if options.coordinates != "pixel" and not (width and height):
         raise DataError(
             f"question {question.id}: the annotation has no width and height, needed for "
             f"coordinates={options.coordinates}"
         )
-    overlap = iou(to_pixels(said, width, height, options.coordinates), right)
+    overlap = iou(to_pixels(box, width, height, options.coordinates), right)
     hit = overlap >= options.threshold if options.inclusive else overlap > options.threshold
-    return Grade(float(hit), str(list(said)), True, (overlap, max(said)))
+    return Grade(float(hit), str(list(box)), True, (overlap, max(box)))
 
 
 def _box_of(reply: Any, where: str) -> Box | None:
@@ -97,7 +97,7 @@ def _box_of(reply: Any, where: str) -> Box | None:
     return parse(as_text(reply, where))
 
 
-def _summarise(items: list[Item], options: GroundingOptions) -> Summary:
+def _summarise(items: list[GradedQuestion], options: GroundingOptions) -> Summary:
     largest = sorted(item.grade.detail[1] for item in items if item.grade.detail[1] is not None)
     limit = {"unit": 1, "square": 1, "hundred": 100, "thousand": 1000}.get(options.coordinates)
     if limit and largest and largest[len(largest) // 2] > 1.5 * limit:
@@ -118,9 +118,9 @@ def _rule(options: GroundingOptions) -> str:
     )
 
 
-def grounding(title: str, source: str, files: tuple[str, ...], aliases: tuple[str, ...] = ()) -> ItemBenchmark:
+def grounding(title: str, source: str, files: tuple[str, ...], aliases: tuple[str, ...] = ()) -> QuestionBenchmark:
     """A benchmark of referring expressions."""
-    return ItemBenchmark(
+    return QuestionBenchmark(
         title=title,
         rule=_rule,
         source=f"{source}; threshold of deepcs233/Visual-CoT, REC/calculation.py; prompt of LLaVA-1.5",
@@ -134,7 +134,7 @@ def grounding(title: str, source: str, files: tuple[str, ...], aliases: tuple[st
         replies=_replies,
         grade=_grade,
         summarise=_summarise,
-        asking=Asking(files=files),
+        setup=Setup(files=files),
         prompt=lambda q: f"Please provide the bounding box coordinate of the region this sentence describes: {q.text}",
         self_contained=True,
     )

@@ -8,7 +8,16 @@ import numpy as np
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, text_of
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary, scores_of
+from modalink.scoring.benchmark import (
+    BenchmarkOptions,
+    Grade,
+    GradedQuestion,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    Summary,
+    scores_of,
+)
 from modalink.scoring.bootstrap import Ranking, means
 from modalink.scoring.metrics.ranking import auroc
 from modalink.scoring.predictions import IDS, Prediction, as_number, as_text, row_id
@@ -19,7 +28,7 @@ LABELS = ("label", "prediction", "pred", "text", "answer", "response", "reply", 
 WORDS = {"yes": 1, "1": 1, "hateful": 1, "no": 0, "0": 0, "not-hateful": 0}
 
 
-class MemesOptions(Options):
+class MemesOptions(BenchmarkOptions):
     """Options of Hateful Memes."""
 
     metric: Literal["auroc", "accuracy"] = "auroc"
@@ -51,13 +60,15 @@ def _grade(question: Question, reply: Any, where: str, options: MemesOptions) ->
     score, label = reply if isinstance(reply, tuple) else (None, reply)
     number = None if score is None else as_number(score, where)
     if label is None and number is not None:
-        said: int | None = int(number >= 0.5)
+        decision: int | None = int(number >= 0.5)
     else:
-        said = WORDS.get(as_text(label, where).strip().lower())
-    return Grade(float(said == question.gold), "" if said is None else str(said), said is not None, number)
+        decision = WORDS.get(as_text(label, where).strip().lower())
+    return Grade(
+        float(decision == question.gold), "" if decision is None else str(decision), decision is not None, number
+    )
 
 
-def _summarise(items: list[Item], options: MemesOptions) -> Summary:
+def _summarise(items: list[GradedQuestion], options: MemesOptions) -> Summary:
     accuracy = 100 * float(scores_of(items).mean())
     metrics = {"accuracy": accuracy}
     if any(item.grade.detail is None for item in items):
@@ -76,7 +87,7 @@ def _summarise(items: list[Item], options: MemesOptions) -> Summary:
 
 
 BENCHMARKS = {
-    "hateful_memes": ItemBenchmark(
+    "hateful_memes": QuestionBenchmark(
         title="Hateful Memes",
         rule=lambda o: (
             "area under the ROC curve of the probability of hateful, ties counted half"
@@ -93,7 +104,7 @@ BENCHMARKS = {
         replies=_replies,
         grade=_grade,
         summarise=_summarise,
-        asking=Asking(files=("dev_seen.jsonl", "dev_unseen.jsonl", "dev.jsonl"), options={"metric": "accuracy"}),
+        setup=Setup(files=("dev_seen.jsonl", "dev_unseen.jsonl", "dev.jsonl"), options={"metric": "accuracy"}),
         prompt=lambda question: (
             f"This is an image with '{question.text}' written on it. Is this image hateful? Answer yes or no."
         ),

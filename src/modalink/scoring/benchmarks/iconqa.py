@@ -7,7 +7,15 @@ from typing import Any, Literal
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, rows_if_there, text_of
-from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary, plain_replies
+from modalink.scoring.benchmark import (
+    BenchmarkOptions,
+    Grade,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    mean_summary,
+    plain_replies,
+)
 from modalink.scoring.metrics.choice import LETTERS
 from modalink.scoring.predictions import IDS, Prediction, as_text, row_id
 from modalink.scoring.prompts import letter_prompt
@@ -16,7 +24,7 @@ from modalink.scoring.rows import read_rows
 TASKS = ("choose_img", "choose_txt", "fill_in_blank")
 
 
-class IconqaOptions(Options):
+class IconqaOptions(BenchmarkOptions):
     """Options of IconQA."""
 
     part: Literal["all", "choose_img", "choose_txt", "fill_in_blank"] = "all"
@@ -92,7 +100,7 @@ def _rule(options: IconqaOptions) -> str:
 
 
 BENCHMARKS = {
-    "iconqa": ItemBenchmark(
+    "iconqa": QuestionBenchmark(
         title="IconQA",
         rule=_rule,
         source="Lu et al. 2021; lupantech/IconQA, tools/sub_acc.py",
@@ -106,7 +114,7 @@ BENCHMARKS = {
         replies=_replies,
         grade=_grade,
         summarise=lambda items, options: mean_summary(items),
-        asking=Asking(files=("problems.json",)),
+        setup=Setup(files=("problems.json",)),
         prompt=_prompt,
     ),
 }

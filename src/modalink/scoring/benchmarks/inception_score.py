@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from modalink.scoring.benchmark import Options, SetBenchmark, Summary
+from modalink.scoring.benchmark import BenchmarkOptions, SetBenchmark, Summary
 from modalink.scoring.features import EncoderLoader, read_array
 from modalink.scoring.metrics.inception import from_logits, inception_score
 
 
-class InceptionOptions(Options):
+class InceptionOptions(BenchmarkOptions):
     """Options of the inception score."""
 
     input: Literal["probabilities", "logits"] = "probabilities"

@@ -7,7 +7,16 @@ import numpy as np
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import rows_if_there, text_of
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Question, Summary, plain_replies, ungraded
+from modalink.scoring.benchmark import (
+    Grade,
+    GradedQuestion,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    Summary,
+    plain_replies,
+    ungraded,
+)
 from modalink.scoring.bootstrap import Sums
 from modalink.scoring.judge_model import Request
 from modalink.scoring.judged import JudgeOptions, ask_runs, needed_judge
@@ -68,11 +77,11 @@ def _replies(path: Path, options: JudgeOptions) -> Iterator[Prediction]:
     return plain_replies(path, options, IDS, (*REPLIES, "content"))
 
 
-def _request(item: Item, run: int) -> Request:
+def _request(item: GradedQuestion, run: int) -> Request:
     return Request(item.question.id, _content(item), SYSTEM, run, temperature=0.2, max_tokens=1024)
 
 
-def _content(item: Item) -> str:
+def _content(item: GradedQuestion) -> str:
     (context, reference), answer = item.question.gold, item.grade.answer
     return (
         f"[Context]\n{context}\n\n[Question]\n{item.question.text}\n\n[Assistant 1]\n{reference}\n\n[End of "
@@ -81,7 +90,7 @@ def _content(item: Item) -> str:
     )
 
 
-def _summarise(items: list[Item], options: JudgeOptions) -> Summary:
+def _summarise(items: list[GradedQuestion], options: JudgeOptions) -> Summary:
     judge = needed_judge(options)
     if judge.endpoint and any(item.question.gold[1] is None for item in items):
         raise DataError(
@@ -99,20 +108,20 @@ def _summarise(items: list[Item], options: JudgeOptions) -> Summary:
     return Summary(metrics["all"], metrics, sample, notes, items, len(items))
 
 
-def _metrics(items: list[Item], pairs: np.ndarray) -> dict[str, float]:
+def _metrics(items: list[GradedQuestion], pairs: np.ndarray) -> dict[str, float]:
     """100 · model / GPT-4 of means rounded to three decimals, rounded to one, for all and for each category."""
     categories = [item.question.groups[0][1] for item in items]
     masks = {"all": np.ones(len(items), bool)} | {
         c: np.array([c == other for other in categories]) for c in sorted(set(categories)) if c
     }
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     by_run: list[float] = []
     for name, mask in masks.items():
         ratios = [_ratio(round(gpt4, 3), round(model, 3)) for gpt4, model in pairs[mask].mean(0).tolist()]
-        found[name] = ratios[0] if len(ratios) == 1 else round(sum(ratios) / len(ratios), 1)
+        metrics[name] = ratios[0] if len(ratios) == 1 else round(sum(ratios) / len(ratios), 1)
         by_run = by_run or ratios  # those of `all`, which comes first
-    found["gpt4_score"], found["model_score"] = (round(10 * float(mean), 1) for mean in pairs.mean((0, 1)))
-    return found | {f"run/{number}": ratio for number, ratio in enumerate(by_run, 1)}
+    metrics["gpt4_score"], metrics["model_score"] = (round(10 * float(mean), 1) for mean in pairs.mean((0, 1)))
+    return metrics | {f"run/{number}": ratio for number, ratio in enumerate(by_run, 1)}
 
 
 def _ratio(gpt4: float, model: float) -> float:
@@ -124,7 +133,7 @@ def _ratio(gpt4: float, model: float) -> float:
 
 
 BENCHMARKS = {
-    "llava_bench": ItemBenchmark(
+    "llava_bench": QuestionBenchmark(
         title="LLaVA-Bench in the wild",
         rule="100 · mean judge score of the model / of GPT-4, unreadable reviews count -1 for both",
         source="Liu et al. 2023; haotian-liu/LLaVA, eval_gpt_review_bench.py, summarize_gpt_review.py, table/rule.json",
@@ -139,6 +148,6 @@ BENCHMARKS = {
         grade=ungraded,
         summarise=_summarise,
         keeps_text=True,
-        asking=Asking(files=("questions.jsonl",), max_new_tokens=1024, judged=True),
+        setup=Setup(files=("questions.jsonl",), max_new_tokens=1024, judged=True),
     ),
 }

@@ -13,7 +13,7 @@ import numpy as np
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, groups_of, option_columns, text_of
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Question, Summary, plain_replies
+from modalink.scoring.benchmark import Grade, GradedQuestion, Question, QuestionBenchmark, Setup, Summary, plain_replies
 from modalink.scoring.bootstrap import means
 from modalink.scoring.judge_model import Request
 from modalink.scoring.judged import JudgeOptions, judge_of
@@ -97,21 +97,22 @@ def _choices(question: Question) -> dict[str, str]:
 def grade(question: Question, reply: Any, where: str, options: MmbenchOptions) -> Grade:
     """What the text rules find; the reply is kept for a judge where they find nothing."""
     text = as_text(reply, where)
-    said = choose(text, _choices(question), options.verbose_answers)
-    return Grade(float(said == question.gold), said or "", said is not None, None if said else text)
+    choice = choose(text, _choices(question), options.verbose_answers)
+    return Grade(float(choice == question.gold), choice or "", choice is not None, None if choice else text)
 
 
-def summarise(items: list[Item], options: MmbenchOptions) -> Summary:
+def summarise(items: list[GradedQuestion], options: MmbenchOptions) -> Summary:
     """Circular accuracy beside the accuracies of first rolls and of rows."""
     notes = _ask_judge(items, options)
-    rolls: dict[int, list[Item]] = {}
+    rolls: dict[int, list[GradedQuestion]] = {}
     for item in items:
         rolls.setdefault(int(item.question.id) % MILLION, []).append(item)
     first = {
-        index: next((i for i in found if int(i.question.id) < MILLION), found[0]) for index, found in rolls.items()
+        index: next((i for i in members if int(i.question.id) < MILLION), members[0])
+        for index, members in rolls.items()
     }
     by_protocol = {
-        "circular": {index: float(min(i.grade.score for i in found)) for index, found in rolls.items()},
+        "circular": {index: float(min(i.grade.score for i in members)) for index, members in rolls.items()},
         "first": {index: item.grade.score for index, item in first.items()},
         "all": {int(item.question.id): item.grade.score for item in items},
     }
@@ -121,7 +122,9 @@ def summarise(items: list[Item], options: MmbenchOptions) -> Summary:
     for index, hit in hits.items():
         for family, member in first[index % MILLION].question.groups:
             groups.setdefault(f"{family}/{member}", []).append(hit)
-    metrics |= {name: 100 * sum(found) / len(found) for name, found in groups.items()} | {"rows": float(len(items))}
+    metrics |= {name: 100 * sum(members) / len(members) for name, members in groups.items()} | {
+        "rows": float(len(items))
+    }
     if len(items) == len(rolls):
         notes.append(
             "one roll a question: circular and vanilla accuracy are the same, and not comparable with circular ones"
@@ -130,7 +133,7 @@ def summarise(items: list[Item], options: MmbenchOptions) -> Summary:
     return Summary(metrics[f"{options.protocol}_accuracy"], metrics, sample, notes, items, len(hits))
 
 
-def _ask_judge(items: list[Item], options: MmbenchOptions) -> list[str]:
+def _ask_judge(items: list[GradedQuestion], options: MmbenchOptions) -> list[str]:
     """Let the judge decide the open items, if there is one; what it cannot decide in three tries stays wrong."""
     open_items = [item for item in items if not item.grade.parsed]
     judge = judge_of(options)
@@ -144,13 +147,13 @@ def _ask_judge(items: list[Item], options: MmbenchOptions) -> list[str]:
         waiting = [item for item in open_items if not item.grade.parsed]
         asked = [Request(i.question.id, _judge_prompt(i), attempt=attempt, max_tokens=16) for i in waiting]
         for item, verdict in zip(waiting, judge.ask(asked), strict=True):
-            said = choose(verdict, _choices(item.question), options.verbose_answers) if verdict is not None else None
-            if said:
-                item.grade = Grade(float(said == item.question.gold), said)
+            choice = choose(verdict, _choices(item.question), options.verbose_answers) if verdict is not None else None
+            if choice:
+                item.grade = Grade(float(choice == item.question.gold), choice)
     return [f"{len(open_items)} replies were decided by the judge {judge.name}"]
 
 
-def _judge_prompt(item: Item) -> str:
+def _judge_prompt(item: GradedQuestion) -> str:
     options = " ".join(f"{letter}. {text}" for letter, text in _choices(item.question).items())
     return _JUDGE.format(question=item.question.text, options=options, answer=item.grade.detail)
 
@@ -171,7 +174,7 @@ def _prompt_cn(question: Question) -> str:
     return f"{question.text}\n{lettered(question.choices)}\n请直接回答选项字母。"
 
 
-_MMBENCH = ItemBenchmark(
+_MMBENCH = QuestionBenchmark(
     title="MMBench",
     rule=rule_of,
     source="Liu et al. 2023; open-compass/VLMEvalKit, multiple_choice.py and matching_util.py; prompt of "
@@ -185,7 +188,7 @@ _MMBENCH = ItemBenchmark(
     replies=replies,
     grade=grade,
     summarise=summarise,
-    asking=Asking(files=("mmbench_dev_2*.tsv", "MMBench_DEV_EN*.tsv"), reply_field="prediction"),
+    setup=Setup(files=("mmbench_dev_2*.tsv", "MMBench_DEV_EN*.tsv"), reply_field="prediction"),
     prompt=prompt,
     self_contained=True,
 )
@@ -196,7 +199,7 @@ BENCHMARKS = {
         _MMBENCH,
         title="MMBench-CN",
         annotations="mmbench_dev_cn_20231003.tsv, with the columns of MMBench",
-        asking=Asking(files=("mmbench_dev_cn_*.tsv", "MMBench_DEV_CN*.tsv"), reply_field="prediction"),
+        setup=Setup(files=("mmbench_dev_cn_*.tsv", "MMBench_DEV_CN*.tsv"), reply_field="prediction"),
         prompt=_prompt_cn,
     ),
 }

@@ -10,7 +10,16 @@ import numpy as np
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary, plain_replies
+from modalink.scoring.benchmark import (
+    BenchmarkOptions,
+    Grade,
+    GradedQuestion,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    Summary,
+    plain_replies,
+)
 from modalink.scoring.bootstrap import Sums
 from modalink.scoring.metrics import yes_no
 from modalink.scoring.predictions import Prediction, as_text
@@ -20,7 +29,7 @@ PERCEPTION = ("existence", "count", "position", "color", "posters", "celebrity",
 COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
 
 
-class MmeOptions(Options):
+class MmeOptions(BenchmarkOptions):
     """Options of MME."""
 
 
@@ -84,31 +93,31 @@ def _replies(tasks: Sequence[str]) -> Callable[[Path, MmeOptions], Iterator[Pred
             for where, task, cells in _lines(path, tasks, 4):
                 yield Prediction(where, (_key(task, cells[0], cells[1]),), "\t".join(cells[3:]), "reply", cells[1])
             return
-        for found in plain_replies(path, options, ids=("question_id", "image", "id")):
-            task, _, image = next(iter(found.keys), "").partition("/")
+        for prediction in plain_replies(path, options, ids=("question_id", "image", "id")):
+            task, _, image = next(iter(prediction.keys), "").partition("/")
             if task in tasks or task not in (*PERCEPTION, *COGNITION):
                 # A run's own files have the question's id, others' its image and words.
-                keys = (*found.keys, _key(task, image, found.question))
-                yield Prediction(found.where, keys, found.reply, found.field)
+                keys = (*prediction.keys, _key(task, image, prediction.question))
+                yield Prediction(prediction.where, keys, prediction.reply, prediction.field)
 
     return read
 
 
 def _grade(question: Question, reply: Any, where: str, options: MmeOptions) -> Grade:
-    said = yes_no.mme(as_text(reply, where))
-    return Grade(float(said == question.gold), said, said != "other")
+    choice = yes_no.mme(as_text(reply, where))
+    return Grade(float(choice == question.gold), choice, choice != "other")
 
 
-def _table_of(items: list[Item], tasks: list[str]) -> np.ndarray:
+def _table_of(items: list[GradedQuestion], tasks: list[str]) -> np.ndarray:
     """A row for each image, with columns (right answers, both right, images) of its task."""
     by_task = {task: [item for item in items if item.question.groups[0][1] == task] for task in tasks}
     rows = []
-    for at, (task, found) in enumerate(by_task.items()):
-        if len(found) % 2:
+    for at, (task, task_items) in enumerate(by_task.items()):
+        if len(task_items) % 2:
             raise DataError(
-                f"MME {task}: found {len(found)} questions, needed pairs: two consecutive lines for each image"
+                f"MME {task}: found {len(task_items)} questions, needed pairs: two consecutive lines for each image"
             )
-        for first, second in zip(found[::2], found[1::2], strict=True):
+        for first, second in zip(task_items[::2], task_items[1::2], strict=True):
             right = first.grade.score + second.grade.score
             row = np.zeros(3 * len(tasks))
             row[3 * at : 3 * at + 3] = right, right == 2, 1
@@ -123,8 +132,8 @@ def _task_scores(sums: np.ndarray) -> np.ndarray:
     return 100 * right / (2 * safe) + 100 * both / safe
 
 
-def _summariser(tasks: Sequence[str]) -> Callable[[list[Item], MmeOptions], Summary]:
-    def summarise(items: list[Item], options: MmeOptions) -> Summary:
+def _summariser(tasks: Sequence[str]) -> Callable[[list[GradedQuestion], MmeOptions], Summary]:
+    def summarise(items: list[GradedQuestion], options: MmeOptions) -> Summary:
         there = [task for task in tasks if any(item.question.groups[0][1] == task for item in items)]
         if (absent := [task for task in tasks if task not in there]) and options.missing == "error":
             raise DataError(
@@ -147,7 +156,7 @@ def _summariser(tasks: Sequence[str]) -> Callable[[list[Item], MmeOptions], Summ
     return summarise
 
 
-def mme(title: str, tasks: Sequence[str], aliases: tuple[str, ...] = ()) -> ItemBenchmark:
+def mme(title: str, tasks: Sequence[str], aliases: tuple[str, ...] = ()) -> QuestionBenchmark:
     """MME over some of its sub-tasks."""
     return replace(
         _TEMPLATE,
@@ -156,11 +165,11 @@ def mme(title: str, tasks: Sequence[str], aliases: tuple[str, ...] = ()) -> Item
         questions=_questions(tasks),
         replies=_replies(tasks),
         summarise=_summariser(tasks),
-        asking=Asking(files=(f"{tasks[0]}.txt",), folder=True, max_new_tokens=16),
+        setup=Setup(files=(f"{tasks[0]}.txt",), folder=True, max_new_tokens=16),
     )
 
 
-_TEMPLATE = ItemBenchmark(
+_TEMPLATE = QuestionBenchmark(
     title="MME",
     rule="sum over sub-tasks of 100 · accuracy + 100 · accuracy+ (both questions of an image); yes or no in the "
     "first four characters",

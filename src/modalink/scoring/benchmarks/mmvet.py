@@ -7,9 +7,9 @@ import numpy as np
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, text_of
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Question, Summary, ungraded
+from modalink.scoring.benchmark import Grade, GradedQuestion, Question, QuestionBenchmark, Setup, Summary, ungraded
 from modalink.scoring.bootstrap import means
-from modalink.scoring.judge_model import Judge, Reply, Request
+from modalink.scoring.judge_model import JudgeModel, Request, Verdict
 from modalink.scoring.judged import JudgeOptions, ask_runs, needed_judge
 from modalink.scoring.predictions import IDS, row_id
 from modalink.scoring.rows import Row, read_rows
@@ -83,7 +83,7 @@ def _questions(path: Path, options: JudgeOptions) -> Iterator[Question]:
         )
 
 
-def _graded_before(row: Row) -> Iterator[Reply]:
+def _graded_before(row: Row) -> Iterator[Verdict]:
     """Replies of a row of the official grade file {id: {model: [...], content: [...], score: [...]}}."""
     contents, models = row.fields.get("content"), row.fields.get("model", [])
     if row.key is None or not isinstance(contents, list):
@@ -91,10 +91,10 @@ def _graded_before(row: Row) -> Iterator[Reply]:
             f"{row.where}: found no list of contents, needed the official grade file or JSON lines {{id, reply}}"
         )
     for run, content in enumerate(contents):
-        yield Reply(row.key, str(content), run, 0, str(models[run]) if run < len(models) else "")
+        yield Verdict(row.key, str(content), run, 0, str(models[run]) if run < len(models) else "")
 
 
-def _request(item: Item, run: int, attempt: int) -> Request:
+def _request(item: GradedQuestion, run: int, attempt: int) -> Request:
     gold = item.question.gold.replace("<AND>", " <AND> ").replace("<OR>", " <OR> ")
     table = f"{PROMPT}\n" + " | ".join([item.question.text, gold, item.grade.answer, ""])
     # The first repetition is still asked at temperature 0.
@@ -102,7 +102,7 @@ def _request(item: Item, run: int, attempt: int) -> Request:
     return Request(item.question.id, table + AGAIN * (attempt > 0), "", run, attempt, temperature, max_tokens=3)
 
 
-def _repeat(item: Item, run: int, reply: str, judge: Judge) -> float | None:
+def _repeat(item: GradedQuestion, run: int, reply: str, judge: JudgeModel) -> float | None:
     """The grade of a reply or, where it has none, of the replies to the repeated request."""
     grade, attempt = parse(reply), 1
     while grade is None and attempt < ATTEMPTS:
@@ -112,15 +112,15 @@ def _repeat(item: Item, run: int, reply: str, judge: Judge) -> float | None:
     return grade
 
 
-def _summarise(items: list[Item], options: JudgeOptions) -> Summary:
+def _summarise(items: list[GradedQuestion], options: JudgeOptions) -> Summary:
     judge = needed_judge(options, _graded_before)
     items, replies = ask_runs(judge, items, lambda item, run: _request(item, run, 0), options)
-    found = [
+    parsed = [
         [_repeat(item, run, text, judge) for run, text in enumerate(texts)]
         for item, texts in zip(items, replies, strict=True)
     ]
-    table, runs = np.array([[grade or 0.0 for grade in grades] for grades in found]).T, len(found[0])
-    for item, grades, scores in zip(items, found, table.T, strict=True):
+    table, runs = np.array([[grade or 0.0 for grade in grades] for grades in parsed]).T, len(parsed[0])
+    for item, grades, scores in zip(items, parsed, table.T, strict=True):
         item.grade = Grade(float(scores.mean()), item.grade.answer, None not in grades, scores.tolist())
     totals = table.sum(1) / len(items) * 100
     metrics = {
@@ -137,7 +137,7 @@ def _summarise(items: list[Item], options: JudgeOptions) -> Summary:
 
 
 BENCHMARKS = {
-    "mmvet": ItemBenchmark(
+    "mmvet": QuestionBenchmark(
         title="MM-Vet",
         rule="100 · mean judge grade in [0, 1]; a grade that stays unreadable after five attempts is 0",
         source="Yu et al. 2023; yuweihao/MM-Vet, mm-vet_evaluator.py",
@@ -150,6 +150,6 @@ BENCHMARKS = {
         grade=ungraded,
         summarise=_summarise,
         keeps_text=True,
-        asking=Asking(files=("mm-vet.json",), max_new_tokens=1024, judged=True),
+        setup=Setup(files=("mm-vet.json",), max_new_tokens=1024, judged=True),
     ),
 }

@@ -8,12 +8,12 @@ from typing import Any
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, text_of
 from modalink.scoring.benchmark import (
-    Asking,
+    BenchmarkOptions,
     Grade,
-    Item,
-    ItemBenchmark,
-    Options,
+    GradedQuestion,
     Question,
+    QuestionBenchmark,
+    Setup,
     Summary,
     mean_summary,
     plain_replies,
@@ -34,11 +34,11 @@ def class_of(value: Any, where: str) -> str | None:
     """The one class that a value names, by its alphabetical index or by its name in a text; None if not one."""
     if (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value.isdecimal()):
         return CLASSES[int(value)] if int(value) < len(CLASSES) else None
-    found = set(_NAMES.findall(as_text(value, where).lower().replace("_", " ")))
-    return found.pop() if len(found) == 1 else None
+    classes = set(_NAMES.findall(as_text(value, where).lower().replace("_", " ")))
+    return classes.pop() if len(classes) == 1 else None
 
 
-def _questions(path: Path, options: Options) -> Iterator[Question]:
+def _questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
     for row in read_rows(path):
         label = field_of(row.fields, ("label", "class", "answer", "value"), row.where, "the class")
         gold = class_of(label, row.where)
@@ -56,7 +56,7 @@ def _questions(path: Path, options: Options) -> Iterator[Question]:
         )
 
 
-def _replies(path: Path, options: Options) -> Iterator[Prediction]:
+def _replies(path: Path, options: BenchmarkOptions) -> Iterator[Prediction]:
     yield from plain_replies(
         path,
         options,
@@ -65,12 +65,12 @@ def _replies(path: Path, options: Options) -> Iterator[Prediction]:
     )
 
 
-def _grade(question: Question, reply: Any, where: str, options: Options) -> Grade:
-    said = class_of(reply, where)
-    return Grade(float(said == question.gold), said or "", said is not None)
+def _grade(question: Question, reply: Any, where: str, options: BenchmarkOptions) -> Grade:
+    choice = class_of(reply, where)
+    return Grade(float(choice == question.gold), choice or "", choice is not None)
 
 
-def _summarise(items: list[Item], options: Options) -> Summary:
+def _summarise(items: list[GradedQuestion], options: BenchmarkOptions) -> Summary:
     summary = mean_summary(items)
     classes = [value for name, value in summary.metrics.items() if name.startswith("class/")]
     summary.metrics["class_mean_accuracy"] = sum(classes) / len(classes)
@@ -78,7 +78,7 @@ def _summarise(items: list[Item], options: Options) -> Summary:
 
 
 BENCHMARKS = {
-    "modelnet40": ItemBenchmark(
+    "modelnet40": QuestionBenchmark(
         title="ModelNet40, zero-shot",
         rule="accuracy over shapes; the index of a class, or a reply that names exactly one class, any other is wrong",
         source="Wu et al. 2015; zero-shot protocol of Xue et al. 2023 (ULIP) for embeddings, of Xu et al. 2023 "
@@ -86,11 +86,11 @@ BENCHMARKS = {
         unit="percent",
         annotations="rows {object_id or id, label: class or index}; say how many points, and whether they had colour",
         predictions="rows {object_id or id, prediction: index, class or text}",
-        options=Options,
+        options=BenchmarkOptions,
         questions=_questions,
         replies=_replies,
         grade=_grade,
         summarise=_summarise,
-        asking=Asking(modality="points"),
+        setup=Setup(modality="points"),
     ),
 }

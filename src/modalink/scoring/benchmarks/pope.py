@@ -8,7 +8,16 @@ import numpy as np
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, text_of
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary, plain_replies
+from modalink.scoring.benchmark import (
+    BenchmarkOptions,
+    Grade,
+    GradedQuestion,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    Summary,
+    plain_replies,
+)
 from modalink.scoring.bootstrap import Sums
 from modalink.scoring.metrics import yes_no
 from modalink.scoring.predictions import IDS, Prediction, as_text, row_id
@@ -19,7 +28,7 @@ SPLITS = ("random", "popular", "adversarial")
 REPLIES = ("prediction", "pred", "response", "reply", "output", "answer", "text", "value")
 
 
-class PopeOptions(Options):
+class PopeOptions(BenchmarkOptions):
     """Options of POPE."""
 
     questions: Path | None = None
@@ -35,14 +44,14 @@ def _files(path: Path) -> list[Path]:
     """The files of a folder in the order of the splits, or the one file."""
     if not path.is_dir():
         return [path]
-    found = [
+    files = [
         p for split in SPLITS for p in sorted(path.iterdir()) if _split(p) == split and p.suffix in (".json", ".jsonl")
     ]
-    if not found:
+    if not files:
         raise DataError(
             f"{path}: found no file named after a split, needed *random*.json, *popular*.json, *adversarial*.json"
         )
-    return found
+    return files
 
 
 def _content(image: str, question: str, split: str) -> str:
@@ -74,14 +83,14 @@ def _replies(path: Path, options: PopeOptions) -> Iterator[Prediction]:
     contents = dict(_contents(options.questions)) if options.questions else {}
     for file in _files(path):
         split = _split(file) if path.is_dir() else ""
-        for found in plain_replies(file, options, replies=REPLIES):
+        for prediction in plain_replies(file, options, replies=REPLIES):
             if contents:
-                keys = tuple(contents[key] for key in found.keys if key in contents) or (
+                keys = tuple(contents[key] for key in prediction.keys if key in contents) or (
                     "not in the file of questions",
                 )
             else:
-                keys = tuple(f"{split}/{key}" if split else key for key in found.keys)
-            yield Prediction(found.where, keys, found.reply, found.field, found.question)
+                keys = tuple(f"{split}/{key}" if split else key for key in prediction.keys)
+            yield Prediction(prediction.where, keys, prediction.reply, prediction.field, prediction.question)
 
 
 def _contents(path: Path) -> Iterator[tuple[str, str]]:
@@ -112,7 +121,7 @@ def _ratios(sums: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _summarise(items: list[Item], options: PopeOptions) -> Summary:
+def _summarise(items: list[GradedQuestion], options: PopeOptions) -> Summary:
     splits = list(dict.fromkeys(item.question.groups[0][1] for item in items))
     columns = np.zeros((len(items), 4 * len(splits)))
     for i, item in enumerate(items):
@@ -135,7 +144,7 @@ def _summarise(items: list[Item], options: PopeOptions) -> Summary:
 
 
 BENCHMARKS = {
-    "pope": ItemBenchmark(
+    "pope": QuestionBenchmark(
         title="POPE",
         rule="mean over splits of the F1 of yes; a first sentence with the word No, no or not says no, any other "
         "says yes",
@@ -150,7 +159,7 @@ BENCHMARKS = {
         replies=_replies,
         grade=_grade,
         summarise=_summarise,
-        asking=Asking(files=("*pope_*.json",), folder=True),
+        setup=Setup(files=("*pope_*.json",), folder=True),
         prompt=lambda question: f"{question.text}\n{SHORT}",
     ),
 }

@@ -6,7 +6,15 @@ from typing import Any, Literal
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, text_of
-from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary, plain_replies
+from modalink.scoring.benchmark import (
+    BenchmarkOptions,
+    Grade,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    mean_summary,
+    plain_replies,
+)
 from modalink.scoring.metrics.choice import LETTERS, choose
 from modalink.scoring.predictions import Prediction, as_text, row_id
 from modalink.scoring.prompts import letter_prompt
@@ -17,7 +25,7 @@ CONCERNS = ("distortion", "other", "in-context distortion", "in-context other")
 IDS = ("img_path", "question_id", "id", "image", "index")
 
 
-class QbenchOptions(Options):
+class QbenchOptions(BenchmarkOptions):
     """Options of Q-Bench A1."""
 
     parse: Literal["matching", "exact"] = "matching"
@@ -63,16 +71,16 @@ def _replies(path: Path, options: QbenchOptions) -> Iterator[Prediction]:
 def _grade(question: Question, reply: Any, where: str, options: QbenchOptions) -> Grade:
     text, choices = as_text(reply, where), dict(zip(LETTERS, question.choices, strict=False))
     bare = text.strip().rstrip(".").lower()
-    said: str | None = next(
+    chosen: str | None = next(
         (letter for letter, choice in choices.items() if bare in (letter.lower(), choice.rstrip(".").lower())), None
     )
-    if said is None and options.parse == "matching":
-        said = choose(text, choices)
-    return Grade(float(said == question.gold), said or "", said is not None)
+    if chosen is None and options.parse == "matching":
+        chosen = choose(text, choices)
+    return Grade(float(chosen == question.gold), chosen or "", chosen is not None)
 
 
 BENCHMARKS = {
-    "qbench": ItemBenchmark(
+    "qbench": QuestionBenchmark(
         title="Q-Bench A1",
         rule=lambda o: (
             "accuracy; a letter or option text alone, "
@@ -93,7 +101,7 @@ BENCHMARKS = {
         replies=_replies,
         grade=_grade,
         summarise=lambda items, options: mean_summary(items),
-        asking=Asking(files=("llvisionqa_dev.json",)),
+        setup=Setup(files=("llvisionqa_dev.json",)),
         prompt=letter_prompt,
     ),
 }

@@ -7,7 +7,16 @@ from typing import Any, Literal
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, letter_of, text_of
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary, mean_summary
+from modalink.scoring.benchmark import (
+    BenchmarkOptions,
+    Grade,
+    GradedQuestion,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    Summary,
+    mean_summary,
+)
 from modalink.scoring.metrics.choice import LETTERS, science_qa
 from modalink.scoring.predictions import IDS, as_text, row_id
 from modalink.scoring.prompts import LETTER, lettered
@@ -16,7 +25,7 @@ from modalink.scoring.rows import read_rows
 SUBJECTS = {"natural science": "NAT", "social science": "SOC", "language science": "LAN"}
 
 
-class ScienceqaOptions(Options):
+class ScienceqaOptions(BenchmarkOptions):
     """Options of ScienceQA."""
 
     split: Literal["train", "val", "test", "minitrain", "minival", "minitest"] = "test"
@@ -47,27 +56,27 @@ def _groups(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The official breakdown; TXT means that there is a hint, NO that there is neither hint nor image."""
     image = bool(fields["has_image"] if "has_image" in fields else fields.get("image"))
     hint = bool(fields.get("hint"))
-    found = [("context", "IMG")] * image + [("context", "TXT")] * hint
-    found += [("context", "NO")] * ("hint" in fields and not image and not hint)
+    groups = [("context", "IMG")] * image + [("context", "TXT")] * hint
+    groups += [("context", "NO")] * ("hint" in fields and not image and not hint)
     if fields.get("subject") in SUBJECTS:
-        found.append(("subject", SUBJECTS[fields["subject"]]))
+        groups.append(("subject", SUBJECTS[fields["subject"]]))
     if grade := text_of(fields, "grade").removeprefix("grade"):
-        found.append(("grade", "G1-6" if int(grade) <= 6 else "G7-12"))
+        groups.append(("grade", "G1-6" if int(grade) <= 6 else "G7-12"))
     if topic := fields.get("topic"):
-        found.append(("topic", str(topic)))
-    return tuple(found)
+        groups.append(("topic", str(topic)))
+    return tuple(groups)
 
 
 def grade(question: Question, reply: Any, where: str, options: ScienceqaOptions) -> Grade:
     """1 where the reply's choice is right; a whole number in the file is an index, as in the official result files."""
     answer, number = question.gold
     is_index = isinstance(reply, int) and not isinstance(reply, bool)
-    said = LETTERS[reply] if is_index and 0 <= reply < number else science_qa(as_text(reply, where))
-    valid = said is not None and LETTERS.index(said) < number
-    return Grade(float(valid and said == answer), said or "", valid)
+    choice = LETTERS[reply] if is_index and 0 <= reply < number else science_qa(as_text(reply, where))
+    valid = choice is not None and LETTERS.index(choice) < number
+    return Grade(float(valid and choice == answer), choice or "", valid)
 
 
-def summarise(items: list[Item], options: ScienceqaOptions) -> Summary:
+def summarise(items: list[GradedQuestion], options: ScienceqaOptions) -> Summary:
     """The accuracy over all questions, and over those with an image."""
     summary = mean_summary(items)
     if (image := summary.metrics.get("context/IMG")) is not None:
@@ -86,7 +95,7 @@ def _image_questions(path: Path, options: ScienceqaOptions) -> Iterator[Question
         yield question
 
 
-_ALL = ItemBenchmark(
+_ALL = QuestionBenchmark(
     title="ScienceQA, all questions",
     rule="accuracy; LLaVA's choice parser, a reply without a choice is wrong",
     source="Lu et al. 2022; haotian-liu/LLaVA, eval_science_qa.py; groups of lupantech/ScienceQA, evaluate_acc.py",
@@ -98,7 +107,7 @@ _ALL = ItemBenchmark(
     questions=questions,
     grade=grade,
     summarise=summarise,
-    asking=Asking(files=("problems.json",), mixed=True),
+    setup=Setup(files=("problems.json",), mixed=True),
     prompt=prompt,
 )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modalink.scoring.annotations import field_of, text_of
-from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary
+from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark, Setup, mean_summary
 from modalink.scoring.metrics.choice import choose
 from modalink.scoring.predictions import IDS, as_text, row_id
 from modalink.scoring.prompts import letter_prompt
@@ -21,7 +21,7 @@ DIMENSIONS = {
 }  # fmt: skip
 
 
-class SeedOptions(Options):
+class SeedOptions(BenchmarkOptions):
     """Options of SEED-Bench."""
 
     parse: Literal["exact", "first", "matching"] = "exact"
@@ -46,10 +46,10 @@ def questions(path: Path, options: SeedOptions) -> Iterator[Question]:
 def _grade(question: Question, reply: Any, where: str, options: SeedOptions) -> Grade:
     text = as_text(reply, where)
     if options.parse == "matching":
-        said = choose(text, dict(zip(LETTERS, question.choices, strict=True))) or ""
+        choice = choose(text, dict(zip(LETTERS, question.choices, strict=True))) or ""
     else:
-        said = text if options.parse == "exact" else text.strip()[:1]
-    return Grade(float(said == question.gold), said, said in LETTERS and said != "")
+        choice = text if options.parse == "exact" else text.strip()[:1]
+    return Grade(float(choice == question.gold), choice, choice in LETTERS and choice != "")
 
 
 def _image_questions(path: Path, options: SeedOptions) -> Iterator[Question]:
@@ -58,7 +58,7 @@ def _image_questions(path: Path, options: SeedOptions) -> Iterator[Question]:
         yield question
 
 
-_ALL = ItemBenchmark(
+_ALL = QuestionBenchmark(
     title="SEED-Bench, images and videos",
     rule=lambda options: {
         "exact": "accuracy over questions; the whole reply must be the letter",
@@ -74,7 +74,7 @@ _ALL = ItemBenchmark(
     questions=questions,
     grade=_grade,
     summarise=lambda items, options: mean_summary(items),
-    asking=Asking(files=("SEED-Bench.json",)),
+    setup=Setup(files=("SEED-Bench.json",)),
     prompt=letter_prompt,
 )
 

@@ -8,14 +8,22 @@ import numpy as np
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, text_of
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary
+from modalink.scoring.benchmark import (
+    BenchmarkOptions,
+    Grade,
+    GradedQuestion,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    Summary,
+)
 from modalink.scoring.bootstrap import Sums
 from modalink.scoring.metrics.wer import word_errors
 from modalink.scoring.predictions import IDS, as_text, row_id
 from modalink.scoring.rows import read_rows
 
 
-class SpeechOptions(Options):
+class SpeechOptions(BenchmarkOptions):
     """Options of speech recognition."""
 
     caseless: bool = True
@@ -41,12 +49,12 @@ def _tidy(text: str, options: SpeechOptions) -> str:
 
 
 def _grade(question: Question, reply: Any, where: str, options: SpeechOptions) -> Grade:
-    said = _tidy(as_text(reply, where), options)
-    edits, words = word_errors(said, _tidy(question.gold, options))
-    return Grade(edits / words if words else float(edits > 0), said, detail=(edits, words))
+    transcript = _tidy(as_text(reply, where), options)
+    edits, words = word_errors(transcript, _tidy(question.gold, options))
+    return Grade(edits / words if words else float(edits > 0), transcript, detail=(edits, words))
 
 
-def _summarise(items: list[Item], options: SpeechOptions) -> Summary:
+def _summarise(items: list[GradedQuestion], options: SpeechOptions) -> Summary:
     columns = np.array([item.grade.detail for item in items], float)
     if not columns[:, 1].sum():
         raise DataError("the right transcripts have no words, needed some to compute an error rate")
@@ -61,7 +69,7 @@ def _summarise(items: list[Item], options: SpeechOptions) -> Summary:
 
 
 BENCHMARKS = {
-    "speech_recognition": ItemBenchmark(
+    "speech_recognition": QuestionBenchmark(
         title="Speech recognition",
         rule=lambda o: (
             "word error rate of the corpus, "
@@ -77,6 +85,6 @@ BENCHMARKS = {
         questions=_questions,
         grade=_grade,
         summarise=_summarise,
-        asking=Asking(modality="audio"),
+        setup=Setup(modality="audio"),
     ),
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import annotators_answers, text_of
-from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Question, plain_replies
+from modalink.scoring.benchmark import Grade, Question, QuestionBenchmark, Setup, plain_replies
 from modalink.scoring.benchmarks import vqa
 from modalink.scoring.predictions import IDS, Prediction, row_id
 from modalink.scoring.prompts import short_prompt
@@ -33,10 +33,12 @@ def _questions(path: Path, options: TextvqaOptions) -> Iterator[Question]:
 
 def _replies(path: Path, options: TextvqaOptions) -> Iterator[Prediction]:
     """Replies; LLaVA's files put the image's id under `question_id` and the question into the prompt's lines."""
-    for found in plain_replies(path, options):
-        lines = [line for line in found.question.split("\n") if not line.startswith("Reference OCR token:")] or [""]
-        keys = (_key(key, lines[0]) for key in found.keys) if lines[0] else ()
-        yield Prediction(found.where, (*keys, *found.keys), found.reply, found.field, lines[0])
+    for prediction in plain_replies(path, options):
+        lines = [line for line in prediction.question.split("\n") if not line.startswith("Reference OCR token:")] or [
+            ""
+        ]
+        keys = (_key(key, lines[0]) for key in prediction.keys) if lines[0] else ()
+        yield Prediction(prediction.where, (*keys, *prediction.keys), prediction.reply, prediction.field, lines[0])
 
 
 def _grade(question: Question, reply: Any, where: str, options: TextvqaOptions) -> Grade:
@@ -46,7 +48,7 @@ def _grade(question: Question, reply: Any, where: str, options: TextvqaOptions) 
 
 
 BENCHMARKS = {
-    "textvqa": ItemBenchmark(
+    "textvqa": QuestionBenchmark(
         title="TextVQA",
         rule=vqa.rule_of,
         source="Singh et al. 2019; facebookresearch/mmf, M4C evaluator; prompt of haotian-liu/LLaVA without its "
@@ -60,7 +62,7 @@ BENCHMARKS = {
         replies=_replies,
         grade=_grade,
         summarise=vqa.summarise,
-        asking=Asking(files=("TextVQA_*_val.json", "TextVQA_*_train.json")),
+        setup=Setup(files=("TextVQA_*_val.json", "TextVQA_*_train.json")),
         prompt=short_prompt,
     ),
 }

@@ -7,13 +7,13 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import PositiveInt
 
-from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary
+from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark, Setup, mean_summary
 from modalink.scoring.predictions import as_text
 from modalink.tiny_world.rendering import png_data_url, render
 from modalink.tiny_world.scene_questions import normalise_answer, sample_scene_questions
 
 
-class TinyWorldOptions(Options):
+class TinyWorldOptions(BenchmarkOptions):
     """Options of the tiny world's questions."""
 
     split: Literal["validation", "test"] = "test"
@@ -37,7 +37,7 @@ def _grade(question: Question, reply: Any, where: str, options: TinyWorldOptions
 
 
 BENCHMARKS = {
-    "tiny_world": ItemBenchmark(
+    "tiny_world": QuestionBenchmark(
         title="The tiny world's questions",
         rule="accuracy; the reply is the answer but for case, punctuation, articles and synonyms",
         source="modalink, tiny_world/scene_questions.py",
@@ -48,7 +48,7 @@ BENCHMARKS = {
         questions=_questions,
         grade=_grade,
         summarise=lambda items, options: mean_summary(items),
-        asking=Asking(made=True, max_new_tokens=16),
+        setup=Setup(generated=True, max_new_tokens=16),
         self_contained=True,
     ),
 }

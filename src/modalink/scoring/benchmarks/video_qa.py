@@ -7,21 +7,30 @@ from typing import Any, Literal
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, groups_of, rows_if_there, text_of
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary, mean_summary
+from modalink.scoring.benchmark import (
+    BenchmarkOptions,
+    Grade,
+    GradedQuestion,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    Summary,
+    mean_summary,
+)
 from modalink.scoring.metrics.match import caseless, exact
 from modalink.scoring.predictions import IDS, as_text, row_id
 from modalink.scoring.prompts import short_prompt
 from modalink.scoring.rows import read_rows
 
 
-class VideoQaOptions(Options):
+class VideoQaOptions(BenchmarkOptions):
     """Options of video questions scored by equality."""
 
     match: Literal["exact", "caseless"] = "exact"
     """Character by character, as the official scorers, or but for case and outer space."""
 
 
-def questions(path: Path, options: Options) -> Iterator[Question]:
+def questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
     """The questions of an answer file, or of `test_a.json` in a folder beside `test_q.json`."""
     path = path / "test_a.json" if path.is_dir() else path
     beside = path.with_name(path.name.replace("_a.json", "_q.json"))
@@ -46,9 +55,9 @@ def video_qa(
     annotations: str,
     predictions: str = "rows {question_id or id, answer}",
     files: tuple[str, ...] = ("test_qa.json",),
-) -> ItemBenchmark:
+) -> QuestionBenchmark:
     """Questions about videos, scored by equality."""
-    return ItemBenchmark(
+    return QuestionBenchmark(
         title=title,
         rule=lambda o: (
             "accuracy, the reply equals the answer "
@@ -62,7 +71,7 @@ def video_qa(
         questions=questions,
         grade=_grade_exact,
         summarise=lambda items, options: mean_summary(items),
-        asking=Asking(files=files, modality="video"),
+        setup=Setup(files=files, modality="video"),
         prompt=short_prompt,
     )
 
@@ -71,7 +80,7 @@ ACTIVITYNET_TYPES = ("motion", "spatial", "temporal", "yes/no", "color", "object
 FREE_TYPES = ACTIVITYNET_TYPES[3:]
 
 
-def activitynet_questions(path: Path, options: Options) -> Iterator[Question]:
+def activitynet_questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
     """The questions, with their kinds by name."""
     for question in questions(path, options):
         kinds = [member for family, member in question.groups if family == "type"]
@@ -83,7 +92,7 @@ def activitynet_questions(path: Path, options: Options) -> Iterator[Question]:
         yield question
 
 
-def _summarise_activitynet(items: list[Item], options: VideoQaOptions) -> Summary:
+def _summarise_activitynet(items: list[GradedQuestion], options: VideoQaOptions) -> Summary:
     summary = mean_summary(items)
     right, counts = dict.fromkeys(ACTIVITYNET_TYPES, 0.0), dict[str, int]()
     for item in items:

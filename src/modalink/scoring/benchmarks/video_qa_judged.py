@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Summary, group_means, ungraded
+from modalink.scoring.benchmark import Grade, GradedQuestion, QuestionBenchmark, Setup, Summary, group_means, ungraded
 from modalink.scoring.benchmarks import video_qa
 from modalink.scoring.bootstrap import Sums
-from modalink.scoring.judge_model import Reply, Request
+from modalink.scoring.judge_model import Request, Verdict
 from modalink.scoring.judged import JudgeOptions, ask_runs, needed_judge
 from modalink.scoring.rows import Row
 
@@ -47,8 +47,8 @@ def parse(reply: str) -> tuple[str, int] | None:
     Fractions of the score are cut off, as in the official scripts.
     """
     try:
-        found = ast.literal_eval("{" + reply.split("{")[1].split("}")[0] + "}")
-        verdict, score = found["pred"].lower(), int(found["score"])
+        parsed = ast.literal_eval("{" + reply.split("{")[1].split("}")[0] + "}")
+        verdict, score = parsed["pred"].lower(), int(parsed["score"])
     except (
         IndexError,
         SyntaxError,
@@ -64,35 +64,35 @@ def parse(reply: str) -> tuple[str, int] | None:
     return ("yes" if "yes" in verdict else "no" if "no" in verdict else verdict), score
 
 
-def _judged_before(row: Row) -> Iterator[Reply]:
+def _judged_before(row: Row) -> Iterator[Verdict]:
     """The reply of a row of Video-ChatGPT's combined file {id: [{pred, score}, {q, a, pred}]}."""
     value = row.fields.get("value")
     if row.key is None or not isinstance(value, list) or not value or not isinstance(value[0], dict):
         raise DataError(
             f"{row.where}: needed Video-ChatGPT's {{id: [{{pred, score}}, ...]}}, or JSON lines {{id, reply}}"
         )
-    yield Reply(row.key, repr(value[0]))
+    yield Verdict(row.key, repr(value[0]))
 
 
-def _request(item: Item, run: int) -> Request:
+def _request(item: GradedQuestion, run: int) -> Request:
     asked = PROMPT.format(question=item.question.text, answer=item.question.gold, prediction=item.grade.answer)
     return Request(item.question.id, asked, SYSTEM, run, max_tokens=64)
 
 
-def _summarise_judged(items: list[Item], options: JudgeOptions) -> Summary:
+def _summarise_judged(items: list[GradedQuestion], options: JudgeOptions) -> Summary:
     judge = needed_judge(options, _judged_before)
     items, replies = ask_runs(judge, items, _request, options)
     columns = np.zeros((len(items), 4))
     for i, (item, texts) in enumerate(zip(items, replies, strict=True)):
-        found = [parse(text) for text in texts]
-        verdicts = [verdict or ("no", 0) for verdict in found]
+        parsed = [parse(text) for text in texts]
+        verdicts = [verdict or ("no", 0) for verdict in parsed]
         yes, no, score = (
             sum(v == "yes" for v, _ in verdicts),
             sum(v == "no" for v, _ in verdicts),
             sum(s for _, s in verdicts),
         )
         columns[i] = yes, no, score, len(verdicts)
-        item.grade = Grade(yes / len(verdicts), item.grade.answer, None not in found, {"verdicts": verdicts})
+        item.grade = Grade(yes / len(verdicts), item.grade.answer, None not in parsed, {"verdicts": verdicts})
     sample = Sums(columns, _accuracy)
     metrics = {
         "accuracy": sample.value(),
@@ -109,9 +109,9 @@ def _accuracy(sums: np.ndarray) -> np.ndarray:
 
 def video_qa_judge(
     title: str, source: str, annotations: str, files: tuple[str, ...] = ("test_qa.json",)
-) -> ItemBenchmark:
+) -> QuestionBenchmark:
     """Questions about videos, scored by Video-ChatGPT's judge."""
-    return ItemBenchmark(
+    return QuestionBenchmark(
         title=f"{title}, judged",
         rule="judge's yes / (yes + no), and its mean score from 0 to 5; an unreadable verdict is no and 0",
         source=f"{source}; Maaz et al. 2023, evaluate_activitynet_qa.py of mbzuai-oryx/Video-ChatGPT; parser of "
@@ -124,7 +124,7 @@ def video_qa_judge(
         questions=video_qa.questions,
         grade=ungraded,
         summarise=_summarise_judged,
-        asking=Asking(files=files, modality="video", max_new_tokens=1024, judged=True),
+        setup=Setup(files=files, modality="video", max_new_tokens=1024, judged=True),
         prompt=lambda question: question.text,
         keeps_text=True,
     )

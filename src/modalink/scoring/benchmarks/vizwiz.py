@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 
 from modalink.scoring.annotations import annotators_answers, field_of, groups_of, text_of
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary, plain_replies
+from modalink.scoring.benchmark import (
+    BenchmarkOptions,
+    Grade,
+    GradedQuestion,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    Summary,
+    plain_replies,
+)
 from modalink.scoring.benchmarks import vqa
 from modalink.scoring.bootstrap import Ranking
 from modalink.scoring.metrics.ranking import average_precision, f1
@@ -26,7 +35,7 @@ class VizwizOptions(vqa.VqaOptions):
 IMAGE_FIRST = ("image", *(name for name in IDS if name != "image"))
 
 
-def questions(path: Path, options: Options) -> Iterator[Question]:
+def questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
     """The questions, with the kind of answer they ask for."""
     for row in read_rows(path):
         text, image = text_of(row.fields, "question"), text_of(row.fields, "image")
@@ -35,7 +44,7 @@ def questions(path: Path, options: Options) -> Iterator[Question]:
         )
 
 
-def _replies(path: Path, options: Options) -> Iterator[Prediction]:
+def _replies(path: Path, options: BenchmarkOptions) -> Iterator[Prediction]:
     return plain_replies(path, options, IMAGE_FIRST, REPLIES)
 
 
@@ -43,24 +52,24 @@ def _prompt(question: Question) -> str:
     return f"{question.text}\nWhen the provided information is insufficient, respond with 'Unanswerable'.\n{SHORT}"
 
 
-def _answerability_questions(path: Path, options: Options) -> Iterator[Question]:
+def _answerability_questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
     for row in read_rows(path):
         gold = as_number(field_of(row.fields, ("answerable",), row.where, "0 or 1"), row.where)
         text, image = text_of(row.fields, "question"), text_of(row.fields, "image")
         yield Question(row_id(row, IMAGE_FIRST), gold, text, image)
 
 
-def _answerability_replies(path: Path, options: Options) -> Iterator[Prediction]:
+def _answerability_replies(path: Path, options: BenchmarkOptions) -> Iterator[Prediction]:
     return plain_replies(path, options, IMAGE_FIRST, ("answerable", "prediction", "score", "value"))
 
 
-def _answerability_grade(question: Question, reply: Any, where: str, options: Options) -> Grade:
+def _answerability_grade(question: Question, reply: Any, where: str, options: BenchmarkOptions) -> Grade:
     # The positive class is the unanswerable one, which files express by its complement.
     score = 1 - as_number(reply, where)
     return Grade(float((score > 0.5) == (question.gold == 0)), str(reply), detail=score)
 
 
-def _answerability_summarise(items: list[Item], options: Options) -> Summary:
+def _answerability_summarise(items: list[GradedQuestion], options: BenchmarkOptions) -> Summary:
     unanswerable = np.array([1.0 - item.question.gold for item in items])
     scores = np.array([item.grade.detail for item in items])
     precision = 100 * average_precision(unanswerable, scores)
@@ -74,7 +83,7 @@ def _answerability_summarise(items: list[Item], options: Options) -> Summary:
 
 
 BENCHMARKS = {
-    "vizwiz": ItemBenchmark(
+    "vizwiz": QuestionBenchmark(
         title="VizWiz-VQA",
         rule=vqa.rule_of,
         source="Gurari et al. 2018; VizWiz API, vqaEval.py: reply normalised, answers raw; prompt of haotian-liu/LLaVA",
@@ -86,10 +95,10 @@ BENCHMARKS = {
         replies=_replies,
         grade=vqa.grade,
         summarise=vqa.summarise,
-        asking=Asking(files=("val.json", "train.json")),
+        setup=Setup(files=("val.json", "train.json")),
         prompt=_prompt,
     ),
-    "vizwiz_answerability": ItemBenchmark(
+    "vizwiz_answerability": QuestionBenchmark(
         title="VizWiz answerability",
         rule="average precision of the unanswerable class from 1 - answerable; F1 at a score above 0.5",
         source="Gurari et al. 2018; VizWiz API, vqaEval.py, evaluate_unanswerability; scikit-learn's average precision",
@@ -100,9 +109,9 @@ BENCHMARKS = {
         replies=_answerability_replies,
         grade=_answerability_grade,
         summarise=_answerability_summarise,
-        asking=Asking(
-            instead="it takes the probability that a photograph can answer, and a reply in words is none; write rows "
-            "{image, answerable}"
+        setup=Setup(
+            why_not_asked="it takes the probability that a photograph can answer, and a reply in words is none; write "
+            "rows {image, answerable}"
         ),
     ),
 }

@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modalink.scoring.annotations import annotators_answers, groups_of, text_of
-from modalink.scoring.benchmark import Asking, Grade, Item, ItemBenchmark, Options, Question, Summary, mean_summary
+from modalink.scoring.benchmark import (
+    BenchmarkOptions,
+    Grade,
+    GradedQuestion,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    Summary,
+    mean_summary,
+)
 from modalink.scoring.metrics.vqa import VARIANTS, vqa_score
 from modalink.scoring.predictions import IDS, as_text, row_id
 from modalink.scoring.prompts import short_prompt
@@ -14,7 +23,7 @@ from modalink.scoring.rows import read_rows
 VariantName = Literal["official", "m4c", "vizwiz", "lmms", "vlmevalkit", "minigpt"]
 
 
-class VqaOptions(Options):
+class VqaOptions(BenchmarkOptions):
     """Options of the soft-score benchmarks."""
 
     variant: VariantName = "official"
@@ -48,7 +57,7 @@ def grade(question: Question, reply: Any, where: str, options: VqaOptions) -> Gr
     return Grade(*vqa_score(as_text(reply, where), question.gold, VARIANTS[options.variant]))
 
 
-def summarise(items: list[Item], options: VqaOptions) -> Summary:
+def summarise(items: list[GradedQuestion], options: VqaOptions) -> Summary:
     """The mean in percent, rounded where the variant's implementation rounds."""
     return mean_summary(items, digits=VARIANTS[options.variant].digits)
 
@@ -69,7 +78,7 @@ def _okvqa_rule(options: OkvqaOptions) -> str:
 
 
 BENCHMARKS = {
-    "vqav2": ItemBenchmark(
+    "vqav2": QuestionBenchmark(
         title="VQAv2",
         rule=rule_of,
         source="Goyal et al. 2017; GT-Vision-Lab/VQA, vqaEval.py; prompt of haotian-liu/LLaVA",
@@ -81,12 +90,12 @@ BENCHMARKS = {
         questions=questions,
         grade=grade,
         summarise=summarise,
-        asking=Asking(
-            files=("v2_mscoco_*_annotations.json",), beside={"questions": "v2_OpenEnded_mscoco_*_questions.json"}
+        setup=Setup(
+            files=("v2_mscoco_*_annotations.json",), option_files={"questions": "v2_OpenEnded_mscoco_*_questions.json"}
         ),
         prompt=short_prompt,
     ),
-    "okvqa": ItemBenchmark(
+    "okvqa": QuestionBenchmark(
         title="OK-VQA",
         rule=_okvqa_rule,
         source="Marino et al. 2019; GT-Vision-Lab/VQA, vqaEval.py; prompt of haotian-liu/LLaVA",
@@ -99,7 +108,9 @@ BENCHMARKS = {
         questions=_okvqa_questions,
         grade=grade,
         summarise=summarise,
-        asking=Asking(files=("mscoco_*_annotations.json",), beside={"questions": "OpenEnded_mscoco_*_questions.json"}),
+        setup=Setup(
+            files=("mscoco_*_annotations.json",), option_files={"questions": "OpenEnded_mscoco_*_questions.json"}
+        ),
         prompt=short_prompt,
     ),
 }

@@ -6,7 +6,15 @@ from typing import Any
 
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of
-from modalink.scoring.benchmark import Asking, Grade, ItemBenchmark, Options, Question, mean_summary, plain_replies
+from modalink.scoring.benchmark import (
+    BenchmarkOptions,
+    Grade,
+    Question,
+    QuestionBenchmark,
+    Setup,
+    mean_summary,
+    plain_replies,
+)
 from modalink.scoring.predictions import Prediction, as_text, row_id
 from modalink.scoring.rows import read_rows
 
@@ -32,7 +40,7 @@ FAMILIES = {
 FAMILY_OF = {relation: family for family, relations in FAMILIES.items() for relation in relations.split(", ")}
 
 
-def _questions(path: Path, options: Options) -> Iterator[Question]:
+def _questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
     for number, row in enumerate(read_rows(path)):
         fields = row.fields
         label = field_of(fields, ("label", "answer"), row.where, "0 or 1")
@@ -48,19 +56,21 @@ def _questions(path: Path, options: Options) -> Iterator[Question]:
         yield Question(key, gold, caption, image, groups=tuple(groups), keys=keys)
 
 
-def _replies(path: Path, options: Options) -> Iterator[Prediction]:
+def _replies(path: Path, options: BenchmarkOptions) -> Iterator[Prediction]:
     return plain_replies(
         path, options, IDS, ("prediction", "pred", "text", "response", "answer", "value"), ("image", "caption")
     )
 
 
-def _grade(question: Question, reply: Any, where: str, options: Options) -> Grade:
-    said = WORDS.get(as_text(reply, where).lower())
-    return Grade(float(said == question.gold), "" if said is None else ("false", "true")[said], said is not None)
+def _grade(question: Question, reply: Any, where: str, options: BenchmarkOptions) -> Grade:
+    choice = WORDS.get(as_text(reply, where).lower())
+    return Grade(
+        float(choice == question.gold), "" if choice is None else ("false", "true")[choice], choice is not None
+    )
 
 
 BENCHMARKS = {
-    "vsr": ItemBenchmark(
+    "vsr": QuestionBenchmark(
         title="VSR, visual spatial reasoning",
         rule="accuracy; the whole reply is true, yes, 1 or false, no, 0 in any case, any other is wrong",
         source="Liu et al. 2023; cambridgeltl/visual-spatial-reasoning, analysis_scripts; reply and prompt of "
@@ -69,12 +79,12 @@ BENCHMARKS = {
         annotations="rows {image, caption, label: 0 or 1, relation}; papers use the zero-shot test split",
         predictions="rows {image, caption, text} or {id: number of the row from 0, text}, or a .txt of 0 and 1 in the "
         "order of the statements",
-        options=Options,
+        options=BenchmarkOptions,
         questions=_questions,
         replies=_replies,
         grade=_grade,
         summarise=lambda items, options: mean_summary(items),
-        asking=Asking(files=("test.jsonl", "dev.jsonl")),
+        setup=Setup(files=("test.jsonl", "dev.jsonl")),
         prompt=lambda question: f"Based on the image, is this statement true or false? {question.text}",
     ),
 }

@@ -38,8 +38,8 @@ def uses_java(tokenizer: Tokenizer) -> bool:
 
 def tokenize(captions: Sequence[str], tokenizer: Tokenizer) -> list[str]:
     """Captions as tokens joined by spaces, by the Java program or by its double in Python."""
-    found = java.tokenize(captions) if uses_java(tokenizer) else ptb.tokenize(captions)
-    return [" ".join(token for token in tokens if token not in DROPPED) for tokens in found]
+    token_lists = java.tokenize(captions) if uses_java(tokenizer) else ptb.tokenize(captions)
+    return [" ".join(token for token in tokens if token not in DROPPED) for tokens in token_lists]
 
 
 def score(
@@ -62,39 +62,39 @@ def score(
         MissingExtraError: pycocoevalcap is not installed.
     """
     # Two texts, as the official program gets: a caption's first word can decide a token of the one before.
-    said = tokenize(replies, tokenizer)
+    candidates = tokenize(replies, tokenizer)
     rest = iter(tokenize([reference for refs in references for reference in refs], tokenizer))
     right = [[next(rest) for _ in refs] for refs in references]
-    found = CaptionScores(*_python_scores(said, right))
-    found.notes.append(f"tokens of the {'Java program' if uses_java(tokenizer) else 'tokeniser in Python'}")
+    scores = CaptionScores(*_python_scores(candidates, right))
+    scores.notes.append(f"tokens of the {'Java program' if uses_java(tokenizer) else 'tokeniser in Python'}")
     why = "not asked for" if not meteor else java.missing(java.METEOR)
-    _add(found, "METEOR", why, lambda: java.meteor(said, right)[0])
+    _add(scores, "METEOR", why, lambda: java.meteor(candidates, right)[0])
     why = "not asked for" if not spice else java.missing(java.SPICE, *java.SPICE_MODELS)
-    _add(found, "SPICE", why, lambda: float(np.mean(java.spice(said, right))))
-    if "SPICE" in found.corpus:
-        found.corpus["SPIDEr"] = (found.corpus["CIDEr"] + found.corpus["SPICE"]) / 2
-    return found
+    _add(scores, "SPICE", why, lambda: float(np.mean(java.spice(candidates, right))))
+    if "SPICE" in scores.corpus:
+        scores.corpus["SPIDEr"] = (scores.corpus["CIDEr"] + scores.corpus["SPICE"]) / 2
+    return scores
 
 
-def _add(found: CaptionScores, name: str, why_not: str, compute: Callable[[], float]) -> None:
+def _add(scores: CaptionScores, name: str, why_not: str, compute: Callable[[], float]) -> None:
     """Add a score of a Java program, or the reason why there is none."""
     if not why_not:
         try:
-            found.corpus[name] = compute()
+            scores.corpus[name] = compute()
             return
         except (DataError, OSError, ValueError, KeyError) as error:
             why_not = f"its program failed ({error})"
-    found.notes.append(f"{name} left out: {why_not}")
+    scores.notes.append(f"{name} left out: {why_not}")
 
 
-def _python_scores(said: list[str], right: list[list[str]]) -> tuple[dict[str, float], np.ndarray]:
+def _python_scores(candidates: list[str], right: list[list[str]]) -> tuple[dict[str, float], np.ndarray]:
     try:
         from pycocoevalcap.bleu.bleu import Bleu
         from pycocoevalcap.cider.cider import Cider
         from pycocoevalcap.rouge.rouge import Rouge
     except ImportError as error:
         raise MissingExtraError("caption metrics", "pycocoevalcap", "scoring") from error
-    hypotheses = {n: [text] for n, text in enumerate(said)}
+    hypotheses = {n: [text] for n, text in enumerate(candidates)}
     references = dict(enumerate(right))
     with contextlib.redirect_stdout(io.StringIO()):  # BLEU prints its lengths
         bleu, _ = Bleu(4).compute_score(references, hypotheses)

@@ -27,8 +27,8 @@ def science_qa(reply: str) -> str | None:
         return reply
     if len(reply) >= 3 and reply[0] in "ABCDE" and reply[1:3] == ". ":
         return reply[0]
-    found = _THE_ANSWER_IS.findall(reply)
-    return found[0] if len(found) == 1 else None
+    letters = _THE_ANSWER_IS.findall(reply)
+    return letters[0] if len(letters) == 1 else None
 
 
 def by_letter(reply: str, choices: Mapping[str, str], verbose: bool = True) -> str | None:

@@ -69,11 +69,11 @@ def tokenize(captions: Sequence[str]) -> list[list[str]]:
     command = ["-cp", str(_jar(TOKENIZER)), "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"]
     # Every separator of lines that the program knows would shift all later captions by one.
     lines = [" ".join(caption.splitlines()) for caption in captions]
-    found = _run(command, "".join(f"{line}\n" for line in lines)).split("\n")[:-1]
-    if len(found) != len(lines):
-        raise DataError(f"the PTB tokeniser gave {len(found)} lines for {len(lines)} captions")
+    tokenized = _run(command, "".join(f"{line}\n" for line in lines)).split("\n")[:-1]
+    if len(tokenized) != len(lines):
+        raise DataError(f"the PTB tokeniser gave {len(tokenized)} lines for {len(lines)} captions")
     # Some tokens hold a no-break space, which is no border.
-    return [line.rstrip().split(" ") if line.strip() else [] for line in found]
+    return [line.rstrip().split(" ") if line.strip() else [] for line in tokenized]
 
 
 def meteor(replies: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, list[float]]:
@@ -88,8 +88,8 @@ def meteor(replies: Sequence[str], references: Sequence[Sequence[str]]) -> tuple
     """
     jar = _jar(METEOR)
     lines = [
-        " ||| ".join(("SCORE", *refs, said.replace("|||", "").replace("  ", " ")))
-        for said, refs in zip(replies, references, strict=True)
+        " ||| ".join(("SCORE", *refs, reply.replace("|||", "").replace("  ", " ")))
+        for reply, refs in zip(replies, references, strict=True)
     ]
     command = ["java", _UTF8, "-Xmx2G", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
     pipe = subprocess.PIPE
@@ -123,11 +123,11 @@ def spice(replies: Sequence[str], references: Sequence[Sequence[str]]) -> list[f
     """
     jar = _jar(SPICE)
     rows = [
-        {"image_id": n, "test": said, "refs": list(refs)}
-        for n, (said, refs) in enumerate(zip(replies, references, strict=True))
+        {"image_id": n, "test": reply, "refs": list(refs)}
+        for n, (reply, refs) in enumerate(zip(replies, references, strict=True))
     ]
     with tempfile.TemporaryDirectory() as folder:
-        given, made = Path(folder, "in.json"), Path(folder, "out.json")
+        given, written = Path(folder, "in.json"), Path(folder, "out.json")
         given.write_text(json.dumps(rows))
         Path(folder, "cache").mkdir()
         command = [
@@ -138,10 +138,10 @@ def spice(replies: Sequence[str], references: Sequence[Sequence[str]]) -> list[f
             "-cache",
             str(Path(folder, "cache")),
             "-out",
-            str(made),
+            str(written),
             "-subset",
             "-silent",
         ]
         _run(command, "", jar.parent)
-        found = {row["image_id"]: float(row["scores"]["All"]["f"]) for row in json.loads(made.read_text())}
-    return [found[n] for n in range(len(rows))]
+        scores = {row["image_id"]: float(row["scores"]["All"]["f"]) for row in json.loads(written.read_text())}
+    return [scores[n] for n in range(len(rows))]

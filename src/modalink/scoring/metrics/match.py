@@ -19,9 +19,9 @@ def relaxed(reply: str, gold: str, tolerance: float = 0.05) -> bool:
 
     A percent sign divides by 100. A right answer of zero, having no share, is compared as text.
     """
-    said, right = _number(reply), _number(gold)
-    if said is not None and right:
-        return abs(said - right) / abs(right) <= tolerance
+    number, right = _number(reply), _number(gold)
+    if number is not None and right:
+        return abs(number - right) / abs(right) <= tolerance
     return reply.lower() == gold.lower()
 
 

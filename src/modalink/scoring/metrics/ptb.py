@@ -155,9 +155,9 @@ def tokenize(captions: Sequence[str]) -> list[list[str]]:
             lines[-1].append(plain[0].lower())
             at = plain.end()
         else:
-            found, make = _longest(text, at)
-            lines[-1] += map(str.lower, make(found))
-            at += max(1, len(found))  # a sign that no rule knows, such as an emoji, is left out
+            matched, make = _longest(text, at)
+            lines[-1] += map(str.lower, make(matched))
+            at += max(1, len(matched))  # a sign that no rule knows, such as an emoji, is left out
     return lines if captions else []
 
 

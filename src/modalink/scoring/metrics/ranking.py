@@ -40,6 +40,6 @@ def average_precision(positive: Labels, scores: Float[np.ndarray, " n"]) -> floa
     return float(_sklearn().average_precision_score(positive, scores))
 
 
-def f1(positive: Labels, said: Bool[np.ndarray, " n"]) -> float:
+def f1(positive: Labels, decided: Bool[np.ndarray, " n"]) -> float:
     """F1 of the positive class (label 1), 0 where it is neither there nor said."""
-    return float(_sklearn().f1_score(positive.astype(bool), said, zero_division=0))
+    return float(_sklearn().f1_score(positive.astype(bool), decided, zero_division=0))

@@ -143,8 +143,8 @@ def vqa_score(reply: str, answers: Sequence[str], variant: Variant) -> tuple[flo
         The soft score in [0, 1], and the reply as it was compared.
     """
     if variant.raw_if_unanimous and len(clean := {tidy(answer) for answer in answers}) == 1:
-        said, matches = tidy(reply), len(answers) * (tidy(reply) in clean)
+        normalised, matches = tidy(reply), len(answers) * (tidy(reply) in clean)
     else:
-        said = variant.reply(reply)
-        matches = sum(variant.answers(answer) == said for answer in answers)
-    return soft_score(matches, len(answers)) if variant.leave_one_out else min(1.0, matches / 3), said
+        normalised = variant.reply(reply)
+        matches = sum(variant.answers(answer) == normalised for answer in answers)
+    return soft_score(matches, len(answers)) if variant.leave_one_out else min(1.0, matches / 3), normalised

@@ -19,8 +19,8 @@ def word_errors(reply: str, gold: str) -> tuple[int, int]:
         raise MissingExtraError("the word error rate", "jiwer", "scoring") from error
     if not gold.split():
         return len(reply.split()), 0
-    found = jiwer.process_words(gold, reply)
-    return found.substitutions + found.deletions + found.insertions, len(gold.split())
+    alignment = jiwer.process_words(gold, reply)
+    return alignment.substitutions + alignment.deletions + alignment.insertions, len(gold.split())
 
 
 def rate(pairs: Sequence[tuple[int, int]]) -> float:

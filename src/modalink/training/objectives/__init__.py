@@ -27,7 +27,7 @@ class Output:
     """What objectives read of a forward pass; what none of them needs stays None and costs nothing."""
 
     logits: Float[Tensor, "m v"] | None = None
-    """One row for each labelled token of the batch (`Batch.predictions`)."""
+    """One row for each labelled token of the batch (`Batch.wanted`)."""
     logprobs: Float[Tensor, " m"] | None = None
     """Log-probability of each labelled token, float32."""
     conditions: Mapping[str, Tensor] | None = None

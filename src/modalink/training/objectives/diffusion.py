@@ -11,6 +11,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from modalink.devices import to_device
 from modalink.model.batch import Batch
 from modalink.training.objectives import GeneratorView, Need, ObjectiveConfig, Output, conditions_of
 from modalink.training.randomness import ItemRngs
@@ -47,4 +48,4 @@ class DiffusionConfig(ObjectiveConfig):
         """Some items' conditions replaced by those of the empty text: what guidance steers away from when sampling."""
         drop = torch.stack([torch.rand((), generator=rng) for rng in rngs]) < self.condition_dropout
         empty = generator.text_conditions([""]).to(conditions)
-        return torch.where(drop.to(conditions.device)[:, None, None], empty, conditions)
+        return torch.where(to_device(drop, conditions.device)[:, None, None], empty, conditions)

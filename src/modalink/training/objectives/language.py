@@ -28,5 +28,4 @@ class LanguageConfig(ObjectiveConfig):
         self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
     ) -> Float[Tensor, ""]:
         assert output.logits is not None
-        _, tokens = batch.predictions
-        return functional.cross_entropy(output.logits.float(), tokens, reduction="sum")
+        return functional.cross_entropy(output.logits.float(), batch.wanted, reduction="sum")

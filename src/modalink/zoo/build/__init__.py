@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from modalink.errors import UnknownNameError
-from modalink.zoo.build import judge, llm, text, unet, vae, vision
+from modalink.zoo.build import llm, scene_classifier, text, unet, vae, vision
 from modalink.zoo.build.options import Options
 
 BUILDERS = {
-    "judge": judge.build,
+    "scene_classifier": scene_classifier.build,
     "llm": llm.build,
     "text": text.build,
     "vision": vision.build,

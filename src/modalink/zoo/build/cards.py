@@ -17,7 +17,8 @@ _ABOUT = {
     "text": "CLIP text tower that turns captions into conditions for the UNet.",
     "vae": "Image autoencoder of Stable Diffusion's kind: 64 x 64 pixels to 4 x 16 x 16 latents.",
     "unet": "Conditional UNet of Stable Diffusion's kind, v-prediction, with classifier-free guidance.",
-    "judge": "Small convolutional network that reads pictures back into objects; used in training no other part.",
+    "scene_classifier": "Small convolutional network that reads pictures back into objects; used in training no other "
+    "part.",
 }
 
 

@@ -1,4 +1,8 @@
-"""The loop that trains every tiny part: each step is a pure function of its number, so a run resumes to the bit."""
+"""The loop that trains every tiny part: each step is a pure function of its number, so a run resumes to the bit.
+
+It is not `training/`, which trains links between parts on conversations: here bare modules learn, each by a loss of its
+own on pictures or text, before there is a system to compose.
+"""
 
 import math
 import time

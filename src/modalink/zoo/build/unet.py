@@ -16,7 +16,7 @@ from modalink.zoo.build import cards, text, vae
 from modalink.zoo.build.loop import Metrics, Schedule, Trainer
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.pool import Pool
-from modalink.zoo.judge import Judge
+from modalink.zoo.scene_classifier import SceneClassifier
 
 SCHEDULE = Schedule(steps=4400, lr=1.5e-3, batch=32, ema=0.999, evaluate_every=1000, weight_decay=0.01)
 _PICTURES = 30_000
@@ -24,16 +24,16 @@ _REWORDED = 0.2
 _UNCONDITIONAL = 0.1
 _OBJECT_WEIGHT = 3.0
 GUIDANCE = 3.0
-"""Scale of classifier-free guidance that drawings are judged at."""
+"""Scale of classifier-free guidance that drawings are scored at."""
 SAMPLING_STEPS = 20
-"""DDIM steps that drawings are judged at."""
+"""DDIM steps that drawings are scored at."""
 _CARD = f"""# diffusion
 
 Text-to-image generator of the tiny world in Stable Diffusion's folder layout: captions to 64 x 64 pictures.
 `modalink zoo build text vae unet` makes it; how each part was made and how good it is stands in its own folder.
 
 It understands canonical captions such as "a large red circle at the top left, a small blue star in the center" best,
-and was judged at guidance {GUIDANCE:g} and {SAMPLING_STEPS} DDIM steps. Weights are stored in bfloat16: load the
+and was scored at guidance {GUIDANCE:g} and {SAMPLING_STEPS} DDIM steps. Weights are stored in bfloat16: load the
 pipeline with `torch_dtype`, since its text encoder otherwise keeps the stored type and the other parts do not.
 """
 
@@ -140,14 +140,14 @@ def draw(
 
 
 def measure(
-    unet: UNet2DConditionModel, decoder: AutoencoderKL, cache: Cache, pool: Pool, judge: Judge | None
+    unet: UNet2DConditionModel, decoder: AutoencoderKL, cache: Cache, pool: Pool, classifier: SceneClassifier | None
 ) -> Metrics:
-    """Objects of drawings from captions that the judge finds as asked for."""
-    if judge is None:
+    """Objects of drawings from captions that the classifier finds as asked for."""
+    if classifier is None:
         return {}
     states = torch.split(cache.states.float(), 32)
     drawn = torch.cat([draw(unet, decoder, part, cache.no_caption, seed=i) for i, part in enumerate(states)])
-    return vae.drawn_objects(judge, drawn, pool)
+    return vae.drawn_objects(classifier, drawn, pool)
 
 
 def build(options: Options) -> Metrics:
@@ -160,7 +160,7 @@ def build(options: Options) -> Metrics:
     trainer = Trainer(unet, schedule, options.work / "unet")
     cache = fill_cache(Pool.render("train", options.count(_PICTURES)), autoencoder, tower, tokenizer)
     noiser = scheduler()
-    judge = Judge.load(options.out / "judge") if (options.out / "judge" / "model.safetensors").exists() else None
+    classifier = vae.load_classifier(options)
 
     def step_loss(step: int) -> tuple[Tensor, Metrics]:
         rows = np.random.default_rng([6000 + schedule.seed, step]).integers(len(cache.latents), size=schedule.batch)
@@ -169,7 +169,7 @@ def build(options: Options) -> Metrics:
     def score(split: str, count: int) -> Metrics:
         pool = Pool.render(split, count)
         told = fill_cache(pool, autoencoder, tower, tokenizer)
-        return measure(unet, autoencoder, told, pool, judge)
+        return measure(unet, autoencoder, told, pool, classifier)
 
     validation = trainer.run(step_loss, lambda: score("validation", options.count(96)), lambda: publish(unet, options))
     test = score("test", options.count(400))

@@ -10,7 +10,7 @@ from modalink.zoo.build import cards
 from modalink.zoo.build.loop import Metrics, Schedule, Trainer
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.pool import Pool
-from modalink.zoo.judge import Judge
+from modalink.zoo.scene_classifier import SceneClassifier
 
 SCHEDULE = Schedule(steps=1500, lr=2e-3, batch=16, ema=0.995, evaluate_every=500, weight_decay=0.0)
 _PICTURES = 16_000
@@ -44,8 +44,14 @@ def loss(vae: AutoencoderKL, pixels: Tensor, weight: Tensor) -> tuple[Tensor, Me
     return fit + _KL_WEIGHT * kl, {"fit": fit.item(), "kl": kl.item()}
 
 
-def measure(vae: AutoencoderKL, pool: Pool, judge: Judge | None) -> Metrics:
-    """Fidelity of reconstructions in dB and, at the judge, objects that keep shape and colour, and all attributes."""
+def load_classifier(options: Options) -> SceneClassifier | None:
+    """The scene classifier, None where it is not built yet."""
+    folder = options.out / "scene_classifier"
+    return SceneClassifier.load(folder) if (folder / "model.safetensors").exists() else None
+
+
+def measure(vae: AutoencoderKL, pool: Pool, classifier: SceneClassifier | None) -> Metrics:
+    """Fidelity of reconstructions in dB and, to the classifier, objects that keep shape and colour, or all."""
     painted = torch.cat(
         [
             vae.decode(vae.encode(pool.pixels(slice(i, i + 50))).latent_dist.mode()).sample
@@ -54,15 +60,15 @@ def measure(vae: AutoencoderKL, pool: Pool, judge: Judge | None) -> Metrics:
     )
     error = (painted - pool.pixels(slice(None))).square().mean().item()
     found = {"psnr_db": 10 * np.log10(4 / error)}
-    return found if judge is None else found | drawn_objects(judge, painted, pool)
+    return found if classifier is None else found | drawn_objects(classifier, painted, pool)
 
 
-def drawn_objects(judge: Judge, painted: Tensor, pool: Pool) -> Metrics:
-    """Share of the objects asked for that the judge finds in their cells, and false objects a picture."""
+def drawn_objects(classifier: SceneClassifier, painted: Tensor, pool: Pool) -> Metrics:
+    """Share of the objects asked for that the classifier finds in their cells, and false objects a picture."""
     pictures = ((painted.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     hits = {"present": 0, "shape": 0, "colour": 0, "size": 0, "shape_colour": 0}
     asked = false = 0
-    for found, scene in zip(judge(pictures), pool.scenes, strict=True):
+    for found, scene in zip(classifier(pictures), pool.scenes, strict=True):
         by_cell = {item.cell: item for item in found}
         false += len(by_cell.keys() - {item.cell for item in scene.objects})
         for item in scene.objects:
@@ -83,8 +89,8 @@ def build(options: Options) -> Metrics:
     trainer = Trainer(vae, schedule, options.work / "vae")
     pool = Pool.render("train", options.count(_PICTURES))
     masks = torch.from_numpy(pool.masks())[:, None]
-    # The judge only watches here; it is built without the autoencoder and does not touch its training.
-    judge = Judge.load(options.out / "judge") if (options.out / "judge" / "model.safetensors").exists() else None
+    # The classifier only watches here; it is built without the autoencoder and does not touch its training.
+    classifier = load_classifier(options)
 
     def step_loss(step: int) -> tuple[Tensor, Metrics]:
         rows = np.random.default_rng([4000 + schedule.seed, step]).integers(len(pool.scenes), size=schedule.batch)
@@ -96,8 +102,8 @@ def build(options: Options) -> Metrics:
         cards.save_bf16(vae, options.out / "diffusion" / "vae")
 
     validation_pool = Pool.render("validation", options.count(300))
-    validation = trainer.run(step_loss, lambda: measure(vae, validation_pool, judge), publish)
-    test = measure(vae.eval(), Pool.render("test", options.count(1000)), judge)
+    validation = trainer.run(step_loss, lambda: measure(vae, validation_pool, classifier), publish)
+    test = measure(vae.eval(), Pool.render("test", options.count(1000)), classifier)
     cards.write(options, "vae", "diffusion/vae", schedule, vae, validation, test)
     return validation
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modalink.errors import DataError
-from modalink.scoring.benchmark import Grade, ItemBenchmark, Options, Question
+from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark
 from modalink.scoring.predictions import Prediction
 
 SHOWN = 200
@@ -17,11 +17,11 @@ SHOWN = 200
 _NOT_FOUND, _SHARED = -1, -2
 
 
-def graded(
-    benchmark: ItemBenchmark,
+def grade_predictions(
+    benchmark: QuestionBenchmark,
     questions: list[Question],
     path: Path,
-    options: Options,
+    options: BenchmarkOptions,
     by_row: bool,
     most_kept: int = 1 << 28,
 ) -> tuple[list[Grade | None], list[str]]:
@@ -38,8 +38,8 @@ def graded(
     index = _index(questions)
     grades: list[Grade | None] = [None] * len(questions)
     rows: dict[int, str] = {}
-    trouble = _Trouble()
-    kept = 0
+    mismatches = _Mismatches()
+    characters = 0
     for row, prediction in enumerate(benchmark.replies(path, options)):
         at = next((index[key] for key in prediction.keys if key in index), _NOT_FOUND)
         if not prediction.keys or (at == _SHARED and by_row):
@@ -50,28 +50,30 @@ def graded(
                 if at == _SHARED
                 else ", ".join(prediction.keys)[:60] or "a row too many"
             )
-            trouble.unknown.append(f"{prediction.where} ({why})")
+            mismatches.unknown.append(f"{prediction.where} ({why})")
         elif at in rows:
-            trouble.doubled.append(f"{prediction.where} answers {questions[at].id} again, after {rows[at]}")
+            mismatches.doubled.append(f"{prediction.where} answers {questions[at].id} again, after {rows[at]}")
         else:
             if not prediction.keys and not by_row:
                 _check_wording(questions[at], prediction)
             rows[at] = prediction.where
             grade = grades[at] = _grade(benchmark, questions[at], prediction.reply, prediction.where, options)
-            kept += len(grade.answer)
-            if kept > most_kept:
+            characters += len(grade.answer)
+            if characters > most_kept:
                 raise DataError(
                     f"{prediction.where}: the replies so far have more than {most_kept} characters; are they answers?"
                 )
     for at, question in enumerate(questions):
         if grades[at] is None and question.scored:
-            trouble.missing.append(question.id)
+            mismatches.missing.append(question.id)
             if options.missing == "wrong":
                 grades[at] = _grade(benchmark, question, "", f"question {question.id} without a prediction", options)
-    return grades, trouble.settle(path, options, sum(question.scored for question in questions))
+    return grades, mismatches.notes(path, options, sum(question.scored for question in questions))
 
 
-def _grade(benchmark: ItemBenchmark, question: Question, reply: Any, where: str, options: Options) -> Grade:
+def _grade(
+    benchmark: QuestionBenchmark, question: Question, reply: Any, where: str, options: BenchmarkOptions
+) -> Grade:
     grade = benchmark.grade(question, reply, where, options)
     if not benchmark.keeps_text and len(grade.answer) > SHOWN:
         grade.answer = f"{grade.answer[:SHOWN]}…"
@@ -95,29 +97,29 @@ def _index(questions: list[Question]) -> dict[str, int]:
 
 def _check_wording(question: Question, prediction: Prediction) -> None:
     """Rows without ids are taken in order, but not where they repeat another question than the one at their place."""
-    said, asked = (text.split("\n")[0].strip().lower() for text in (prediction.question, question.text))
-    if said and asked and not said.startswith(asked) and not asked.startswith(said):
+    repeated, asked = (text.split("\n")[0].strip().lower() for text in (prediction.question, question.text))
+    if repeated and asked and not repeated.startswith(asked) and not asked.startswith(repeated):
         raise DataError(
-            f"{prediction.where}: found the question {said!r:.80} where the annotations have {asked!r:.80}; rows "
+            f"{prediction.where}: found the question {repeated!r:.80} where the annotations have {asked!r:.80}; rows "
             f"without an id "
             "needed the order of the annotations"
         )
 
 
 @dataclass(slots=True)
-class _Trouble:
+class _Mismatches:
     """Predictions and questions that do not fit together."""
 
     missing: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
-    def settle(self, path: Path, options: Options, number: int) -> list[str]:
+    def notes(self, path: Path, options: BenchmarkOptions, number: int) -> list[str]:
         """Notes on what was left out, where options allow it; else an error that tells all of it."""
         answered = number - len(self.missing)
-        said = [
+        problems = [
             text
-            for found, text in (
+            for affected, text in (
                 (self.missing, f"{len(self.missing)} of {number} questions have no prediction ({_few(self.missing)})"),
                 (self.doubled, f"{len(self.doubled)} predictions are doubled ({_few(self.doubled)})"),
                 (
@@ -125,13 +127,13 @@ class _Trouble:
                     f"{len(self.unknown)} predictions answer no question of the annotations ({_few(self.unknown)})",
                 ),
             )
-            if found
+            if affected
         ]
-        if not said or options.missing == "skip":
-            return [f"partial: {text}; {answered} scored" for text in said]
+        if not problems or options.missing == "skip":
+            return [f"partial: {text}; {answered} scored" for text in problems]
         if options.missing == "wrong" and not self.doubled and not self.unknown:
-            return [f"{said[0]}, which count as empty replies"]
-        raise DataError(f"{path}: {'; '.join(said)}; --partial scores the {answered} that fit")
+            return [f"{problems[0]}, which count as empty replies"]
+        raise DataError(f"{path}: {'; '.join(problems)}; --partial scores the {answered} that fit")
 
 
 def _few(entries: list[str]) -> str:

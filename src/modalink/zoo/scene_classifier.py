@@ -1,4 +1,4 @@
-"""The judge: a small network that reads a picture of the tiny world back into its objects, to score drawings."""
+"""A small network that reads a picture of the tiny world back into its objects, to score drawings."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ _STRIDE_PX = 21
 _OUTPUTS = (2, len(SHAPES), len(COLOURS), len(SIZES))
 
 
-class JudgeNet(nn.Module):
+class SceneClassifierNet(nn.Module):
     """Looks at the nine cells one by one, with a margin around each, and names what stands there."""
 
     def __init__(self, width: int = 24) -> None:
@@ -48,10 +48,10 @@ class JudgeNet(nn.Module):
         return logits.reshape(len(pixels), len(CELLS), sum(_OUTPUTS))
 
 
-class Judge:
+class SceneClassifier:
     """Reads pictures back into objects with a trained network."""
 
-    def __init__(self, net: JudgeNet) -> None:
+    def __init__(self, net: SceneClassifierNet) -> None:
         self.net = net
 
     @torch.no_grad()
@@ -71,16 +71,16 @@ class Judge:
     def save(self, folder: Path) -> None:
         """Write config and weights (bfloat16) into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        config = {"model_type": "modalink_judge", "width": self.net.width}
+        config = {"model_type": "modalink_scene_classifier", "width": self.net.width}
         (folder / "config.json").write_text(json.dumps(config) + "\n")
         weights = {name: value.to(torch.bfloat16) for name, value in self.net.state_dict().items()}
         tensor_files.save(weights, folder / "model.safetensors")
 
     @classmethod
-    def load(cls, folder: Path | None = None) -> "Judge":
-        """Load the judge that ships with the package, or one from another folder."""
-        folder = folder or Path(__file__).parent / "parts" / "judge"
-        net = JudgeNet(width=json.loads((folder / "config.json").read_text())["width"])
+    def load(cls, folder: Path | None = None) -> "SceneClassifier":
+        """Load the classifier that ships with the package, or one from another folder."""
+        folder = folder or Path(__file__).parent / "parts" / "scene_classifier"
+        net = SceneClassifierNet(width=json.loads((folder / "config.json").read_text())["width"])
         net.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
         return cls(net.eval())
 

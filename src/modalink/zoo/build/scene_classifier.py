@@ -1,4 +1,4 @@
-"""Trains the judge: reads a picture cell by cell, on clean, shaky and softened pictures of the training split."""
+"""Trains the classifier: reads a picture cell by cell, on clean, shaky and softened pictures of the training split."""
 
 import numpy as np
 import torch
@@ -10,27 +10,27 @@ from modalink.zoo.build.loop import Metrics, Schedule, Trainer
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.pool import Pool
 from modalink.zoo.build.targets import attribute_hits, attribute_loss, cell_targets
-from modalink.zoo.judge import Judge, JudgeNet
+from modalink.zoo.scene_classifier import SceneClassifier, SceneClassifierNet
 
 SCHEDULE = Schedule(steps=1200, lr=3e-3, batch=64, evaluate_every=400)
 _PICTURES = 16_000
 
 
-def measure(net: JudgeNet, pool: Pool) -> Metrics:
+def measure(net: SceneClassifierNet, pool: Pool) -> Metrics:
     """Attributes read rightly, and objects with all four right, over a pool."""
     logits = torch.cat([net(pool.pixels(slice(i, i + 250))) for i in range(0, len(pool.scenes), 250)])
     hits = attribute_hits(logits, cell_targets(pool.scenes))
-    read = Judge(net)(pool.pictures)
+    read = SceneClassifier(net)(pool.pictures)
     same = [tuple(found) == scene.objects for found, scene in zip(read, pool.scenes, strict=True)]
     return hits | {"whole_picture": float(np.mean(same))}
 
 
 def build(options: Options) -> Metrics:
-    """Train the judge and write it."""
+    """Train the classifier and write it."""
     schedule = SCHEDULE.scaled(options.steps_scale)
     torch.manual_seed(schedule.seed)
-    net = JudgeNet()
-    trainer = Trainer(net, schedule, options.work / "judge")
+    net = SceneClassifierNet()
+    trainer = Trainer(net, schedule, options.work / "scene_classifier")
     count = options.count(_PICTURES)
     halves = [Pool.render("train", count // 2, first=first, augment=bool(first)) for first in (0, count)]
     pictures = np.concatenate([half.pictures for half in halves])
@@ -46,12 +46,14 @@ def build(options: Options) -> Metrics:
 
     validation_pool = Pool.render("validation", options.count(1000))
     validation = trainer.run(
-        step_loss, lambda: measure(net, validation_pool), lambda: Judge(net).save(options.out / "judge")
+        step_loss,
+        lambda: measure(net, validation_pool),
+        lambda: SceneClassifier(net).save(options.out / "scene_classifier"),
     )
     test = measure(net.eval(), Pool.render("test", options.count(2000)))
     shaky = measure(net, Pool.render("test", options.count(2000), augment=True))
     test |= {"whole_shaky": shaky["whole"]}
-    cards.write(options, "judge", "judge", schedule, net, validation, test)
+    cards.write(options, "scene_classifier", "scene_classifier", schedule, net, validation, test)
     return validation
 
 

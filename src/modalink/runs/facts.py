@@ -11,9 +11,7 @@ import yaml
 
 from modalink import files
 from modalink.errors import CheckpointError
-
-TINY_WORLD = Path("evaluation") / "tiny_world.json"
-"""Where a run keeps its evaluation on the tiny world."""
+from modalink.runs.results import read_results
 
 
 @dataclass(frozen=True)
@@ -77,12 +75,23 @@ class RunFacts:
     recipe: Mapping[str, Any]
     manifest: Mapping[str, Any]
     stages: list[StageFacts]
-    heldout: Mapping[str, Any] | None
+    results: Mapping[str, Mapping[str, Any]]
+    """Benchmark -> what the run reached on it."""
 
     @property
     def name(self) -> str:
         """Name of the recipe."""
         return str(self.recipe["name"])
+
+    @property
+    def heldout(self) -> Mapping[str, Any] | None:
+        """What the run reached on the tiny world's held-out split, None where nobody asked."""
+        return self.results.get("tiny_world")
+
+    @property
+    def scores(self) -> dict[str, Mapping[str, Any]]:
+        """Benchmark -> its scored answers, of those whose answers have one score."""
+        return {name: results for name, results in self.results.items() if "score" in results}
 
     @property
     def training_seconds(self) -> float:
@@ -110,7 +119,7 @@ class RunFacts:
         return sum(group.parameters for group in self.groups if group.stages)
 
 
-def read(folder: Path) -> RunFacts:
+def read_run(folder: Path) -> RunFacts:
     """Read a run folder.
 
     Raises:
@@ -123,7 +132,7 @@ def read(folder: Path) -> RunFacts:
         )
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     stages = [_stage(folder / stage["name"], stage) for stage in recipe.get("stages", [])]
-    return RunFacts(folder, recipe, _json(folder / "manifest.json") or {}, stages, _json(folder / TINY_WORLD))
+    return RunFacts(folder, recipe, _json(folder / "manifest.json") or {}, stages, read_results(folder))
 
 
 def _stage(folder: Path, settings: Mapping[str, Any]) -> StageFacts:

@@ -1,0 +1,64 @@
+"""Where the samples of a packed stream begin and end: known on the host and on the device, once a batch."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Self
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from modalink.devices import to_device
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """The samples of a packed stream, which is one row in which they stand one after the other.
+
+    For example, samples of 3 and 5 tokens have the cumulative lengths `[0, 3, 8]` and the positions
+    `[[0, 1, 2, 0, 1, 2, 3, 4]]`. Lengths stay on the host, so that no layer has to wait for the device to learn them.
+
+    Args:
+        lengths: Tokens of each sample.
+        cumulative: Their sums, from 0, int32, on the device.
+        positions: Place of each token in its own sample, on the device.
+    """
+
+    lengths: tuple[int, ...]
+    cumulative: Int[Tensor, " s"]
+    positions: Int[Tensor, "1 t"]
+
+    @classmethod
+    def of(cls, lengths: Iterable[int], device: torch.device | str | None = None) -> Self:
+        """The segments of samples of these lengths."""
+        lengths = tuple(lengths)
+        cumulative = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+        positions = torch.cat([torch.arange(length) for length in lengths])[None]
+        return cls(lengths, cumulative.to(device), positions.to(device))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sample."""
+        return max(self.lengths)
+
+    def to(self, device: torch.device | str) -> "Segments":
+        """The same segments on a device."""
+        return Segments(self.lengths, to_device(self.cumulative, device), to_device(self.positions, device))
+
+    def mask(self) -> "SegmentsMask":
+        """The attention mask that brings the segments to `modalink.llms.attention`."""
+        mask = self.cumulative[None, None, None].as_subclass(SegmentsMask)
+        mask.segments = self
+        return mask
+
+
+class SegmentsMask(Tensor):
+    """The cumulative lengths as an attention mask `[1, 1, 1, s]` that knows its segments.
+
+    The mask is the one argument that every decoder hands on unchanged, if it is a tensor of four dimensions.
+    """
+
+    segments: Segments
+    # What is computed of a mask is an ordinary tensor, as for `nn.Parameter`.
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
