@@ -77,7 +77,7 @@ class VisionEncoder(BlockEncoder):
         self.tower = tower
         self.layer = _state_index(tower, layer, name)
         self.keep_cls = keep_cls
-        self.side = side
+        self.side, self.unit_shape = side, (3, side, side)
         self.interpolate = side != getattr(tower.config, "image_size", side)
         state, unread = self._probe(name)
         self.unread = frozenset(f"tower.{parameter}" for parameter in unread)

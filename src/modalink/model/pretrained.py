@@ -15,6 +15,7 @@ from modalink.model.configuration import ModalinkConfig
 from modalink.model.groups import group_of
 from modalink.model.saving import Fingerprint, load_weights, own_state, refuse_options, verify
 from modalink.recipe import SystemSpec
+from modalink.roles import PartConfig
 
 
 class ModalinkPreTrainedModel(PreTrainedModel):
@@ -74,8 +75,9 @@ class SavedByReference(ModalinkPreTrainedModel):
         refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation", "revision"})
         path = hub.locate(str(folder), kwargs.get("revision"))
         config = config or ModalinkConfig.from_pretrained(path)
+        spec = SystemSpec.model_validate(config.spec)
         for part, reference in config.references.items():
-            verify(part, reference)
+            verify(part, reference, _config_of(spec, part))
         unnamed = _referenced_parts(config) - config.references.keys()
         model = cls.assembled(config, without_weights=unnamed)
         load_weights(model, path)
@@ -95,7 +97,7 @@ class SavedByReference(ModalinkPreTrainedModel):
         """
         untouched = self.fingerprint.untouched(self.trainable_groups())
         spec = SystemSpec.model_validate(self.config.spec)
-        self.config.references = {part: asdict(_origin(spec, part)) for part in sorted(untouched)}
+        self.config.references = {part: asdict(hub.identity_of(_config_of(spec, part))) for part in sorted(untouched)}
         state = own_state(self.state_dict() if state_dict is None else state_dict, untouched)
         kwargs["save_original_format"] = False
         super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
@@ -114,6 +116,5 @@ def _referenced_parts(config: ModalinkConfig) -> set[str]:
     return {"llm", *(f"inputs.{m}.encoder" for m in SystemSpec.model_validate(config.spec).encoders())}
 
 
-def _origin(spec: SystemSpec, part: str) -> hub.Identity:
-    config = spec.llm if part == "llm" else spec.encoders()[part.split(".")[1]]
-    return hub.identity(config.checkpoint, config.revision)
+def _config_of(spec: SystemSpec, part: str) -> PartConfig:
+    return spec.llm if part == "llm" else spec.encoders()[part.split(".")[1]]

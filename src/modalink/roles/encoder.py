@@ -18,6 +18,8 @@ class Encoder(nn.Module, ABC):
 
     dim: int
     """Width of the tokens it makes."""
+    unit_shape: tuple[int, ...]
+    """Shape of one unit of an item, for example `(3, 336, 336)` for images of 336 px."""
     unread: frozenset[str] = frozenset()
     """Parameters that its output does not depend on; they never receive a gradient."""
 

@@ -33,6 +33,8 @@ def check_encoder(config: EncoderConfig, media: Sequence[Any] | None = None, *, 
     items = check_preprocessor(config.preprocessor, media or example_images())
     encoder = config.build()
     require(isinstance(encoder, Encoder), "an encoder must be an Encoder")
+    shape = tuple(items.values.shape[1:])
+    require(shape == encoder.unit_shape, f"found preprocessed units {shape}, published {encoder.unit_shape}")
     features = check_batching(encoder, items, "encoding")
     published = tuple(encoder.layout(layout) for layout in items.layouts)
     require(features.layouts == published, f"found features that lie {features.layouts}, published {published}")

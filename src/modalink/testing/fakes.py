@@ -65,6 +65,7 @@ class TinyEncoder(BlockEncoder):
     def __init__(self, dim: int, rows: int) -> None:
         super().__init__()
         self.dim, self.tokens_per_block, self.grid = dim, rows * rows, (rows, rows)
+        self.unit_shape = (3, 8 * rows, 8 * rows)
         self.colours = _seeded(3, dim)
 
     def encode(self, units: Float[Tensor, "u 3 h w"]) -> Float[Tensor, "u p {self.dim}"]:
