@@ -86,6 +86,25 @@ def test_the_hash_of_a_file_is_that_of_its_content(tmp_path: Path) -> None:
     assert files.sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
 
 
+def test_a_known_hash_is_read_again_when_the_file_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    reads: list[bytes] = []
+
+    def content(path: Path) -> str:
+        reads.append(path.read_bytes())
+        return str(len(reads))
+
+    monkeypatch.setattr(files, "sha256", content)
+    path.write_bytes(b"one")
+    assert [files.known_sha256(path), files.known_sha256(path)] == ["1", "2"]  # it may change again any moment
+    os.utime(path, (1, 1))
+    assert [files.known_sha256(path), files.known_sha256(path)] == ["3", "3"]
+    path.write_bytes(b"two")
+    os.utime(path, (1, 1))
+    assert files.known_sha256(path) == "4"
+    assert reads[2:] == [b"one", b"two"]
+
+
 def test_lines_torn_at_any_byte(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     rows = [{"text": text} for text in ("two\nlines", "ü 猫 🦊", "lone \udc80 surrogate")]
@@ -94,6 +113,7 @@ def test_lines_torn_at_any_byte(tmp_path: Path) -> None:
     files.append_json_lines(path, rows[2:], durable=True)
     whole = path.read_bytes()
     assert [json.loads(line) for line in files.whole_lines(path)] == rows
+    assert [json.loads(line) for line in files.whole_lines(path, len(kept))] == rows[2:]
     for end in range(len(kept), len(whole)):
         path.write_bytes(whole[:end])
         assert [json.loads(line) for line in files.whole_lines(path)] == rows[:2]

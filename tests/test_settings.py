@@ -66,3 +66,19 @@ def test_the_environment_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODALINK_WORKERS", "-1")
     with pytest.raises(OptionError, match=r"MODALINK_WORKERS: found '-1'; input should be greater than or equal to 0"):
         run_settings()
+
+
+@pytest.mark.parametrize(
+    ("written", "means"), [("off", None), ("~/features", Path.home() / "features"), ("/a", Path("/a"))]
+)
+def test_the_cache_is_a_folder_or_off(
+    folder: Path, written: str, means: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_settings(cache=written).cache == means
+    (folder / "settings.yaml").write_text(f"cache: {written}\ncache_bytes: 50GB\n")
+    assert (run_settings().cache, run_settings().cache_bytes) == (means, 50 * 10**9)
+
+
+def test_the_cache_is_in_the_users_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert run_settings().cache == tmp_path / "modalink" / "features"

@@ -64,10 +64,17 @@ Content = Text | Medium
 
 @dataclass(frozen=True)
 class Turn:
-    """What one speaker says."""
+    """What one speaker says.
+
+    Args:
+        role: Who speaks.
+        content: Text and media in order.
+        loss: Whether training learns from it; only what the assistant says is ever learned.
+    """
 
     role: Role
     content: tuple[Content, ...]
+    loss: bool = True
 
     @property
     def text(self) -> str:
@@ -95,7 +102,8 @@ class Conversation:
 
         A medium's block holds its source under its type's name (`{"type": "image", "image": source}`), under `path`,
         `url` or `data`, or as OpenAI's `{"type": "image_url", "image_url": {"url": ...}}`; `caption` and `use` are
-        optional. Which types of blocks hold which modality is told by the modalities themselves.
+        optional. Which types of blocks hold which modality is told by the modalities themselves. A message that
+        training shall not learn says `"loss": false`, `"train": false` or OpenAI's `"weight": 0`.
 
         Raises:
             PromptError: A role, a block or its source is missing or of an unknown form.
@@ -106,7 +114,20 @@ class Conversation:
 
     def to_messages(self) -> list[dict[str, Any]]:
         """The same conversation as chat messages that `from_messages` reads back."""
-        return [{"role": turn.role, "content": [_block(piece) for piece in turn.content]} for turn in self.turns]
+        return [_message(turn) for turn in self.turns]
+
+
+def carries_loss(message: Mapping[str, Any], where: str) -> bool:
+    """Whether training learns from a message: not if `loss` or `train` is false, or OpenAI's `weight` 0.
+
+    Raises:
+        PromptError: Such a key holds something else than yes or no.
+    """
+    marks = {key: message[key] for key in ("loss", "train", "weight") if message.get(key) is not None}
+    for key, mark in marks.items():
+        if mark not in (0, 1):
+            raise PromptError(f"{where}: found {key} {mark!r:.80}, needed true or false (weight: 1 or 0)")
+    return all(marks.values())
 
 
 def _turn(message: Mapping[str, Any], where: str) -> Turn:
@@ -115,12 +136,13 @@ def _turn(message: Mapping[str, Any], where: str) -> Turn:
         raise PromptError(f"{where}: found role {role!r}, needed one of {', '.join(get_args(Role))}")
     content = message.get("content")
     if isinstance(content, str):
-        return Turn(cast(Role, role), (Text(content),))
+        return Turn(cast(Role, role), (Text(content),), carries_loss(message, where))
     if not isinstance(content, list):
         raise PromptError(
             f"{where}: found content of type {type(content).__name__}, needed a string or a list of blocks"
         )
-    return Turn(cast(Role, role), tuple(_piece(block, f"{where}, block {i}") for i, block in enumerate(content)))
+    pieces = tuple(_piece(block, f"{where}, block {i}") for i, block in enumerate(content))
+    return Turn(cast(Role, role), pieces, carries_loss(message, where))
 
 
 def _piece(block: Any, where: str) -> Content:
@@ -152,6 +174,11 @@ def block_source(block: Mapping[str, Any]) -> Any:
     if isinstance(data, str) and "format" in source:  # OpenAI's bare base64
         return f"data:application/{source['format']};base64,{data}"
     return next((source[key] for key in ("url", "data", "bytes", "path") if source.get(key)), None)
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    message = {"role": turn.role, "content": [_block(piece) for piece in turn.content]}
+    return message if turn.loss else {**message, "loss": False}
 
 
 def _block(piece: Content) -> dict[str, Any]:

@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -78,17 +80,17 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def lock(file: IO[Any], busy: Exception) -> None:
+def lock(file: IO[Any], busy: Exception | None = None) -> None:
     """Keep other processes out until the file is closed; the kernel lets go when this one ends, however it ends.
 
     Args:
         file: An open file.
-        busy: What is raised when another process holds it.
+        busy: What is raised when another process holds it; None waits for its end.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX if busy is None else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise busy from error
+        raise busy or error from None
     except OSError:
         pass  # some network file systems know no locks
 
@@ -97,6 +99,23 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def known_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, read once in a process for as long as size and time of the file stay.
+
+    A file that was changed in the last two seconds is read again each time: the clock of a file system may not tell
+    another change apart.
+    """
+    status = path.stat()
+    if abs(time.time_ns() - status.st_mtime_ns) < 2_000_000_000:
+        return sha256(path)
+    return _sha256(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+@cache
+def _sha256(path: Path, *state: int) -> str:
+    return sha256(path)
 
 
 def json_line(row: Mapping[str, Any]) -> bytes:
@@ -115,19 +134,38 @@ def append_json_lines(path: Path, rows: Iterable[Mapping[str, Any]], *, durable:
     Raises:
         OSError: The disk takes no more; the last line may be torn, see `cut_torn_line`.
     """
-    content = b"".join(map(json_line, rows))
+    append(path, b"".join(map(json_line, rows)), durable=durable)
+
+
+def append(path: Path, content: bytes, *, durable: bool = False) -> int:
+    """Append bytes to a file, which is made where there is none.
+
+    Returns:
+        Where in the file they begin.
+
+    Raises:
+        OSError: The disk does not take them all.
+    """
     with path.open("ab", buffering=0) as file:
+        start = file.tell()
         # What fits is written without an error.
         if file.write(content) < len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         if durable:
             os.fsync(file.fileno())
+    return start
 
 
-def whole_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file that have an end: whoever is killed while writing, or still writes, leaves half a line."""
+def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
+    """The lines of a file that have an end: whoever is killed while writing, or still writes, leaves half a line.
+
+    Args:
+        path: The file; one that is absent has no lines.
+        start: The byte at which the first line begins.
+    """
     if path.exists():
         with path.open("rb") as file:
+            file.seek(start)
             yield from (line for line in file if line.endswith(b"\n"))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import ByteSize, Field, ValidationError, field_validator
 
 from modalink.errors import OptionError, UnknownNameError
 from modalink.kinds import Settings
@@ -32,6 +32,20 @@ class RunSettings(Settings):
     """CPU threads of one operation; by default as many as torch takes, which `OMP_NUM_THREADS` limits."""
     workers: int = Field(default=2, ge=0)
     """Threads that read and prepare training data ahead of the step; 0 does it in place."""
+    cache: Path | None = Field(default_factory=lambda: user_folder("XDG_CACHE_HOME", ".cache") / "features")
+    """Folder where outputs of frozen parts are kept for later runs; `off` keeps them in memory alone."""
+    cache_bytes: ByteSize = ByteSize(10 * 10**9)
+    """Most bytes in that folder, for example `50GB`; what was not used for longest makes room."""
+
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return None if value is False or value == "off" else value  # YAML reads a plain `off` as false
+
+    @field_validator("cache")
+    @classmethod
+    def _expanded(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser()
 
 
 def run_settings(**given: Any) -> RunSettings:

@@ -1,12 +1,11 @@
 """The feature cache: the same answer as without it, never another's, never too large."""
 
-import time
-
 import pytest
 import torch
 from torch import nn
 
 from modalink.features.cache import FeatureCache, FeatureKey, weights_digest
+from modalink.features.disk import DiskFeatures
 
 
 class Counted:
@@ -31,7 +30,8 @@ NAMES = ["aa1", "bb2", "cc3", "dd4"]
 
 
 def caches(folder):
-    return [FeatureCache(chunk=1), FeatureCache(folder, chunk=1), FeatureCache(folder, memory_bytes=0, chunk=1)]
+    disk = DiskFeatures(folder, 10**6)
+    return [FeatureCache(), FeatureCache(disk), FeatureCache(disk, memory_bytes=0)]
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
@@ -99,7 +99,7 @@ def test_every_chunk_has_the_same_shape():
 )
 def test_any_other_key_finds_nothing(tmp_path, changes):
     values = torch.randn(1, 2)
-    cache = FeatureCache(tmp_path, chunk=1)
+    cache = FeatureCache(DiskFeatures(tmp_path, 10**6))
     cache.get(KEY, ["a"], lambda places: values[places])
     compute = Counted(values)
     assert torch.equal(torch.stack(cache.get(key(**changes), ["a"], compute)), values * 2)
@@ -134,28 +134,6 @@ def test_the_digest_of_weights_sees_every_change():
     assert len(digests) == 6
 
 
-def files(folder):
-    return sorted(folder.rglob("*.safetensors"))
-
-
-@pytest.mark.parametrize("harm", ["empty", "cut", "flipped", "swapped"])
-def test_a_corrupt_file_is_computed_again(tmp_path, harm, caplog):
-    values = torch.randn(2, 64)
-    FeatureCache(tmp_path, chunk=1).get(KEY, ["aa", "bb"], lambda places: values[places])
-    first, second = files(tmp_path)
-    data = first.read_bytes()
-    flipped = data[:-5] + bytes([data[-5] ^ 1]) + data[-4:]
-    first.write_bytes({"empty": b"", "cut": data[:-9], "flipped": flipped, "swapped": second.read_bytes()}[harm])
-    compute = Counted(values)
-    cache = FeatureCache(tmp_path, memory_bytes=0, chunk=1)
-    features = torch.stack(cache.get(KEY, ["aa", "bb"], compute))
-    assert compute.asked == [[0]]
-    assert torch.equal(features, torch.stack([values[0] * 2, values[1]]))
-    assert ("corrupt" in caplog.text) == (harm in ("flipped", "swapped"))
-    assert torch.equal(torch.stack(cache.get(KEY, ["aa"], compute)), values[:1] * 2)  # the file is whole again
-    assert len(compute.asked) == 1
-
-
 def test_memory_stays_within_its_limit():
     values = torch.randn(10, 25)  # 100 bytes each
     cache = FeatureCache(memory_bytes=350, chunk=1)
@@ -172,46 +150,3 @@ def test_a_part_kept_does_not_hold_the_whole():
     cache.get(KEY, NAMES, lambda places: big[places])
     kept = cache._memory.get(f"{KEY.sha256}/aa1")
     assert kept.untyped_storage().nbytes() == 4000
-
-
-def test_disk_stays_within_its_limit_and_new_runs_replace_old_features(tmp_path):
-    values = torch.randn(10, 1000)  # about 4,200 bytes a file
-    limit = 4 * 4600
-    names = [f"n{i}" for i in range(10)]
-    FeatureCache(tmp_path, disk_bytes=limit, chunk=1).get(KEY, names, lambda places: values[places])
-    kept = [path.stem for path in files(tmp_path)]
-    assert kept == ["n0", "n1", "n2", "n3"]
-    time.sleep(0.02)
-    again = FeatureCache(tmp_path, disk_bytes=limit, memory_bytes=0, chunk=1)
-    again.get(KEY, ["n1"], lambda places: pytest.fail("n1 is on disk"))
-    again.get(key(weights="other"), names, lambda places: values[places])
-    assert sum(path.stat().st_size for path in files(tmp_path)) <= limit
-    left = {(path.parts[-3] == KEY.sha256, path.stem) for path in files(tmp_path)}
-    assert left == {(True, "n1"), (False, "n0"), (False, "n1"), (False, "n2")}
-
-
-def test_no_half_written_file_is_left(tmp_path):
-    FeatureCache(tmp_path, chunk=1).get(KEY, NAMES, lambda places: torch.ones(len(places), 2))
-    assert all(path.suffix == ".safetensors" for path in tmp_path.rglob("*") if path.is_file())
-
-
-def test_a_full_disk_does_not_stop_the_run(tmp_path, monkeypatch, caplog):
-    def full(tensors, path, metadata):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("modalink.tensor_files.save", full)
-    values = torch.randn(4, 2)
-    cache = FeatureCache(tmp_path, chunk=1)
-    assert torch.equal(torch.stack(cache.get(KEY, NAMES, lambda places: values[places])), values)
-    assert caplog.text.count("No space left on device") == 1
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-def test_two_processes_may_share_a_folder(tmp_path):
-    values = torch.randn(1, 2)
-    one, other = FeatureCache(tmp_path, chunk=1), FeatureCache(tmp_path, memory_bytes=0, chunk=1)
-    one.get(KEY, ["aa"], lambda places: values[places])
-    assert torch.equal(torch.stack(other.get(KEY, ["aa"], lambda places: pytest.fail("it is on disk"))), values)
-    files(tmp_path)[0].unlink()
-    assert torch.equal(torch.stack(other.get(KEY, ["aa"], lambda places: values[places])), values)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -40,6 +42,17 @@ def test_a_medium_of_the_assistant_becomes_signal_tokens_of_which_the_first_is_l
     assert sample.labels[start : start + 3] == [signals[0], IGNORED, IGNORED]
     assert [item.load().shape for item in sample.targets["image"]] == [(1, 3, 32, 32)]
     assert not sample.media
+
+
+def test_a_medium_made_in_a_turn_without_loss_stands_there_and_is_not_learned(make_system, talk, picture):
+    system = make_system(draws=True)
+    rounds = talk(("user", ["draw"]), ("assistant", [picture(1)]), ("user", ["again"]), ("assistant", [picture(2)]))
+    turns = (rounds.turns[0], replace(rounds.turns[1], loss=False), *rounds.turns[2:])
+    sample = system.processor.prepare(Conversation(turns))
+    signals = system.processor.tokens.signals["image"]
+    places = [i for i, token in enumerate(sample.input_ids) if token == signals[0]]
+    assert [sample.labels[i] for i in places] == [IGNORED, signals[0]]
+    assert [item.loss for item in sample.targets["image"]] == [False, True]
 
 
 def test_an_assistants_medium_is_read_where_no_generator_makes_it(make_system, talk, picture):
@@ -127,6 +140,9 @@ def test_an_encoder_decoder_reads_the_question_and_learns_the_reply(make_system,
     assert sample.labels[-1] == tokenizer.eos_token_id
     with pytest.raises(PromptError, match="learns the last turn"):
         system.processor.prepare(talk(("user", ["alone"])))
+    given = talk(("user", ["what?"]), ("assistant", ["a circle"]))
+    with pytest.raises(PromptError, match="its last turn is marked as one without loss"):
+        system.processor.prepare(Conversation((given.turns[0], replace(given.turns[1], loss=False))))
 
 
 def test_text_and_images_in_the_manner_of_transformers(make_system, picture):

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import jinja2
 import pytest
@@ -24,6 +25,9 @@ def conversations(talk):
     for _ in range(60):
         rounds = [(("user", choose.choice(USER)), ("assistant", choose.choice(ASSISTANT))) for _ in range(3)]
         yield talk(*itertools.chain(*rounds))
+        yield Conversation(
+            tuple(replace(turn, loss=choose.random() < 0.5) for turn in talk(*itertools.chain(*rounds)).turns)
+        )
 
 
 def messages(conversation, plain: bool):

@@ -2,6 +2,7 @@
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -126,6 +127,18 @@ def test_spans_are_those_of_the_template(source, text, learned, stop, own, talk,
     assert [names[i] for i in tokens.media] == ["<image>", "[IMG0]"]
     kept = tokenizer.decode([token for token in tokens.labels if token != -100])
     assert kept == "".join(learned)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_spans_of_turns_without_loss_are_left_out(name, own, talk, place):
+    template, _ = own(SOURCES[name])
+    rounds = talk(("user", "@What?"), ("assistant", "A cube."), ("user", "Draw"), ("assistant", "@"))
+    both = template.render(rounds, place)
+    for dropped, kept in ((1, 3), (3, 1)):
+        turns = tuple(replace(turn, loss=index != dropped) for index, turn in enumerate(rounds.turns))
+        rendered = template.render(Conversation(turns), place)
+        assert rendered.text == both.text
+        assert rendered.labelled == [both.labelled[kept // 2]]
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -1,5 +1,7 @@
 """Labels and media come from the offsets of one tokenisation, whatever the tokenizer does to the text."""
 
+from dataclasses import replace
+
 import pytest
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
@@ -32,6 +34,18 @@ def test_every_character_of_an_answer_is_learned_and_nothing_else(tokenizer, tal
     ((start, end),) = rendered.labelled
     assert offsets[places[0] - 1][0] + 3 <= start + 1 and offsets[places[-1] - 1][1] + 3 == end
     assert offsets[places[0] - 2][1] + 3 <= start
+
+
+def test_a_turn_without_loss_stands_in_the_text_and_none_of_its_tokens_is_learned(tokenizer, talk, place):
+    rounds = talk(("user", "What ?"), ("assistant", "A cube"), ("user", "@ And this ?"), ("assistant", "A final file"))
+    template = prompts.get("vicuna-v1.1", tokenizer)
+    both = prompts.tokenize(template.render(rounds, place), tokenizer)
+    turns = (rounds.turns[0], replace(rounds.turns[1], loss=False), *rounds.turns[2:])
+    last = prompts.tokenize(template.render(Conversation(turns), place), tokenizer)
+    assert last.input_ids == both.input_ids
+    stop = both.labels.index(tokenizer.eos_token_id)
+    assert last.labels == [-100] * (stop + 1) + both.labels[stop + 1 :]
+    assert learned(tokenizer, last).count("</s>") == 1
 
 
 def test_a_token_that_straddles_the_border_is_learned(family):

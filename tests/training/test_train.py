@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from modalink.errors import CheckpointError, TrainingError
 from modalink.model import System, compose
 from modalink.recipe import Recipe
+from modalink.settings import RunSettings
 from modalink.training.events import Event, RunFinished, StageStarted, Warned
 from modalink.training.train import train
 
@@ -158,3 +159,18 @@ def test_a_trained_encoder_learns_up_to_the_layer_that_is_read(make_recipe, pret
     layers = {name.split(".layers.")[1].split(".")[0] for name in saved if ".encoder.layers." in name}
     assert layers == {"0", "1"}
     assert not [event for event in events if isinstance(event, Warned)]
+
+
+def test_a_later_run_computes_no_feature_again(
+    make_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe()
+    settings = RunSettings(cache=tmp_path / "features")
+    train(recipe, tmp_path / "first", settings=settings)
+    monkeypatch.setattr(
+        "modalink.model.modeling.ModalinkForConditionalGeneration.encode", lambda *_: pytest.fail("it is on the disk")
+    )
+    train(recipe, tmp_path / "second", settings=settings)
+    weights = [load_file(tmp_path / run / "model" / "model.safetensors") for run in ("first", "second")]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())

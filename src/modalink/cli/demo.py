@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 from modalink.cli.evaluate import evaluate_by_itself, tables
-from modalink.cli.options import Device, Threads, Workers
+from modalink.cli.options import Cache, Device, Threads, Workers
 from modalink.cli.progress import show
 from modalink.evaluation.evaluators.tiny_world import EVALUATOR
 from modalink.recipe import Recipe, load
@@ -38,6 +38,7 @@ def demo(
     device: Device = None,
     threads: Threads = None,
     workers: Workers = None,
+    cache: Cache = None,
 ) -> None:
     """Train the tiny any-to-any system from the parts that ship, evaluate it on held-out data, and write the report.
 
@@ -54,7 +55,7 @@ def demo(
     if fast:
         recipe = shortened(recipe)
         samples = samples or _FAST_SAMPLES
-    settings = run_settings(device=device, threads=threads, workers=workers)
+    settings = run_settings(device=device, threads=threads, workers=workers, cache=cache)
     with show(console=console) as on_event:
         train(recipe, folder, on_event=on_event, settings=settings)
     counts = {} if samples is None else dict.fromkeys(("questions", "captions", "drawings"), samples)

@@ -10,6 +10,10 @@ Device = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads of one operation; by default torch's choice.")
 ]
+Cache = Annotated[
+    str | None,
+    typer.Option("--cache", help="Folder for outputs of frozen parts, kept between runs; `off`: in memory alone."),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Threads that prepare data ahead of the step; by default 2.")
 ]

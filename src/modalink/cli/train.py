@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from modalink.cli.options import Device, Threads, Workers
+from modalink.cli.options import Cache, Device, Threads, Workers
 from modalink.cli.progress import show
 from modalink.recipe import load
 from modalink.settings import run_settings
@@ -23,6 +23,7 @@ def train(
     device: Device = None,
     threads: Threads = None,
     workers: Workers = None,
+    cache: Cache = None,
     as_json: Annotated[bool, typer.Option("--json", help="Events as JSON lines.")] = False,
 ) -> None:
     """Train a recipe's stages in a run folder, or go on where it stopped.
@@ -33,6 +34,6 @@ def train(
     modalink train llava-1.5-7b --tiny --run runs/tiny-llava
     """
     chosen = load(recipe, overrides or [], tiny=tiny)
-    settings = run_settings(device=device, threads=threads, workers=workers)
+    settings = run_settings(device=device, threads=threads, workers=workers, cache=cache)
     with show(as_json=as_json) as on_event:
         train_stages(chosen, run, on_event=on_event, settings=settings)

@@ -5,22 +5,15 @@ They are a pure function of weights, preprocessing and content, and are stored u
 
 import hashlib
 import json
-import logging
-import os
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
-from uuid import uuid4
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from modalink import tensor_files
-
-_log = logging.getLogger(__name__)
+from modalink.features.disk import DiskFeatures
 
 
 @dataclass(frozen=True)
@@ -54,30 +47,27 @@ def weights_digest(module: nn.Module) -> str:
 
 
 class FeatureCache:
-    """Features by key and content, in memory and, given a folder, on disk.
+    """Features by key and content, in memory and on disk.
 
-    A full cache keeps what this process has used and takes nothing new: an epoch visits each item once, so that
-    throwing out the least recently used would always throw out what comes next. On disk, what this process has not
-    used yet makes room, least recently used first.
+    A full memory takes nothing new: an epoch visits each item once, so that throwing out the least recently used would
+    always throw out what comes next.
 
     Args:
-        folder: Where features are kept between runs; None keeps them in memory alone.
+        disk: Where features are kept between runs; None keeps them in memory alone.
         memory_bytes: Most bytes of features in memory.
-        disk_bytes: Most bytes of files.
         chunk: How many items are computed at a time. Always as many, because the last bits of a feature may hang on the
             shape that it is computed in, and must not hang on what else was missing. A GPU wants more than one.
     """
 
     def __init__(
         self,
-        folder: Path | None = None,
+        disk: DiskFeatures | None = None,
         *,
         memory_bytes: int = 2 * 2**30,
-        disk_bytes: int = 50 * 2**30,
         chunk: int = 1,
     ) -> None:
         self._memory = _Memory(memory_bytes)
-        self._disk = None if folder is None else _Disk(folder, disk_bytes)
+        self._disk = disk
         self._chunk = chunk
 
     def get(
@@ -114,7 +104,7 @@ class FeatureCache:
     def holds(self, key: FeatureKey, digest: str) -> bool:
         """Whether an item's feature need not be computed."""
         name = f"{key.sha256}/{digest}"
-        return name in self._memory or (self._disk is not None and name in self._disk)
+        return name in self._memory or (self._disk is not None and self._disk.contains(key.sha256, digest))
 
     def _chunks(self, names: list[str], kinds: Mapping[str, Hashable]) -> Iterator[list[str]]:
         """Names of one kind, at most a chunk at a time."""
@@ -124,15 +114,22 @@ class FeatureCache:
         for group in groups.values():
             yield from (group[start : start + self._chunk] for start in range(0, len(group), self._chunk))
 
+    def flush(self) -> None:
+        """Write to the disk what waits to be written; to be called when a run ends."""
+        if self._disk is not None:
+            self._disk.flush()
+
     def _store(self, name: str, feature: Tensor) -> None:
         self._memory.put(name, feature)
         if self._disk is not None:
-            self._disk.put(name, feature)
+            key, digest = name.split("/")
+            self._disk.put(key, digest, feature)
 
     def _load(self, name: str) -> Tensor | None:
         feature = self._memory.get(name)
         if feature is None and self._disk is not None:
-            feature = self._disk.get(name)
+            key, digest = name.split("/")
+            feature = self._disk.get(key, digest)
             if feature is not None:
                 self._memory.put(name, feature)
         return feature
@@ -153,75 +150,3 @@ class _Memory:
         if feature.nbytes <= self._room:
             self._room -= feature.nbytes
             self._features[name] = feature
-
-
-class _Disk:
-    """A safetensors file for each feature, with its name and the SHA-256 of its values; written whole or not at all."""
-
-    def __init__(self, folder: Path, limit: int) -> None:
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        files = [(file, file.stat()) for file in folder.glob("*/*/*.safetensors")]
-        files.sort(key=lambda pair: pair[1].st_mtime_ns)
-        self._unused: OrderedDict[Path, int] = OrderedDict((file, status.st_size) for file, status in files)
-        self._room = limit - sum(self._unused.values())
-
-    def __contains__(self, name: str) -> bool:
-        return self._path(name).is_file()
-
-    def get(self, name: str) -> Tensor | None:
-        path = self._path(name)
-        try:
-            with safe_open(path, framework="pt") as file:
-                feature: Tensor = file.get_tensor("feature")
-                told = file.metadata() or {}
-        except (OSError, SafetensorError):
-            return None
-        if told.get("name") != name or told.get("sha256") != _values_digest(feature):
-            _log.warning("%s is corrupt and is made anew", path)
-            return None
-        self._touch(path)
-        return feature
-
-    def put(self, name: str, feature: Tensor) -> None:
-        path = self._path(name)
-        self._room += self._unused.pop(path, 0)  # a corrupt file that is written over
-        if not self._make_room(feature.nbytes + 512):
-            return
-        beside = path.with_name(f"{uuid4().hex}.new")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            tensor_files.save({"feature": feature}, beside, {"name": name, "sha256": _values_digest(feature)})
-            size = beside.stat().st_size
-            os.replace(beside, path)
-            self._room -= size
-        except (OSError, SafetensorError) as error:
-            beside.unlink(missing_ok=True)
-            self._room = 0
-            _log.warning("features are no longer kept in %s: %s", self._folder, error)
-
-    def _path(self, name: str) -> Path:
-        key, _, digest = name.partition("/")
-        return self._folder / key / digest[:2] / f"{digest}.safetensors"
-
-    def _make_room(self, size: int) -> bool:
-        while self._room < size and self._unused:
-            path, freed = self._unused.popitem(last=False)
-            path.unlink(missing_ok=True)
-            self._room += freed
-        return self._room >= size
-
-    def _touch(self, path: Path) -> None:
-        self._unused.pop(path, None)
-        try:
-            os.utime(path)
-        except OSError:
-            return  # another process made room; the feature is already read
-
-
-def _values_digest(feature: Tensor) -> str:
-    return hashlib.sha256(_raw(feature)).hexdigest()
-
-
-def _raw(values: Tensor) -> memoryview:
-    return values.contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -1,5 +1,6 @@
 """Outputs of frozen modules: computed once an item, to bits that never depend on what stands beside the item."""
 
+import hashlib
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,13 @@ from modalink.model.precision import autocast
 
 Encode = Callable[[list[int]], Sequence[Tensor]]
 """Gives the outputs of the items at some places."""
+
+
+def numerics(device: torch.device, chunk: int) -> str:
+    """What decides the last bits of a feature besides its key: the machine, the library, and the shape computed in."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    parts = (torch.__version__, device.type, name, torch.get_num_threads(), chunk)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

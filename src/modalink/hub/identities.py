@@ -3,7 +3,6 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import yaml
@@ -76,13 +75,7 @@ def _sha256(file: Path) -> str:
     # The hub's cache names the file behind a link by this very hash.
     if file.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", name := file.resolve().name):
         return name
-    state = file.stat()
-    return _content(file, state.st_size, state.st_mtime_ns)
-
-
-@cache
-def _content(file: Path, size: int, changed_ns: int) -> str:
-    return files.sha256(file)
+    return files.known_sha256(file)
 
 
 def _licence(folder: Path) -> str:

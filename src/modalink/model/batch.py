@@ -58,6 +58,11 @@ class Targets:
     """Which sample of the batch each item belongs to."""
 
     @property
+    def learned(self) -> list[int]:
+        """Indices of the items that are learned; one that is not stands here because its signal tokens do."""
+        return [i for i, item in enumerate(self.items) if item.loss]
+
+    @property
     def media(self) -> Ragged:
         """The items' units, as the generator's preprocessor made them."""
         return ragged(self.items)

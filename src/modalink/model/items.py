@@ -22,6 +22,7 @@ class Item:
         tokens: How many prompt tokens stand for it; 0 for a target.
         caption: Text that describes it, if known.
         text: Token ids of what is said beside it, for an input projector that reads them.
+        loss: Whether training learns to make it, where it is a target.
     """
 
     layout: Layout
@@ -30,6 +31,7 @@ class Item:
     tokens: int = 0
     caption: str | None = None
     text: tuple[int, ...] = ()
+    loss: bool = True
 
     @classmethod
     def of(
@@ -40,12 +42,13 @@ class Item:
         tokens: int = 0,
         caption: str | None = None,
         text: tuple[int, ...] = (),
+        loss: bool = True,
     ) -> Self:
         """An item of units that are there already; its digest is that of their values."""
         content = repr((values.dtype, tuple(values.shape))).encode()
         content += values.contiguous().view(torch.uint8).numpy().tobytes()
         digest = hashlib.sha256(content).hexdigest()
-        return cls(layout or Layout.of_units(len(values)), digest, lambda: values, tokens, caption, text)
+        return cls(layout or Layout.of_units(len(values)), digest, lambda: values, tokens, caption, text, loss)
 
 
 def ragged(items: Sequence[Item]) -> Ragged:

@@ -234,7 +234,8 @@ class ModalinkProcessor(ProcessorMixin):
             ) from error
         name = medium.modality
         if use != "read":
-            targets.setdefault(name, []).append(Item.of(self.makers[name](decoded), caption=medium.caption))
+            item = Item.of(self.makers[name](decoded), caption=medium.caption, loss=turn.loss)
+            targets.setdefault(name, []).append(item)
         if use != "made":
             media.setdefault(name, []).append(self._item(name, decoded, turn.text, medium.caption))
 
@@ -299,6 +300,10 @@ def _split_reply(conversation: Conversation) -> tuple[Conversation, Turn]:
     if last.role != "assistant" or not before:
         raise PromptError(
             f"{conversation.id}: an encoder-decoder learns the last turn, which must be the assistant's reply"
+        )
+    if not last.loss:
+        raise PromptError(
+            f"{conversation.id}: its last turn is marked as one without loss, and no other can be learned"
         )
     return Conversation(tuple(before), conversation.id), last
 

@@ -59,7 +59,11 @@ _SOURCE = """\
     {{- $user_after -}}
   {%- else -%}
     {{- $reply -}}
-    {%- generation -%}{{- $answer_before + said.opening + said.rest + $answer_after -}}{%- endgeneration -%}
+    {%- if message['loss'] is defined and not message['loss'] -%}
+      {{- $answer_before + said.opening + said.rest + $answer_after -}}
+    {%- else -%}
+      {%- generation -%}{{- $answer_before + said.opening + said.rest + $answer_after -}}{%- endgeneration -%}
+    {%- endif -%}
     {{- $after -}}
   {%- endif -%}
 {%- endfor -%}

@@ -4,6 +4,7 @@ import json
 import re
 import string
 import threading
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -124,7 +125,8 @@ class _Sheet:
             rendered.written += [(max(a + shift, start), min(b + shift, end)) for a, b in said.page.written]
             rendered.media += [(a + shift, b + shift, medium, turn) for a, b, medium, turn in said.page.media]
         if not reply:
-            rendered.labelled = marked if _GENERATION.search(self.template.source) else self.grow(text, contents)
+            marks = bool(_GENERATION.search(self.template.source))
+            rendered.labelled = self.chosen(marked, contents) if marks else self.grow(text, contents)
         return rendered
 
     def apply(self, messages: list[dict[str, str]], reply: bool) -> tuple[str, list[Span]]:
@@ -159,11 +161,16 @@ class _Sheet:
             raise PromptError(f"{self.id}: the LLM's chat template changes what is said; choose another template")
         return found
 
+    def chosen(self, marked: list[Span], contents: list[tuple[int, int, int]]) -> list[Span]:
+        """The marked spans of turns with loss; a span belongs to the last turn whose content begins before its end."""
+        starts = [start for start, _, _ in contents]
+        return [span for span in marked if self.turns[bisect_left(starts, span[1]) - 1].turn.loss]
+
     def grow(self, text: str, contents: list[tuple[int, int, int]]) -> list[Span]:
         messages = [said.message() for said in self.turns]
         spans = []
         for index, said in enumerate(self.turns):
-            if said.turn.role != "assistant":
+            if said.turn.role != "assistant" or not said.turn.loss:
                 continue
             prompt, _ = self.apply(messages[:index], True)
             whole, _ = self.apply(messages[: index + 1], False)

@@ -25,7 +25,7 @@ class Rendered:
         id: Name of the conversation, for errors.
         bos: The beginning-of-sequence token when `text` opens with one that goes in as an id, else empty.
         specials: Strings of the template that must be special tokens of the tokenizer.
-        labelled: Spans that carry loss: what the assistant says, with its stop sign.
+        labelled: Spans that carry loss: what the assistant says in turns with loss, with its stop sign.
         media: Span, medium and turn of each medium, in reading order.
         written: Spans of text that people or data wrote; nothing in them may act as a special token.
     """

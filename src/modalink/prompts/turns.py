@@ -164,7 +164,8 @@ class TurnTemplate(Template):
         start, _ = page.write(before)
         page.content(turn, _spoken(turn))
         _, end = page.write(after)
-        page.labelled.append((start, end))
+        if turn.loss:
+            page.labelled.append((start, end))
         page.write(self.fill(self.after))
 
 

@@ -96,5 +96,5 @@ def _concerns(group: str, batch: Batch) -> bool:
     if side == "inputs":
         return modality in batch.items
     if side == "outputs":
-        return modality in batch.targets
+        return modality in batch.targets and bool(batch.targets[modality].learned)
     return group != "llm.new_tokens" or bool(batch.targets)

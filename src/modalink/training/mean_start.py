@@ -27,5 +27,5 @@ def centre(
         if f"outputs.{modality}.projector" not in trained or not isinstance(projector, Centred) or projector.centred:
             continue
         targets = [item for sample in samples for item in sample.targets.get(modality, ())]
-        if captions := [item.caption for item in targets if item.caption]:
+        if captions := [item.caption for item in targets if item.caption and item.loss]:
             projector.centre(generator.text_conditions(captions).float().mean(0))

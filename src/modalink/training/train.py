@@ -5,9 +5,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
 
+import torch
+
 from modalink import files
 from modalink.errors import CheckpointError
 from modalink.features.cache import FeatureCache
+from modalink.features.compute import numerics
+from modalink.features.disk import DiskFeatures
 from modalink.model import System, compose
 from modalink.model.device import use
 from modalink.recipe import Recipe
@@ -39,7 +43,7 @@ def train(
         run: The run folder: new, empty, or a run of this recipe.
         system: The composed parts, if they exist already, fresh from `compose`; they are trained in place.
         on_event: Hears what happens, see `modalink.training.events`; of several processes only the first speaks.
-        cache: Where outputs of frozen parts are kept; by default in memory.
+        cache: Where outputs of frozen parts are kept; by default in memory and where the settings say.
         settings: What it may use of the machine; by default what `modalink.settings.run_settings` finds.
 
     Returns:
@@ -60,17 +64,27 @@ def train(
         system = compose(recipe, seed=recipe.seed) if system is None else system
         if parallel.rank() == 0:
             write_manifest(run / "manifest.json", manifest(recipe, system, place))
-        if cache is None:
-            # A chunk that is never full would be filled up in vain.
-            cache = FeatureCache(chunk=min([8 if place.type == "cpu" else 32, *(s.batch for s in recipe.stages)]))
+        cache = _feature_cache(recipe, place, settings) if cache is None else cache
         shared = Run(run, recipe, system, cache, place, emit, stop, settings.workers)
-        for stage in recipe.stages:
-            cast(StageConfig, stage).run(shared)
+        try:
+            for stage in recipe.stages:
+                cast(StageConfig, stage).run(shared)
+        finally:
+            cache.flush()
         if parallel.rank() == 0:
             _save_model(system, run / MODEL)
         parallel.barrier()
         emit(RunFinished(run, before=False))
     return run
+
+
+def _feature_cache(recipe: Recipe, device: torch.device, settings: RunSettings) -> FeatureCache:
+    # A chunk that is never full would be filled up in vain.
+    chunk = min([8 if device.type == "cpu" else 32, *(stage.batch for stage in recipe.stages)])
+    disk = None
+    if settings.cache is not None:
+        disk = DiskFeatures(settings.cache, settings.cache_bytes, numerics(device, chunk))
+    return FeatureCache(disk, chunk=chunk)
 
 
 @contextmanager

@@ -31,6 +31,15 @@ def test_the_recipe_finds_it_by_its_name(tmp_path):
     assert (config.weight, config.template, config.name) == (None, None, "llava_json a.json")
 
 
+def test_a_turn_may_carry_no_loss(tmp_path):
+    said = [{"from": "gpt", "value": "a", "train": False}, {"from": "gpt", "value": "b"}]
+    wrong = [{"from": "gpt", "value": "a", "loss": "no"}]
+    source = opened(tmp_path, {"conversations": said}, {"conversations": wrong})
+    assert [turn.loss for turn in source[0].turns] == [False, True]
+    with pytest.raises(SampleError, match="turn 0: found loss 'no', needed true or false"):
+        source[1]
+
+
 def test_real_photos_where_the_markers_stand(tmp_path, photos):
     source = opened(
         tmp_path,

@@ -16,6 +16,9 @@ USER = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": 
 ASSISTANT = {"role": "assistant", "content": [{"type": "text", "text": "Here: "}, {"type": "image"}]}
 
 
+MARKS = ({"loss": False}, {"train": False}, {"weight": 0}, {"weight": 1}, {"loss": None}, {})
+
+
 def photo(value):
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4), (value, 0, 0)).save(buffer, "PNG")
@@ -25,6 +28,16 @@ def photo(value):
 def reds(conversation):
     read = modalities.get("image").read
     return [read(medium.source).getpixel((0, 0))[0] for _, medium in conversation.media()]
+
+
+def test_messages_without_loss_are_marked_in_the_ways_of_others(write_lines):
+    said = [{"role": "assistant", "content": "a", **mark} for mark in MARKS]
+    path = write_lines("a.jsonl", [{"messages": [{"role": "user", "content": "b"}, *said]}])
+    turns = MessagesConfig(path=str(path)).open()[0].turns
+    assert [turn.loss for turn in turns[1:]] == [False, False, False, True, True, True]
+    path = write_lines("b.jsonl", [{"messages": [{"role": "assistant", "content": "a", "weight": 0.5}]}])
+    with pytest.raises(SampleError, match=r"message 0: found weight 0\.5, needed true or false \(weight: 1 or 0\)"):
+        MessagesConfig(path=str(path)).open()[0]
 
 
 def test_openai_and_hugging_face_blocks_in_both_roles(write_lines):

@@ -1,5 +1,7 @@
 """Distance of conditions to the generator's own."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,6 +14,13 @@ RNGS = ItemRngs(0, 0, [0, 1])
 
 def test_its_units_are_the_items_that_have_a_caption(batch) -> None:
     assert AlignConfig().count(batch) == 2
+
+
+def test_items_without_loss_are_not_compared(batch, tutor, output) -> None:
+    marked = replace(batch, targets={"image": replace(batch.targets["image"], loss=[False, True, True])})
+    assert AlignConfig().count(marked) == 1
+    made = torch.stack([torch.full((2, 4), v) for v in (4.5, 5.0, 99.0)])
+    assert AlignConfig().sum(output(made), marked, {"image": tutor}, RNGS) == pytest.approx(2.0**2)
 
 
 def test_mse_compares_each_captioned_item_with_the_conditions_of_its_caption(batch, tutor, output) -> None:

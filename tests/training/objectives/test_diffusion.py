@@ -1,5 +1,7 @@
 """Denoising loss."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,6 +16,18 @@ def test_its_units_are_all_targets_and_its_sum_their_errors(batch, tutor, output
     found = KEEPING.sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, 0, [0, 1]))
     assert DiffusionConfig().count(batch) == 3
     assert found == pytest.approx(0.5**2 + 3.0**2 + 0.0)
+
+
+def test_items_without_loss_count_nothing_and_change_nobody_elses_draws(batch, tutor, output) -> None:
+    targets = batch.targets["image"]
+    marked = replace(batch, targets={"image": replace(targets, loss=[True, False, True])})
+    for objective in (KEEPING, DROPPING):
+        objective.sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, 3, [0, 1]))
+        objective.sum(output(MADE), marked, {"image": tutor}, ItemRngs(0, 3, [0, 1]))
+        assert torch.equal(tutor.noise[-1], tutor.noise[-2][[0, 2]])
+        assert torch.equal(tutor.seen[-1], tutor.seen[-2][[0, 2]])
+    assert KEEPING.count(marked) == 2
+    assert KEEPING.sum(output(MADE), marked, {"image": tutor}, ItemRngs(0, 3, [0, 1])) == pytest.approx(0.5**2)
 
 
 def test_noise_belongs_to_the_item_wherever_the_sample_stands_in_a_micro_batch(batch, tutor, output) -> None:

@@ -1,5 +1,6 @@
 """Chat messages in the shape of Hugging Face and OpenAI: JSON, parquet, or a hub data set, at random or streamed."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -7,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from modalink import modalities
-from modalink.conversation import Conversation, Turn, block_source
+from modalink.conversation import Conversation, block_source
 from modalink.data.arrow import ArrowRecords, RecordStream, load_dataset
 from modalink.data.records import RecordSource, checked_messages, open_records, record_id
 from modalink.data.source import SourceConfig, media_folder, placed
@@ -75,7 +76,7 @@ def _read(record: dict[str, Any], where: str, *, column: str, folder: Path) -> C
     if not isinstance(messages, list):
         raise SampleError(id, "bad_messages", f"found {messages!r:.80} under {column!r}, needed a list of messages")
     conversation = checked_messages(_supplied(messages, record, id), id)
-    return Conversation(tuple(Turn(t.role, placed(t.content, folder)) for t in conversation.turns), id)
+    return Conversation(tuple(replace(t, content=placed(t.content, folder)) for t in conversation.turns), id)
 
 
 def _supplied(messages: list[Any], record: dict[str, Any], id: str) -> list[Any]:

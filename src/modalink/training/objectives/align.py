@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from modalink.model.batch import Batch
+from modalink.model.batch import Batch, Targets
 from modalink.training.objectives import GeneratorView, Need, ObjectiveConfig, Output, conditions_of
 from modalink.training.randomness import ItemRngs
 
@@ -25,14 +25,14 @@ class AlignConfig(ObjectiveConfig):
     """`mse`: mean squared difference. `cosine`: one minus the cosine, mean over condition tokens."""
 
     def count(self, batch: Batch) -> int:
-        return sum(len(captioned(targets.captions)) for targets in batch.targets.values())
+        return sum(len(captioned(targets)) for targets in batch.targets.values())
 
     def sum(
         self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
     ) -> Float[Tensor, ""]:
         sums = []
         for modality, targets in batch.targets.items():
-            if chosen := captioned(targets.captions):
+            if chosen := captioned(targets):
                 wanted = generators[modality].text_conditions([targets.captions[i] or "" for i in chosen])
                 made = conditions_of(output, batch, modality)[chosen]
                 sums.append(self.distances(made.float(), wanted.float()).sum())
@@ -45,6 +45,6 @@ class AlignConfig(ObjectiveConfig):
         return (1 - functional.cosine_similarity(made, wanted, dim=-1)).mean(dim=1)
 
 
-def captioned(captions: list[str | None]) -> list[int]:
-    """Indices of the items that have a caption."""
-    return [i for i, caption in enumerate(captions) if caption]
+def captioned(targets: Targets) -> list[int]:
+    """Indices of the learned items that have a caption."""
+    return [i for i in targets.learned if targets.captions[i]]

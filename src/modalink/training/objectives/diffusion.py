@@ -26,20 +26,24 @@ class DiffusionConfig(ObjectiveConfig):
     """Share of the items that learn without conditions, for classifier-free guidance."""
 
     def count(self, batch: Batch) -> int:
-        return sum(len(targets.digests) for targets in batch.targets.values())
+        return sum(len(targets.learned) for targets in batch.targets.values())
 
     def sum(
         self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
     ) -> Float[Tensor, ""]:
         sums = []
         for modality, targets in batch.targets.items():
+            if not (chosen := targets.learned):
+                continue
             generator = generators[modality]
-            conditions = conditions_of(output, batch, modality)
+            conditions = conditions_of(output, batch, modality)[chosen]
+            # Drawn for all items, so that one item's draws do not depend on the marks of the others.
+            noise, drop = (rngs.of(f"{purpose} {modality}", targets.samples) for purpose in ("noise", "drop"))
             if self.condition_dropout:
-                drop = rngs.of(f"drop {modality}", targets.samples)
-                conditions = self._dropped(conditions, generator, drop)
-            noise = rngs.of(f"noise {modality}", targets.samples)
-            sums.append(generator.denoising_error(generator.latents(targets), conditions, noise).float().sum())
+                conditions = self._dropped(conditions, generator, [drop[i] for i in chosen])
+            latents = generator.latents(targets)
+            errors = generator.denoising_error([latents[i] for i in chosen], conditions, [noise[i] for i in chosen])
+            sums.append(errors.float().sum())
         return torch.stack(sums).sum()
 
     def _dropped(
