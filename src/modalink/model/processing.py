@@ -1,8 +1,9 @@
 """From conversations to what the model reads, and for training to labels and targets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -60,8 +61,9 @@ class ModalinkProcessor(ProcessorMixin):
         self.written = {
             m: ItemText(self.tokens.placeholders[m], chosen.marks, self._ids) for m, chosen in spec.inputs.items()
         }
-        self.image_token = modalities.get("image").placeholder if "image" in spec.inputs else None
-        self.image_token_id = self.tokens.placeholders.get("image")
+        for modality, token in self.tokens.placeholders.items():  # `image_token`, ... as processors of transformers
+            setattr(self, f"{modality}_token", modalities.get(modality).placeholder)
+            setattr(self, f"{modality}_token_id", token)
 
     @property
     def model_input_names(self) -> list[str]:
@@ -132,30 +134,29 @@ class ModalinkProcessor(ProcessorMixin):
 
     def __call__(
         self,
-        images: Any = None,
+        conversation: Conversation | Sequence[Mapping[str, Any]] | None = None,
         text: str | list[str] | None = None,
         *,
-        conversation: Conversation | Sequence[Mapping[str, Any]] | None = None,
         reply: bool = True,
         **kwargs: Any,
     ) -> BatchFeature:
-        """Model inputs for a conversation, or for text with placeholders and the images that fill them.
+        """Model inputs for a conversation, or for text with placeholders and the media that fill them.
 
         Args:
-            images: Images for the placeholders of `text`: one, a list, or a list a text.
-            text: One rendered prompt or several, each with one placeholder an image.
-            conversation: A conversation or its messages, instead of `text` and `images`.
+            conversation: A conversation or its messages.
+            text: Instead of it, one rendered prompt or several, each with one placeholder a medium.
             reply: Whether the conversation's prompt ends with the start of the assistant's turn.
-            kwargs: Options of the tokenizer, and `return_tensors`.
+            kwargs: Media for the placeholders of `text` under their modality's plural (`images=`): one, a list, or a
+                list a text; options of the tokenizer, and `return_tensors`.
 
         Returns:
             `input_ids`, `attention_mask` and the items under the argument names of their modalities.
         """
-        if isinstance(images, Conversation) or conversation is not None:
-            return self._from_conversation(images if conversation is None else conversation, reply)
+        if conversation is not None:
+            return self._from_conversation(conversation, reply)
         if text is None:
             raise PromptError("found neither text nor a conversation; give one of them")
-        return self._from_text([text] if isinstance(text, str) else list(text), images, kwargs)
+        return self._from_text([text] if isinstance(text, str) else list(text), kwargs)
 
     def batch_decode(self, *args: Any, **kwargs: Any) -> list[str]:
         """As the tokenizer's."""
@@ -178,37 +179,43 @@ class ModalinkProcessor(ProcessorMixin):
             "input_ids": torch.tensor([sample.input_ids]),
             "attention_mask": torch.ones(1, len(sample.input_ids), dtype=torch.long),
         }
-        said = {m: found for m, items in sample.media.items() if (found := item_texts(items)) is not None}
-        return BatchFeature(data | pack({m: ragged(items) for m, items in sample.media.items()}, said))
+        return BatchFeature(data | _packed(sample.media))
 
-    def _from_text(self, texts: list[str], images: Any, kwargs: dict[str, Any]) -> BatchFeature:
+    def _from_text(self, texts: list[str], kwargs: dict[str, Any]) -> BatchFeature:
         kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        records = [modalities.get(m) for m in self.spec.inputs]
+        given = {record.name: _flat(kwargs.pop(record.plural, None)) for record in records}
         as_tensors = kwargs.pop("return_tensors", None)
         padding, side = kwargs.pop("padding", False), kwargs.pop("padding_side", self.tokenizer.padding_side)
         kwargs.pop("return_mm_token_type_ids", None)
-        rows = self.tokenizer(texts, **kwargs)
-        flat = _flat(images)
-        found = sum(row.count(self.image_token_id) for row in rows["input_ids"])
-        if found != len(flat):
-            raise PromptError(
-                f"found {found} image placeholders in {len(texts)} texts and {len(flat)} images; needed as many"
-            )
-        record, waiting = modalities.get("image"), iter(flat)
-        items: list[Item] = []
+        rows = self.tokenizer(texts, **kwargs)["input_ids"]
+        for record in records:
+            found = sum(row.count(self.tokens.placeholders[record.name]) for row in rows)
+            if found != len(given[record.name]):
+                raise PromptError(
+                    f"found {found} {record.name} placeholders in {len(texts)} texts and {len(given[record.name])} "
+                    f"{record.plural}; needed as many"
+                )
+        waiting = {m: iter(sources) for m, sources in given.items()}
+        items: dict[str, list[Item]] = {}
         ids = []
-        for row, text in zip(rows["input_ids"], texts, strict=True):
-            own = [self._item("image", record.read(next(waiting)), text) for _ in range(row.count(self.image_token_id))]
-            ids.append(self._expand(row, [IGNORED] * len(row), {"image": own}).ids)
-            items += own
+        for row, text in zip(rows, texts, strict=True):
+            own = {m: self._items_of(row, m, waiting[m], text) for m in given}
+            ids.append(self._expand(row, [IGNORED] * len(row), own).ids)
+            for m, made in own.items():
+                items.setdefault(m, []).extend(made)
         data: dict[str, Any] = self.tokenizer.pad(
             {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]},
             padding=padding,
             padding_side=side,
             return_tensors=as_tensors,
         )
-        said = item_texts(items)
-        media = {"image": ragged(items)} if items else {}
-        return BatchFeature(dict(data) | pack(media, {} if said is None else {"image": said}))
+        return BatchFeature(dict(data) | _packed(items))
+
+    def _items_of(self, row: list[int], modality: str, sources: Iterator[Any], text: str) -> list[Item]:
+        read = modalities.get(modality).read
+        count = row.count(self.tokens.placeholders[modality])
+        return [self._item(modality, read(source), text) for source in islice(sources, count)]
 
     def _place(self, sample: str, turn: Turn, medium: Medium) -> str:
         use, name = self._use(sample, turn, medium), medium.modality
@@ -308,9 +315,16 @@ def _split_reply(conversation: Conversation) -> tuple[Conversation, Turn]:
     return Conversation(tuple(before), conversation.id), last
 
 
-def _flat(images: Any) -> list[Any]:
-    if images is None:
+def _flat(media: Any) -> list[Any]:
+    if media is None:
         return []
-    if not isinstance(images, list | tuple):
-        return [images]
-    return [image for entry in images for image in (entry if isinstance(entry, list | tuple) else [entry])]
+    if not isinstance(media, list | tuple):
+        return [media]
+    return [medium for entry in media for medium in (entry if isinstance(entry, list | tuple) else [entry])]
+
+
+def _packed(media: Mapping[str, list[Item]]) -> dict[str, Any]:
+    """Items by modality as arguments of the model."""
+    media = {m: items for m, items in media.items() if items}
+    said = {m: found for m, items in media.items() if (found := item_texts(items)) is not None}
+    return pack({m: ragged(items) for m, items in media.items()}, said)
