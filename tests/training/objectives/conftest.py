@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -50,3 +51,10 @@ def batch() -> Batch:
 @pytest.fixture
 def output() -> Callable[[Tensor], Output]:
     return lambda conditions: Output(conditions={"image": conditions})
+
+
+def unlearned(batch: Batch, number: int) -> Batch:
+    """The same batch, of whose targets one carries no loss."""
+    targets = batch.targets["image"]
+    items = [replace(item, loss=i != number) for i, item in enumerate(targets.items)]
+    return replace(batch, targets={"image": replace(targets, items=items)})
