@@ -1,8 +1,11 @@
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention.varlen import varlen_attn
 from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from modalink.llms import ATTENTION, Segments, packs
+from modalink.llms import ATTENTION, Segments, _attention, attention, packs
 
 SIZES = {
     "vocab_size": 50,
@@ -101,3 +104,82 @@ def test_a_model_that_is_not_all_attention_does_not_pack():
     model = _llama()
     model.config.layer_types = ["linear_attention", "full_attention"]
     assert not packs(model)
+
+
+def _heads(lengths, dtype=torch.float32):
+    """A layer's query, key and value for a stream, with two query heads a key head, as decoders lay them."""
+    total = sum(lengths)
+    return [torch.randn(1, total, n, 8, dtype=dtype).transpose(1, 2).requires_grad_() for n in (4, 2, 2)]
+
+
+def _attended(states, mask, **options):
+    module = torch.nn.Module().train()
+    module.num_key_value_groups, module.is_causal = 2, True
+    return attention(module, *states, mask, **options)[0]
+
+
+@pytest.mark.parametrize("limit", [0.0, 1.0])
+@pytest.mark.parametrize("options", [{}, {"sliding_window": 3}, {"softcap": 5.0}, {"scaling": 0.2}])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_packed_body_agrees_with_one_masked_product_over_the_stream(monkeypatch, limit, options, dtype):
+    monkeypatch.setattr(_attention, "PADDING_LIMIT", limit)
+    segments = Segments.of([5, 1, 9])
+    states = _heads(segments.lengths, dtype)
+    found = _attended(states, segments.mask(), **options)
+    wanted = torch.randn_like(found)
+    gradients = torch.autograd.grad(found, states, wanted)
+
+    exact = [x.detach().double().requires_grad_() for x in states]
+    q, k, v = exact[0], *(x.repeat_interleave(2, 1) for x in exact[1:])
+    scores = q @ k.transpose(2, 3) * options.get("scaling", 8**-0.5)
+    if cap := options.get("softcap"):
+        scores = cap * torch.tanh(scores / cap)
+    sample = torch.repeat_interleave(torch.arange(3), torch.tensor(segments.lengths))
+    place = torch.arange(15)
+    distance = place[:, None] - place
+    seen = (sample[:, None] == sample) & (distance >= 0) & (distance < options.get("sliding_window", 15))
+    expected = (scores.masked_fill(~seen, -torch.inf).softmax(-1) @ v).transpose(1, 2)
+    tolerance = 1e-5 if dtype == torch.float32 else 0.05
+    torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+    expected_gradients = torch.autograd.grad(expected, exact, wanted.double())
+    for gradient, exactly in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(gradient.double(), exactly, atol=tolerance, rtol=tolerance)
+
+
+@pytest.fixture
+def kernel_calls(monkeypatch):
+    """The calls of the variable-length kernel on a GPU that is only imagined: shapes, devices and types, no numbers."""
+    calls = []
+
+    def record(query, key, value, *ends, **options):
+        calls.append((query.dtype, [x.stride() for x in (query, key, value)], options))
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+            return varlen_attn(query, key, value, *ends, **options)
+
+    monkeypatch.setattr(_attention, "varlen_attn", record)
+    monkeypatch.setattr(_attention, "_flash_runs_on", lambda device: device.type == "cuda")
+    return calls
+
+
+@pytest.mark.parametrize(("window", "before"), [(None, -1), (3, 2), (9, -1)])
+def test_a_gpu_reads_the_stream_as_it_lies_and_asks_the_host_nothing(kernel_calls, window, before):
+    mask = Segments.of([5, 1, 9]).mask()
+    with FakeTensorMode(), torch.device("cuda"):
+        mask.segments = Segments.of([5, 1, 9])
+        states = _heads(mask.segments.lengths, torch.bfloat16)
+        found = _attended(states, mask, sliding_window=window)
+    assert (found.shape, found.device.type, found.requires_grad) == ((1, 15, 4, 8), "cuda", True)
+    dtype, strides, options = kernel_calls[0]
+    assert dtype == torch.bfloat16
+    assert strides == [(32, 8, 1), (16, 8, 1), (16, 8, 1)]
+    assert options == {"scale": None, "window_size": (before, 0), "enable_gqa": True}
+
+
+@pytest.mark.parametrize("options", [{"softcap": 5.0}, {"dropout": 0.1}])
+def test_a_gpu_falls_back_where_its_kernel_cannot_do_what_a_layer_asks(kernel_calls, options):
+    mask = Segments.of([5, 1, 9]).mask()
+    with FakeTensorMode(), torch.device("cuda"):
+        mask.segments = Segments.of([5, 1, 9])
+        for dtype, asked in ((torch.float32, {}), (torch.bfloat16, options)):
+            assert _attended(_heads(mask.segments.lengths, dtype), mask, **asked).shape == (1, 15, 4, 8)
+    assert not kernel_calls

@@ -4,10 +4,11 @@ from modalink.recipe.checks import train_groups
 from modalink.recipe.json_schema import json_schema
 from modalink.recipe.loading import find, load, shipped
 from modalink.recipe.schema import Paper, Recipe
-from modalink.recipe.stage import Stage, TrainGroup
+from modalink.recipe.stage import Init, Stage, TrainGroup
 from modalink.recipe.system import InputSpec, MarksSpec, OutputSpec, PromptSpec, SystemSpec
 
 __all__ = [
+    "Init",
     "InputSpec",
     "MarksSpec",
     "OutputSpec",

@@ -8,7 +8,7 @@ from modalink.kinds import Settings
 from modalink.recipe.checks import part_and_stage_problems, provenance_problems
 from modalink.recipe.errors import Problems
 from modalink.recipe.kind_field import Kinds
-from modalink.recipe.stage import Stage
+from modalink.recipe.stage import Init, Stage
 from modalink.recipe.system import Name, SystemSpec
 
 Source = Annotated[str, Field(pattern=r"^(published|code|recalled|assumed)(: .+)?$")]
@@ -34,6 +34,8 @@ class Recipe(SystemSpec):
     """Where it was published."""
     seed: int = 0
     """Seed of new weights, of the order of data and of all noise."""
+    init: Init | None = None
+    """What the whole system starts from, beside its parts' checkpoints."""
     stages: list[Annotated[Stage, Kinds(Stage.room, default="supervised")]] = Field(default_factory=list)
     """Training stages, in order."""
     provenance: dict[str, Source] = Field(default_factory=dict)

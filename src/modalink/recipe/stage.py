@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from modalink.errors import RecipeError
 from modalink.kinds import KindConfig, Settings
@@ -30,6 +30,18 @@ class TrainGroup(Settings):
     """Weight decay; vectors (biases, norms, gates) have none."""
 
 
+class Init(Settings):
+    """Weights of another run to start from."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+    source: str = Field(alias="from")
+    """A run folder, or a folder of a saved system."""
+    stage: Name | None = None
+    """Last stage of the run that counts; None takes them all."""
+    groups: Annotated[list[str], Field(min_length=1)] | None = None
+    """Parameter groups that are taken; None takes all that were saved there."""
+
+
 class Stage(KindConfig):
     """One training step of the pipeline: what learns, from what, to minimise what; what all kinds of stage share."""
 
@@ -37,6 +49,8 @@ class Stage(KindConfig):
 
     name: Name
     """Name of its folder in the run."""
+    init: Init | None = None
+    """What it starts from instead of the weights of the stage before."""
     train: Annotated[dict[str, TrainGroup], Field(min_length=1)]
     """Parameter group -> how it learns; all other groups are frozen."""
     optimizer: Optimizer = Field(default={}, validate_default=True)

@@ -36,6 +36,7 @@ def tiny_form(recipe: Recipe) -> dict[str, Any]:
         "name": f"{recipe.name}-tiny",
         "llm": {**llm, "lora": _lora(llm["lora"])},
         "prompt": {"template": "chatml"},  # the only one that the zoo's LLM has read
+        "init": None,  # of other shapes
         "stages": stages,
         "provenance": {},
     }
@@ -67,6 +68,7 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     return {
         **stage.model_dump(mode="json"),
         **small,
+        "init": None,
         "warmup": warmup,
         "max_tokens": min(stage.max_tokens, 512),
         "data": [source],

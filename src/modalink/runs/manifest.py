@@ -46,6 +46,12 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
     """
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else content
     hashes = [{part["part"]: part.get("sha256") for part in parts} for parts in (before["parts"], content["parts"])]
+    for kept, found in zip(before.get("lineage", []), content.get("lineage", []), strict=True):
+        if kept["sha256"] != found["sha256"]:
+            raise CheckpointError(
+                f"{path.parent}: the weights in {found['from']} are not those that the run began from; restore them, "
+                "or choose another run folder"
+            )
     if changed := sorted(differences(hashes[0], hashes[1])):
         raise CheckpointError(
             f"{path.parent}: the weights of {', '.join(changed)} are not those that the run began with; "

@@ -31,14 +31,19 @@ def freeze(model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup]) ->
             raise UnknownNameError("train group", name, groups)
     model.requires_grad_(False)
     model.zero_grad()
-    unread = {f"{part}.{name}" for part, module in model.named_modules() for name in getattr(module, "unread", ())}
-    trained = {group: [member for member in groups[group] if member[0] not in unread] for group in train}
+    never = unread(model)
+    trained = {group: [member for member in groups[group] if member[0] not in never] for group in train}
     for members in trained.values():
         for _, parameter in members:
             parameter.requires_grad_(True)
             parameter.data = parameter.data.float()
     set_modes(model)
     return trained
+
+
+def unread(model: nn.Module) -> set[str]:
+    """Names of the parameters that their part declares to be read by nobody."""
+    return {f"{part}.{name}" for part, module in model.named_modules() for name in getattr(module, "unread", ())}
 
 
 def set_modes(model: nn.Module) -> None:

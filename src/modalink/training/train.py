@@ -14,15 +14,17 @@ from modalink.features.compute import numerics
 from modalink.features.disk import DiskFeatures
 from modalink.model import System, compose
 from modalink.model.device import use
-from modalink.recipe import Recipe
+from modalink.recipe import Init, Recipe
 from modalink.runs.folder import MODEL, locked, open_run
 from modalink.runs.manifest import manifest, write_manifest
+from modalink.runs.saved_weights import SavedWeights, find
 from modalink.settings import RunSettings, run_settings
 from modalink.training import parallel
-from modalink.training.events import Event, OnEvent, RunFinished, RunStarted
+from modalink.training.events import Event, OnEvent, RunFinished, RunStarted, Warned
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
 from modalink.training.stages import StageConfig
+from modalink.training.weights import initialise
 
 
 def train(
@@ -62,12 +64,18 @@ def train(
             return run
         emit(RunStarted(run, resumed=known))
         system = compose(recipe, seed=recipe.seed) if system is None else system
+        lent = _lent(recipe, emit)
         if parallel.rank() == 0:
-            write_manifest(run / "manifest.json", manifest(recipe, system, place))
+            lineage = {"lineage": [saved.lineage() for saved in lent.values()]}
+            write_manifest(run / "manifest.json", manifest(recipe, system, place) | lineage)
+        if None in lent:
+            initialise(system.model, lent[None])
         cache = _feature_cache(recipe, place, settings) if cache is None else cache
         shared = Run(run, recipe, system, cache, place, emit, stop, settings.workers)
         try:
             for stage in recipe.stages:
+                if stage.name in lent:
+                    initialise(system.model, lent[stage.name])
                 cast(StageConfig, stage).run(shared)
         finally:
             cache.flush()
@@ -97,6 +105,12 @@ def _opened(run: Path, recipe: Recipe) -> Iterator[bool]:
             stack.enter_context(locked(run))
         parallel.barrier()
         yield known
+
+
+def _lent(recipe: Recipe, emit: OnEvent) -> dict[str | None, SavedWeights]:
+    """What other runs lend: to stages by name, and to the whole system under None."""
+    wanted: dict[str | None, Init | None] = {None: recipe.init, **{stage.name: stage.init for stage in recipe.stages}}
+    return {to: find(init, lambda text: emit(Warned(text))) for to, init in wanted.items() if init is not None}
 
 
 def _save_model(system: System, folder: Path) -> None:

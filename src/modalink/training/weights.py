@@ -1,10 +1,16 @@
-"""Saved weights in trained parameters."""
+"""Saved weights in a model's parameters."""
+
+from collections.abc import Mapping
 
 import torch
+from torch import Tensor, nn
 
-from modalink.errors import CheckpointError
-from modalink.model.groups import Groups
+from modalink.errors import CheckpointError, UnknownNameError
+from modalink.model import ModalinkForConditionalGeneration
+from modalink.model.groups import Groups, group_of
 from modalink.runs.checkpoints import Checkpoint
+from modalink.runs.saved_weights import SavedWeights
+from modalink.training.freezing import unread
 
 
 def load_checkpoint(trained: Groups, checkpoint: Checkpoint) -> None:
@@ -24,3 +30,48 @@ def load_checkpoint(trained: Groups, checkpoint: Checkpoint) -> None:
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
+
+
+def initialise(model: ModalinkForConditionalGeneration, saved: SavedWeights) -> None:
+    """Put the weights that another run lends into the groups of the same names, bit by bit.
+
+    Raises:
+        CheckpointError: A group is not among them, or is of another form.
+        UnknownNameError: They hold a group that the model has not.
+    """
+    origin, groups = f"init from {saved.init.source}", model.trainable_groups()
+    by_group: dict[str, dict[str, Tensor]] = {}
+    buffers = dict(model.named_buffers())
+    for name, tensor in saved.tensors().items():
+        if name in buffers:
+            continue
+        by_group.setdefault(group_of(name), {})[name] = tensor
+    for group in saved.init.groups or by_group:
+        if group not in by_group:
+            raise CheckpointError(f"{origin}: found no weights of {group} there; it holds {', '.join(by_group)}")
+        if group not in groups:
+            raise UnknownNameError("parameter group of this system", group, groups, origin)
+        _fill(dict(groups[group]), by_group[group], unread(model), f"{origin}, {group}")
+
+
+def _fill(
+    parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], optional: set[str], where: str
+) -> None:
+    missing = sorted(parameters.keys() - tensors.keys() - optional)
+    unexpected = sorted(tensors.keys() - parameters.keys())
+    if missing or unexpected:
+        raise CheckpointError(
+            f"{where}: found {len(unexpected)} tensors that are no parameters of it {unexpected[:3]}, and "
+            f"{len(missing)} of its parameters missing {missing[:3]}; needed the same part in both systems"
+        )
+    for name, tensor in tensors.items():
+        if tensor.shape != parameters[name].shape:
+            raise CheckpointError(
+                f"{where}: {name} has the shape {tuple(tensor.shape)} there and {tuple(parameters[name].shape)} here; "
+                "needed the same part in both systems, or init.groups without this one"
+            )
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            # In the type it was saved in: trained weights are kept in full, whatever the part's type.
+            parameters[name].data = parameters[name].data.to(tensor.dtype)
+            parameters[name].copy_(tensor)

@@ -1,0 +1,77 @@
+"""Weights that a run, or a folder of a saved system, can lend to another run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from modalink import files
+from modalink.errors import CheckpointError, UnknownNameError
+from modalink.recipe import Init, load
+from modalink.runs import checkpoints
+from modalink.runs.folder import MODEL, RECIPE
+
+
+@dataclass(frozen=True)
+class SavedWeights:
+    """Files of weights that were found.
+
+    Args:
+        init: What the recipe asked for.
+        folder: Where that is.
+        paths: The files; where two hold one name, the later one counts.
+    """
+
+    init: Init
+    folder: Path
+    paths: list[Path]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name."""
+        return {name: tensor for path in self.paths for name, tensor in load_file(path).items()}
+
+    def lineage(self) -> dict[str, Any]:
+        """Where they come from and what they are, for a manifest."""
+        hashes = {str(path.relative_to(self.folder)): files.sha256(path) for path in self.paths}
+        return {**self.init.model_dump(mode="json"), "sha256": hashes}
+
+
+def find(init: Init, warn: Callable[[str], None]) -> SavedWeights:
+    """Find what an `init` asks for: of a run what its stages have trained, up to one if it names one.
+
+    Args:
+        init: The place.
+        warn: Hears of damaged checkpoints, which are passed over.
+
+    Raises:
+        CheckpointError: There is no such folder, or it holds no weights.
+        UnknownNameError: The run has no stage of that name.
+    """
+    folder = Path(init.source).expanduser()
+    if (folder / RECIPE).is_file():
+        return SavedWeights(init, folder, _of_run(init, folder, warn))
+    if init.stage is not None:
+        raise CheckpointError(f"init from {init.source}: found no run there, needed one to take its stage {init.stage}")
+    if not (found := sorted(folder.glob("*.safetensors"))):
+        raise CheckpointError(f"init from {init.source}: found neither a run nor *.safetensors there, needed one")
+    return SavedWeights(init, folder, found)
+
+
+def _of_run(init: Init, folder: Path, warn: Callable[[str], None]) -> list[Path]:
+    names = [stage.name for stage in load(folder).stages]
+    if init.stage is not None and init.stage not in names:
+        raise UnknownNameError(f"stage of {init.source}", init.stage, names)
+    last = len(names) if init.stage is None else names.index(init.stage) + 1
+    found = {name: checkpoints.latest(folder / name / "checkpoints", warn) for name in names[:last]}
+    paths = [checkpoint.path / checkpoints.WEIGHTS for checkpoint in found.values() if checkpoint is not None]
+    if init.stage is None and not paths:
+        paths = sorted((folder / MODEL).glob("*.safetensors"))
+    if not paths or (init.stage is not None and found[init.stage] is None):
+        raise CheckpointError(
+            f"init from {init.source}: found no checkpoint of {init.stage or 'any stage'} there; train it further, or "
+            "name another stage"
+        )
+    return paths
