@@ -7,6 +7,7 @@ import pytest
 from modalink import kinds
 from modalink.data.loader import Loader
 from modalink.model import compose
+from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
 from modalink.runs.ledger import Ledger
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama, tiny_stable_diffusion
@@ -61,7 +62,9 @@ def test_the_same_tokens_and_items_whatever_the_threads(processor, sources, tmp_
     assert {entry.reason for entry in entries} == {"missing", "no_caption"}
     _, ids, _, items = samples["china.jpg"]
     assert len(items["media"]["image"]) == 1 and items["targets"] == {}
-    assert ids.count(processor.tokens.placeholders["image"]) == processor.counts["image"]
+    assert (
+        ids.count(processor.tokens.placeholders["image"]) == processor.prompt_layout("image", Layout.of_units(1)).tokens
+    )
     _, _, labels, items = samples["flower.jpg#draw"]
     assert len(items["targets"]["image"]) == 1 and items["media"] == {}
     first, *others = processor.tokens.signals["image"]

@@ -79,11 +79,11 @@ def test_features_are_the_hidden_states_of_transformers(tmp_path: Path, kind: st
         expected = reference(images, output_hidden_states=True)
         first = 0 if kind == "siglip" else 1
         for layer, state in enumerate(expected.hidden_states):
-            assert torch.equal(config.replace(layer=layer).build()(images), state[:, first:])
-        assert torch.equal(encoder(images), expected.hidden_states[-2][:, first:])
-        assert torch.equal(config.replace(layer="output").build()(images), expected.last_hidden_state[:, first:])
+            assert torch.equal(config.replace(layer=layer).build().encode(images), state[:, first:])
+        assert torch.equal(encoder.encode(images), expected.hidden_states[-2][:, first:])
+        assert torch.equal(config.replace(layer="output").build().encode(images), expected.last_hidden_state[:, first:])
         if first:
-            assert torch.equal(config.replace(keep_cls=True).build()(images), expected.hidden_states[-2])
+            assert torch.equal(config.replace(keep_cls=True).build().encode(images), expected.hidden_states[-2])
 
 
 def test_timm_layers_are_counted_as_those_of_transformers(tmp_path: Path) -> None:
@@ -94,19 +94,19 @@ def test_timm_layers_are_counted_as_those_of_transformers(tmp_path: Path) -> Non
     for block in encoder.tower.timm_model.blocks:
         block.register_forward_hook(lambda _, __, output: states.append(output))
     with torch.no_grad():
-        features = encoder(images)
+        features = encoder.encode(images)
         assert torch.equal(features, states[-2])
-        assert torch.equal(config.replace(layer=1).build()(images), states[0])
+        assert torch.equal(config.replace(layer=1).build().encode(images), states[0])
         last = encoder.tower.timm_model.forward_features(images)
-        assert torch.equal(config.replace(layer="output").build()(images), last)
+        assert torch.equal(config.replace(layer="output").build().encode(images), last)
 
 
 def test_a_feature_map_is_read_row_by_row(tmp_path: Path) -> None:
     encoder = VisionConfig(checkpoint=str(tower("nfnet", tmp_path)), layer="output", image_size=96).build()
     images = torch.randn(2, 3, 96, 96)
     with torch.no_grad():
-        features, last = encoder(images), encoder.tower(images).last_hidden_state
-    assert (encoder.grid, encoder.tokens_per_item, encoder.dim) == ((3, 3), 9, 24)
+        features, last = encoder.encode(images), encoder.tower(images).last_hidden_state
+    assert (encoder.grid, encoder.tokens_per_block, encoder.dim) == ((3, 3), 9, 24)
     assert torch.equal(features[:, 5], last[:, :, 1, 2])
 
 
@@ -118,19 +118,19 @@ def test_positions_are_interpolated_to_another_side_only(tmp_path: Path, kind: s
     with torch.no_grad():
         same = config.replace(image_size=32).build()
         images = torch.randn(2, 3, 32, 32)
-        assert torch.equal(same(images), native(images))
+        assert torch.equal(same.encode(images), native.encode(images))
         images = torch.randn(2, 3, 48, 48)
         expected = larger.tower(images, **options).last_hidden_state
-        assert torch.equal(larger(images), expected[:, expected.shape[1] - 36 :])
-    assert (native.tokens_per_item, native.grid) == (16, (4, 4))
-    assert (larger.tokens_per_item, larger.grid) == (36, (6, 6))
+        assert torch.equal(larger.encode(images), expected[:, expected.shape[1] - 36 :])
+    assert (native.tokens_per_block, native.grid) == (16, (4, 4))
+    assert (larger.tokens_per_block, larger.grid) == (36, (6, 6))
 
 
 def test_timm_positions_are_interpolated_too(tmp_path: Path) -> None:
     config = VisionConfig(checkpoint=str(tower("timm-eva", tmp_path)))
     images = torch.randn(1, 3, 28, 28)
     with torch.no_grad():
-        assert torch.equal(config.replace(image_size=28).build()(images), config.build()(images))
+        assert torch.equal(config.replace(image_size=28).build().encode(images), config.build().encode(images))
     assert config.replace(image_size=56).build().grid == (4, 4)
 
 
@@ -191,7 +191,7 @@ def test_a_folder_as_timm_publishes_it_loads(tmp_path: Path) -> None:
     encoder = VisionConfig(checkpoint=str(tmp_path), layer="output").build()
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        assert torch.equal(encoder(images), published.forward_features(images)[:, 1:])
+        assert torch.equal(encoder.encode(images), published.forward_features(images)[:, 1:])
 
 
 @pytest.mark.parametrize(
@@ -219,14 +219,14 @@ def test_published_towers_build_without_network_or_memory(
     with torch.device("meta"):
         encoder = config.build(weights=False)
     assert sum(parameter.numel() for parameter in encoder.parameters()) == parameters
-    assert (encoder.tokens_per_item, encoder.dim, encoder.grid) == (tokens, dim, grid)
+    assert (encoder.tokens_per_block, encoder.dim, encoder.grid) == (tokens, dim, grid)
     assert config.preprocessor().side == encoder.side
 
 
 def test_precision_is_the_one_asked_for(tmp_path: Path) -> None:
     config = VisionConfig(checkpoint=str(tower("clip", tmp_path)), dtype="bfloat16")
     for encoder in (config.build(), config.build(weights=False)):
-        assert encoder(torch.randn(1, 3, 32, 32)).dtype == torch.bfloat16
+        assert encoder.encode(torch.randn(1, 3, 32, 32)).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_fixed_side_is_refused_another() -> None:
 def test_images_of_another_side_are_refused(tmp_path: Path) -> None:
     encoder = VisionConfig(checkpoint=str(tower("clip", tmp_path))).build()
     with pytest.raises(PartError, match=r"found images of \(40, 40\) px, needed \(32, 32\)"):
-        encoder(torch.randn(1, 3, 40, 40))
+        encoder.encode(torch.randn(1, 3, 40, 40))
 
 
 def test_a_checkpoint_without_a_tower_is_refused(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def test_the_same_answer_as_without_it(tmp_path, kind, dtype):
     cache = caches(tmp_path)[kind]
     for _ in range(3):
         features = cache.get(KEY, NAMES, compute)
-        assert features.dtype == dtype
-        assert torch.equal(features, compute.values * 2)
+        assert {feature.dtype for feature in features} == {dtype}
+        assert torch.equal(torch.stack(features), compute.values * 2)
     assert compute.asked == [[0], [1], [2], [3]]
 
 
@@ -54,10 +54,29 @@ def test_only_what_is_missing_is_computed_and_order_is_kept():
     compute = Counted(values)
     shuffled = [5, 4, 0, 5, 1, 2]
     compute.values = values[shuffled]
-    features = cache.get(KEY, [names[i] for i in shuffled], compute)
+    features = torch.stack(cache.get(KEY, [names[i] for i in shuffled], compute))
     assert compute.asked == [[0, 2], [5, 5]]  # f and a, then c, again c to fill the chunk
     assert torch.equal(features[[0, 2, 3, 5]], values[[5, 0, 5, 2]] * 2)
     assert torch.equal(features[[1, 4]], values[[4, 1]])
+
+
+def test_items_of_different_lengths_are_never_computed_together():
+    rows = [torch.ones(n, 2) for n in (1, 2, 1, 1, 2)]
+    asked = []
+
+    def compute(places):
+        asked.append(places)
+        return [rows[i] for i in places]
+
+    found = FeatureCache(chunk=2).get(KEY, [f"n{i}" for i in range(5)], compute, [len(row) for row in rows])
+    assert asked == [[0, 2], [3, 3], [1, 4]]
+    assert [len(feature) for feature in found] == [1, 2, 1, 1, 2]
+
+
+def test_what_is_held_is_known_without_reading_it(tmp_path):
+    for cache in caches(tmp_path):
+        cache.get(KEY, ["aa"], lambda places: torch.ones(1, 2))
+        assert cache.holds(KEY, "aa") and not cache.holds(KEY, "bb") and not cache.holds(key(weights="v"), "aa")
 
 
 def test_every_chunk_has_the_same_shape():
@@ -83,7 +102,7 @@ def test_any_other_key_finds_nothing(tmp_path, changes):
     cache = FeatureCache(DiskFeatures(tmp_path, 10**6))
     cache.get(KEY, ["a"], lambda places: values[places])
     compute = Counted(values)
-    assert torch.equal(cache.get(key(**changes), ["a"], compute), values * 2)
+    assert torch.equal(torch.stack(cache.get(key(**changes), ["a"], compute)), values * 2)
     assert compute.asked == [[0]]
 
 
@@ -121,7 +140,7 @@ def test_memory_stays_within_its_limit():
     names = [f"n{i}" for i in range(10)]
     compute = Counted(values)
     for _ in range(2):
-        assert torch.equal(cache.get(KEY, names, compute), values * 2)
+        assert torch.equal(torch.stack(cache.get(KEY, names, compute)), values * 2)
     assert compute.asked[10:] == [[i] for i in range(3, 10)]  # the first three stay
 
 

@@ -13,6 +13,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from modalink.errors import PartError
 from modalink.generators.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from modalink.kinds import parse
+from modalink.ragged import Layout, Ragged
 from modalink.testing import check_generator
 from modalink.testing.checkpoints import tiny_stable_diffusion
 
@@ -126,7 +127,7 @@ def test_the_denoising_error_is_the_textbooks(tmp_path: Path, kind: str) -> None
 
 def test_media_go_to_latents_and_back(folder: Path, generator: StableDiffusion) -> None:
     images = torch.rand(2, 3, 32, 32) * 2 - 1
-    latents = generator.encode_media(images)
+    latents = generator.encode_media(Ragged.of([image[None] for image in images], [Layout.of_units(1)] * 2))
     assert latents.shape == (2, 4, 16, 16)
     expected = generator.vae.encode(images).latent_dist.mean * generator.vae.config.scaling_factor
     assert torch.equal(latents, expected)

@@ -10,14 +10,14 @@ def test_the_middle_square_is_kept() -> None:
     image = Image.new("RGB", (64, 32), (0, 255, 0))
     image.paste((255, 0, 0), (0, 0, 16, 32))
     image.paste((0, 0, 255), (48, 0, 64, 32))
-    values = TargetPreprocessor(32)(image)
+    (values,) = TargetPreprocessor(32)(image)
     assert values.shape == (3, 32, 32)
     assert torch.equal(values[1], torch.ones(32, 32)) and torch.equal(values[0], -torch.ones(32, 32))
 
 
 def test_colours_survive_the_way_back() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    (back,) = to_images(TargetPreprocessor(16)(Image.fromarray(pixels))[None])
+    (back,) = to_images(TargetPreprocessor(16)(Image.fromarray(pixels)))
     assert np.array_equal(np.asarray(back), pixels)
 
 

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
-from modalink.errors import DataError
-from modalink.model.batch import IGNORED, Item, Prepared, collate
+from modalink.errors import DataError, PartError
+from modalink.model.batch import IGNORED, Prepared, collate
+from modalink.model.items import Item
+from modalink.ragged import Layout
 
 A = Prepared("a", [1, 2, 3], [1, IGNORED, 3])
 B = Prepared("b", [4, 5, 6, 7], [IGNORED, IGNORED, 6, 7])
@@ -47,12 +49,12 @@ def test_an_encoder_decoder_predicts_labels_where_they_stand():
 
 def test_items_are_stacked_in_reading_order_and_targets_know_their_sample():
     def item(value):
-        return Item.of(torch.full((1, 2), value), caption=f"caption {value}")
+        return Item.of(torch.full((1, 1, 2), value), tokens=1, caption=f"caption {value}")
 
     first = Prepared("a", [1], [1], media={"image": [item(1.0), item(2.0)]})
     second = Prepared("b", [2], [2], media={"image": [item(3.0)]}, targets={"image": [item(4.0)]})
     batch = collate([first, second], packed=True, pad_id=0)
-    assert batch.media["image"][:, 0, 0].tolist() == [1.0, 2.0, 3.0]
+    assert batch.media["image"].values[:, 0, 0].tolist() == [1.0, 2.0, 3.0]
     assert batch.targets["image"].samples == [1]
     assert batch.targets["image"].captions == ["caption 4.0"]
     assert batch.inputs()["pixel_values"].shape == (3, 1, 2)
@@ -72,9 +74,25 @@ def test_the_digest_depends_on_values_shape_and_type():
 
 
 def test_items_of_different_shapes_are_refused_with_both_shapes():
-    samples = [Prepared(n, [1], [1], media={"image": [Item.of(torch.zeros(n_px))]}) for n, n_px in (("a", 2), ("b", 3))]
-    with pytest.raises(DataError, match=r"\(2,\), \(3,\)"):
-        collate(samples, packed=True, pad_id=0)
+    def sample(name, size):
+        return Prepared(name, [1], [1], media={"image": [Item.of(torch.zeros(1, size))]})
+
+    batch = collate([sample("a", 2), sample("b", 3)], packed=True, pad_id=0)
+    with pytest.raises(PartError, match=r"\(2,\), \(3,\)"):
+        batch.inputs()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_places_of_items_and_signals_are_those_of_the_batch(packed):
+    """Sample a has an item of two tokens at 1 and 2, b one of one token at 0 and signal tokens at 1 and 2."""
+    a = Prepared("a", [1, 9, 9], [1, 1, 1], media={"image": [Item.of(torch.zeros(1, 2))]}, places={"image": [[1, 2]]})
+    more = {"places": {"image": [[0]]}, "signals": {"image": [[1, 2]]}}
+    b = Prepared("b", [9, 7, 8, 2], [1] * 4, media={"image": [Item.of(torch.zeros(1, 2), Layout(1, (1,)))]}, **more)
+    batch = collate([a, b], packed=packed, pad_id=0)
+    places, signals = batch.places["image"], batch.signals["image"]
+    assert batch.input_ids.flatten()[places.index].tolist() == [9, 9, 9]
+    assert batch.input_ids.flatten()[signals.index].tolist() == [7, 8]
+    assert (places.lengths, places.samples, signals.samples) == ((2, 1), ("a", "b"), ("b",))
 
 
 def test_an_empty_batch_is_refused():

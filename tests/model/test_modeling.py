@@ -4,6 +4,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from modalink.errors import PartError, PromptError
 from modalink.model import ModalinkForConditionalGeneration, collate
+from modalink.model.arguments import unpack
 from modalink.model.groups import group_of
 
 
@@ -85,7 +86,7 @@ def test_a_wrong_number_of_media_is_an_error_with_rows_and_numbers(make_system, 
 def test_media_of_a_modality_that_the_system_does_not_read_are_refused(make_system):
     system = make_system()
     with pytest.raises(PromptError, match="reads \\['image'\\]"):
-        system.model.model.embed(torch.tensor([[5, 6]]), {}, {"audio": torch.zeros(1, 2, 3)})
+        system.model.model.embed(torch.tensor([[5, 6]]), unpack({"features": {"audio": torch.zeros(1, 2, 3)}})[1])
 
 
 def test_a_torn_run_of_signal_tokens_is_refused(make_system):
@@ -100,7 +101,7 @@ def test_conditions_are_the_projected_last_states_at_the_signal_tokens(make_syst
     ids = torch.tensor([[5, 6, *system.model.config.signals["image"], 7]])
     output = system.model(input_ids=ids, return_conditions=True)
     decoder = system.model.language_model.get_decoder()
-    states = decoder(inputs_embeds=system.model.model.embed(ids, {})).last_hidden_state
+    states = decoder(inputs_embeds=system.model.model.embed(ids)).last_hidden_state
     expected = system.model.output_projectors["image"](states[:, 2:5])
     torch.testing.assert_close(output.conditions["image"], expected)
     assert output.conditions["image"].shape[1:] == (16, 32)

@@ -127,7 +127,7 @@ def test_blip2_splicing_is_bit_equal(tmp_path, make):
     auto = AutoModelForSeq2SeqLM if make is tiny_t5 else AutoModelForCausalLM
     text = auto.from_pretrained(llm)
     width = system.model.model.encoders["image"].dim
-    queries_per_image = system.model.model.encoders["image"].tokens_per_item
+    queries_per_image = system.model.model.encoders["image"].tokens_per_block
     config = Blip2Config(
         text_config=text.config,
         vision_config={

@@ -21,7 +21,7 @@ def test_a_placeholder_stands_once_for_each_prompt_token_and_carries_no_loss(mak
     places = [i for i, t in enumerate(sample.input_ids) if t == token]
     assert places == list(range(places[0], places[0] + 16))
     assert all(sample.labels[i] == IGNORED for i in places)
-    assert sample.media["image"][0].values.shape == (3, 32, 32)
+    assert sample.media["image"][0].load().shape == (1, 3, 32, 32)
 
 
 def test_loss_lies_on_the_answer_and_its_stop_sign_only(make_system, talk, picture):
@@ -40,7 +40,7 @@ def test_a_medium_of_the_assistant_becomes_signal_tokens_of_which_the_first_is_l
     start = sample.input_ids.index(signals[0])
     assert sample.input_ids[start : start + 3] == signals
     assert sample.labels[start : start + 3] == [signals[0], IGNORED, IGNORED]
-    assert [item.values.shape for item in sample.targets["image"]] == [(3, 32, 32)]
+    assert [item.load().shape for item in sample.targets["image"]] == [(1, 3, 32, 32)]
     assert not sample.media
 
 

@@ -34,7 +34,7 @@ def test_trainer_trains_the_links(make_system, talk, picture, tmp_path):
             "input_ids": torch.tensor([s.input_ids for s in samples]),
             "labels": torch.tensor([s.labels for s in samples]),
             "attention_mask": mask,
-            "pixel_values": torch.stack([s.media["image"][0].values for s in samples]),
+            "pixel_values": torch.cat([s.media["image"][0].load() for s in samples]),
         }
 
     before = _copy(system.model)

@@ -1,6 +1,7 @@
 """The kits pass what keeps its promises, and name the promise that a part breaks."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from modalink import modalities
 from modalink.encoders.vision import VisionConfig
 from modalink.errors import MediumError
+from modalink.ragged import Layout, Ragged
 from modalink.roles import MediumHandle, ModalityRecord
 from modalink.testing import (
     TinyEncoder,
@@ -46,22 +48,22 @@ def test_the_image_modality_keeps_its_promises() -> None:
 class Wide(TinyEncoder):
     """Publishes another width than it has."""
 
-    def forward(self, values: Tensor) -> Tensor:
-        return torch.cat([super().forward(values)] * 2, dim=-1)
+    def encode(self, units: Tensor) -> Tensor:
+        return torch.cat([super().encode(units)] * 2, dim=-1)
 
 
 class Mixing(TinyEncoder):
     """Lets the items of a batch see each other."""
 
-    def forward(self, values: Tensor) -> Tensor:
-        return super().forward(values) - values.mean()
+    def encode(self, units: Tensor) -> Tensor:
+        return super().encode(units) - units.mean()
 
 
 class Restless(TinyEncoder):
     """Draws noise."""
 
-    def forward(self, values: Tensor) -> Tensor:
-        features: Tensor = super().forward(values)
+    def encode(self, units: Tensor) -> Tensor:
+        features: Tensor = super().encode(units)
         return features + torch.randn_like(features)
 
 
@@ -88,9 +90,9 @@ class Coarse(TinyEncoder):
         super().__init__(dim, rows)
         self.grid = (1, 1)
 
-    def forward(self, values: Tensor) -> Tensor:
+    def encode(self, units: Tensor) -> Tensor:
         self.grid = (2, 2)
-        features = super().forward(values)
+        features: Tensor = super().encode(units)
         self.grid = (1, 1)
         return features
 
@@ -98,12 +100,12 @@ class Coarse(TinyEncoder):
 @pytest.mark.parametrize(
     ("kind", "promise"),
     [
-        (Wide, r"found features \(3, 4, 32\), published \(3, 4, 16\)"),
+        (Wide, r"found torch.Size\(\[32\]\), published 16"),
         (Mixing, "encoding in a batch must equal encoding one by one"),
         (Restless, "encoding must be deterministic"),
         (Idle, r"gradients must reach every parameter, or `unread` must name it: none reaches \['spare'\]"),
         (Fickle, "two builds of one checkpoint must be the same"),
-        (Coarse, "a grid must hold all tokens"),
+        (Coarse, "encoding must give the tokens that the layout tells: found a grid"),
     ],
 )
 def test_a_broken_encoder_is_found(kind: type[TinyEncoder], promise: str) -> None:
@@ -126,7 +128,7 @@ class Shapeless(TinyPreprocessor):
     """Keeps the size of the image."""
 
     def __call__(self, medium: Image.Image) -> Tensor:
-        return torch.zeros(3, medium.height, medium.width)
+        return torch.zeros(1, 3, medium.height, medium.width)
 
 
 class Secretive(TinyPreprocessor):
@@ -140,7 +142,7 @@ class Secretive(TinyPreprocessor):
     ("kind", "promise"),
     [
         (Moody, "must give the same numbers"),
-        (Shapeless, "all items must have one shape"),
+        (Shapeless, "units must have one shape"),
         (Secretive, "to_dict must give JSON data"),
     ],
 )
@@ -167,28 +169,29 @@ def test_an_encoder_that_reads_any_file_is_found(tmp_path: Path) -> None:
 class Deaf(TinyInputProjector):
     """Reads the first token only."""
 
-    def forward(self, features: Tensor) -> Tensor:
-        return super().forward(features[:, :1].expand_as(features))
+    def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
+        return super().forward(features.by_item(lambda x: x[:, :1].expand_as(x), features.layouts))
 
 
 class Miscounting(TinyInputProjector):
     """Makes one token more than it publishes."""
 
-    def forward(self, features: Tensor) -> Tensor:
-        return super().forward(torch.cat([features, features[:, :1]], dim=1))
+    def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
+        more = [replace(layout, blocks=(*layout.blocks, 1), grid=None) for layout in features.layouts]
+        return super().forward(features.by_item(lambda x: torch.cat([x, x[:, :1]], dim=1), more))
 
 
 @pytest.mark.parametrize(
     ("kind", "promise"),
     [
         (Deaf, "every token that comes in must reach what goes out"),
-        (Miscounting, r"found prompt tokens \(3, 17, 20\), published \(3, 16, 20\)"),
+        (Miscounting, r"found prompt tokens that lie \(Layout\(units=1, blocks=\(16, 1\)"),
     ],
 )
 def test_a_broken_input_projector_is_found(kind: type[TinyInputProjector], promise: str) -> None:
     class Config(TinyInputProjectorConfig):
-        def build(self, *, dim_in: int, dim_out: int, tokens_in: int, grid: Any) -> TinyInputProjector:
-            return kind(dim_in, dim_out, tokens_in)
+        def build(self, *, dim_in: int, dim_out: int, example: Layout) -> TinyInputProjector:
+            return kind(dim_in, dim_out)
 
     with pytest.raises(AssertionError, match=promise):
         check_input_projector(Config())

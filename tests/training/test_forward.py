@@ -26,12 +26,12 @@ class ShortConfig(ObjectiveConfig):
     needs: ClassVar[frozenset[Need]] = frozenset({"prompt_tokens"})
 
     def count(self, batch: Batch) -> int:
-        return sum(map(len, batch.digests.values()))
+        return sum(map(len, batch.items.values()))
 
     def sum(self, output: Output, batch: Batch, generators: Mapping[str, Any], rngs: Any) -> Float[Tensor, ""]:
         assert output.prompt_tokens is not None
         assert (output.logits, output.logprobs, output.conditions) == (None, None, None)
-        return torch.stack([tokens.float().square().sum() for tokens in output.prompt_tokens.values()]).sum()
+        return torch.stack([tokens.values.float().square().sum() for tokens in output.prompt_tokens.values()]).sum()
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,8 @@ def test_features_and_prompt_tokens_come_without_the_llm(
     torch.testing.assert_close(whole.logits, forward(system.model, batch, {"logits"}).logits)
     monkeypatch.setattr(system.model.language_model, "forward", _refuse)
     given = forward(system.model, batch, {"features", "prompt_tokens"})
-    assert torch.equal(given.features["image"], system.model.encode("image", batch.media["image"]))
-    assert torch.equal(given.prompt_tokens["image"], whole.prompt_tokens["image"])
+    assert torch.equal(given.features["image"].values, system.model.encode("image", batch.media["image"]).values)
+    assert torch.equal(given.prompt_tokens["image"].values, whole.prompt_tokens["image"].values)
 
 
 def test_a_stage_whose_objective_reads_prompt_tokens_trains_without_the_llm(

@@ -9,7 +9,9 @@ import torch
 from modalink.features.cache import FeatureCache
 from modalink.features.compute import Once
 from modalink.model import ModalinkForConditionalGeneration, compose
-from modalink.model.batch import Item, Prepared, collate
+from modalink.model.batch import Prepared, collate
+from modalink.model.items import Item
+from modalink.ragged import Layout, Ragged
 from modalink.recipe import Recipe
 from modalink.training.frozen import FrozenEncoders, frozen_generators
 from modalink.training.train import train
@@ -23,9 +25,9 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     encode = ModalinkForConditionalGeneration.encode
 
-    def counted(self: ModalinkForConditionalGeneration, modality: str, values: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(values))
-        return encode(self, modality, values)
+    def counted(self: ModalinkForConditionalGeneration, modality: str, items: Ragged) -> Ragged:
+        sizes.append(len(items))
+        return encode(self, modality, items)
 
     monkeypatch.setattr(ModalinkForConditionalGeneration, "encode", counted)
     return sizes
@@ -58,21 +60,23 @@ def _batch(*values: torch.Tensor):
 
 def test_features_are_the_same_bits_whatever_stands_beside_an_item(make_recipe: Callable[..., Recipe]) -> None:
     system = compose(make_recipe(), seed=0)
-    pictures = [torch.randn(3, 32, 32) for _ in range(5)]
+    pictures = [torch.randn(1, 3, 32, 32) for _ in range(5)]
     together = FrozenEncoders(system, [], Once(FeatureCache(chunk=4), torch.float32, CPU)).encoded(_batch(*pictures))
     apart = FrozenEncoders(system, [], Once(FeatureCache(chunk=4), torch.float32, CPU))
     for number, picture in enumerate(pictures):
-        assert torch.equal(apart.encoded(_batch(picture)).features["image"][0], together.features["image"][number])
-    torch.testing.assert_close(together.features["image"], system.model.encode("image", torch.stack(pictures)).detach())
+        alone = apart.encoded(_batch(picture)).features["image"].values
+        assert torch.equal(alone, together.features["image"].take([number]).values)
+    direct = system.model.encode("image", Ragged.of(pictures, [Layout.of_units(1)] * 5))
+    torch.testing.assert_close(together.features["image"].values, direct.values.detach())
     assert not together.media
 
 
 def test_weights_and_precision_are_part_of_the_key(make_recipe: Callable[..., Recipe]) -> None:
     system = compose(make_recipe(), seed=0)
-    cache, batch = FeatureCache(), _batch(torch.randn(3, 32, 32))
+    cache, batch = FeatureCache(), _batch(torch.randn(1, 3, 32, 32))
 
     def features(dtype: torch.dtype) -> torch.Tensor:
-        return FrozenEncoders(system, [], Once(cache, dtype, CPU)).encoded(batch).features["image"].float()
+        return FrozenEncoders(system, [], Once(cache, dtype, CPU)).encoded(batch).features["image"].values.float()
 
     first = features(torch.float32)
     assert torch.equal(features(torch.float32), first)
@@ -85,12 +89,12 @@ def test_weights_and_precision_are_part_of_the_key(make_recipe: Callable[..., Re
 def test_latents_and_text_conditions_are_those_of_the_generator(make_recipe: Callable[..., Recipe]) -> None:
     system = compose(make_recipe(), seed=0)
     generator = frozen_generators(system, Once(FeatureCache(), torch.float32, CPU))["image"]
-    items = [Item.of(torch.rand(3, 32, 32), f"caption {i}") for i in range(3)]
+    items = [Item.of(torch.rand(1, 3, 32, 32), caption=f"caption {i}") for i in range(3)]
     targets = collate([Prepared("a", [1, 2], [-100, 2], targets={"image": items})], packed=True, pad_id=0).targets[
         "image"
     ]
     own = system.generators["image"]
-    torch.testing.assert_close(generator.latents(targets), own.encode_media(targets.values).detach())
+    torch.testing.assert_close(torch.stack(generator.latents(targets)), own.encode_media(targets.media).detach())
     for _ in range(2):
         found = generator.text_conditions(["caption 1", "", "caption 1"])
         torch.testing.assert_close(found, own.encode_text(["caption 1", "", "caption 1"]).detach())

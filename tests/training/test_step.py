@@ -11,6 +11,7 @@ import torch
 from modalink.errors import TrainingError
 from modalink.features.cache import FeatureCache
 from modalink.model import Prepared, compose
+from modalink.model.items import Item
 from modalink.recipe import Recipe
 from modalink.training.freezing import freeze
 from modalink.training.interrupts import StopRequest
@@ -97,10 +98,9 @@ def test_a_step_that_is_not_finite_changes_nothing_and_names_its_sample(start) -
     learner, samples = start()
     learner.learn(0, samples)
     shows = next(sample for sample in samples if sample.media)
-    shows.media["image"][0].values.fill_(math.nan)
-    # Another digest, so that the cache does not save the step.
     item = shows.media["image"][0]
-    shows.media["image"][0] = type(item)(item.values, "poisoned", item.caption)
+    # Another digest, so that the cache does not save the step.
+    shows.media["image"][0] = Item.of(item.load() * math.nan, tokens=item.tokens, caption=item.caption)
     before = {name: parameter.detach().clone() for name, parameter in learner.system.model.named_parameters()}
     moments = {name: tensor.clone() for name, tensor in _moments(learner).items()}
     with pytest.raises(TrainingError) as caught:

@@ -20,11 +20,12 @@ from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT
 
 from modalink import hub
 from modalink.errors import PartError
+from modalink.roles import Preprocessor
 
 _RESAMPLE = {"bilinear": 2, "bicubic": 3, "nearest": 0, "lanczos": 1}
 
 
-class ImagePreprocessor:
+class ImagePreprocessor(Preprocessor):
     """Resizes, crops and normalises one image to a square of `side` pixels; the same numbers on every machine.
 
     Args:
@@ -46,13 +47,13 @@ class ImagePreprocessor:
         self.pad_to_square = pad_to_square
         self.processor = type(processor).from_dict(settings | _sizes(settings, native, self.side))
 
-    def __call__(self, medium: Image.Image) -> Float[Tensor, "c side side"]:
-        """The image as float32 [c h w], normalised."""
+    def __call__(self, medium: Image.Image) -> Float[Tensor, "1 c side side"]:
+        """The image as one unit, float32 [1 c h w], normalised."""
         image = medium.convert("RGB")
         if self.pad_to_square:
             colour = tuple(int(255 * mean) for mean in self.processor.image_mean)
             image = _padded(image, colour)
-        values: Tensor = self.processor(image, return_tensors="pt")["pixel_values"][0]
+        values: Tensor = self.processor(image, return_tensors="pt")["pixel_values"]
         return values
 
     def to_dict(self) -> dict[str, Any]:

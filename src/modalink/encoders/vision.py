@@ -6,14 +6,14 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from modalink import hub
 from modalink.encoders import _towers
 from modalink.encoders._images import ImagePreprocessor, image_processor
 from modalink.errors import PartError
-from modalink.roles import EncoderConfig
+from modalink.roles import BlockEncoder, EncoderConfig
 
 
 class VisionConfig(EncoderConfig):
@@ -59,7 +59,7 @@ class VisionConfig(EncoderConfig):
         return config
 
 
-class VisionEncoder(nn.Module):
+class VisionEncoder(BlockEncoder):
     """Images to the tokens of one layer of a vision tower.
 
     Args:
@@ -68,10 +68,6 @@ class VisionEncoder(nn.Module):
         keep_cls: Whether the class token stays.
         side: Side of the images in pixels.
         name: What errors call the tower.
-
-    Attributes:
-        unread: Parameters that the output does not depend on: later blocks, final norm, pooling head. They never
-            receive a gradient.
     """
 
     def __init__(
@@ -81,25 +77,25 @@ class VisionEncoder(nn.Module):
         self.tower = tower
         self.layer = _state_index(tower, layer, name)
         self.keep_cls = keep_cls
-        self.side = side
+        self.side, self.unit_shape = side, (3, side, side)
         self.interpolate = side != getattr(tower.config, "image_size", side)
         state, unread = self._probe(name)
         self.unread = frozenset(f"tower.{parameter}" for parameter in unread)
         self.prefix = 0 if state.ndim == 4 else _towers.prefix_tokens(tower, state.shape[1], side)
         if keep_cls and not self.prefix:
             raise PartError(f"{name}: keep_cls is set, but this tower has no class token; set keep_cls: false")
-        self.tokens_per_item, self.dim = self._select(state).shape[1:]
-        self.grid = None if keep_cls else _grid(state, self.tokens_per_item)
+        self.tokens_per_block, self.dim = self._select(state).shape[1:]
+        self.grid = None if keep_cls else _grid(state, self.tokens_per_block)
 
-    def forward(self, values: Float[Tensor, "i c h w"]) -> Float[Tensor, "i p {self.dim}"]:
+    def encode(self, units: Float[Tensor, "u c h w"]) -> Float[Tensor, "u p {self.dim}"]:
         """Encode normalised images, in the precision of the tower.
 
         Raises:
             PartError: The images have another side.
         """
-        if values.shape[-2:] != (self.side, self.side):
-            raise PartError(f"found images of {tuple(values.shape[-2:])} px, needed ({self.side}, {self.side})")
-        state = _towers.hidden_state(self.tower, values.to(self.tower.dtype), self.layer, interpolate=self.interpolate)
+        if units.shape[-2:] != (self.side, self.side):
+            raise PartError(f"found images of {tuple(units.shape[-2:])} px, needed ({self.side}, {self.side})")
+        state = _towers.hidden_state(self.tower, units.to(self.tower.dtype), self.layer, interpolate=self.interpolate)
         return self._select(state)
 
     def _select(self, state: Tensor) -> Tensor:

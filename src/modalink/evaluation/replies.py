@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import LogitsProcessorList, StoppingCriteriaList
 
-from modalink import modalities
 from modalink.conversation import Conversation
 from modalink.inference.endings import Endings, longest
 from modalink.inference.sampling import GREEDY
 from modalink.inference.scores import Numbers, WholeRuns
 from modalink.inference.text import StopStrings
 from modalink.model import Prepared, System
+from modalink.model.arguments import pack
+from modalink.model.items import Item, ragged, texts
 
 _BATCH = 64
 
@@ -56,12 +58,12 @@ def _answered(system: System, prepared: list[Prepared], max_new_tokens: int) -> 
     prompts = [sample.input_ids for sample in prepared]
     ids, mask = _padded(prompts, tokenizer.pad_token_id, device)
     ends = Endings.of(system)
-    media = {
-        modalities.get(modality).argument: torch.stack(
-            [item.values for sample in prepared for item in sample.media.get(modality, [])]
-        ).to(device)
-        for modality in {m for sample in prepared for m in sample.media}
-    }
+    items: dict[str, list[Item]] = {}
+    for sample in prepared:
+        for modality, found in sample.media.items():
+            items.setdefault(modality, []).extend(found)
+    said_beside = {m: said for m, own in items.items() if (said := texts(own)) is not None}
+    media = pack({m: ragged(own).to(device) for m, own in items.items()}, said_beside)
     start = 0 if model.config.is_encoder_decoder else ids.shape[1]
     length = longest(system, ids.shape[1], max_new_tokens)
     runs = WholeRuns(model.config.signals, start + length)
@@ -77,9 +79,9 @@ def _answered(system: System, prepared: list[Prepared], max_new_tokens: int) -> 
         **media,
     )
     said = output[:, start:]
-    texts = tokenizer.batch_decode(said, skip_special_tokens=True)
+    written = tokenizer.batch_decode(said, skip_special_tokens=True)
     conditions = _conditions(system, ids, mask, said, media)
-    return [Reply(ends.cut(text), found) for text, found in zip(texts, conditions, strict=True)]
+    return [Reply(ends.cut(text), found) for text, found in zip(written, conditions, strict=True)]
 
 
 def _padded(rows: list[list[int]], pad: int, device: torch.device) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
@@ -91,7 +93,7 @@ def _padded(rows: list[list[int]], pad: int, device: torch.device) -> tuple[Int[
 
 
 def _conditions(
-    system: System, ids: Tensor, mask: Tensor, said: Tensor, media: dict[str, Tensor]
+    system: System, ids: Tensor, mask: Tensor, said: Tensor, media: dict[str, Any]
 ) -> list[dict[str, Float[Tensor, "l d_gen"]]]:
     """Conditions for each row's first whole run of signal tokens, from one pass over prompts and replies."""
     model = system.model
@@ -113,7 +115,7 @@ def _conditions(
 
 
 def _states(
-    system: System, ids: Tensor, mask: Tensor, said: Tensor, media: dict[str, Tensor]
+    system: System, ids: Tensor, mask: Tensor, said: Tensor, media: dict[str, Any]
 ) -> Float[Tensor, "b t d_llm"]:
     """The LLM's last hidden states at what was said."""
     model = system.model

@@ -5,12 +5,11 @@ They are a pure function of weights, preprocessing and content, and are stored u
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
-from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from modalink import tensor_files
@@ -75,14 +74,16 @@ class FeatureCache:
         self,
         key: FeatureKey,
         digests: Sequence[str],
-        compute: Callable[[list[int]], Shaped[Tensor, "m ..."]],
-    ) -> Shaped[Tensor, "i ..."]:
+        compute: Callable[[list[int]], Sequence[Tensor]],
+        kinds: Sequence[Hashable] | None = None,
+    ) -> list[Tensor]:
         """Features of items, from the cache where it has them.
 
         Args:
             key: The frozen module's key.
             digests: SHA-256 of each item's preprocessed values.
             compute: Gives the features of the items at `chunk` places, some perhaps named twice to fill the chunk.
+            kinds: What tells items apart that must not be computed together, because they differ in shape.
 
         Returns:
             The features on the CPU, in the order of the digests.
@@ -91,14 +92,27 @@ class FeatureCache:
         loaded = {name: self._load(name) for name in dict.fromkeys(names)}
         found = {name: feature for name, feature in loaded.items() if feature is not None}
         missing = [name for name in loaded if name not in found]
-        for start in range(0, len(missing), self._chunk):
-            group = missing[start : start + self._chunk]
+        for group in self._chunks(missing, {} if kinds is None else dict(zip(names, kinds, strict=True))):
             filled = (group * self._chunk)[: self._chunk]
-            computed = compute([names.index(name) for name in filled]).detach().cpu()
+            computed = compute([names.index(name) for name in filled])
             for name, feature in zip(group, computed, strict=False):
-                found[name] = feature.clone()  # its own memory: a row would keep the whole chunk alive
+                # Its own memory: a row would keep the whole chunk alive.
+                found[name] = feature.detach().cpu().clone()
                 self._store(name, found[name])
-        return torch.stack([found[name] for name in names])
+        return [found[name] for name in names]
+
+    def holds(self, key: FeatureKey, digest: str) -> bool:
+        """Whether an item's feature need not be computed."""
+        name = f"{key.sha256}/{digest}"
+        return name in self._memory or (self._disk is not None and self._disk.contains(key.sha256, digest))
+
+    def _chunks(self, names: list[str], kinds: Mapping[str, Hashable]) -> Iterator[list[str]]:
+        """Names of one kind, at most a chunk at a time."""
+        groups: dict[Hashable, list[str]] = {}
+        for name in names:
+            groups.setdefault(kinds.get(name), []).append(name)
+        for group in groups.values():
+            yield from (group[start : start + self._chunk] for start in range(0, len(group), self._chunk))
 
     def flush(self) -> None:
         """Write to the disk what waits to be written; to be called when a run ends."""
@@ -125,6 +139,9 @@ class _Memory:
     def __init__(self, limit: int) -> None:
         self._room = limit
         self._features: dict[str, Tensor] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._features
 
     def get(self, name: str) -> Tensor | None:
         return self._features.get(name)

@@ -1,7 +1,7 @@
 """Outputs of frozen modules: computed once an item, to bits that never depend on what stands beside the item."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,8 +11,8 @@ from modalink.devices import to_device
 from modalink.features.cache import FeatureCache, FeatureKey
 from modalink.model.precision import autocast
 
-Encode = Callable[[list[int]], Tensor]
-"""Gives the outputs of the items at some places, stacked."""
+Encode = Callable[[list[int]], Sequence[Tensor]]
+"""Gives the outputs of the items at some places."""
 
 
 def numerics(device: torch.device, chunk: int) -> str:
@@ -39,29 +39,32 @@ class Once:
     cache: FeatureCache
     dtype: torch.dtype
     device: torch.device
-    _steady: dict[tuple[str, tuple[int, ...]], bool] = field(default_factory=dict)
+    _steady: dict[Hashable, bool] = field(default_factory=dict)
 
-    def get(self, key: FeatureKey, digests: Sequence[str], encode: Encode, shape: Sequence[int] = ()) -> Tensor:
+    def get(
+        self, key: FeatureKey, digests: Sequence[str], encode: Encode, kinds: Sequence[Hashable] | None = None
+    ) -> list[Tensor]:
         """Outputs of items, from the cache where it has them.
 
         Args:
             key: The module's key.
             digests: SHA-256 of each item.
             encode: Computes items.
-            shape: Shape of an item, if not all items of the module have the same.
+            kinds: What decides each item's shape, if not all items of the module have the same.
         """
 
         @torch.no_grad()
-        def compute(places: list[int]) -> Tensor:
+        def compute(places: list[int]) -> Sequence[Tensor]:
+            kind = None if kinds is None else kinds[places[0]]
             with autocast(self.dtype, self.device):
-                if self.is_steady((key.sha256, tuple(shape)), encode, places):
+                if self.is_steady((key.sha256, kind), encode, places):
                     return encode(places)
-                alone = {place: encode([place]) for place in dict.fromkeys(places)}
-                return torch.cat([alone[place] for place in places])
+                alone = {place: encode([place])[0] for place in dict.fromkeys(places)}
+                return [alone[place] for place in places]
 
-        return to_device(self.cache.get(key, digests, compute), self.device)
+        return [to_device(found, self.device) for found in self.cache.get(key, digests, compute, kinds)]
 
-    def is_steady(self, kind: tuple[str, tuple[int, ...]], encode: Encode, places: list[int]) -> bool:
+    def is_steady(self, kind: Hashable, encode: Encode, places: list[int]) -> bool:
         """Whether an item comes out the same at every place of a chunk: copies of one item must be equal."""
         if len(places) == 1:
             return True

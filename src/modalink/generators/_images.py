@@ -8,18 +8,20 @@ from jaxtyping import Float
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from modalink.roles import Preprocessor
 
-class TargetPreprocessor:
+
+class TargetPreprocessor(Preprocessor):
     """Scales the short side to `side` pixels, cuts the middle square, and maps colours to [-1, 1]."""
 
     def __init__(self, side: int) -> None:
         self.side = side
 
-    def __call__(self, medium: Image.Image) -> Float[Tensor, "3 side side"]:
-        """The image as float32 [c h w] in [-1, 1]."""
+    def __call__(self, medium: Image.Image) -> Float[Tensor, "1 3 side side"]:
+        """The image as one unit, float32 [1 c h w] in [-1, 1]."""
         square = ImageOps.fit(medium.convert("RGB"), (self.side, self.side), Image.Resampling.BICUBIC)
         pixels = torch.from_numpy(np.array(square, dtype=np.float32))
-        return pixels.permute(2, 0, 1).contiguous() / 127.5 - 1
+        return pixels.permute(2, 0, 1).contiguous()[None] / 127.5 - 1
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result, as JSON data."""

@@ -19,6 +19,7 @@ from modalink.errors import PartError
 from modalink.generators._diffusion import denoise, denoising_error
 from modalink.generators._images import TargetPreprocessor, to_images
 from modalink.generators._pipelines import PipelineConfig
+from modalink.ragged import Ragged
 
 # On a CPU, plain attention trains up to 1.9 times faster than the fused one below this latent side (bfloat16), and is
 # half as fast at 64 (measured on one thread).
@@ -112,13 +113,13 @@ class StableDiffusion(nn.Module):
         return conditions
 
     @torch.no_grad()
-    def encode_media(self, values: Float[Tensor, "i 3 h w"]) -> Float[Tensor, "i c y x"]:
-        """The scaled latents of images in [-1, 1].
+    def encode_media(self, media: Ragged) -> Float[Tensor, "i c y x"]:
+        """The scaled latents of images in [-1, 1], each of one unit `[3 h w]`.
 
         The mode of the VAE's posterior and not a draw from it: latents are then a function of the image, which can be
         computed once and kept, and the posterior is far narrower than the least noise that is added to them.
         """
-        latents: Tensor = self.vae.encode(values.to(self.vae.dtype)).latent_dist.mode()
+        latents: Tensor = self.vae.encode(media.values.to(self.vae.dtype)).latent_dist.mode()
         return latents.mul(self.vae.config.scaling_factor)
 
     def denoising_error(

@@ -3,7 +3,17 @@
 from modalink.hub.architectures import architecture, component, is_known
 from modalink.hub.causes import first_line
 from modalink.hub.files import locate
-from modalink.hub.identities import Identity, identity
+from modalink.hub.identities import Identity, identity, identity_of
 from modalink.hub.loading import load
 
-__all__ = ["Identity", "architecture", "component", "first_line", "identity", "is_known", "load", "locate"]
+__all__ = [
+    "Identity",
+    "architecture",
+    "component",
+    "first_line",
+    "identity",
+    "identity_of",
+    "is_known",
+    "load",
+    "locate",
+]

@@ -10,6 +10,7 @@ import yaml
 from modalink import files
 from modalink.errors import PartError
 from modalink.hub.files import is_hub_id, locate, weight_files
+from modalink.roles import PartConfig
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,29 @@ def identity(reference: str, revision: str | None = None) -> Identity:
     # The hub's cache names a snapshot's folder by its commit.
     commit = folder.name if is_hub_id(reference) else None
     return Identity(reference, commit, digest.hexdigest(), _licence(folder))
+
+
+def identity_of(part: PartConfig, revision: str | None = None) -> Identity:
+    """The identity of a part: its checkpoint's, or that of all its checkpoints together.
+
+    Args:
+        part: The part's settings.
+        revision: A revision instead of the one that the settings name, for a part of one checkpoint.
+
+    Raises:
+        PartError: A checkpoint is absent or has no weights.
+    """
+    sources = part.checkpoints()
+    if len(sources) == 1:
+        return identity(sources[0][0], revision or sources[0][1])
+    each = [identity(*source) for source in sources]
+    digest = hashlib.sha256("\n".join(one.sha256 for one in each).encode()).hexdigest()
+    return Identity(
+        " + ".join(one.id for one in each),
+        " + ".join(one.revision for one in each if one.revision) or None,
+        digest,
+        " + ".join(dict.fromkeys(one.licence for one in each)),
+    )
 
 
 def _sha256(file: Path) -> str:

@@ -8,9 +8,10 @@ from transformers import (
     AutoProcessor,
 )
 
-from modalink.model.batch import IGNORED, Batch, Item, Prepared, Targets, collate
+from modalink.model.batch import IGNORED, Batch, Prepared, Targets, collate
 from modalink.model.compose import System, build, compose, skeleton
 from modalink.model.configuration import ModalinkConfig
+from modalink.model.items import Item
 from modalink.model.modeling import ModalinkForConditionalGeneration, ModalinkOutput
 from modalink.model.processing import ModalinkProcessor
 

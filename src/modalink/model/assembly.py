@@ -11,6 +11,7 @@ from modalink import modalities
 from modalink.errors import PartError
 from modalink.llms import add_new_tokens
 from modalink.recipe import SystemSpec
+from modalink.roles import Encoder, InputProjector
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def signal_spellings(modality: str, count: int) -> list[str]:
 class Parts:
     """The modules that `ModalinkForConditionalGeneration` is made of."""
 
-    encoders: dict[str, nn.Module]
-    input_projectors: dict[str, nn.Module]
+    encoders: dict[str, Encoder]
+    input_projectors: dict[str, InputProjector]
     language_model: PreTrainedModel
     output_projectors: dict[str, nn.Module]
 
@@ -85,15 +86,16 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
         at_end = {token for m, run in tokens.signals.items() if spec.outputs[m].signal_start == "end" for token in run}
         add_new_tokens(llm, signals, max(vocabulary, max(signals) + 1), like_end=at_end)
 
-    encoders: dict[str, nn.Module] = {}
-    input_projectors: dict[str, nn.Module] = {}
+    encoders: dict[str, Encoder] = {}
+    input_projectors: dict[str, InputProjector] = {}
+    for owner, config in spec.encoders().items():
+        encoder = config.build(weights=f"inputs.{owner}.encoder" not in without_weights)
+        encoders[owner] = encoder.requires_grad_(False).eval()
     for modality, chosen in spec.inputs.items():
-        encoder: Any = chosen.encoder.build(weights=f"inputs.{modality}.encoder" not in without_weights)
-        encoder.requires_grad_(False)
-        encoders[modality] = encoder.eval()
+        encoder, example = encoders[spec.encoder_owners[modality]], spec.encoder(modality).typical()
         with _named(f"inputs.{modality}.projector"):
             input_projectors[modality] = chosen.projector.build(
-                dim_in=encoder.dim, dim_out=width, tokens_in=encoder.tokens_per_item, grid=encoder.grid
+                dim_in=encoder.dim, dim_out=width, example=encoder.layout(example)
             )
     output_projectors: dict[str, nn.Module] = {}
     for modality, wanted in spec.outputs.items():

@@ -1,8 +1,8 @@
 """The batch record: samples made ready for the model, packed into one stream or padded into rows."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -10,38 +10,16 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn import functional
 
-from modalink import modalities
 from modalink.devices import to_device
 from modalink.errors import DataError
 from modalink.llms import Segments
-from modalink.model.places import Places
+from modalink.model.arguments import pack, pack_texts
+from modalink.model.items import Item, ragged, texts
+from modalink.model.places import Placement
+from modalink.ragged import Ragged
 
 IGNORED = -100
 """Label of a token that carries no loss, as in PyTorch and Hugging Face."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One preprocessed medium.
-
-    Args:
-        values: What its encoder (or generator) reads, without an item axis.
-        digest: SHA-256 of the values: names the item in feature caches.
-        caption: Text that describes it, if known.
-        loss: Whether training learns to make it, where it is a target.
-    """
-
-    values: Tensor
-    digest: str
-    caption: str | None = None
-    loss: bool = True
-
-    @classmethod
-    def of(cls, values: Tensor, caption: str | None = None, *, loss: bool = True) -> "Item":
-        """An item with its digest."""
-        content = repr((values.dtype, tuple(values.shape))).encode()
-        content += values.contiguous().view(torch.uint8).numpy().tobytes()
-        return cls(values, hashlib.sha256(content).hexdigest(), caption, loss)
 
 
 @dataclass(frozen=True)
@@ -55,6 +33,9 @@ class Prepared:
             reply alone for an encoder-decoder.
         media: Items that encoders read, by modality, in the order of their placeholders.
         targets: Items that generators shall make, by modality, in the order of their signal tokens.
+        places: Places in `input_ids` that stand for each of the `media`.
+        signals: Places of each run of signal tokens in what the LLM says: in `input_ids`, or for an encoder-decoder
+            in the decoder's input, where `labels` lie one place to the right.
         cut: How many text tokens were cut off to keep the maximum length.
     """
 
@@ -63,6 +44,8 @@ class Prepared:
     labels: list[int]
     media: dict[str, list[Item]] = field(default_factory=dict)
     targets: dict[str, list[Item]] = field(default_factory=dict)
+    places: dict[str, list[list[int]]] = field(default_factory=dict)
+    signals: dict[str, list[list[int]]] = field(default_factory=dict)
     cut: int = 0
 
 
@@ -70,18 +53,29 @@ class Prepared:
 class Targets:
     """The media that one modality's generator shall make of a batch, in the order of the signal tokens."""
 
-    values: Tensor
-    captions: list[str | None]
-    digests: list[str]
+    items: list[Item]
     samples: list[int]
     """Which sample of the batch each item belongs to."""
-    loss: list[bool]
-    """Whether each item is learned; one that is not stands here because its signal tokens do."""
 
     @property
     def learned(self) -> list[int]:
-        """Indices of the items that are learned."""
-        return [i for i, loss in enumerate(self.loss) if loss]
+        """Indices of the items that are learned; one that is not stands here because its signal tokens do."""
+        return [i for i, item in enumerate(self.items) if item.loss]
+
+    @property
+    def media(self) -> Ragged:
+        """The items' units, as the generator's preprocessor made them."""
+        return ragged(self.items)
+
+    @property
+    def captions(self) -> list[str | None]:
+        """Texts that describe the items."""
+        return [item.caption for item in self.items]
+
+    @property
+    def digests(self) -> list[str]:
+        """The items' names in feature caches."""
+        return [item.digest for item in self.items]
 
 
 @dataclass(frozen=True)
@@ -98,12 +92,12 @@ class Batch:
             predicts the next token, so it is one place to the left of the label; an encoder-decoder's label itself.
         wanted: The tokens that these logits predict.
         encoder_decoder: Whether labels belong to the decoder.
-        media: Encoder inputs by modality, items stacked.
-        digests: The items' digests by modality.
-        features: Encoder outputs by modality; where present they stand in for `media`.
+        items: What encoders read, by modality.
+        features: Encoder outputs by modality; where present they stand in for the items.
+        places: The places that stand for the items.
+        signals: The places of runs of signal tokens, by modality.
         targets: What generators shall make, by modality.
         samples: The samples' names, in order.
-        places: Where media stand in `input_ids`; without it the model looks for them, and a GPU's host waits.
     """
 
     input_ids: Int[Tensor, "r t"]
@@ -114,12 +108,24 @@ class Batch:
     predicting: Int[Tensor, " m"] | Bool[Tensor, "r u"]
     wanted: Int[Tensor, " m"]
     encoder_decoder: bool
-    media: dict[str, Tensor]
-    digests: dict[str, list[str]]
-    features: dict[str, Tensor]
+    items: dict[str, list[Item]]
+    features: dict[str, Ragged]
+    places: dict[str, Placement]
+    signals: dict[str, Placement]
     targets: dict[str, Targets]
     samples: list[str]
-    places: Places | None = None
+
+    @property
+    def media(self) -> dict[str, Ragged]:
+        """The units of the items that were not encoded before, on the batch's device."""
+        device = self.input_ids.device
+        return {m: ragged(items).to(device) for m, items in self.items.items() if m not in self.features}
+
+    @property
+    def texts(self) -> dict[str, Ragged]:
+        """Token ids of what is said beside the items, for input projectors that read them."""
+        device = self.input_ids.device
+        return {m: said.to(device) for m, items in self.items.items() if (said := texts(items)) is not None}
 
     @property
     def label_count(self) -> int:
@@ -145,15 +151,13 @@ class Batch:
             arguments["labels"] = self.labels
         else:
             arguments["position_ids"] = self.position_ids
-        if self.places:
-            arguments["places"] = self.places
         if self.features:
             arguments["features"] = self.features
-        raw = {modalities.get(m).argument: values for m, values in self.media.items() if m not in self.features}
-        return arguments | raw
+        said = self.texts
+        return arguments | pack(self.media, said) | pack_texts(said) | {"places": self.places, "signals": self.signals}
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on a device; targets stay on the host, because generators take of them what they lack."""
+        """The same batch on a device; items stay on the host, because frozen parts take of them what they lack."""
         segments = self.segments and self.segments.to(device)
         return replace(
             self,
@@ -164,9 +168,9 @@ class Batch:
             segments=segments,
             predicting=to_device(self.predicting, device),
             wanted=to_device(self.wanted, device),
-            places=self.places and self.places.to(device),
-            media={m: to_device(values, device) for m, values in self.media.items()},
-            features={m: to_device(values, device) for m, values in self.features.items()},
+            features={m: found.to(device) for m, found in self.features.items()},
+            places={m: found.to(device) for m, found in self.places.items()},
+            signals={m: found.to(device) for m, found in self.signals.items()},
         )
 
 
@@ -179,7 +183,7 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
         encoder_decoder: Whether the labels are the decoder's.
 
     Raises:
-        DataError: There is no sample, or items of one modality differ in shape.
+        DataError: There is no sample.
     """
     if not prepared:
         raise DataError("found no samples to join into a batch, needed at least one")
@@ -192,26 +196,32 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
     mask: Tensor
     if segments:
         tokens, marks = _joined(ids), _joined(labels)
-        mask, places = segments.mask(), segments.positions
+        mask, positions = segments.mask(), segments.positions
     else:
         tokens, marks = _padded(ids, pad_id), _padded(labels, IGNORED)
         mask = _padded([[1] * len(row) for row in ids], 0)
-        places = _padded([list(range(len(row))) for row in ids], 0)
+        positions = _padded([list(range(len(row))) for row in ids], 0)
     predicting, wanted = _predictions(marks, shifted=not encoder_decoder)
-    media = _by_modality(sample.media for sample in prepared)
+    ends = [0, *accumulate(len(row) for row in ids)]
+    starts = ends[:-1] if packed else [row * tokens.shape[1] for row in range(len(ids))]
+    spoken = [row * marks.shape[1] for row in range(len(ids))] if encoder_decoder else starts
     return Batch(
         input_ids=tokens,
         labels=marks,
-        position_ids=places,
+        position_ids=positions,
         attention_mask=mask,
         segments=segments,
         predicting=predicting[0].nonzero().flatten() if packed else predicting,
         wanted=wanted,
         encoder_decoder=encoder_decoder,
-        media={m: _stacked(items, m) for m, items in media.items()},
-        digests={m: [item.digest for _, item in items] for m, items in media.items()},
+        items={m: [item for _, item in found] for m, found in _by_modality(s.media for s in prepared).items()},
         features={},
-        targets={m: _targets(items, m) for m, items in _by_modality(s.targets for s in prepared).items()},
+        places=_placed(starts, [(sample.id, sample.places) for sample in prepared]),
+        signals=_placed(spoken, [(sample.id, sample.signals) for sample in prepared]),
+        targets={
+            m: Targets([item for _, item in found], [index for index, _ in found])
+            for m, found in _by_modality(s.targets for s in prepared).items()
+        },
         samples=[sample.id for sample in prepared],
     )
 
@@ -242,18 +252,10 @@ def _by_modality(samples: Iterable[dict[str, list[Item]]]) -> dict[str, list[tup
     return {modality: items for modality, items in found.items() if items}
 
 
-def _targets(items: list[tuple[int, Item]], modality: str) -> Targets:
-    return Targets(
-        values=_stacked(items, modality),
-        captions=[item.caption for _, item in items],
-        digests=[item.digest for _, item in items],
-        samples=[index for index, _ in items],
-        loss=[item.loss for _, item in items],
-    )
-
-
-def _stacked(items: list[tuple[int, Item]], modality: str) -> Tensor:
-    shapes = {tuple(item.values.shape) for _, item in items}
-    if len(shapes) > 1:
-        raise DataError(f"{modality} items of one batch have the shapes {sorted(shapes)}, needed one shape for all")
-    return torch.stack([item.values for _, item in items])
+def _placed(starts: Sequence[int], samples: Sequence[tuple[str, dict[str, list[list[int]]]]]) -> dict[str, Placement]:
+    """The places of all samples' items in the batch, by modality; each sample's first token has its own."""
+    found: dict[str, list[tuple[str, list[int]]]] = {}
+    for start, (name, items) in zip(starts, samples, strict=True):
+        for modality, runs in items.items():
+            found.setdefault(modality, []).extend((name, [start + place for place in run]) for run in runs)
+    return {m: Placement.of([run for _, run in runs], [name for name, _ in runs]) for m, runs in found.items() if runs}

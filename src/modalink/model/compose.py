@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import nn
@@ -15,7 +14,6 @@ from modalink.model.modeling import ModalinkForConditionalGeneration
 from modalink.model.processing import ModalinkProcessor
 from modalink.recipe import SystemSpec
 from modalink.recipe import load as load_recipe
-from modalink.roles import InputProjector
 
 
 @dataclass
@@ -72,9 +70,7 @@ def compose(spec: SystemSpec, *, seed: int = 0) -> System:
     model = ModalinkForConditionalGeneration(
         _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
     )
-    counts = {m: cast(InputProjector, projector).tokens_per_item for m, projector in parts.input_projectors.items()}
-    decoder = model.config.is_encoder_decoder
-    processor = ModalinkProcessor(tokenizer, spec, counts=counts, encoder_decoder=decoder)
+    processor = ModalinkProcessor(tokenizer, spec, encoder_decoder=model.config.is_encoder_decoder)
     return System(model.eval(), processor, build_generators(spec), spec)
 
 
@@ -96,7 +92,7 @@ def skeleton(spec: SystemSpec) -> ModalinkForConditionalGeneration:
     spec = SystemSpec.model_validate({name: getattr(spec, name) for name in SystemSpec.model_fields})
     tokens = Tokens.after(spec, spec.llm.architecture().get_text_config(decoder=True).vocab_size)
     with torch.device("meta"):
-        parts = assemble(spec, tokens, without_weights={"llm", *(f"inputs.{m}.encoder" for m in spec.inputs)})
+        parts = assemble(spec, tokens, without_weights={"llm", *(f"inputs.{m}.encoder" for m in spec.encoders())})
         return ModalinkForConditionalGeneration(
             _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
         )
@@ -114,6 +110,7 @@ def _configuration(spec: SystemSpec, tokens: Tokens, text_config: PreTrainedConf
         text_config=text_config,
         placeholders=tokens.placeholders,
         signals=tokens.signals,
+        encoder_owners={m: owner for m, owner in spec.encoder_owners.items() if m != owner},
         is_encoder_decoder=text_config.is_encoder_decoder,
     )
     text_config._attn_implementation = attention  # a new configuration resets its parts' choice

@@ -3,24 +3,27 @@
 Generators stay outside: they are diffusers modules with their own format, joined in `modalink.model.compose.System`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
-from modalink import modalities
 from modalink.errors import PromptError
 from modalink.llms import packs
+from modalink.model.arguments import Given, unpack
 from modalink.model.configuration import ModalinkConfig
-from modalink.model.places import Places, prompt_places, signal_places
+from modalink.model.places import Placement, signal_runs
 from modalink.model.pretrained import ModalinkPreTrainedModel, SavedByReference
 from modalink.model.saving import Fingerprint
+from modalink.ragged import Ragged
+from modalink.roles import Encoder
 
 
 @dataclass
@@ -73,18 +76,21 @@ class ModalinkModel(ModalinkPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
 
-    def prompt_tokens(self, modality: str, features: Float[Tensor, "i p d_enc"]) -> Float[Tensor, "i n d_llm"]:
+    def encoder(self, modality: str) -> Encoder:
+        """The encoder that reads a modality."""
+        return cast(Encoder, self.encoders[self.config.encoder_owners.get(modality, modality)])
+
+    def prompt_tokens(self, modality: str, features: Ragged, texts: Ragged | None = None) -> Ragged:
         """What the LLM reads of encoded items."""
         projector = self.input_projectors[modality]
-        dtype = next(projector.parameters()).dtype
-        return projector(features.to(dtype))
+        found: Ragged = projector(features.to(dtype=next(projector.parameters()).dtype), texts)
+        return found
 
     def embed(
         self,
         input_ids: Int[Tensor, "b t"],
-        media: dict[str, Tensor],
-        features: dict[str, Tensor] | None = None,
-        places: dict[str, Tensor] | None = None,
+        given: Given | None = None,
+        places: Mapping[str, Placement] | None = None,
     ) -> Float[Tensor, "b t d_llm"]:
         """The LLM's input: embedded tokens, with prompt tokens where placeholders stand.
 
@@ -93,32 +99,41 @@ class ModalinkModel(ModalinkPreTrainedModel):
 
         Args:
             input_ids: Token ids.
-            media: Preprocessed items by modality, stacked, in reading order.
-            features: The items' encoder outputs, for modalities that were encoded before.
-            places: Where each modality's placeholders stand (`prompt_places`); on a GPU the host waits to find them.
+            given: The media, in reading order.
+            places: The places that stand for each item; found in the tokens where they are not given.
 
         Raises:
-            PromptError: The items do not fill the placeholders.
+            PromptError: An item's prompt tokens are not as many as its places.
         """
+        given = given or Given()
         placeholders: dict[str, int] = self.config.placeholders
+        if unknown := {*given.media, *given.features} - placeholders.keys():
+            raise PromptError(f"found media {sorted(unknown)}; this system reads {sorted(placeholders) or 'text only'}")
         held = torch.zeros_like(input_ids, dtype=torch.bool)
         for token in placeholders.values():
             held |= input_ids == token
         embeds = self.get_input_embeddings()(input_ids.masked_fill(held, 0))
-        encoded = {m: self.encoders[m](values) for m, values in media.items()} | (features or {})
-        if unknown := encoded.keys() - placeholders.keys():
-            raise PromptError(f"found media {sorted(unknown)}; this system reads {sorted(placeholders) or 'text only'}")
-        places = prompt_places(input_ids, placeholders) if places is None else places
-        stream = embeds.flatten(0, 1)
         for modality, token in placeholders.items():
-            at = places[modality]
-            if modality not in encoded:
-                _check_count(at, 0, 1, modality, input_ids == token)
-                continue
-            prompt = self.prompt_tokens(modality, encoded[modality])
-            _check_count(at, len(prompt), prompt.shape[1], modality, input_ids == token)
-            stream = stream.index_copy(0, at, prompt.flatten(0, 1).to(stream.dtype))
-        return stream.view_as(embeds)
+            prompt = self._prompt(modality, given)
+            lengths = prompt.lengths if prompt is not None else ()
+            if places is None:
+                placed = Placement.find(input_ids, token, lengths, modality)
+            else:
+                placed = places.get(modality, Placement.of([], []))
+                placed.check(lengths, modality)
+            if prompt is not None:
+                flat = embeds.flatten(0, 1).index_copy(0, placed.index, prompt.values.to(embeds.dtype))
+                embeds = flat.view_as(embeds)
+        return embeds
+
+    def _prompt(self, modality: str, given: Given) -> Ragged | None:
+        features = given.features.get(modality)
+        if features is None and modality in given.media:
+            features = self.encoder(modality)(given.media[modality])
+        if features is None:
+            return None
+        texts = given.texts.get(modality)
+        return self.prompt_tokens(modality, features, None if texts is None else texts.to(features.values.device))
 
     def forward(
         self,
@@ -128,9 +143,9 @@ class ModalinkModel(ModalinkPreTrainedModel):
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         """The LLM's decoder over text and media; media go under the argument names of their modalities."""
-        kwargs, media = split_media(kwargs)
+        kwargs, given = unpack(kwargs)
         if inputs_embeds is None:
-            inputs_embeds = self.embed(_given(input_ids), media)
+            inputs_embeds = self.embed(_needed(input_ids), given)
         decoder = self.language_model.get_decoder()
         return decoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
 
@@ -190,19 +205,10 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             encoder.train(mode and any(p.requires_grad for p in encoder.parameters()))
         return self
 
-    def encode(self, modality: str, values: Float[Tensor, "i ..."]) -> Float[Tensor, "i p d_enc"]:
+    def encode(self, modality: str, items: Ragged) -> Ragged:
         """Encoder outputs of preprocessed items: what `forward` takes as `features`."""
-        return self.model.encoders[modality](values)
-
-    def places(self, input_ids: Int[Tensor, "b t"]) -> Places:
-        """Where media stand in ids; ask it of ids on the host, and no forward pass has to wait for the device.
-
-        Raises:
-            PromptError: A run of signal tokens is not whole.
-        """
-        prompts = prompt_places(input_ids, self.config.placeholders)
-        decoder_only = not self.config.is_encoder_decoder
-        return Places(prompts, signal_places(input_ids, self.config.signals) if decoder_only else None)
+        features: Ragged = self.model.encoder(modality)(items)
+        return features
 
     def forward(
         self,
@@ -213,9 +219,9 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         inputs_embeds: Float[Tensor, "b t d_llm"] | None = None,
         labels: Int[Tensor, "b u"] | None = None,
         logits_to_keep: int | Tensor = 0,
-        features: dict[str, Tensor] | None = None,
         return_conditions: bool = False,
-        places: Places | None = None,
+        places: Mapping[str, Placement] | None = None,
+        signals: Mapping[str, Placement] | None = None,
         **kwargs: Any,
     ) -> ModalinkOutput:
         """One pass over text and media.
@@ -229,18 +235,19 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             labels: Tokens to predict, -100 where none; for an encoder-decoder the reply.
             logits_to_keep: How many of the last positions need logits (0 = all), or a boolean mask of positions, or the
                 positions themselves `[m]` in a single row.
-            features: Encoder outputs by modality, instead of media.
             return_conditions: Whether to project the states at signal tokens.
-            places: Where media stand in the ids; on a GPU the host waits to find them.
-            kwargs: Media under the argument names of their modalities (`pixel_values`, ...), and the LLM's own options.
+            places: The places that stand for each item, by modality; found in the tokens where they are not given.
+            signals: The places of each run of signal tokens, by modality; found in the tokens where not given.
+            kwargs: Media under the argument names of their modalities (`pixel_values`, ..., see `model/arguments.py`)
+                or encoder outputs by modality as `features`, and the LLM's own options.
 
         Raises:
             PromptError: The items do not fill the placeholders, or a run of signal tokens is not whole.
         """
         num_items_in_batch = kwargs.pop("num_items_in_batch", None)
-        kwargs, media = split_media(kwargs)
+        kwargs, given = unpack(kwargs)
         if inputs_embeds is None:
-            inputs_embeds = self.model.embed(_given(input_ids), media, features, places.prompts if places else None)
+            inputs_embeds = self.model.embed(_needed(input_ids), given, places)
         if return_conditions:
             kwargs["output_hidden_states"] = True
         kwargs.update(inputs_embeds=inputs_embeds, attention_mask=attention_mask, past_key_values=past_key_values)
@@ -257,16 +264,13 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             loss = None
             if labels is not None:
                 loss = _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)
-        made = None
-        if return_conditions:
-            made = self.conditions(spoken, states[-1], places.signals if places else None)
         return ModalinkOutput(
             loss=loss,
             logits=logits,
             past_key_values=output.past_key_values,
             hidden_states=hidden,
             attentions=output.get("attentions"),
-            conditions=made,
+            conditions=self.conditions(spoken, states[-1], signals) if return_conditions else None,
         )
 
     def _reply(self, labels: Tensor | None, logits_to_keep: int | Tensor, kwargs: dict[str, Any]) -> Any:
@@ -277,25 +281,31 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         return self.language_model(**kwargs)
 
     def conditions(
-        self, spoken: Int[Tensor, "b t"], states: Float[Tensor, "b t d_llm"], places: dict[str, Tensor] | None = None
+        self,
+        spoken: Int[Tensor, "b t"],
+        states: Float[Tensor, "b t d_llm"],
+        signals: Mapping[str, Placement] | None = None,
     ) -> dict[str, Float[Tensor, "i l d_gen"]]:
         """Conditions for each run of signal tokens, in reading order.
 
         Args:
             spoken: Ids of the tokens at which the states stand.
             states: The LLM's last hidden states.
-            places: Where each modality's runs stand (`signal_places`); on a GPU the host waits to find them.
+            signals: The places of the runs, by modality; found in the tokens where they are not given.
 
         Raises:
             PromptError: A run of signal tokens is not whole.
         """
-        places = signal_places(spoken, self.config.signals) if places is None else places
-        found = {}
-        for modality, at in places.items():
+        made = {}
+        for modality, ids in self.config.signals.items():
+            runs = signal_runs(spoken, ids, modality) if signals is None else signals.get(modality)
+            if runs is None:
+                continue
             projector = self.output_projectors[modality]
             dtype = next(projector.parameters()).dtype
-            found[modality] = projector(states.flatten(0, 1)[at].to(dtype))
-        return found
+            asked = states.flatten(0, 1).index_select(0, runs.index)
+            made[modality] = projector(asked.view(len(runs.lengths), len(ids), states.shape[-1]).to(dtype))
+        return made
 
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
@@ -307,10 +317,9 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             Token ids (with the prompt, for a decoder), or what `return_dict_in_generate` asks for.
         """
         input_ids = kwargs.pop("input_ids", inputs)
-        kwargs, media = split_media(kwargs)
-        features = kwargs.pop("features", None)
+        kwargs, given = unpack(kwargs)
         if kwargs.get("inputs_embeds") is None and input_ids is not None:
-            kwargs["inputs_embeds"] = self.model.embed(input_ids, media, features)
+            kwargs["inputs_embeds"] = self.model.embed(input_ids, given)
         if self.config.is_encoder_decoder:
             return self.language_model.generate(**kwargs)
         spoken = self.config.get_text_config().vocab_size
@@ -319,28 +328,10 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         return super().generate(input_ids, **kwargs)
 
 
-def split_media(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Keyword arguments without media, and the media by modality."""
-    arguments = {modalities.get(name).argument: name for name in modalities.names()}
-    media = {arguments[key]: value for key, value in kwargs.items() if key in arguments and value is not None}
-    return {key: value for key, value in kwargs.items() if key not in arguments}, media
-
-
-def _given(input_ids: Tensor | None) -> Tensor:
+def _needed(input_ids: Tensor | None) -> Tensor:
     if input_ids is None:
         raise PromptError("found neither input_ids nor inputs_embeds; give one of them")
     return input_ids
-
-
-def _check_count(at: Int[Tensor, " n"], items: int, tokens: int, modality: str, mask: Bool[Tensor, "b t"]) -> None:
-    if len(at) == items * tokens:
-        return
-    rows = ", ".join(f"row {i}: {n}" for i, n in enumerate(mask.sum(1).tolist()))
-    raise PromptError(
-        f"found {len(at)} {modality} placeholder tokens ({rows}) and {items} {modality} items of {tokens} "
-        f"prompt tokens, which need {items * tokens}; give each item one run of {tokens} placeholders, as the "
-        "processor does"
-    )
 
 
 def _cross_entropy(logits: Float[Tensor, "b t v"], labels: Int[Tensor, "b t"], items: Any) -> Float[Tensor, ""]:

@@ -1,7 +1,9 @@
-"""Where media stand in a batch of token ids: looked for on the host, so that the device is never asked."""
+"""The places in a batch's tokens that stand for media, counted through its rows; known on the host."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Self
 
 import torch
 from jaxtyping import Int
@@ -11,46 +13,102 @@ from modalink.devices import to_device
 from modalink.errors import PromptError
 
 
-@dataclass(frozen=True, eq=False)
-class Places:
-    """Where media stand in the ids of a batch, counted through its rows.
+@dataclass(frozen=True)
+class Placement:
+    """The places in a batch's tokens that stand for the items of one modality.
 
     Args:
-        prompts: Modality -> places of its placeholders, `[n]`.
-        signals: Modality -> places of its signal tokens, a row for each run, `[i, l]`; none of a modality without runs.
-            None for an encoder-decoder, whose signal tokens stand in the decoder's ids.
+        index: Places of all items, in the batch's rows laid one after the other.
+        lengths: How many places each item has.
+        samples: What errors call each item's sample.
     """
 
-    prompts: dict[str, Int[Tensor, " n"]]
-    signals: dict[str, Int[Tensor, "i l"]] | None
+    index: Int[Tensor, " n"]
+    lengths: tuple[int, ...]
+    samples: tuple[str, ...]
 
-    def to(self, device: torch.device | str) -> "Places":
-        """The same places on a device."""
-        signals = self.signals and {modality: to_device(at, device) for modality, at in self.signals.items()}
-        return Places({modality: to_device(at, device) for modality, at in self.prompts.items()}, signals)
+    @classmethod
+    def of(cls, places: Sequence[Sequence[int]], samples: Sequence[str]) -> Self:
+        """The placement of items whose places are known."""
+        flat = torch.tensor([place for item in places for place in item], dtype=torch.long)
+        return cls(flat, tuple(map(len, places)), tuple(samples))
+
+    @classmethod
+    def find(cls, input_ids: Int[Tensor, "b t"], token: int, lengths: Sequence[int], modality: str) -> Self:
+        """The places of items in tokens alone: placeholders in reading order, as many for each item as it needs.
+
+        Raises:
+            PromptError: They are too many or too few, or an item's lie in two rows.
+        """
+        held = input_ids == token
+        index = held.flatten().nonzero().flatten()
+        found, needed, width = len(index), sum(lengths), input_ids.shape[1]
+        if found != needed:
+            counts = ", ".join(f"row {i}: {n}" for i, n in enumerate(held.sum(1).tolist()))
+            raise PromptError(
+                f"found {found} {modality} placeholder tokens ({counts}) and {len(lengths)} {modality} items of "
+                f"{_each(lengths)} prompt tokens, which need {needed}; place items as the processor does"
+            )
+        rows = [place // width for place in index.tolist()]
+        items = list(pairwise(accumulate(lengths, initial=0)))
+        for number, (start, end) in enumerate(items, 1):
+            if rows[start] != rows[end - 1]:
+                raise PromptError(
+                    f"found the {end - start} placeholder tokens of {modality} item {number} in rows {rows[start]} and "
+                    f"{rows[end - 1]}, needed them in one; give the items in the order of their placeholders"
+                )
+        return cls(index, tuple(lengths), tuple(f"row {rows[start]}" for start, _ in items))
+
+    def check(self, lengths: Sequence[int], modality: str) -> None:
+        """Demand that each item has as many places as prompt tokens were made of it.
+
+        Raises:
+            PromptError: One has not; it is named, with its sample.
+        """
+        if len(lengths) != len(self.lengths):
+            raise PromptError(
+                f"found {len(self.lengths)} runs of {modality} placeholders and {len(lengths)} {modality} items, "
+                "needed as many"
+            )
+        for number, (places, tokens) in enumerate(zip(self.lengths, lengths, strict=True)):
+            if places != tokens:
+                raise PromptError(
+                    f"{self.samples[number]}: {modality} item {number + 1} of the batch has {places} placeholder "
+                    f"tokens and {tokens} prompt tokens, needed as many; is it the processor of this system?"
+                )
+
+    def to(self, device: torch.device | str) -> "Placement":
+        """The same placement, its index on a device."""
+        return Placement(to_device(self.index, device), self.lengths, self.samples)
 
 
-def prompt_places(ids: Int[Tensor, "b t"], placeholders: Mapping[str, int]) -> dict[str, Int[Tensor, " n"]]:
-    """Places of each modality's placeholders."""
-    stream = ids.flatten()
-    return {modality: (stream == token).nonzero().flatten() for modality, token in placeholders.items()}
-
-
-def signal_places(ids: Int[Tensor, "b t"], signals: Mapping[str, Sequence[int]]) -> dict[str, Int[Tensor, "i l"]]:
-    """Places of each run of signal tokens, for the modalities that have one.
+def signal_runs(spoken: Int[Tensor, "b t"], signals: Sequence[int], modality: str) -> Placement | None:
+    """The places of whole runs of signal tokens in tokens alone; None where there is none.
 
     Raises:
-        PromptError: A run of signal tokens is not whole.
+        PromptError: A run is not whole.
     """
-    stream, found = ids.flatten(), {}
-    for modality, tokens in signals.items():
-        run = torch.tensor(tokens, device=ids.device)
-        at = torch.isin(stream, run).nonzero().flatten()
-        if len(at) % len(run) or not (stream[at].view(-1, len(run)) == run).all():
-            raise PromptError(
-                f"found {len(at)} {modality} signal tokens that are no whole runs of {len(run)}; "
-                "each medium needs all its signal tokens in order"
-            )
-        if len(at):
-            found[modality] = at.view(-1, len(run))
-    return found
+    ids = torch.tensor(signals, device=spoken.device)
+    index = torch.isin(spoken, ids).flatten().nonzero().flatten()
+    if not len(index):
+        return None
+    found = spoken.flatten()[index]
+    if len(found) % len(ids) or not torch.equal(found.view(-1, len(ids)), ids.expand(len(found) // len(ids), -1)):
+        raise PromptError(
+            f"found {len(found)} {modality} signal tokens that are no whole runs of {len(ids)}; "
+            "each medium needs all its signal tokens in order"
+        )
+    count = len(found) // len(ids)
+    return Placement(index, (len(ids),) * count, ("",) * count)
+
+
+def places_of(ids: Sequence[int], tokens: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """The places of items in one row of ids: of `tokens`, in reading order, as many for each item as it has."""
+    wanted = {*tokens}
+    places = iter([place for place, token in enumerate(ids) if token in wanted])
+    for length in lengths:
+        yield [next(places) for _ in range(length)]
+
+
+def _each(lengths: Sequence[int]) -> str:
+    return " to ".join(map(str, sorted({min(lengths, default=0), max(lengths, default=0)})))

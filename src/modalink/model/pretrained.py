@@ -15,6 +15,7 @@ from modalink.model.configuration import ModalinkConfig
 from modalink.model.groups import group_of
 from modalink.model.saving import Fingerprint, load_weights, own_state, refuse_options, verify
 from modalink.recipe import SystemSpec
+from modalink.roles import PartConfig
 
 
 class ModalinkPreTrainedModel(PreTrainedModel):
@@ -53,8 +54,7 @@ class SavedByReference(ModalinkPreTrainedModel):
     @classmethod
     def _from_config(cls, config: ModalinkConfig, **kwargs: Any) -> Self:
         refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation"})
-        names = {"llm", *(f"inputs.{m}.encoder" for m in config.spec["inputs"])}
-        return cls.assembled(config, without_weights=names)
+        return cls.assembled(config, without_weights=_referenced_parts(config))
 
     @classmethod
     def from_pretrained(
@@ -75,10 +75,11 @@ class SavedByReference(ModalinkPreTrainedModel):
         refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation", "revision"})
         path = hub.locate(str(folder), kwargs.get("revision"))
         config = config or ModalinkConfig.from_pretrained(path)
+        spec = SystemSpec.model_validate(config.spec)
         for part, reference in config.references.items():
-            verify(part, reference)
-        parts = {"llm", *(f"inputs.{m}.encoder" for m in config.spec["inputs"])}
-        model = cls.assembled(config, without_weights=parts - config.references.keys())
+            verify(part, reference, _config_of(spec, part))
+        unnamed = _referenced_parts(config) - config.references.keys()
+        model = cls.assembled(config, without_weights=unnamed)
         load_weights(model, path)
         model.fingerprint = Fingerprint.of(model.trainable_groups(), known=config.references)
         dtype = kwargs.get("dtype") or kwargs.get("torch_dtype")
@@ -96,7 +97,7 @@ class SavedByReference(ModalinkPreTrainedModel):
         """
         untouched = self.fingerprint.untouched(self.trainable_groups())
         spec = SystemSpec.model_validate(self.config.spec)
-        self.config.references = {part: asdict(_origin(spec, part)) for part in sorted(untouched)}
+        self.config.references = {part: asdict(hub.identity_of(_config_of(spec, part))) for part in sorted(untouched)}
         state = own_state(self.state_dict() if state_dict is None else state_dict, untouched)
         kwargs["save_original_format"] = False
         super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
@@ -110,6 +111,10 @@ class SavedByReference(ModalinkPreTrainedModel):
         return groups
 
 
-def _origin(spec: SystemSpec, part: str) -> hub.Identity:
-    config = spec.llm if part == "llm" else spec.inputs[part.split(".")[1]].encoder
-    return hub.identity(config.checkpoint, config.revision)
+def _referenced_parts(config: ModalinkConfig) -> set[str]:
+    """Parts that come from a checkpoint of their own."""
+    return {"llm", *(f"inputs.{m}.encoder" for m in SystemSpec.model_validate(config.spec).encoders())}
+
+
+def _config_of(spec: SystemSpec, part: str) -> PartConfig:
+    return spec.llm if part == "llm" else spec.encoders()[part.split(".")[1]]

@@ -1,7 +1,9 @@
 """From conversations to what the model reads, and for training to labels and targets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -10,8 +12,14 @@ from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from modalink import modalities, prompts
 from modalink.conversation import Conversation, Medium, Turn, Use
 from modalink.errors import MediumError, PromptError
+from modalink.model.arguments import pack
 from modalink.model.assembly import Tokens, signal_spellings
-from modalink.model.batch import IGNORED, Item, Prepared
+from modalink.model.batch import IGNORED, Prepared
+from modalink.model.expansion import Expanded, ItemText, expand
+from modalink.model.items import Item, ragged
+from modalink.model.items import texts as item_texts
+from modalink.model.places import places_of
+from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
 from modalink.roles import Preprocessor
 
@@ -23,7 +31,6 @@ class ModalinkProcessor(ProcessorMixin):
         tokenizer: The LLM's tokenizer; the system's own tokens are added to it.
         spec: The system's parts, as a `SystemSpec` or its data.
         chat_template: A Jinja chat template instead of the prompt template's own.
-        counts: Modality -> prompt tokens of one item.
         encoder_decoder: Whether labels belong to a decoder of their own.
     """
 
@@ -32,7 +39,6 @@ class ModalinkProcessor(ProcessorMixin):
         tokenizer: PreTrainedTokenizerBase,
         spec: SystemSpec | dict[str, Any],
         chat_template: str | None = None,
-        counts: dict[str, int] | None = None,
         encoder_decoder: bool = False,
     ) -> None:
         spec = spec if isinstance(spec, SystemSpec) else SystemSpec.model_validate(spec)
@@ -46,15 +52,18 @@ class ModalinkProcessor(ProcessorMixin):
         given = {block: modalities.get(m).placeholder for m in spec.inputs for block in modalities.block_types(m)}
         super().__init__(tokenizer, chat_template=chat_template or self.template.jinja(given, signals))
         self.spec = spec
-        self.counts = dict(counts or {})
         self.encoder_decoder = encoder_decoder
         self.tokens = Tokens.add(spec, tokenizer)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
-        self.readers: dict[str, Preprocessor] = {m: chosen.encoder.preprocessor() for m, chosen in spec.inputs.items()}
+        self.readers: dict[str, Preprocessor] = {m: spec.encoder(m).preprocessor() for m in spec.inputs}
         self.makers: dict[str, Preprocessor] = {m: out.generator.preprocessor() for m, out in spec.outputs.items()}
-        self.image_token = modalities.get("image").placeholder if "image" in spec.inputs else None
-        self.image_token_id = self.tokens.placeholders.get("image")
+        self.written = {
+            m: ItemText(self.tokens.placeholders[m], chosen.marks, self._ids) for m, chosen in spec.inputs.items()
+        }
+        for modality, token in self.tokens.placeholders.items():  # `image_token`, ... as processors of transformers
+            setattr(self, f"{modality}_token", modalities.get(modality).placeholder)
+            setattr(self, f"{modality}_token_id", token)
 
     @property
     def model_input_names(self) -> list[str]:
@@ -66,14 +75,13 @@ class ModalinkProcessor(ProcessorMixin):
         return {
             "processor_class": type(self).__name__,
             "spec": self.spec.model_dump(mode="json"),
-            "counts": self.counts,
             "encoder_decoder": self.encoder_decoder,
         }
 
     @classmethod
     def from_args_and_dict(cls, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> "ModalinkProcessor":
         """The processor that `to_dict` described, around a loaded tokenizer."""
-        settings = {name: processor_dict[name] for name in ("spec", "counts", "encoder_decoder")}
+        settings = {name: processor_dict[name] for name in ("spec", "encoder_decoder")}
         settings["chat_template"] = kwargs.get("chat_template", processor_dict.get("chat_template"))
         return cls(*args, **settings)
 
@@ -109,38 +117,46 @@ class ModalinkProcessor(ProcessorMixin):
         targets: dict[str, list[Item]] = {}
         for *_, medium, turn in rendered.media:
             self._add_item(medium, turn, media, targets, conversation.id)
-        input_ids, labels = self._expand(tokenized.input_ids, tokenized.labels)
+        expanded = self._expand(tokenized.input_ids, tokenized.labels, media)
         if answer is not None:
-            labels = self._answer_labels(answer, targets, conversation.id)
-        input_ids, labels, cut = self._cut(input_ids, labels, max_tokens, conversation.id)
-        return Prepared(conversation.id, input_ids, labels, media, targets, cut)
+            expanded = replace(expanded, labels=self._answer_labels(answer, targets, conversation.id))
+        input_ids, labels, cut = self._cut(expanded, max_tokens, conversation.id)
+        placed = {m: [item.tokens for item in items] for m, items in media.items()}
+        places = {m: [*places_of(input_ids, [self.tokens.placeholders[m]], placed[m])] for m in media}
+        spoken = [IGNORED, *labels] if self.encoder_decoder else input_ids
+        signals = {m: self._runs(spoken, m) for m in self.tokens.signals}
+        return Prepared(conversation.id, input_ids, labels, media, targets, places, signals, cut)
+
+    def _runs(self, ids: Sequence[int], modality: str) -> list[list[int]]:
+        run = self.tokens.signals[modality]
+        count = sum(token == run[0] for token in ids)
+        return [*places_of(ids, run, [len(run)] * count)]
 
     def __call__(
         self,
-        images: Any = None,
+        conversation: Conversation | Sequence[Mapping[str, Any]] | None = None,
         text: str | list[str] | None = None,
         *,
-        conversation: Conversation | Sequence[Mapping[str, Any]] | None = None,
         reply: bool = True,
         **kwargs: Any,
     ) -> BatchFeature:
-        """Model inputs for a conversation, or for text with placeholders and the images that fill them.
+        """Model inputs for a conversation, or for text with placeholders and the media that fill them.
 
         Args:
-            images: Images for the placeholders of `text`: one, a list, or a list a text.
-            text: One rendered prompt or several, each with one placeholder an image.
-            conversation: A conversation or its messages, instead of `text` and `images`.
+            conversation: A conversation or its messages.
+            text: Instead of it, one rendered prompt or several, each with one placeholder a medium.
             reply: Whether the conversation's prompt ends with the start of the assistant's turn.
-            kwargs: Options of the tokenizer, and `return_tensors`.
+            kwargs: Media for the placeholders of `text` under their modality's plural (`images=`): one, a list, or a
+                list a text; options of the tokenizer, and `return_tensors`.
 
         Returns:
             `input_ids`, `attention_mask` and the items under the argument names of their modalities.
         """
-        if isinstance(images, Conversation) or conversation is not None:
-            return self._from_conversation(images if conversation is None else conversation, reply)
+        if conversation is not None:
+            return self._from_conversation(conversation, reply)
         if text is None:
             raise PromptError("found neither text nor a conversation; give one of them")
-        return self._from_text([text] if isinstance(text, str) else list(text), images, kwargs)
+        return self._from_text([text] if isinstance(text, str) else list(text), kwargs)
 
     def batch_decode(self, *args: Any, **kwargs: Any) -> list[str]:
         """As the tokenizer's."""
@@ -150,6 +166,11 @@ class ModalinkProcessor(ProcessorMixin):
         """As the tokenizer's."""
         return self.tokenizer.decode(*args, **kwargs)
 
+    def _ids(self, text: str) -> list[int]:
+        """Tokens of a text inside others."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids if text else []
+        return ids
+
     def _from_conversation(self, conversation: Any, reply: bool) -> BatchFeature:
         if not isinstance(conversation, Conversation):
             conversation = Conversation.from_messages(conversation)
@@ -158,33 +179,43 @@ class ModalinkProcessor(ProcessorMixin):
             "input_ids": torch.tensor([sample.input_ids]),
             "attention_mask": torch.ones(1, len(sample.input_ids), dtype=torch.long),
         }
-        for modality, items in sample.media.items():
-            data[modalities.get(modality).argument] = torch.stack([item.values for item in items])
-        return BatchFeature(data)
+        return BatchFeature(data | _packed(sample.media))
 
-    def _from_text(self, texts: list[str], images: Any, kwargs: dict[str, Any]) -> BatchFeature:
+    def _from_text(self, texts: list[str], kwargs: dict[str, Any]) -> BatchFeature:
         kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        records = [modalities.get(m) for m in self.spec.inputs]
+        given = {record.name: _flat(kwargs.pop(record.plural, None)) for record in records}
         as_tensors = kwargs.pop("return_tensors", None)
         padding, side = kwargs.pop("padding", False), kwargs.pop("padding_side", self.tokenizer.padding_side)
         kwargs.pop("return_mm_token_type_ids", None)
-        rows = self.tokenizer(texts, **kwargs)
-        flat = _flat(images)
-        found = sum(row.count(self.image_token_id) for row in rows["input_ids"])
-        if found != len(flat):
-            raise PromptError(
-                f"found {found} image placeholders in {len(texts)} texts and {len(flat)} images; needed as many"
-            )
-        ids = [self._expand(row, [IGNORED] * len(row))[0] for row in rows["input_ids"]]
+        rows = self.tokenizer(texts, **kwargs)["input_ids"]
+        for record in records:
+            found = sum(row.count(self.tokens.placeholders[record.name]) for row in rows)
+            if found != len(given[record.name]):
+                raise PromptError(
+                    f"found {found} {record.name} placeholders in {len(texts)} texts and {len(given[record.name])} "
+                    f"{record.plural}; needed as many"
+                )
+        waiting = {m: iter(sources) for m, sources in given.items()}
+        items: dict[str, list[Item]] = {}
+        ids = []
+        for row, text in zip(rows, texts, strict=True):
+            own = {m: self._items_of(row, m, waiting[m], text) for m in given}
+            ids.append(self._expand(row, [IGNORED] * len(row), own).ids)
+            for m, made in own.items():
+                items.setdefault(m, []).extend(made)
         data: dict[str, Any] = self.tokenizer.pad(
             {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]},
             padding=padding,
             padding_side=side,
             return_tensors=as_tensors,
         )
-        if flat:
-            record = modalities.get("image")
-            data[record.argument] = torch.stack([self.readers["image"](record.read(image)) for image in flat])
-        return BatchFeature(dict(data))
+        return BatchFeature(dict(data) | _packed(items))
+
+    def _items_of(self, row: list[int], modality: str, sources: Iterator[Any], text: str) -> list[Item]:
+        read = modalities.get(modality).read
+        count = row.count(self.tokens.placeholders[modality])
+        return [self._item(modality, read(source), text) for source in islice(sources, count)]
 
     def _place(self, sample: str, turn: Turn, medium: Medium) -> str:
         use, name = self._use(sample, turn, medium), medium.modality
@@ -208,24 +239,32 @@ class ModalinkProcessor(ProcessorMixin):
             raise MediumError(
                 f"{sample}: {error.name}", error.reason, str(error).removeprefix(f"{error.name}: ")
             ) from error
-        for items, preprocess in ((targets, self.makers), (media, self.readers)):
-            if use != ("read" if items is targets else "made"):
-                values = preprocess[medium.modality](decoded)
-                items.setdefault(medium.modality, []).append(Item.of(values, medium.caption, loss=turn.loss))
+        name = medium.modality
+        if use != "read":
+            item = Item.of(self.makers[name](decoded), caption=medium.caption, loss=turn.loss)
+            targets.setdefault(name, []).append(item)
+        if use != "made":
+            media.setdefault(name, []).append(self._item(name, decoded, turn.text, medium.caption))
 
-    def _expand(self, ids: Sequence[int], labels: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Let each placeholder stand once for each prompt token: with two, `[7, I, 9]` becomes `[7, I, I, 9]`.
+    def _item(self, modality: str, decoded: Any, said: str, caption: str | None = None) -> Item:
+        """A medium that is read, with what is said beside it."""
+        reader, projector = self.readers[modality], self.spec.inputs[modality].projector
+        layout = reader.layout(decoded)
+        text = tuple(projector.text_ids(said, self.tokenizer)) if projector.reads_text else ()
+        tokens = self.prompt_layout(modality, layout).tokens
+        return Item.of(reader(decoded), layout, tokens=tokens, caption=caption, text=text)
 
-        Of a run of signal tokens the first is learned: the others follow it without a choice (GILL, arXiv 2305.17216).
-        """
-        repeats = {token: self.counts[m] for m, token in self.tokens.placeholders.items()}
-        given = {*repeats, *(token for run in self.tokens.signals.values() for token in run[1:])}
-        expanded, marks = [], []
-        for token, label in zip(ids, labels, strict=True):
-            times = repeats.get(token, 1)
-            expanded += [token] * times
-            marks += [IGNORED if token in given else label] * times
-        return expanded, marks
+    def prompt_layout(self, modality: str, item: Layout) -> Layout:
+        """How the prompt tokens lie that come of an item of such units; known before anything is encoded."""
+        return self.spec.inputs[modality].projector.layout(self.spec.encoder(modality).layout(item))
+
+    def _expand(self, ids: Sequence[int], labels: Sequence[int], media: Mapping[str, list[Item]]) -> Expanded:
+        items = {
+            token: [self.written[m].ids(self.prompt_layout(m, item.layout)) for item in media.get(m, ())]
+            for m, token in self.tokens.placeholders.items()
+        }
+        given = {token: n > 0 for run in self.tokens.signals.values() for n, token in enumerate(run)}
+        return expand(ids, labels, items, given)
 
     def _answer_labels(self, answer: Turn, targets: dict[str, list[Item]], sample: str) -> list[int]:
         media = [piece for piece in answer.content if isinstance(piece, Medium)]
@@ -241,21 +280,19 @@ class ModalinkProcessor(ProcessorMixin):
         end = self.tokenizer.eos_token_id
         return ids if ids[-1:] == [end] else [*ids, end]
 
-    def _cut(
-        self, ids: list[int], labels: list[int], max_tokens: int | None, sample: str
-    ) -> tuple[list[int], list[int], int]:
+    def _cut(self, expanded: Expanded, max_tokens: int | None, sample: str) -> tuple[list[int], list[int], int]:
+        ids, labels = expanded.ids, expanded.labels
         if max_tokens is None or len(ids) <= max_tokens:
             return ids, labels, 0
-        kept = {*self.tokens.placeholders.values(), *(t for run in self.tokens.signals.values() for t in run)}
-        room = max_tokens - sum(token in kept for token in ids)
+        room = max_tokens - sum(expanded.fixed)
         if room <= 0:
             raise PromptError(
                 f"{sample}: its media take {max_tokens - room} tokens, which leaves no room for text within the "
                 f"maximum of {max_tokens}; raise max_tokens or use a projector that makes fewer tokens"
             )
         stay = []
-        for place, token in enumerate(ids):
-            if token in kept:
+        for place, fixed in enumerate(expanded.fixed):
+            if fixed:
                 stay.append(place)
             elif room > 0:
                 stay.append(place)
@@ -278,9 +315,16 @@ def _split_reply(conversation: Conversation) -> tuple[Conversation, Turn]:
     return Conversation(tuple(before), conversation.id), last
 
 
-def _flat(images: Any) -> list[Any]:
-    if images is None:
+def _flat(media: Any) -> list[Any]:
+    if media is None:
         return []
-    if not isinstance(images, list | tuple):
-        return [images]
-    return [image for entry in images for image in (entry if isinstance(entry, list | tuple) else [entry])]
+    if not isinstance(media, list | tuple):
+        return [media]
+    return [medium for entry in media for medium in (entry if isinstance(entry, list | tuple) else [entry])]
+
+
+def _packed(media: Mapping[str, list[Item]]) -> dict[str, Any]:
+    """Items by modality as arguments of the model."""
+    media = {m: items for m, items in media.items() if items}
+    said = {m: found for m, items in media.items() if (found := item_texts(items)) is not None}
+    return pack({m: ragged(items) for m, items in media.items()}, said)

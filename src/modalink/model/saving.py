@@ -14,6 +14,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from modalink import hub
 from modalink.errors import CheckpointError, PartError
 from modalink.model.groups import Groups, group_of
+from modalink.roles import PartConfig
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,13 @@ def _some(names: list[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + rest
 
 
-def verify(part: str, reference: Mapping[str, Any]) -> None:
+def verify(part: str, reference: Mapping[str, Any], config: PartConfig) -> None:
     """Check that a referenced part is the one that was saved.
 
     Raises:
         PartError: Its weights have changed.
     """
-    found = hub.identity(reference["id"], reference["revision"])
+    found = hub.identity_of(config, reference["revision"])
     if found.sha256 != reference["sha256"]:
         raise PartError(
             f"{part}: {reference['id']} now has weights of hash {found.sha256[:12]}, needed "

@@ -98,10 +98,11 @@ def _parts(recipe: Recipe, model: ModalinkForConditionalGeneration, system: Syst
 def _widths(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator[str]:
     width = model.get_input_embeddings().embedding_dim
     for modality in recipe.inputs:
-        encoder, projector = model.model.encoders[modality], model.model.input_projectors[modality]
+        encoder, config = model.model.encoder(modality), recipe.encoder(modality)
+        seen = encoder.layout(config.typical())
+        prompt = recipe.inputs[modality].projector.layout(seen)
         yield (
-            f"{modality} in: encoder {encoder.tokens_per_item} x {encoder.dim}, "
-            f"projector {projector.tokens_per_item} x {width}, LLM {width}"
+            f"{modality} in: encoder {seen.tokens} x {encoder.dim}, projector {prompt.tokens} x {width}, LLM {width}"
         )
     for modality, output in recipe.outputs.items():
         tokens, dim = output.generator.condition_shape()

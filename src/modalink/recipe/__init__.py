@@ -5,11 +5,12 @@ from modalink.recipe.json_schema import json_schema
 from modalink.recipe.loading import find, load, shipped
 from modalink.recipe.schema import Paper, Recipe
 from modalink.recipe.stage import Init, Stage, TrainGroup
-from modalink.recipe.system import InputSpec, OutputSpec, PromptSpec, SystemSpec
+from modalink.recipe.system import InputSpec, MarksSpec, OutputSpec, PromptSpec, SystemSpec
 
 __all__ = [
     "Init",
     "InputSpec",
+    "MarksSpec",
     "OutputSpec",
     "Paper",
     "PromptSpec",

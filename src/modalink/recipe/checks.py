@@ -15,8 +15,8 @@ _MAKES_MEDIA = {"align", "diffusion"}
 def train_groups(spec: SystemSpec) -> list[str]:
     """The names that a stage's `train` may use."""
     groups = ["llm"]
-    for modality in spec.inputs:
-        groups += [f"inputs.{modality}.encoder", f"inputs.{modality}.projector"]
+    for modality, chosen in spec.inputs.items():
+        groups += [f"inputs.{modality}.encoder"] * (chosen.encoder is not None) + [f"inputs.{modality}.projector"]
     if getattr(spec.llm, "lora", None) is not None:
         groups.append("llm.lora")
     if spec.outputs:

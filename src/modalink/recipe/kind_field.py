@@ -19,15 +19,19 @@ class Kinds:
         room: The package that holds the kinds, for example `modalink.encoders`.
         key: What the recipe calls the kind (data sources say `source`).
         default: The kind when the recipe names none.
+        without: Kinds of the room that may not stand here.
     """
 
     room: str
     key: str = "kind"
     default: str | None = None
+    without: tuple[str, ...] = ()
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def check(value: Any) -> KindConfig:
             found = self.parse(value)
+            if found.kind in self.without:
+                raise RecipeError(f"the kind {found.kind!r} cannot stand inside itself")
             if source is Any or isinstance(found, source):
                 return found
             raise RecipeError(
@@ -39,7 +43,9 @@ class Kinds:
         )
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"oneOf": [self._alternative(name, handler) for name in sorted(kinds(self.room))]}
+        return {
+            "oneOf": [self._alternative(name, handler) for name in sorted(kinds(self.room)) if name not in self.without]
+        }
 
     def parse(self, value: Any) -> KindConfig:
         """Settings from a mapping.

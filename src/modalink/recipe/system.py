@@ -3,22 +3,53 @@
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from modalink.kinds import Settings
+from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.kind_field import Kinds
 from modalink.roles import EncoderConfig, GeneratorConfig, InputProjectorConfig, LlmConfig, OutputProjectorConfig
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
+class MarksSpec(Settings):
+    """What is written around and between the prompt tokens of a medium: special tokens of the LLM, or plain text."""
+
+    begin: str = ""
+    """Before the first token."""
+    end: str = ""
+    """Behind the last token."""
+    between_rows: str = ""
+    """Between the rows of a block whose tokens lie on a grid."""
+    between_blocks: str = ""
+    """Between blocks: tiles, frames, windows of sound."""
+    between_tile_rows: str = ""
+    """Between the rows of tiles, in the place of `between_blocks`."""
+    before_block: str = ""
+    """Before each block; `{number}` counts from 1, `{time:.1f}` is when it begins, in seconds."""
+
+    @field_validator("before_block")
+    @classmethod
+    def _can_be_filled(cls, text: str) -> str:
+        try:
+            text.format(number=1, time=0.0)
+        except (LookupError, ValueError) as error:
+            raise ValueError(f"found {text!r}, needed text with {{number}} and {{time:.1f}} at most") from error
+        return text
+
+
 class InputSpec(Settings):
     """How one modality comes in."""
 
-    encoder: Annotated[EncoderConfig, Kinds("modalink.encoders")]
+    encoder: Annotated[EncoderConfig, Kinds("modalink.encoders")] | None = None
     """Reads the medium; frozen unless a stage trains it."""
+    use: Name | None = None
+    """The modality whose encoder reads this one too, in the place of an encoder of its own."""
     projector: Annotated[InputProjectorConfig, Kinds("modalink.projectors.inputs")]
     """Turns the encoder's tokens into prompt tokens."""
+    marks: MarksSpec = MarksSpec()
+    """What is written around and between the prompt tokens."""
 
 
 class OutputSpec(Settings):
@@ -59,6 +90,33 @@ class SystemSpec(Settings):
     """The prompt template of all stages and of inference."""
     outputs: dict[Name, OutputSpec] = Field(default_factory=dict)
     """Modality -> how it goes out."""
+
+    @model_validator(mode="after")
+    def _every_input_has_an_encoder(self) -> "SystemSpec":
+        own = [m for m, chosen in self.inputs.items() if chosen.encoder is not None]
+        found = []
+        for modality, chosen in self.inputs.items():
+            if (chosen.encoder is None) == (chosen.use is None):
+                found.append(Problem(("inputs", modality), "needs an encoder, or use: a modality that has one"))
+            elif chosen.use is not None and chosen.use not in own:
+                has = f"those that have one: {', '.join(own) or 'none'}"
+                found.append(Problem(("inputs", modality, "use"), f"found {chosen.use!r}, which has no encoder; {has}"))
+        if found:
+            raise Problems(found)
+        return self
+
+    @property
+    def encoder_owners(self) -> dict[str, str]:
+        """Input modality -> the one whose encoder reads it; most often itself."""
+        return {modality: chosen.use or modality for modality, chosen in self.inputs.items()}
+
+    def encoders(self) -> dict[str, EncoderConfig]:
+        """The encoders that there are, by the modality that has them."""
+        return {m: chosen.encoder for m, chosen in self.inputs.items() if chosen.encoder is not None}
+
+    def encoder(self, modality: str) -> EncoderConfig:
+        """The encoder that reads a modality."""
+        return self.encoders()[self.encoder_owners[modality]]
 
     def to_dict(self) -> dict[str, Any]:
         """Complete plain data, defaults included, that reads back as the same recipe."""

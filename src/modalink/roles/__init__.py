@@ -2,12 +2,12 @@
 
 Dimension letters used in all shape annotations:
 
-    b batch    t LLM tokens    i items (media)    p encoder tokens of an item    n prompt tokens of an item
+    b batch    t LLM tokens    i items (media)    u units (tiles, frames, ...)    p encoder tokens    n prompt tokens
     k signal tokens of an item    l condition tokens of an item    c h w channels, height, width    v vocabulary
     d_enc d_llm d_gen widths of encoder, LLM and generator conditions
 """
 
-from modalink.roles.encoder import Encoder, EncoderConfig
+from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
 from modalink.roles.generator import Generator, GeneratorConfig
 from modalink.roles.input_projector import InputProjector, InputProjectorConfig
 from modalink.roles.llm import LlmConfig
@@ -17,6 +17,7 @@ from modalink.roles.part import PartConfig
 from modalink.roles.preprocessor import Preprocessor
 
 __all__ = [
+    "BlockEncoder",
     "Centred",
     "Encoder",
     "EncoderConfig",

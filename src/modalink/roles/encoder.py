@@ -1,28 +1,56 @@
 """The role of an encoder: it reads media of one modality."""
 
-from abc import abstractmethod
-from typing import ClassVar, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from modalink.ragged import Layout, Ragged
 from modalink.roles.part import PartConfig
 from modalink.roles.preprocessor import Preprocessor
 
 
-@runtime_checkable
-class Encoder(Protocol):
-    """Reads media of one modality; an `nn.Module`."""
+class Encoder(nn.Module, ABC):
+    """Reads media of one modality."""
 
     dim: int
     """Width of the tokens it makes."""
-    tokens_per_item: int
-    """How many tokens it makes of one item."""
-    grid: tuple[int, int] | None
-    """Rows and columns of the tokens when they lie on a grid (no class token), else None."""
+    unit_shape: tuple[int, ...]
+    """Shape of one unit of an item, for example `(3, 336, 336)` for images of 336 px."""
+    unread: frozenset[str] = frozenset()
+    """Parameters that its output does not depend on; they never receive a gradient."""
 
-    def __call__(self, values: Float[Tensor, "i ..."]) -> Float[Tensor, "i p d_enc"]:
-        """Encode preprocessed items."""
+    @abstractmethod
+    def layout(self, item: Layout) -> Layout:
+        """The tokens that come of an item of such units; known without encoding it."""
+
+    @abstractmethod
+    def forward(self, items: Ragged) -> Ragged:
+        """The tokens `[p, dim]` of each item, as many as its layout says, from its units."""
+
+
+class BlockEncoder(Encoder):
+    """An encoder that makes a block of as many tokens of every unit, each unit by itself."""
+
+    tokens_per_block: int
+    """How many tokens it makes of a unit."""
+    grid: tuple[int, int] | None = None
+    """Rows and columns of a block's tokens when they lie on a grid (no class token)."""
+
+    @abstractmethod
+    def encode(self, units: Float[Tensor, "u ..."]) -> Float[Tensor, "u p {self.dim}"]:
+        """The tokens of units."""
+
+    def layout(self, item: Layout) -> Layout:
+        """A block of tokens for each unit."""
+        return item.each(self.tokens_per_block, self.grid)
+
+    def forward(self, items: Ragged) -> Ragged:
+        """The tokens of all items, their units encoded together."""
+        return items.with_values(self.encode(items.values).flatten(0, 1), [self.layout(i) for i in items.layouts])
 
 
 class EncoderConfig(PartConfig):
@@ -31,9 +59,23 @@ class EncoderConfig(PartConfig):
     room: ClassVar[str] = "modalink.encoders"
 
     @abstractmethod
-    def build(self, *, weights: bool = True) -> nn.Module:
+    def build(self, *, weights: bool = True) -> Encoder:
         """The encoder, with the checkpoint's weights, or (`weights=False`) only its architecture, on any device."""
 
     @abstractmethod
     def preprocessor(self) -> Preprocessor:
         """What must be done to a medium before this encoder."""
+
+    def typical(self) -> Layout:
+        """How the units of an ordinary medium lie; one unit, if not overridden."""
+        return Layout.of_units(1)
+
+    def layout(self, item: Layout) -> Layout:
+        """The tokens that come of an item of such units, from the encoder's architecture alone."""
+        return _architecture(self).layout(item)
+
+
+@lru_cache(64)
+def _architecture(config: EncoderConfig) -> Encoder:
+    with torch.device("meta"):
+        return config.build(weights=False)

@@ -1,12 +1,14 @@
 """The role of a generator: it makes media of one modality from conditions."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from modalink.ragged import Ragged
 from modalink.roles.part import PartConfig
 from modalink.roles.preprocessor import Preprocessor
 
@@ -21,8 +23,8 @@ class Generator(Protocol):
     def encode_text(self, texts: list[str]) -> Float[Tensor, "i l d_gen"]:
         """The generator's own conditions for captions: target of the `align` objective."""
 
-    def encode_media(self, values: Float[Tensor, "i ..."]) -> Float[Tensor, "i ..."]:
-        """The latents that the generator learns to restore, from preprocessed media."""
+    def encode_media(self, media: Ragged) -> Sequence[Tensor]:
+        """The latents that the generator learns to restore, of each preprocessed medium."""
 
     def denoising_error(
         self, latents: Float[Tensor, "i ..."], conditions: Float[Tensor, "i l d_gen"], rng: list[torch.Generator]

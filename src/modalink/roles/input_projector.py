@@ -1,30 +1,57 @@
 """The role of an input projector: from an encoder to prompt tokens of the LLM."""
 
-from abc import abstractmethod
-from typing import ClassVar, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from modalink.kinds import KindConfig
+from modalink.ragged import Layout, Ragged
 
 
-@runtime_checkable
-class InputProjector(Protocol):
-    """Maps encoder tokens to prompt tokens of the LLM's width; an `nn.Module`."""
+class InputProjector(nn.Module, ABC):
+    """Maps encoder tokens to prompt tokens of the LLM's width."""
 
-    tokens_per_item: int
-    """How many prompt tokens it makes of one item."""
+    @abstractmethod
+    def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
+        """Project the features of items.
 
-    def __call__(self, features: Float[Tensor, "i p d_enc"]) -> Float[Tensor, "i n d_llm"]:
-        """Project the features of items."""
+        Args:
+            features: Encoder tokens `[p, d_enc]` of each item.
+            texts: Token ids of what is said beside each item, for a kind that `reads_text`.
+
+        Returns:
+            Prompt tokens `[n, d_llm]` of each item, as many as its layout says.
+        """
 
 
 class InputProjectorConfig(KindConfig):
     """Base of input projector settings."""
 
     room: ClassVar[str] = "modalink.projectors.inputs"
+    reads_text: ClassVar[bool] = False
+    """Whether the projector wants the words of the turn in which a medium stands (as InstructBLIP's does)."""
 
     @abstractmethod
-    def build(self, *, dim_in: int, dim_out: int, tokens_in: int, grid: tuple[int, int] | None) -> nn.Module:
-        """A new projector between these widths, its weights drawn from torch's global random state."""
+    def layout(self, item: Layout) -> Layout:
+        """The prompt tokens that come of an item whose encoder tokens lie so.
+
+        Raises:
+            PartError: The projector cannot read such an item.
+        """
+
+    @abstractmethod
+    def build(self, *, dim_in: int, dim_out: int, example: Layout) -> InputProjector:
+        """A new projector between these widths, its weights drawn from torch's global random state.
+
+        Args:
+            dim_in: Width of encoder tokens.
+            dim_out: Width of prompt tokens.
+            example: How the encoder tokens of an ordinary item lie; others may lie otherwise.
+        """
+
+    def text_ids(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        """What the projector reads of a turn's words: by default the LLM's own tokens of them."""
+        ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+        return ids

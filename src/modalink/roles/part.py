@@ -12,3 +12,7 @@ class PartConfig(KindConfig):
     """Commit or tag of a hub checkpoint."""
     dtype: str = "auto"
     """`auto` (as saved), `float32`, `bfloat16` or `float16`."""
+
+    def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
+        """All checkpoints whose weights the part holds, each with its revision."""
+        return ((self.checkpoint, self.revision),)

@@ -1,17 +1,25 @@
-"""What turns a medium into the tensor that an encoder (or generator) reads."""
+"""What turns a medium into the units that an encoder (or generator) reads."""
 
-from typing import Any, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
+from modalink.ragged import Layout
 
-@runtime_checkable
-class Preprocessor(Protocol):
-    """Turns one decoded medium into the tensor that an encoder (or generator) reads; picklable, no weights."""
 
-    def __call__(self, medium: Any) -> Float[Tensor, "..."]:
-        """The tensor of one item, without an item axis."""
+class Preprocessor(ABC):
+    """Turns one medium into units of one shape; picklable, no weights."""
 
+    def layout(self, medium: Any) -> Layout:
+        """How the medium's units will lie, from its size or duration alone; one unit, if not overridden."""
+        return Layout.of_units(1)
+
+    @abstractmethod
+    def __call__(self, medium: Any) -> Float[Tensor, "u ..."]:
+        """The units of one medium, as many as its layout says."""
+
+    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result, as JSON data: part of every feature-cache key."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from modalink.errors import CheckpointError
-from modalink.hub import identity
+from modalink.hub import identity_of
 from modalink.model import System
 from modalink.model.groups import GroupRow, table
 from modalink.recipe import Recipe
@@ -103,7 +103,7 @@ def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
 
 def _part(name: str, config: Any, counts: dict[str, int]) -> dict[str, Any]:
     found = {"part": name, "kind": config.kind, "parameters": counts.get(name, 0)}
-    return found | asdict(identity(config.checkpoint, config.revision)) if isinstance(config, PartConfig) else found
+    return found | asdict(identity_of(config)) if isinstance(config, PartConfig) else found
 
 
 def _rows(system: System, train: Any) -> list[GroupRow]:

@@ -1,11 +1,9 @@
 """The kit for encoders: a new one needs a test of one line."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from modalink.roles import Encoder, EncoderConfig
 from modalink.testing.requirements import (
@@ -32,20 +30,21 @@ def check_encoder(config: EncoderConfig, media: Sequence[Any] | None = None, *, 
         AssertionError: It breaks the promise that the message names.
     """
     check_settings(config)
-    values = check_preprocessor(config.preprocessor, media or example_images())
-    encoder: Any = config.build()
-    require(isinstance(encoder, nn.Module) and isinstance(encoder, Encoder), "an encoder must have its role's members")
-    features = check_batching(encoder, values, "encoding")
-    published = (len(values), encoder.tokens_per_item, encoder.dim)
-    require(tuple(features.shape) == published, f"found features {tuple(features.shape)}, published {published}")
-    require(
-        encoder.grid is None or math.prod(encoder.grid) == encoder.tokens_per_item,
-        f"a grid must hold all tokens: {encoder.grid}, {encoder.tokens_per_item}",
-    )
+    items = check_preprocessor(config.preprocessor, media or example_images())
+    encoder = config.build()
+    require(isinstance(encoder, Encoder), "an encoder must be an Encoder")
+    shape = tuple(items.values.shape[1:])
+    require(shape == encoder.unit_shape, f"found preprocessed units {shape}, published {encoder.unit_shape}")
+    features = check_batching(encoder, items, "encoding")
+    published = tuple(encoder.layout(layout) for layout in items.layouts)
+    require(features.layouts == published, f"found features that lie {features.layouts}, published {published}")
+    require(features.values.shape[1:] == (encoder.dim,), f"found {features.values.shape[1:]}, published {encoder.dim}")
+    told = tuple(config.layout(layout) for layout in items.layouts)
+    require(told == published, f"the settings must tell the layouts without weights: {told}, {published}")
     with torch.no_grad():
-        again = config.build()(values)
-    require(torch.equal(again, features), "two builds of one checkpoint must be the same")
-    check_gradients(encoder.requires_grad_(True), encoder(values), getattr(encoder, "unread", ()))
+        again = config.build()(items)
+    require(torch.equal(again.values, features.values), "two builds of one checkpoint must be the same")
+    check_gradients(encoder.requires_grad_(True), encoder(items).values, encoder.unread)
     check_bare(lambda: config.build(weights=False), encoder)
     if from_files:
         check_strict_loading(config, lambda damaged: damaged.build())

@@ -14,19 +14,28 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from modalink.roles import EncoderConfig, GeneratorConfig, InputProjectorConfig, OutputProjectorConfig
+from modalink.ragged import Layout, Ragged
+from modalink.roles import (
+    BlockEncoder,
+    EncoderConfig,
+    GeneratorConfig,
+    InputProjector,
+    InputProjectorConfig,
+    OutputProjectorConfig,
+    Preprocessor,
+)
 
 
-class TinyPreprocessor:
+class TinyPreprocessor(Preprocessor):
     """Scales an image to a square of `side` pixels with values from -1 to 1."""
 
     def __init__(self, side: int) -> None:
         self.side = side
 
-    def __call__(self, medium: Image.Image) -> Float[Tensor, "3 side side"]:
-        """The image as float32 [c h w]."""
+    def __call__(self, medium: Image.Image) -> Float[Tensor, "1 3 side side"]:
+        """The image as one unit, float32 [1 c h w]."""
         pixels = np.array(medium.convert("RGB").resize((self.side, self.side)), dtype=np.float32)
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous() / 127.5 - 1
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()[None] / 127.5 - 1
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result."""
@@ -50,17 +59,18 @@ class TinyEncoderConfig(EncoderConfig):
         return TinyPreprocessor(8 * self.rows)
 
 
-class TinyEncoder(nn.Module):
+class TinyEncoder(BlockEncoder):
     """The mean colours of an image's cells, mapped to `dim`."""
 
     def __init__(self, dim: int, rows: int) -> None:
         super().__init__()
-        self.dim, self.tokens_per_item, self.grid = dim, rows * rows, (rows, rows)
+        self.dim, self.tokens_per_block, self.grid = dim, rows * rows, (rows, rows)
+        self.unit_shape = (3, 8 * rows, 8 * rows)
         self.colours = _seeded(3, dim)
 
-    def forward(self, values: Float[Tensor, "i 3 h w"]) -> Float[Tensor, "i p {self.dim}"]:
+    def encode(self, units: Float[Tensor, "u 3 h w"]) -> Float[Tensor, "u p {self.dim}"]:
         """Encode preprocessed images."""
-        cells = adaptive_avg_pool2d(values.to(self.colours.weight.dtype), self.grid)
+        cells = adaptive_avg_pool2d(units.to(self.colours.weight.dtype), self.grid)
         encoded: Tensor = self.colours(cells.flatten(2).mT)
         return encoded
 
@@ -70,23 +80,25 @@ class TinyInputProjectorConfig(InputProjectorConfig):
 
     kind: Literal["tiny"] = "tiny"
 
-    def build(self, *, dim_in: int, dim_out: int, tokens_in: int, grid: tuple[int, int] | None) -> "TinyInputProjector":
+    def layout(self, item: Layout) -> Layout:
+        """A prompt token for each encoder token."""
+        return item
+
+    def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "TinyInputProjector":
         """A new fake projector."""
-        return TinyInputProjector(dim_in, dim_out, tokens_in)
+        return TinyInputProjector(dim_in, dim_out)
 
 
-class TinyInputProjector(nn.Module):
+class TinyInputProjector(InputProjector):
     """One linear map per token."""
 
-    def __init__(self, dim_in: int, dim_out: int, tokens: int) -> None:
+    def __init__(self, dim_in: int, dim_out: int) -> None:
         super().__init__()
-        self.tokens_per_item = tokens
         self.linear = nn.Linear(dim_in, dim_out)
 
-    def forward(self, features: Float[Tensor, "i p d_enc"]) -> Float[Tensor, "i n d_llm"]:
+    def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
         """Project the features of items."""
-        projected: Tensor = self.linear(features)
-        return projected
+        return features.with_values(self.linear(features.values), features.layouts)
 
 
 class TinyOutputProjectorConfig(OutputProjectorConfig):
@@ -151,9 +163,9 @@ class TinyGenerator(nn.Module):
         drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(drawn).to(self.draw.weight)
 
-    def encode_media(self, values: Float[Tensor, "i 3 8 8"]) -> Float[Tensor, "i c"]:
-        """The latents of images: their pixels."""
-        return values.flatten(1)
+    def encode_media(self, media: Ragged) -> Float[Tensor, "i c"]:
+        """The latents of images, each of one unit `[3 8 8]`: their pixels."""
+        return media.values.flatten(1)
 
     def denoising_error(
         self, latents: Float[Tensor, "i c"], conditions: Float[Tensor, "i l d_gen"], rng: list[torch.Generator]

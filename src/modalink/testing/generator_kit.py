@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modalink.ragged import Ragged
 from modalink.roles import Generator, GeneratorConfig
 from modalink.testing.requirements import (
     check_bare,
-    check_batching,
     check_preprocessor,
     check_settings,
     check_strict_loading,
@@ -34,15 +34,14 @@ def check_generator(config: GeneratorConfig, media: Sequence[Any] | None = None,
         AssertionError: It breaks the promise that the message names.
     """
     check_settings(config)
-    values = check_preprocessor(config.preprocessor, media or example_images())
+    items = check_preprocessor(config.preprocessor, media or example_images())
     generator: Any = config.build()
     role = isinstance(generator, nn.Module) and isinstance(generator, Generator)
     require(role, "a generator must have its role's members")
     require(not any(p.requires_grad for p in generator.parameters()), "a generator must be frozen")
     require(not generator.training, "a generator must be in evaluation mode")
     conditions = _check_text(generator, config.condition_shape())
-    latents = check_batching(generator.encode_media, values, "encoding media")
-    _check_denoising(generator, latents, conditions)
+    _check_denoising(generator, _check_latents(generator, items), conditions)
     _check_sampling(generator, conditions)
     check_bare(lambda: config.build(weights=False), generator)
     if from_files:
@@ -59,6 +58,16 @@ def _check_text(generator: Any, published: tuple[int, int]) -> Tensor:
     require_close(conditions, alone, "captions in a batch must be encoded as one by one")
     require(not torch.equal(conditions[0], conditions[1]), "different captions must have different conditions")
     return conditions
+
+
+def _check_latents(generator: Any, items: Ragged) -> Tensor:
+    together = [*generator.encode_media(items)]
+    for number, latent in enumerate(together):
+        alone = generator.encode_media(items.take([number]))[0]
+        require_close(latent, alone, "encoding media in a batch must equal encoding media one by one")
+    same = all(torch.equal(a, b) for a, b in zip(together, generator.encode_media(items), strict=True))
+    require(same, "encoding media must be deterministic")
+    return torch.stack(together)
 
 
 def _check_denoising(generator: Any, latents: Tensor, conditions: Tensor) -> None:

@@ -18,6 +18,7 @@ from modalink import hub, modalities
 from modalink.errors import PartError
 from modalink.hub.files import weight_files
 from modalink.kinds import KindConfig
+from modalink.ragged import Ragged
 from modalink.roles import PartConfig, Preprocessor
 
 
@@ -47,14 +48,15 @@ def check_settings(config: KindConfig) -> None:
         raise AssertionError(f"settings {obligation}: {type(config).__name__} does not")
 
 
-def check_preprocessor(make: Callable[[], Preprocessor], media: Sequence[Any]) -> Tensor:
-    """Preprocessing is a pure function of its description; gives the preprocessed media, stacked."""
+def check_preprocessor(make: Callable[[], Preprocessor], media: Sequence[Any]) -> Ragged:
+    """Preprocessing is a pure function of its description; gives the preprocessed media."""
     first = make()
-    require(isinstance(first, Preprocessor), f"{type(first).__name__} must have __call__ and to_dict")
-    values = [first(medium) for medium in media]
-    for value in values:
+    require(isinstance(first, Preprocessor), f"{type(first).__name__} must be a Preprocessor")
+    layouts, values = [first.layout(medium) for medium in media], [first(medium) for medium in media]
+    for value, layout in zip(values, layouts, strict=True):
         require(value.dtype == torch.float32, f"preprocessing must give float32, found {value.dtype}")
-        require(value.shape == values[0].shape, f"all items must have one shape: {value.shape}, {values[0].shape}")
+        require(len(value) == layout.units, f"the layout tells {layout.units} units, found {len(value)}")
+        require(value.shape[1:] == values[0].shape[1:], f"units must have one shape: {value.shape}, {values[0].shape}")
         require(bool(value.isfinite().all()), "preprocessing must give finite numbers")
     described = first.to_dict()
     require(json.loads(json.dumps(described)) == described, "to_dict must give JSON data: lists, not tuples or arrays")
@@ -62,7 +64,7 @@ def check_preprocessor(make: Callable[[], Preprocessor], media: Sequence[Any]) -
         require(other.to_dict() == described, f"to_dict must be the same when {how}")
         same = all(torch.equal(other(medium), value) for medium, value in zip(media, values, strict=True))
         require(same, f"preprocessing must give the same numbers when {how}")
-    return torch.stack(values)
+    return Ragged.of(values, layouts)
 
 
 def require_close(found: Tensor, expected: Tensor, obligation: str) -> None:
@@ -73,11 +75,25 @@ def require_close(found: Tensor, expected: Tensor, obligation: str) -> None:
     require(worst <= tolerance * scale, f"{obligation}: they differ by {worst:.2g}")
 
 
-def check_batching(call: Callable[[Tensor], Tensor], values: Tensor, what: str) -> Tensor:
+def check_batching(call: Callable[[Ragged], Ragged], items: Ragged, what: str) -> Ragged:
     """A result depends on its item alone, and is the same every time; gives the results."""
+    try:
+        with torch.no_grad():
+            together, again = call(items), call(items)
+            alone = [call(items.take([number])).values for number in range(len(items))]
+    except PartError as error:
+        raise AssertionError(f"{what} must give the tokens that the layout tells: {error}") from error
+    require(torch.equal(together.values, again.values), f"{what} must be deterministic")
+    require([len(one) for one in alone] == [*together.lengths], f"{what} must give an item the same length alone")
+    require_close(together.values, torch.cat(alone), f"{what} in a batch must equal {what} one by one")
+    return together
+
+
+def check_rows(call: Callable[[Tensor], Tensor], rows: Tensor, what: str) -> Tensor:
+    """The same of a function from rows to rows."""
     with torch.no_grad():
-        together, again = call(values), call(values)
-        alone = torch.cat([call(value[None]) for value in values])
+        together, again = call(rows), call(rows)
+        alone = torch.cat([call(row[None]) for row in rows])
     require(torch.equal(together, again), f"{what} must be deterministic")
     require_close(together, alone, f"{what} in a batch must equal {what} one by one")
     return together

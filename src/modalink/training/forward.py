@@ -25,11 +25,11 @@ def forward(model: ModalinkForConditionalGeneration, batch: Batch, needs: Set[Ne
     """
     found = Output()
     if needs & {"features", "prompt_tokens"}:
-        features = {m: model.encode(m, values) for m, values in batch.media.items()} | batch.features
-        batch = replace(batch, media={}, features=features)
+        features = {m: model.encode(m, items) for m, items in batch.media.items()} | batch.features
+        batch = replace(batch, features=features)
         found = replace(found, features=features)
     if "prompt_tokens" in needs:
-        made = {m: model.model.prompt_tokens(m, values) for m, values in batch.features.items()}
+        made = {m: model.model.prompt_tokens(m, items, batch.texts.get(m)) for m, items in batch.features.items()}
         found = replace(found, prompt_tokens=made)
     if needs & OF_THE_LLM:
         words = bool(needs & {"logits", "logprobs"})

@@ -1,18 +1,19 @@
 """What frozen parts give: a pure function of weights and content, so it is computed once an item."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modalink.devices import to_device
 from modalink.features.cache import FeatureKey, weights_digest
 from modalink.features.compute import Once
 from modalink.model import System
 from modalink.model.batch import Batch, Targets
+from modalink.model.items import Item, ragged
+from modalink.ragged import Ragged
 from modalink.roles import Generator
 
 
@@ -29,27 +30,28 @@ class FrozenEncoders:
         self.model, self.once = system.model, once
         self.keys = {
             m: FeatureKey.of(
-                weights_digest(self.model.model.encoders[m]),
-                chosen.encoder.model_dump(mode="json"),
+                weights_digest(self.model.model.encoder(m)),
+                system.spec.encoder(m).model_dump(mode="json"),
                 system.processor.readers[m].to_dict(),
                 once.dtype,
             )
-            for m, chosen in system.spec.inputs.items()
-            if f"inputs.{m}.encoder" not in set(trained)
+            for m, owner in system.spec.encoder_owners.items()
+            if f"inputs.{owner}.encoder" not in set(trained)
         }
 
     def encoded(self, batch: Batch) -> Batch:
         """The batch with features in the place of media that frozen encoders read."""
-        frozen = [m for m in batch.media if m in self.keys]
-        features = {m: self._features(m, batch.media[m], batch.digests[m]) for m in frozen}
-        media = {m: values for m, values in batch.media.items() if m not in frozen}
-        return replace(batch, media=media, features=features)
+        features = {m: self._features(m, items) for m, items in batch.items.items() if m in self.keys}
+        return replace(batch, features=features)
 
-    def _features(self, modality: str, values: Tensor, digests: list[str]) -> Float[Tensor, "i p d_enc"]:
-        def encode(places: list[int]) -> Tensor:
-            return self.model.encode(modality, to_device(values[places], self.once.device))
+    def _features(self, modality: str, items: list[Item]) -> Ragged:
+        def encode(places: list[int]) -> list[Tensor]:
+            return [*self.model.encode(modality, ragged([items[i] for i in places]).to(self.once.device))]
 
-        return self.once.get(self.keys[modality], digests, encode, values.shape[1:])
+        layouts = [item.layout for item in items]
+        found = self.once.get(self.keys[modality], [item.digest for item in items], encode, layouts)
+        encoder = self.model.model.encoder(modality)
+        return Ragged.of(found, [encoder.layout(layout) for layout in layouts])
 
 
 @dataclass(frozen=True)
@@ -69,25 +71,35 @@ class FrozenGenerator:
     def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
         """The generator's own conditions of captions."""
 
-        def encode(places: list[int]) -> Tensor:
-            return self.generator.encode_text([captions[i] for i in places])
+        def encode(places: list[int]) -> list[Tensor]:
+            return [*self.generator.encode_text([captions[i] for i in places])]
 
         digests = [hashlib.sha256(f"text {caption}".encode()).hexdigest() for caption in captions]
-        return self.once.get(self.key, digests, encode)
+        return torch.stack(self.once.get(self.key, digests, encode))
 
-    def latents(self, targets: Targets) -> Float[Tensor, "i ..."]:
-        """The latents of the media that shall be made."""
+    def latents(self, targets: Targets) -> list[Tensor]:
+        """The latents of the media that shall be made, one tensor an item."""
 
-        def encode(places: list[int]) -> Tensor:
-            return self.generator.encode_media(to_device(targets.values[places], self.once.device))
+        def encode(places: list[int]) -> list[Tensor]:
+            media = ragged([targets.items[i] for i in places]).to(self.once.device)
+            return [*self.generator.encode_media(media)]
 
-        return self.once.get(self.key, targets.digests, encode, targets.values.shape[1:])
+        return self.once.get(self.key, targets.digests, encode, [item.layout for item in targets.items])
 
     def denoising_error(
-        self, latents: Float[Tensor, "i ..."], conditions: Float[Tensor, "i l d_gen"], rng: list[torch.Generator]
+        self, latents: Sequence[Tensor], conditions: Float[Tensor, "i l d_gen"], rng: Sequence[torch.Generator]
     ) -> Float[Tensor, " i"]:
-        """See `modalink.roles.Generator`."""
-        return self.generator.denoising_error(latents, conditions, rng)
+        """See `modalink.roles.Generator`; latents of different shapes are denoised apart."""
+        groups: dict[torch.Size, list[int]] = {}
+        for place, latent in enumerate(latents):
+            groups.setdefault(latent.shape, []).append(place)
+        errors: list[Tensor] = [conditions.new_empty(())] * len(latents)
+        for places in groups.values():
+            stacked = torch.stack([latents[i] for i in places])
+            found = self.generator.denoising_error(stacked, conditions[places], [rng[i] for i in places])
+            for place, error in zip(places, found, strict=True):
+                errors[place] = error
+        return torch.stack(errors)
 
 
 def frozen_generators(system: System, once: Once) -> dict[str, FrozenGenerator]:

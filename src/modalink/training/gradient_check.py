@@ -94,7 +94,7 @@ def _concerns(group: str, batch: Batch) -> bool:
     side, _, rest = group.partition(".")
     modality = rest.split(".")[0]
     if side == "inputs":
-        return modality in batch.media or modality in batch.features
+        return modality in batch.items
     if side == "outputs":
-        return modality in batch.targets and any(batch.targets[modality].loss)
+        return modality in batch.targets and bool(batch.targets[modality].learned)
     return group != "llm.new_tokens" or bool(batch.targets)

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -117,7 +117,7 @@ class Learner:
             pad_id=processor.tokenizer.pad_token_id,
             encoder_decoder=processor.encoder_decoder,
         )
-        return MicroBatch(replace(batch, places=model.places(batch.input_ids)), positions)
+        return MicroBatch(batch, positions)
 
     def counts(self, batches: Sequence[Batch]) -> dict[str, int]:
         """Units of each objective in the whole step: in all micro-batches of all processes."""

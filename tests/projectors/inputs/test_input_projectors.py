@@ -8,13 +8,20 @@ from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 from modalink.errors import PartError
 from modalink.kinds import parse
-from modalink.projectors.inputs._joining import Join, JoinSpec
+from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
 from modalink.projectors.inputs.linear import LinearConfig
 from modalink.projectors.inputs.mlp import MlpConfig
+from modalink.ragged import Layout, Ragged
 from modalink.testing import check_input_projector
 
 ROOM = "modalink.projectors.inputs"
-WIDTHS: dict[str, Any] = {"dim_in": 8, "dim_out": 10, "tokens_in": 16, "grid": (4, 4)}
+WIDTHS: dict[str, Any] = {"dim_in": 8, "dim_out": 10, "example": Layout(1, (16,), (4, 4))}
+
+
+def numbered(*grids: tuple[int, int]) -> Ragged:
+    """Items of one number a token, counted from 0 in each."""
+    layouts = [Layout(1, (rows * columns,), (rows, columns)) for rows, columns in grids]
+    return Ragged.of([torch.arange(float(layout.tokens))[:, None] for layout in layouts], layouts)
 
 
 @pytest.mark.parametrize(
@@ -34,25 +41,30 @@ def test_they_keep_the_promises_of_their_role(settings: dict[str, Any]) -> None:
 
 def test_joining_in_a_run_and_in_squares() -> None:
     """A 2 x 4 grid `01 23 / 45 67`, one number a token."""
-    tokens = torch.arange(8.0).view(1, 8, 1)
-    run = Join(JoinSpec(tokens=4), dim=1, tokens=8, grid=(2, 4))
-    square = Join(JoinSpec(tokens=4, layout="square"), dim=1, tokens=8, grid=(2, 4))
-    assert run(tokens).tolist() == [[[0, 1, 2, 3], [4, 5, 6, 7]]]
-    assert square(tokens).tolist() == [[[0, 1, 4, 5], [2, 3, 6, 7]]]
-    assert (square.tokens, square.dim) == (2, 4)
+    tokens = numbered((2, 4))
+    assert join(JoinSpec(tokens=4), tokens).values.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    square = join(JoinSpec(tokens=4, layout="square"), tokens)
+    assert square.values.tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]]
+    assert square.layouts == (Layout(1, (2,), (1, 2)),)
 
 
 def test_joined_squares_stay_in_reading_order() -> None:
-    tokens = torch.arange(16.0).view(1, 16, 1)
-    square = Join(JoinSpec(tokens=4, layout="square"), dim=1, tokens=16, grid=(4, 4))
-    assert square(tokens)[0, :, 0].tolist() == [0, 2, 8, 10]
+    assert join(JoinSpec(tokens=4, layout="square"), numbered((4, 4))).values[:, 0].tolist() == [0, 2, 8, 10]
+
+
+@pytest.mark.parametrize("layout", ["run", "square"])
+def test_items_of_several_grids_are_joined_each_by_itself(layout: Any) -> None:
+    spec = JoinSpec(tokens=4, layout=layout)
+    together = join(spec, numbered((2, 4), (4, 6), (2, 2)))
+    alone = [join(spec, numbered(grid)).values for grid in ((2, 4), (4, 6), (2, 2))]
+    assert together.lengths == (2, 6, 1) and torch.equal(together.values, torch.cat(alone))
+    assert together.layouts == tuple(joined_layout(spec, item) for item in numbered((2, 4), (4, 6), (2, 2)).layouts)
 
 
 @pytest.mark.parametrize(
     ("join", "tokens", "grid", "says"),
     [
         ({"tokens": 4}, 257, None, "found 257 tokens, needed a multiple of 4"),
-        ({"tokens": 6, "layout": "square"}, 36, (6, 6), "a square needs 4, 9, 16, ... tokens, found 6"),
         ({"tokens": 4, "layout": "square"}, 16, None, "a square needs tokens on a grid; set keep_cls: false"),
         ({"tokens": 4, "layout": "square"}, 36, (3, 12), "found a grid of 3 x 12, needed multiples of 2"),
     ],
@@ -61,7 +73,7 @@ def test_tokens_that_cannot_be_joined_are_refused(
     join: dict[str, Any], tokens: int, grid: tuple[int, int] | None, says: str
 ) -> None:
     with pytest.raises(PartError, match=says):
-        LinearConfig.model_validate({"join": join}).build(dim_in=8, dim_out=8, tokens_in=tokens, grid=grid)
+        LinearConfig.model_validate({"join": join}).build(dim_in=8, dim_out=8, example=Layout(1, (tokens,), grid))
 
 
 def test_the_mlp_is_llavas() -> None:
@@ -79,7 +91,8 @@ def test_the_mlp_is_llavas() -> None:
     }
     ours.load_state_dict(state)
     features = torch.randn(3, 16, 8)
-    assert torch.equal(ours(features), reference(features))
+    items = Ragged(features.flatten(0, 1), (16,) * 3, (WIDTHS["example"],) * 3)
+    assert torch.equal(ours(items).stack(), reference(features))
 
 
 @pytest.mark.parametrize(
@@ -95,12 +108,21 @@ def test_the_mlp_is_llavas() -> None:
 def test_published_sizes(settings: dict[str, Any], dim_in: int, dim_out: int, parameters: int) -> None:
     with torch.device("meta"):
         projector = parse(ROOM, settings).build(  # type: ignore[attr-defined]
-            dim_in=dim_in, dim_out=dim_out, tokens_in=576, grid=(24, 24)
+            dim_in=dim_in, dim_out=dim_out, example=Layout(1, (576,), (24, 24))
         )
     assert sum(parameter.numel() for parameter in projector.parameters()) == parameters
 
 
-@pytest.mark.parametrize("settings", [{"layers": 0}, {"activation": "gelo"}, {"join": {"tokens": 1}}, {"depth": 2}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"layers": 0},
+        {"activation": "gelo"},
+        {"join": {"tokens": 1}},
+        {"depth": 2},
+        {"join": {"tokens": 6, "layout": "square"}},
+    ],
+)
 def test_meaningless_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         MlpConfig.model_validate(settings)

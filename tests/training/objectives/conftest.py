@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from modalink.model.batch import Batch, Item, Prepared, Targets, collate
+from modalink.model.batch import Batch, Prepared, Targets, collate
+from modalink.model.items import Item
 from modalink.training.objectives import Output
 
 
@@ -18,13 +20,13 @@ class Tutor:
     def text_conditions(self, captions: list[str]) -> Tensor:
         return torch.stack([torch.full((2, 4), float(len(caption))) for caption in captions])
 
-    def latents(self, targets: Targets) -> Tensor:
-        return targets.values
+    def latents(self, targets: Targets) -> list[Tensor]:
+        return [item.load()[0] for item in targets.items]
 
-    def denoising_error(self, latents: Tensor, conditions: Tensor, rng: list[torch.Generator]) -> Tensor:
+    def denoising_error(self, latents: list[Tensor], conditions: Tensor, rng: list[torch.Generator]) -> Tensor:
         self.seen.append(conditions)
         self.noise.append(torch.stack([torch.randn((), generator=r) for r in rng]))
-        return (latents.mean(dim=(1, 2, 3)) - conditions.mean(dim=(1, 2))).square()
+        return (torch.stack(latents).mean(dim=(1, 2, 3)) - conditions.mean(dim=(1, 2))).square()
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def batch() -> Batch:
     """Two samples: one draws a captioned picture, the other a picture with a caption and one without."""
 
     def item(value: float, caption: str | None) -> Item:
-        return Item.of(torch.full((3, 2, 2), value), caption)
+        return Item.of(torch.full((1, 3, 2, 2), value), caption=caption)
 
     samples = [
         Prepared("a", [1, 2], [-100, 2], targets={"image": [item(1.0, "four")]}),
@@ -49,3 +51,10 @@ def batch() -> Batch:
 @pytest.fixture
 def output() -> Callable[[Tensor], Output]:
     return lambda conditions: Output(conditions={"image": conditions})
+
+
+def unlearned(batch: Batch, number: int) -> Batch:
+    """The same batch, of whose targets one carries no loss."""
+    targets = batch.targets["image"]
+    items = [replace(item, loss=i != number) for i, item in enumerate(targets.items)]
+    return replace(batch, targets={"image": replace(targets, items=items)})

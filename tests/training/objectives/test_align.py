@@ -1,13 +1,12 @@
 """Distance of conditions to the generator's own."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from modalink.errors import TrainingError
 from modalink.training.objectives.align import AlignConfig
 from modalink.training.randomness import ItemRngs
+from tests.training.objectives.conftest import unlearned
 
 RNGS = ItemRngs(0, 0, [0, 1])
 
@@ -17,7 +16,7 @@ def test_its_units_are_the_items_that_have_a_caption(batch) -> None:
 
 
 def test_items_without_loss_are_not_compared(batch, tutor, output) -> None:
-    marked = replace(batch, targets={"image": replace(batch.targets["image"], loss=[False, True, True])})
+    marked = unlearned(batch, 0)
     assert AlignConfig().count(marked) == 1
     made = torch.stack([torch.full((2, 4), v) for v in (4.5, 5.0, 99.0)])
     assert AlignConfig().sum(output(made), marked, {"image": tutor}, RNGS) == pytest.approx(2.0**2)

@@ -1,12 +1,11 @@
 """Denoising loss."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from modalink.training.objectives.diffusion import DiffusionConfig
 from modalink.training.randomness import ItemRngs
+from tests.training.objectives.conftest import unlearned
 
 KEEPING, DROPPING = DiffusionConfig(condition_dropout=0.0), DiffusionConfig(condition_dropout=0.5)
 MADE = torch.stack([torch.full((2, 4), v) for v in (1.5, 5.0, 3.0)])
@@ -19,8 +18,7 @@ def test_its_units_are_all_targets_and_its_sum_their_errors(batch, tutor, output
 
 
 def test_items_without_loss_count_nothing_and_change_nobody_elses_draws(batch, tutor, output) -> None:
-    targets = batch.targets["image"]
-    marked = replace(batch, targets={"image": replace(targets, loss=[True, False, True])})
+    marked = unlearned(batch, 1)
     for objective in (KEEPING, DROPPING):
         objective.sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, 3, [0, 1]))
         objective.sum(output(MADE), marked, {"image": tutor}, ItemRngs(0, 3, [0, 1]))

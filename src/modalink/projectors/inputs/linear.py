@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from modalink.projectors.inputs._joining import Join, JoinSpec
-from modalink.roles import InputProjectorConfig
+from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
+from modalink.ragged import Layout, Ragged
+from modalink.roles import InputProjector, InputProjectorConfig
 
 
 class LinearConfig(InputProjectorConfig):
@@ -16,21 +16,25 @@ class LinearConfig(InputProjectorConfig):
     join: JoinSpec | None = None
     """Neighbouring tokens that are joined first; none if not set."""
 
-    def build(self, *, dim_in: int, dim_out: int, tokens_in: int, grid: tuple[int, int] | None) -> "LinearProjector":
+    def layout(self, item: Layout) -> Layout:
+        """A prompt token for each (joined) encoder token."""
+        return joined_layout(self.join, item)
+
+    def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "LinearProjector":
         """A new projector between these widths."""
-        return LinearProjector(Join(self.join, dim=dim_in, tokens=tokens_in, grid=grid), dim_out)
+        self.layout(example)
+        return LinearProjector(self.join, dim_in, dim_out)
 
 
-class LinearProjector(nn.Module):
+class LinearProjector(InputProjector):
     """`y = W x + b` for every (joined) token."""
 
-    def __init__(self, join: Join, dim_out: int) -> None:
+    def __init__(self, spec: JoinSpec | None, dim_in: int, dim_out: int) -> None:
         super().__init__()
-        self.join = join
-        self.linear = nn.Linear(join.dim, dim_out)
-        self.tokens_per_item = join.tokens
+        self.join = spec
+        self.linear = nn.Linear(dim_in * (spec.tokens if spec else 1), dim_out)
 
-    def forward(self, features: Float[Tensor, "i p d_enc"]) -> Float[Tensor, "i n d_llm"]:
+    def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
         """Project the features of items."""
-        projected: Tensor = self.linear(self.join(features))
-        return projected
+        joined = join(self.join, features)
+        return joined.with_values(self.linear(joined.values), joined.layouts)

@@ -3,12 +3,12 @@
 from itertools import pairwise
 from typing import Literal
 
-from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from modalink.projectors.inputs._joining import Join, JoinSpec
-from modalink.roles import InputProjectorConfig
+from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
+from modalink.ragged import Layout, Ragged
+from modalink.roles import InputProjector, InputProjectorConfig
 
 _ACTIVATIONS = {"gelu": nn.GELU, "silu": nn.SiLU, "relu": nn.ReLU}
 
@@ -27,30 +27,35 @@ class MlpConfig(InputProjectorConfig):
     join: JoinSpec | None = None
     """Neighbouring tokens that are joined first; none if not set."""
 
-    def build(self, *, dim_in: int, dim_out: int, tokens_in: int, grid: tuple[int, int] | None) -> "MlpProjector":
+    def layout(self, item: Layout) -> Layout:
+        """A prompt token for each (joined) encoder token."""
+        return joined_layout(self.join, item)
+
+    def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "MlpProjector":
         """A new projector between these widths."""
-        return MlpProjector(self, Join(self.join, dim=dim_in, tokens=tokens_in, grid=grid), dim_out)
+        self.layout(example)
+        return MlpProjector(self, dim_in, dim_out)
 
 
-class MlpProjector(nn.Module):
+class MlpProjector(InputProjector):
     """The MLP for every (joined) token.
 
     With two layers, `layers.0` and `layers.2` hold the weights that LLaVA's checkpoints call `mm_projector.0` and
     `mm_projector.2`, and transformers `multi_modal_projector.linear_1` and `linear_2`.
     """
 
-    def __init__(self, config: MlpConfig, join: Join, dim_out: int) -> None:
+    def __init__(self, config: MlpConfig, dim_in: int, dim_out: int) -> None:
         super().__init__()
-        self.join = join
-        self.norm = nn.LayerNorm(join.dim) if config.norm else nn.Identity()
-        widths = [join.dim, *[config.width or dim_out] * (config.layers - 1), dim_out]
+        self.join = config.join
+        width = dim_in * (config.join.tokens if config.join else 1)
+        self.norm = nn.LayerNorm(width) if config.norm else nn.Identity()
+        widths = [width, *[config.width or dim_out] * (config.layers - 1), dim_out]
         stack: list[nn.Module] = []
         for before, after in pairwise(widths):
             stack += [nn.Linear(before, after), _ACTIVATIONS[config.activation]()]
         self.layers = nn.Sequential(*stack[:-1])
-        self.tokens_per_item = join.tokens
 
-    def forward(self, features: Float[Tensor, "i p d_enc"]) -> Float[Tensor, "i n d_llm"]:
+    def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
         """Project the features of items."""
-        projected: Tensor = self.layers(self.norm(self.join(features)))
-        return projected
+        joined = join(self.join, features)
+        return joined.with_values(self.layers(self.norm(joined.values)), joined.layouts)

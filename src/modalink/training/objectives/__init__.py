@@ -5,7 +5,7 @@ micro-batches and all processes. So accumulation, packing and data parallelism g
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from modalink.errors import TrainingError
 from modalink.kinds import KindConfig
 from modalink.model.batch import Batch, Targets
+from modalink.ragged import Ragged
 from modalink.training.randomness import ItemRngs
 
 Need = Literal["logits", "logprobs", "conditions", "features", "prompt_tokens"]
@@ -31,9 +32,9 @@ class Output:
     """Log-probability of each labelled token, float32."""
     conditions: Mapping[str, Tensor] | None = None
     """Modality -> `[i, l, d_gen]`, one item for each of the batch's targets; None where the batch has none."""
-    features: Mapping[str, Tensor] | None = None
+    features: Mapping[str, Ragged] | None = None
     """Modality -> encoder outputs `[i, p, d_enc]` of the batch's media; no pass through the LLM."""
-    prompt_tokens: Mapping[str, Tensor] | None = None
+    prompt_tokens: Mapping[str, Ragged] | None = None
     """Modality -> what the input projector makes of them, `[i, n, d_llm]`; no pass through the LLM."""
 
 
@@ -44,11 +45,11 @@ class GeneratorView(Protocol):
     def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
         """The generator's own conditions of captions."""
 
-    def latents(self, targets: Targets) -> Float[Tensor, "i ..."]:
-        """The latents of the media that shall be made."""
+    def latents(self, targets: Targets) -> list[Tensor]:
+        """The latents of the media that shall be made, one tensor an item."""
 
     def denoising_error(
-        self, latents: Float[Tensor, "i ..."], conditions: Float[Tensor, "i l d_gen"], rng: list[Any]
+        self, latents: Sequence[Tensor], conditions: Float[Tensor, "i l d_gen"], rng: Sequence[Any]
     ) -> Float[Tensor, " i"]:
         """See `modalink.roles.Generator`."""
 

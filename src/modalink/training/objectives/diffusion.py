@@ -41,8 +41,8 @@ class DiffusionConfig(ObjectiveConfig):
             noise, drop = (rngs.of(f"{purpose} {modality}", targets.samples) for purpose in ("noise", "drop"))
             if self.condition_dropout:
                 conditions = self._dropped(conditions, generator, [drop[i] for i in chosen])
-            latents = generator.latents(targets)[chosen]
-            errors = generator.denoising_error(latents, conditions, [noise[i] for i in chosen])
+            latents = generator.latents(targets)
+            errors = generator.denoising_error([latents[i] for i in chosen], conditions, [noise[i] for i in chosen])
             sums.append(errors.float().sum())
         return torch.stack(sums).sum()
 

@@ -1,0 +1,145 @@
+"""Items of any length in one batch: their units in one row, one item after the other, with lengths on the host.
+
+An item is units of one shape: the tiles of an image, the frames of a video, the windows of a sound, the points of a
+cloud. How many units it has, and how many tokens come of them, is its own, and known before anything is encoded.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Shaped
+from torch import Tensor
+
+from modalink.devices import to_device
+from modalink.errors import PartError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one item lies: its units, and the tokens that come of them, in blocks (of a tile, a frame, a window).
+
+    Args:
+        units: How many units of one shape the item has.
+        blocks: Tokens of each block, in reading order.
+        grid: Rows and columns of a block's tokens, where they lie on a grid.
+        tiles: Rows and columns of the blocks, where they are tiles of one image; one block more is the whole image,
+            and stands first.
+        times_s: When each block begins, in seconds, where blocks have times.
+    """
+
+    units: int
+    blocks: tuple[int, ...]
+    grid: tuple[int, int] | None = None
+    tiles: tuple[int, int] | None = None
+    times_s: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        found = len(self.blocks)
+        if self.units < 1 or not found or min(self.blocks) < 1:
+            raise PartError(f"found an item of {self.units} units and blocks of {self.blocks} tokens, needed some")
+        if self.grid and {*self.blocks} != {self.grid[0] * self.grid[1]}:
+            raise PartError(f"found a grid of {self.grid} and blocks of {self.blocks} tokens, needed as many in each")
+        if self.tiles and found - self.tiles[0] * self.tiles[1] not in (0, 1):
+            raise PartError(f"found {found} blocks and tiles {self.tiles}, needed one a tile, or one more")
+        if self.times_s and len(self.times_s) != found:
+            raise PartError(f"found {found} blocks and {len(self.times_s)} times, needed as many")
+
+    @classmethod
+    def of_units(
+        cls, units: int, *, tiles: tuple[int, int] | None = None, times_s: tuple[float, ...] | None = None
+    ) -> Self:
+        """The layout of an item before an encoder: each unit is a block of one."""
+        return cls(units, (1,) * units, tiles=tiles, times_s=times_s)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the item has."""
+        return sum(self.blocks)
+
+    def each(self, tokens: int, grid: tuple[int, int] | None = None) -> "Layout":
+        """The same blocks, of so many tokens each."""
+        return replace(self, blocks=(tokens,) * len(self.blocks), grid=grid)
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """The rows of several items, one item after the other.
+
+    Args:
+        values: Rows of all items: units before an encoder, tokens behind it.
+        lengths: How many rows each item has; on the host, so that nobody waits for a device to know them.
+        layouts: How each item lies.
+    """
+
+    values: Shaped[Tensor, "rows ..."]
+    lengths: tuple[int, ...]
+    layouts: tuple[Layout, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) != sum(self.lengths) or len(self.lengths) != len(self.layouts):
+            raise PartError(
+                f"found {len(self.values)} rows and {len(self.layouts)} layouts for items of {self.lengths} rows, "
+                f"needed {sum(self.lengths)} rows and {len(self.lengths)} layouts"
+            )
+
+    @classmethod
+    def of(cls, items: Sequence[Tensor], layouts: Sequence[Layout]) -> Self:
+        """Items `[rows ...]` joined; all but the number of rows must be the same in all.
+
+        Raises:
+            PartError: Units differ in shape.
+        """
+        shapes = sorted({tuple(item.shape[1:]) for item in items})
+        if len(shapes) != 1:
+            raise PartError(f"found units of the shapes {shapes}, needed items of one batch to have one")
+        return cls(torch.cat(list(items)), tuple(map(len, items)), tuple(layouts))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.values.split(list(self.lengths)))
+
+    @cached_property
+    def is_even(self) -> bool:
+        """Whether all items have as many rows."""
+        return len({*self.lengths}) == 1
+
+    def stack(self) -> Shaped[Tensor, "i rows ..."]:
+        """The items as one tensor, where all have as many rows.
+
+        Raises:
+            PartError: They have not.
+        """
+        if not self.is_even:
+            raise PartError(f"found items of {self.lengths} rows, needed as many in each")
+        return self.values.unflatten(0, (len(self), self.lengths[0]))
+
+    def padded(self) -> tuple[Shaped[Tensor, "i longest ..."], Bool[Tensor, "i longest"]]:
+        """The items as rows filled with zeros to the longest, and which places hold something."""
+        values = torch.nn.utils.rnn.pad_sequence(list(self), batch_first=True)
+        lengths = torch.tensor(self.lengths)[:, None]
+        return values, to_device(torch.arange(max(self.lengths)) < lengths, values.device)
+
+    def take(self, places: Sequence[int]) -> "Ragged":
+        """The items at some places, in their order; one may be named twice."""
+        items = list(self)
+        return Ragged.of([items[i] for i in places], [self.layouts[i] for i in places])
+
+    def with_values(self, values: Shaped[Tensor, "rows ..."], layouts: Sequence[Layout]) -> "Ragged":
+        """Other rows for the same items: as many a item as its layout has tokens."""
+        return Ragged(values, tuple(layout.tokens for layout in layouts), tuple(layouts))
+
+    def by_item(self, change: Callable[[Tensor], Tensor], layouts: Sequence[Layout]) -> "Ragged":
+        """Each item `[n ...]` changed: together `[i n ...]` where all have as many rows, else one by one."""
+        if self.is_even:
+            return self.with_values(change(self.stack()).flatten(0, 1), layouts)
+        return self.with_values(torch.cat([change(item[None])[0] for item in self]), layouts)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Ragged":
+        """The same items on a device, in a type."""
+        values = self.values if device is None else to_device(self.values, device)
+        return replace(self, values=values.to(dtype=dtype))
