@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from modalink.errors import CheckpointError, DataError, OptionError, TrainingError
 from modalink.inference import load
 from modalink.recipe import Init, Recipe
 from modalink.runs.facts import read_run
