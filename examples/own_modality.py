@@ -91,6 +91,9 @@ class SpectrumConfig(EncoderConfig):
     kind: Literal["spectrum"] = "spectrum"
     checkpoint: str = "none"
 
+    def reads(self) -> frozenset[str]:
+        return frozenset({"series"})
+
     def checkpoints(self) -> tuple[()]:
         """It has no weights."""
         return ()
