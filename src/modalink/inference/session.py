@@ -65,7 +65,9 @@ class Session:
     def _answer(self, conversation: Conversation, sampling: Sampling, give: Give) -> Answer:
         device = self.system.model.device
         inputs = self.system.processor(conversation=conversation, reply=True)
-        draft = Draft(self.system, {name: values.to(device) for name, values in inputs.items()}, sampling)
+        # The layouts of items stay on the host.
+        inputs = {name: values.to(device) if hasattr(values, "to") else values for name, values in inputs.items()}
+        draft = Draft(self.system, inputs, sampling)
         turn = Turn("assistant", draft.write(give))
         return Answer(
             text=turn.text,

@@ -14,6 +14,7 @@ from modalink.model import System
 from modalink.model.batch import Batch, Targets
 from modalink.model.items import Item, ragged
 from modalink.ragged import Ragged
+from modalink.recipe.groups import Group
 from modalink.roles import Generator
 
 
@@ -36,7 +37,7 @@ class FrozenEncoders:
                 once.dtype,
             )
             for m, owner in system.spec.encoder_owners.items()
-            if f"inputs.{owner}.encoder" not in set(trained)
+            if Group.encoder(owner) not in set(trained)
         }
 
     def encoded(self, batch: Batch) -> Batch:
