@@ -356,3 +356,94 @@ def test_photos_text_and_a_stream_mixed(photos, prepare, tmp_path, write_lines):
 def test_an_empty_source_is_an_error(prepare, ledger):
     with pytest.raises(DataError, match="numbers a: looked for samples; found none"):
         loader([NumbersConfig(size=0)], prepare, ledger)
+
+
+def shares(configs, prepare, ledgers, world):
+    """The loaders of processes that share the batches."""
+    return [
+        Loader(configs, "concatenate", 0, prepare, ledger, "skip", 6, workers=0, rank=rank, world=world)
+        for rank, ledger in zip(range(world), ledgers, strict=True)
+    ]
+
+
+@pytest.fixture
+def ledgers(tmp_path):
+    return [Ledger(tmp_path / f"{rank}.jsonl") for rank in range(3)]
+
+
+def test_processes_share_the_batches_of_one_and_prepare_no_others(prepare, ledger, ledgers):
+    seen = []
+
+    def noting(conversation):
+        seen.append(conversation.id)
+        return prepare(conversation)
+
+    configs = [NumbersConfig(size=20)]
+    whole = run(loader(configs, prepare, ledger, batch=6), 5)
+    parts = [run(share, 5) for share in shares(configs, noting, ledgers, 3)]
+    assert parts == [[batch[rank::3] for batch in whole] for rank in range(3)]
+    assert len(seen) == 30
+
+
+def test_a_share_replaces_a_bad_sample_out_of_itself(prepare, ledgers):
+    good = [run(share, 4) for share in shares([NumbersConfig(size=40)], prepare, ledgers, 3)]
+    bad = int(good[1][0][0].removeprefix("a"))
+    parts = [run(share, 4) for share in shares([NumbersConfig(size=40, bad=(bad,))], prepare, ledgers, 3)]
+    assert [parts[0], parts[2]] == [good[0], good[2]]
+    flat = [[name for batch in found[1] for name in batch] for found in (good, parts)]
+    assert flat[1][:-1] == flat[0][1:]
+    assert [[entry.sample for entry in ledger] for ledger in ledgers] == [[], [f"a{bad}"], []]
+
+
+def test_a_share_of_a_stream_reads_past_the_others_records(prepare, ledger, ledgers, tmp_path):
+    lines = [{"id": str(i), "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": str(i)}]}
+             for i in range(12)]  # fmt: skip
+    path = tmp_path / "stream.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    configs = [MessagesConfig(kind="messages", path=str(path), streaming=True)]
+    whole = run(loader(configs, prepare, ledger, batch=6), 3)
+    assert [run(share, 3) for share in shares(configs, prepare, ledgers, 3)] == [
+        [batch[rank::3] for batch in whole] for rank in range(3)
+    ]
+
+
+def test_shares_are_taken_up_from_the_cursors_of_all(prepare, ledgers):
+    configs = [NumbersConfig(size=40, bad=(3, 7, 8))]
+    whole = [run(share, 6) for share in shares(configs, prepare, ledgers, 3)]
+    before = shares(configs, prepare, ledgers, 3)
+    for share in before:
+        run(share, 3)
+    state = before[0].state_dict() | {"cursors": [c for share in before for c in share.state_dict()["cursors"]]}
+    after = shares(configs, prepare, ledgers, 3)
+    for share in after:
+        share.load_state_dict(json.loads(json.dumps(state)))
+    assert [run(share, 3) for share in after] == [batches[3:] for batches in whole]
+    with pytest.raises(
+        CheckpointError, match="3 processes stand at different samples, found 2 processes; go on with 3"
+    ):
+        shares(configs, prepare, ledgers[:2], 2)[0].load_state_dict(state)
+
+
+def test_another_number_of_processes_goes_on_where_all_stand_at_one_draw(prepare, ledger, ledgers):
+    configs = [NumbersConfig(size=40)]
+    whole = run(loader(configs, prepare, ledger, batch=6), 6)
+    before = shares(configs, prepare, ledgers, 3)
+    for share in before:
+        run(share, 3)
+    state = before[0].state_dict() | {"cursors": [c for share in before for c in share.state_dict()["cursors"]]}
+    after = shares(configs, prepare, ledgers[:2], 2)
+    for share in after:
+        share.load_state_dict(state)
+    assert [run(share, 3) for share in after] == [[batch[rank::2] for batch in whole[3:]] for rank in range(2)]
+
+
+def test_the_place_of_the_first_format_has_one_cursor_for_all(prepare, ledger):
+    configs = [NumbersConfig(size=9)]
+    whole = run(loader(configs, prepare, ledger), 4)
+    half = loader(configs, prepare, ledger)
+    run(half, 2)
+    state = half.state_dict()
+    (state["cursor"],) = state.pop("cursors")
+    rest = loader(configs, prepare, ledger)
+    rest.load_state_dict(state)
+    assert run(rest, 2) == whole[2:]

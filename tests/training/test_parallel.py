@@ -17,16 +17,21 @@ from modalink.training.train import train
 CHILD = str(Path(__file__).with_name("child.py"))
 
 
-def test_two_processes_train_the_weights_that_one_trains(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
-    recipe = make_recipe(micro_batch=1, batch=3)
-    one, two = tmp_path / "one", tmp_path / "two"
-    train(recipe, one)
-    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+def _two(recipe: Recipe, run: Path, *fate: str) -> subprocess.CompletedProcess[str]:
+    file = run.with_name(f"{run.name}.yaml")
+    file.write_text(recipe.to_yaml())
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*launch, CHILD, str(tmp_path / "recipe.yaml"), str(two)],
+    return subprocess.run(
+        [*launch, CHILD, str(file), str(run), *fate],
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
+
+
+def test_two_processes_train_the_weights_that_one_trains(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    recipe = make_recipe(micro_tokens=60, batch=4)
+    one, two = tmp_path / "one", tmp_path / "two"
+    train(recipe, one)
+    done = _two(recipe, two)
     assert done.returncode == 0, done.stderr
 
     for stage in ("pretrain", "instruct"):
@@ -43,3 +48,19 @@ def test_two_processes_train_the_weights_that_one_trains(make_recipe: Callable[.
     assert weights[0].keys() == weights[1].keys()
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-2, atol=2e-3)
+
+
+def test_two_processes_killed_go_on_to_the_bit(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    recipe = make_recipe(lora_dropout=0.3, batch=2)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert _two(recipe, whole).returncode == 0
+    assert _two(recipe, killed, "kill", "instruct", "5").returncode != 0
+    done = _two(recipe, killed)
+    assert done.returncode == 0, done.stderr
+    for name in ("model/model.safetensors", "pretrain/ledger.jsonl", "instruct/ledger.jsonl"):
+        assert (whole / name).read_bytes() == (killed / name).read_bytes() != b"", name
+
+
+def test_a_batch_that_two_processes_cannot_share_is_refused(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    done = _two(make_recipe(batch=3), tmp_path / "run")
+    assert "stage pretrain: found batch 3 and 2 processes, needed a batch that they can share evenly" in done.stdout

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,40 @@ def test_micro_batches_give_the_gradient_of_the_packed_whole(start, micro_batch:
     assert cut_losses == pytest.approx(losses, rel=1e-5)
     for name, gradient in whole.items():
         torch.testing.assert_close(cut[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("packs", [True, False])
+@pytest.mark.parametrize("limit", [1, 40, 90, 150, 10_000])
+def test_any_limit_of_tokens_gives_the_gradient_of_the_whole(start, monkeypatch, limit: int, packs: bool) -> None:
+    whole, losses = _gradients(*start())
+    learner, samples = start(micro_tokens=limit)
+    monkeypatch.setattr(type(learner.system.model), "packs", packs)
+    chunks = learner.divided(samples)
+    assert [sample for chunk in chunks for sample in chunk] == samples
+    assert all(len(chunk) == 1 or learner.tokens(chunk) <= limit for chunk in chunks)
+    joined = [[*first, second[0]] for first, second in pairwise(chunks)]
+    assert all(learner.tokens(chunk) > limit for chunk in joined)
+    cut, cut_losses = _gradients(learner, samples)
+    assert cut_losses == pytest.approx(losses, rel=1e-5)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(cut[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_tokens_of_a_forward_pass_count_padding_where_there_is_some(start, monkeypatch) -> None:
+    learner, samples = start()
+    lengths = [len(sample.input_ids) for sample in samples]
+    assert learner.tokens(samples) == sum(lengths)
+    monkeypatch.setattr(type(learner.system.model), "packs", False)
+    assert learner.tokens(samples) == 4 * max(lengths) > sum(lengths)
+
+
+def test_a_process_makes_as_many_forward_passes_as_any_other(start, monkeypatch) -> None:
+    learner, samples = start()
+    for passes in (1, 2, 3, 4):
+        monkeypatch.setattr("modalink.training.parallel.largest", lambda own, device, n=passes: max(own, n))
+        parts = learner.micro_batches(samples)
+        assert len(parts) == passes
+        assert [place for part in parts for place in part.positions] == [0, 1, 2, 3]
 
 
 def test_padded_rows_give_the_gradient_of_the_packed_stream(start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,8 @@ class _At:
 class Loader:
     """Endless batches; which samples they hold depends on the seed and the data alone, never on threads or time.
 
-    A bad sample is replaced by the next one of the order, so that every batch is full.
+    A bad sample is replaced by the next one of the order, so that every batch is full. Of several processes each reads
+    its own share of the order and of the batch, and replaces a bad sample out of its share: none waits for another.
 
     Args:
         stage_data: Settings of the sources.
@@ -37,8 +38,10 @@ class Loader:
         prepare: Makes a conversation ready; called with `template=` where its source has its own, by several threads.
         ledger: Gets a line for each sample left out or cut.
         on_bad_sample: `skip` a bad sample, or `fail`.
-        batch: Samples a step.
+        batch: Samples a step, over all processes.
         workers: Threads that read and prepare ahead; 0 does it in place.
+        rank: Number of this process.
+        world: How many processes share each batch; divides it.
 
     Raises:
         DataError: A source holds nothing.
@@ -56,16 +59,20 @@ class Loader:
         batch: int,
         *,
         workers: int = 2,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         sources = [config.open() for config in stage_data]
         weights = [config.weight for config in stage_data]
         self._names = [config.name for config in stage_data]
         self._sizes = [_size(source, name) for source, name in zip(sources, self._names, strict=True)]
         order = mix(mixture, self._sizes, weights, seed)
-        self._draws = Draws(stage_data, sources, order, prepare, workers, ahead=batch + workers)
-        self._ledger = ledger
+        self._share = batch // world
+        self._draws = Draws(stage_data, sources, order, prepare, workers, self._share + workers, rank, world)
+        self.ledger = ledger
         self._on_bad_sample = on_bad_sample
-        self._batch = batch
+        self._rank = rank
+        self._world = world
         self._bad_runs: Counter[int] = Counter()
         self._at = _At(0, self._draws.cursor)
         self._identity = {
@@ -83,8 +90,11 @@ class Loader:
         return sum(known) if len(known) == len(self._sizes) else None
 
     def state_dict(self) -> dict[str, Any]:
-        """The place behind the last batch given out, as JSON data."""
-        return {"step": self._at.step, "cursor": self._at.cursor, "data": self._identity}
+        """The place behind the last batch given out, as JSON data.
+
+        `cursors` holds this process's alone; a checkpoint needs those of all, in the order of their ranks.
+        """
+        return {"step": self._at.step, "cursors": [self._at.cursor], "data": self._identity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to a place; iteration begins there, and the ledger drops what lies behind it.
@@ -96,7 +106,18 @@ class Loader:
         if changed := [key for key, value in self._identity.items() if then.get(key) != value]:
             found = "; ".join(f"{key}: found {self._identity[key]}, needed {then.get(key)}" for key in changed)
             raise CheckpointError(f"the data are not those of the checkpoint: {found}; restore them or start a new run")
-        self._at = _At(state["step"], state["cursor"])
+        # Checkpoints of the first format have one cursor, for all processes.
+        self._at = _At(state["step"], self._own(state["cursors"] if "cursors" in state else [state["cursor"]]))
+
+    def _own(self, cursors: list[dict[str, Any]]) -> dict[str, Any]:
+        if all(cursor == cursors[0] for cursor in cursors):
+            return cursors[0]
+        if len(cursors) != self._world:
+            raise CheckpointError(
+                f"the checkpoint's {len(cursors)} processes stand at different samples, found {self._world} processes; "
+                f"go on with {len(cursors)}"
+            )
+        return cursors[self._rank]
 
     def __iter__(self) -> Iterator[list[Prepared]]:
         return self.batches()
@@ -107,7 +128,7 @@ class Loader:
         Args:
             finish: The last work on each sample, done by the threads that prepare: to load all its media, if not given.
         """
-        self._ledger.truncate(self._at.step)
+        self.ledger.truncate(self._at.step)
         with closing(self._draws.starting(self._at.cursor, finish)) as draws:
             batch: list[Prepared] = []
             for draw in draws:
@@ -116,7 +137,7 @@ class Loader:
                     continue
                 self._take(draw.result, draw)
                 batch.append(draw.result)
-                if len(batch) == self._batch:
+                if len(batch) == self._share:
                     self._at = _At(self._at.step + 1, draw.cursor)
                     yield batch
                     batch = []
@@ -125,22 +146,22 @@ class Loader:
         self._bad_runs[draw.source] = 0
         if prepared.cut:
             detail = f"{prepared.cut} text tokens cut at the maximum length"
-            self._ledger.add(self._at.step, prepared.id, "text_cut", detail)
+            self.ledger.add(self._at.step, prepared.id, "text_cut", detail)
 
     def _leave_out(self, bad: Bad, draw: Draw) -> None:
         name, size = self._names[draw.source], self._sizes[draw.source]
         if self._on_bad_sample == "fail":
             raise DataError(f"{name}: sample {bad.sample} is bad ({bad.reason}): {bad.detail}") from bad.error
-        self._ledger.add(self._at.step, bad.sample, bad.reason, bad.detail)
+        self.ledger.add(self._at.step, bad.sample, bad.reason, bad.detail)
         self._bad_runs[draw.source] += 1
-        # One good sample in an epoch interrupts every run of twice the others.
-        whole = size is not None and 2 * size - 1 <= MAX_BAD_RUN
+        # One good sample in an epoch interrupts every run of twice the others; a share may miss it for long.
+        whole = self._world == 1 and size is not None and 2 * size - 1 <= MAX_BAD_RUN
         most = 2 * size - 1 if whole and size is not None else MAX_BAD_RUN
         if self._bad_runs[draw.source] >= most:
             count = f"all its {size}" if whole else f"{most} in a row of its"
             last = f"the last was {bad.sample} ({bad.reason}): {bad.detail}"
             raise DataError(
-                f"{name}: {count} samples are bad; {last}; by reason: {self._ledger.summary()}"
+                f"{name}: {count} samples are bad; {last}; by reason: {self.ledger.summary()}"
             ) from bad.error
 
 

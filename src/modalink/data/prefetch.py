@@ -35,7 +35,7 @@ class Bad:
 
 @dataclass(frozen=True)
 class Draw:
-    """One sample of the order: the number of its source, what became of it, and the cursor behind it."""
+    """One sample of the order: the number of its source, what became of it, and the cursor behind its round."""
 
     source: int
     result: Prepared | Bad
@@ -43,7 +43,9 @@ class Draw:
 
 
 class Draws:
-    """The endless order of samples.
+    """The endless order of samples, or one process's share of it: one sample of each round of as many as processes.
+
+    The other processes' samples are read past: an index is not looked up, a stream's record is not prepared.
 
     Args:
         configs: Settings of the sources.
@@ -52,6 +54,8 @@ class Draws:
         prepare: Makes a conversation ready.
         workers: Threads that work ahead; 0 does all in place.
         ahead: How many samples are under way at a time.
+        rank: Number of this process.
+        world: How many processes share the order.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class Draws:
         prepare: Callable[..., Prepared],
         workers: int,
         ahead: int,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self._configs = configs
         self._sources = sources
@@ -70,6 +76,8 @@ class Draws:
         self._prepare = prepare
         self._workers = workers
         self._ahead = ahead if workers else 1
+        self._rank = rank
+        self._world = world
         self._finish: Finish = Prepared.loaded
 
     @property
@@ -97,14 +105,17 @@ class Draws:
                 pool.shutdown(cancel_futures=True)
 
     def _begun(self, pool: ThreadPoolExecutor | None) -> tuple[int, Callable[[], Prepared | Bad], dict[str, Any]]:
-        pick = next(self._order)
-        source = self._sources[pick.source]
-        key = next(source) if isinstance(source, Stream) else pick.index
+        number, key = [self._drawn() for _ in range(self._world)][self._rank]
         cursor = self.cursor
         if pool is None:
-            return pick.source, lambda: self._made(pick.source, key), cursor
-        future: Future[Prepared | Bad] = pool.submit(self._made, pick.source, key)
-        return pick.source, future.result, cursor
+            return number, lambda: self._made(number, key), cursor
+        future: Future[Prepared | Bad] = pool.submit(self._made, number, key)
+        return number, future.result, cursor
+
+    def _drawn(self) -> tuple[int, Any]:
+        pick = next(self._order)
+        source = self._sources[pick.source]
+        return pick.source, next(source) if isinstance(source, Stream) else pick.index
 
     def _made(self, number: int, key: Any) -> Prepared | Bad:
         source, config = self._sources[number], self._configs[number]

@@ -40,12 +40,13 @@ def rehearse(recipe: Recipe, stage: Stage, system: System, device: torch.device)
         loader = open_loader(run, small, folder, stack)
         samples = next(stack.enter_context(closing(cast(Generator[list[Prepared]], iter(loader)))))
         learner = make_learner(run, small, trained, steps=1)
-        parts = learner.micro_batches(samples)
+        parts = learner.micro_batches(samples)[:1]
+        samples = samples[: len(parts[0].positions)]
         counts = learner.counts([part.batch for part in parts])
         losses, norms = learner.gradients(0, parts, counts)
 
         tokens = sum(len(sample.input_ids) for sample in samples)
-        yield f"{size} conversations, {tokens:,} tokens, in {learner.dtype} on {device}"
+        yield f"{len(samples)} conversations, {tokens:,} tokens, in {learner.dtype} on {device}"
         for name, count in counts.items():
             if count:
                 yield f"objective {name}: {losses[name]:.4f} over {count}"

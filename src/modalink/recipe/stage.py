@@ -67,6 +67,9 @@ class Stage(KindConfig):
     """Conversations a step, over all devices and accumulated micro-batches."""
     micro_batch: PositiveInt | None = None
     """Conversations in one forward pass; None takes the whole batch."""
+    micro_tokens: PositiveInt | None = None
+    """Tokens in one forward pass, instead of `micro_batch`: as many conversations of the batch as they hold, at least
+    one. Padding counts where an LLM cannot read conversations packed."""
     epochs: PositiveFloat | None = None
     """Length as passes over the data; either this or `steps`."""
     steps: PositiveInt | None = None
@@ -104,6 +107,9 @@ class Stage(KindConfig):
             raise RecipeError(f"found epochs {self.epochs} and steps {self.steps}, needed exactly one of the two")
         if self.micro_batch is not None and self.batch % self.micro_batch:
             raise RecipeError(f"micro_batch {self.micro_batch} does not divide batch {self.batch}")
+        if self.micro_batch is not None and self.micro_tokens is not None:
+            found = f"micro_batch {self.micro_batch} and micro_tokens {self.micro_tokens}"
+            raise RecipeError(f"found {found}, needed at most one of the two")
         if self.warmup >= 1 and self.steps is not None and self.warmup > self.steps:
             raise RecipeError(f"warmup of {self.warmup:g} steps is longer than the stage's {self.steps} steps")
         return self

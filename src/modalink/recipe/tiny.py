@@ -54,7 +54,7 @@ def _part(place: Group, part: KindConfig) -> KindConfig:
 
 
 def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
-    small = {"batch": min(stage.batch, 16), "micro_batch": None, "epochs": None, "steps": 40}
+    small = {"batch": min(stage.batch, 16), "micro_batch": None, "micro_tokens": None, "epochs": None, "steps": 40}
     warmup = stage.warmup if stage.warmup < 1 else 0.03
     source = {"source": "tiny_world", "count": 2000, "tasks": _tasks(recipe, stage)}
     return {

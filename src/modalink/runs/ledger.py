@@ -5,7 +5,7 @@ Lines are only ever appended, so that a crash costs at most the line it falls on
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -78,6 +78,18 @@ class Ledger:
         self._counts.clear()
         self._next_step = 0
         self._count(kept)
+
+    def merge(self, others: Iterable[Entry]) -> None:
+        """Take in the lines of other processes, each behind the own lines of its step."""
+        others = list(others)
+        if not others:
+            return
+        entries = sorted([*self, *others], key=lambda entry: entry.step)
+        try:
+            files.write(self.path, b"".join(files.json_line(asdict(entry)) for entry in entries))
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: the ledger cannot be written: {error}; make room for it") from error
+        self._count(others)
 
     def summary(self) -> dict[str, int]:
         """Lines by reason, most frequent first."""

@@ -24,7 +24,7 @@ from modalink.runs.metrics import Metrics, best_of, read_records
 from modalink.training import parallel
 from modalink.training.events import Evaluated
 from modalink.training.freezing import set_modes
-from modalink.training.loop import Run
+from modalink.training.loop import Run, merge_ledgers
 from modalink.training.opening import open_loader
 from modalink.training.randomness import seed_everything
 from modalink.training.step import Learner
@@ -77,12 +77,13 @@ class Validation:
         place = 0
         with closing(self.loader.batches(ready)) as batches:
             while place < self.count:
-                samples = next(batches)[: self.count - place]
-                own = range(parallel.rank(), len(samples), parallel.world())
-                if own:
-                    yield [samples[i] for i in own], [place + i for i in own]
-                place += len(samples)
+                samples = next(batches)
+                positions = [place + i for i in parallel.positions(len(samples))]
+                if own := [position for position in positions if position < self.count]:
+                    yield samples[: len(own)], own
+                place += len(samples) * parallel.world()
         self.loader.load_state_dict(start)
+        merge_ledgers(self.loader.ledger)
 
 
 def open_validation(run: Run, learner: Learner, settings: Evaluation, folder: Path, stack: ExitStack) -> Validation:
@@ -90,7 +91,7 @@ def open_validation(run: Run, learner: Learner, settings: Evaluation, folder: Pa
     stage = learner.stage
     size = stage.micro_batch or max(1, stage.batch // parallel.world())
     changes: dict[str, Any] = {"data": settings.data, "mixture": "concatenate", "evaluate": None}
-    like = stage.replace(**changes, batch=size * parallel.world(), micro_batch=None)
+    like = stage.replace(**changes, batch=size * parallel.world(), micro_batch=None, micro_tokens=None)
     loader = open_loader(run, like, folder / "evaluation", stack)
     return Validation(loader, min(settings.samples, loader.epoch_samples or settings.samples))
 
@@ -172,8 +173,8 @@ def validation_losses(learner: Learner, validation: Validation) -> dict[str, flo
     """
     sums: dict[str, float] = defaultdict(float)
     counts: dict[str, float] = defaultdict(float)
-    for samples, positions in validation.batches(learner.ready):
-        part = learner.micro_batch(samples, positions)
+    shares = validation.batches(learner.ready)
+    for part in (part for samples, places in shares for part in learner.parts(learner.divided(samples), places)):
         for name, objective in learner.objectives.items():
             counts[name] += objective.count(part.batch)
         for name, value in learner.forward(_STEP, part).items():

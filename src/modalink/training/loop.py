@@ -15,6 +15,7 @@ from modalink.model.batch import Prepared
 from modalink.recipe import Recipe
 from modalink.runs import checkpoints
 from modalink.runs.checkpoints import Progress
+from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import Metrics, length
 from modalink.training import parallel
 from modalink.training.events import CheckpointSaved, OnEvent, StepDone, Warned
@@ -92,16 +93,28 @@ def numbered(
 
 
 def save(run: Run, learner: Learner, loader: Loader, done: int) -> Path:
-    """Write a checkpoint after `done` steps; one process writes, all wait."""
+    """Write a checkpoint after `done` steps; one process writes for all, and all wait."""
     folder = run.folder / learner.stage.name
     path = folder / "checkpoints"
+    place = loader.state_dict()
+    place["cursors"] = parallel.gathered(place["cursors"])
+    merge_ledgers(loader.ledger)
     if parallel.rank() == 0:
         size = length(folder / "metrics.jsonl")
-        progress = Progress(done, learner.steps, loader.state_dict(), learner.watch.state_dict(), size)
+        progress = Progress(done, learner.steps, place, learner.watch.state_dict(), size)
         path = checkpoints.save(path, progress, learner.weights, optimizer_tensors(learner.optimizer))
         run.emit(CheckpointSaved(path))
     parallel.barrier()
     return path
+
+
+def merge_ledgers(ledger: Ledger) -> None:
+    """Bring the lines of all processes into the ledger of the first."""
+    lines = parallel.gathered(list(ledger) if parallel.rank() else [])
+    if parallel.rank() == 0:
+        ledger.merge(lines)
+    else:
+        ledger.truncate(0)
 
 
 def warn_unused(run: Run, learner: Learner, done: int) -> None:

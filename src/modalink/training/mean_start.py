@@ -6,6 +6,7 @@ from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.batch import Prepared
 from modalink.recipe.groups import Group
 from modalink.roles import Centred
+from modalink.training import parallel
 from modalink.training.frozen import FrozenGenerator
 
 
@@ -21,12 +22,13 @@ def centre(
         model: The model.
         trained: Names of the groups that the stage trains.
         generators: The frozen generators by modality.
-        samples: The samples of the stage's first step; the mean is that of the captions of their targets.
+        samples: This process's samples of the stage's first step; the mean is that of the captions of the targets of
+            all processes.
     """
     for modality, generator in generators.items():
         projector = model.output_projectors[modality]
         if Group.output_projector(modality) not in trained or not isinstance(projector, Centred) or projector.centred:
             continue
         targets = [item for sample in samples for item in sample.targets.get(modality, ())]
-        if captions := [item.caption for item in targets if item.caption and item.loss]:
+        if captions := parallel.gathered([item.caption for item in targets if item.caption and item.loss]):
             projector.centre(generator.text_conditions(captions).float().mean(0))

@@ -27,14 +27,34 @@ from modalink.training.step import Learner
 
 
 def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loader:
-    """The stage's samples; one process keeps the ledger, the others' lines would be the same."""
+    """This process's share of the stage's samples; the first keeps the ledger and is given the others' lines.
+
+    Raises:
+        TrainingError: The processes cannot share a batch evenly.
+    """
+    if stage.batch % parallel.world():
+        raise TrainingError(
+            f"stage {stage.name}: found batch {stage.batch} and {parallel.world()} processes, needed a batch that they "
+            "can share evenly; change either of the two"
+        )
     if parallel.rank():
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     ledger = Ledger(folder / "ledger.jsonl")
     prepare = partial(run.system.processor.prepare, max_tokens=stage.max_tokens)
     seed = seed_of(run.recipe.seed, stage.name, "data")
     sources = cast(list[SourceConfig], stage.data)
-    return Loader(sources, stage.mixture, seed, prepare, ledger, stage.on_bad_sample, stage.batch, workers=run.workers)
+    return Loader(
+        sources,
+        stage.mixture,
+        seed,
+        prepare,
+        ledger,
+        stage.on_bad_sample,
+        stage.batch,
+        workers=run.workers,
+        rank=parallel.rank(),
+        world=parallel.world(),
+    )
 
 
 def open_metrics(folder: Path, checkpoint: Checkpoint | None, stack: ExitStack) -> Metrics | None:

@@ -1,4 +1,4 @@
-"""Data parallelism under `torchrun`: each process takes its share of every step's samples, gradients are added up.
+"""Data parallelism under `torchrun`: each process reads its share of every step's samples, gradients are added up.
 
 Objectives divide by the count of the whole step before the backward, so a plain sum over processes is the gradient.
 Sharding of weights (`fully_shard`) will take the place of `add_gradients`; no other room knows of several processes.
@@ -36,6 +36,11 @@ def world() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def positions(count: int) -> list[int]:
+    """The places in the whole step of the first samples of this process's share."""
+    return [number * world() + rank() for number in range(count)]
+
+
 def barrier() -> None:
     """Wait for all processes."""
     if world() > 1:
@@ -50,6 +55,15 @@ def summed(values: list[float], device: torch.device) -> list[float]:
     distributed.all_reduce(total)
     found: list[float] = total.tolist()
     return found
+
+
+def largest(value: int, device: torch.device) -> int:
+    """The largest value of all processes."""
+    if world() == 1:
+        return value
+    most = torch.tensor(value, device=device)
+    distributed.all_reduce(most, distributed.ReduceOp.MAX)
+    return int(most)
 
 
 def gathered(value: list[Any]) -> list[Any]:

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import torch
@@ -80,7 +81,7 @@ class Learner:
 
         Args:
             step: The step, from 0.
-            samples: All samples of the step, the same on every process.
+            samples: This process's share of the step's samples, as many as on every other process.
 
         Returns:
             The step's record for `metrics.jsonl`.
@@ -105,7 +106,7 @@ class Learner:
             clip_grads_with_norm_(self.parameters, self.stage.clip, torch.full((), norm, device=self.device))
         self.optimizer.step()
         done = {"stage": self.stage.name, "step": step + 1, "loss": loss, "losses": losses, "lr": rates}
-        return done | {"grad_norm": norm, "grad_norms": norms, "units": counts} | sizes(samples)
+        return done | {"grad_norm": norm, "grad_norms": norms, "units": counts} | self.sizes(samples)
 
     def ready(self, sample: Prepared) -> Prepared:
         """A sample whose media are loaded where no frozen part has kept what it makes of them."""
@@ -116,11 +117,38 @@ class Learner:
         return keeper is None or not keeper.holds(item, modality)
 
     def micro_batches(self, samples: Sequence[Prepared]) -> list[MicroBatch]:
-        """This process's share of a step's samples, in forward passes."""
-        positions = list(range(parallel.rank(), len(samples), parallel.world()))
-        size = self.stage.micro_batch or max(1, len(positions))
-        chunks = [positions[start : start + size] for start in range(0, len(positions), size)]
-        return [self.micro_batch([samples[i] for i in chunk], chunk) for chunk in chunks]
+        """This process's share of a step's samples in forward passes, as many as on every other process."""
+        chunks = self.divided(samples)
+        passes = parallel.largest(len(chunks), self.device)
+        while len(chunks) < passes:  # a share has as many samples as any other, so there is one to halve
+            longest = max(range(len(chunks)), key=lambda i: len(chunks[i]))
+            chunk = chunks[longest]
+            chunks[longest : longest + 1] = [chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]]
+        return self.parts(chunks, parallel.positions(len(samples)))
+
+    def parts(self, chunks: Sequence[Sequence[Prepared]], positions: Iterable[int]) -> list[MicroBatch]:
+        """Runs of samples as micro-batches; `positions` are those of their samples, one behind the other."""
+        places = iter(positions)
+        return [self.micro_batch(chunk, list(islice(places, len(chunk)))) for chunk in chunks]
+
+    def divided(self, samples: Sequence[Prepared]) -> list[Sequence[Prepared]]:
+        """Samples in runs of `micro_batch`, or of as many as `micro_tokens` allows; all in one where neither is set."""
+        limit = self.stage.micro_tokens
+        if limit is None:
+            size = self.stage.micro_batch or max(1, len(samples))
+            return [samples[start : start + size] for start in range(0, len(samples), size)]
+        chunks: list[list[Prepared]] = []
+        for sample in samples:
+            if chunks and self.tokens([*chunks[-1], sample]) <= limit:
+                chunks[-1].append(sample)
+            else:
+                chunks.append([sample])
+        return [*chunks]
+
+    def tokens(self, samples: Sequence[Prepared]) -> int:
+        """What samples take in one forward pass: the sum of their tokens packed, rows of the longest one padded."""
+        lengths = [len(sample.input_ids) for sample in samples]
+        return sum(lengths) if self.system.model.packs else max(lengths) * len(lengths)
 
     def micro_batch(self, samples: Sequence[Prepared], positions: list[int]) -> MicroBatch:
         """Samples as one batch, packed where the LLM can read that; all that has to be counted is, on the host."""
@@ -195,6 +223,17 @@ class Learner:
         held = parallel.summed([float(chance and bool(losses)) for chance in chances], self.device)
         self.watch.note([processes > 0 for processes in held], norms)
 
+    def sizes(self, samples: Sequence[Prepared]) -> dict[str, int]:
+        """How much a step holds on all processes: samples, LLM tokens and media."""
+        items = [items for sample in samples for kind in (sample.media, sample.targets) for items in kind.values()]
+        own = {
+            "samples": len(samples),
+            "tokens": sum(len(sample.input_ids) for sample in samples),
+            "items": sum(map(len, items)),
+        }
+        totals = parallel.summed([float(number) for number in own.values()], self.device)
+        return dict(zip(own, map(int, totals), strict=True))
+
     def explain(
         self,
         step: int,
@@ -205,14 +244,14 @@ class Learner:
     ) -> str:
         """What to say about a step that is not finite: which samples are not so when they stand alone."""
         guilty = []
-        for position in range(parallel.rank(), len(samples), parallel.world()):
-            alone = self.micro_batch([samples[position]], [position])
+        for sample, position in zip(samples, parallel.positions(len(samples)), strict=True):
+            alone = self.micro_batch([sample], [position])
             self.optimizer.zero_grad()
             sums = self.backward(step, alone, counts)
             if not all(map(math.isfinite, _on_host([*sums.values(), *self.norms()]))):
-                guilty.append(samples[position].id)
+                guilty.append(sample.id)
         guilty = sorted(parallel.gathered(guilty))
-        names = guilty or [sample.id for sample in samples]
+        names = guilty or parallel.gathered([sample.id for sample in samples])
         which = "samples that are not finite alone" if guilty else "no sample is so alone; the samples of the step"
         return (
             f"stage {self.stage.name}, step {step + 1}: found loss {_shown(losses)} and gradient norm {norm:g}, needed "
@@ -230,13 +269,6 @@ def named(objectives: Sequence[Any]) -> dict[str, Any]:
         number = seen[objective.kind]
         found[objective.kind if number == 1 else f"{objective.kind}-{number}"] = objective
     return found
-
-
-def sizes(samples: Sequence[Prepared]) -> dict[str, int]:
-    """How much a step holds: samples, LLM tokens and media."""
-    items = [items for sample in samples for kind in (sample.media, sample.targets) for items in kind.values()]
-    tokens = sum(len(sample.input_ids) for sample in samples)
-    return {"samples": len(samples), "tokens": tokens, "items": sum(map(len, items))}
 
 
 def _on_host(values: Sequence[Float[Tensor, ""]]) -> list[float]:
