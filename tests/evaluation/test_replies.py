@@ -23,7 +23,7 @@ def system(tmp_path_factory):
         "inputs": {"image": {"encoder": encoder, "projector": {"kind": "mlp"}}},
         "llm": {"checkpoint": str(tiny_llama(folder / "llm"))},
         "prompt": {"template": "vicuna-v1.1"},
-        "outputs": {"image": {"signal_tokens": 3, "projector": projector, "generator": generator, "steps": 2}},
+        "outputs": {"image": {"signal_tokens": 3, "projector": projector, "generator": {**generator, "steps": 2}}},
     }
     return compose(SystemSpec.model_validate(data))
 
