@@ -7,7 +7,7 @@ It becomes a kind of recipe files by the entry point in `examples/pyproject.toml
 Then `modalink doctor`, `train`, `ask` and `evaluate` know it as they know the built-in kinds.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -25,6 +25,10 @@ class PooledConfig(InputProjectorConfig):
     kind: Literal["pooled"] = "pooled"
     tokens: int = Field(default=16, ge=1)
     """Prompt tokens of each block (an image, a tile, a frame)."""
+
+    def tiny(self) -> Self:
+        """The form that `--tiny` swaps it for."""
+        return self.at_most(tokens=16)
 
     def layout(self, item: Layout) -> Layout:
         """As many tokens for each block; known before anything is encoded."""

@@ -48,7 +48,7 @@ def train_steps(run: Run, learner: Learner, loader: Loader, first: int, metrics:
         CheckpointError: The run folder cannot be written.
     """
     stage = learner.stage
-    for step, samples, waited in numbered(loader, first, learner.steps):
+    for step, samples, waited in numbered(loader.batches(learner.ready), first, learner.steps):
         began = time.perf_counter()
         record = learner.learn(step, samples)
         seconds = waited + time.perf_counter() - began
@@ -72,10 +72,10 @@ def train_steps(run: Run, learner: Learner, loader: Loader, first: int, metrics:
                 )
 
 
-def numbered(loader: Loader, first: int, steps: int) -> Generator[tuple[int, list[Prepared], float]]:
+def numbered(
+    batches: Generator[list[Prepared]], first: int, steps: int
+) -> Generator[tuple[int, list[Prepared], float]]:
     """Each step's number from `first` on, its samples, and the seconds they took to arrive."""
-    batches = iter(loader)
-    assert isinstance(batches, Generator)
     with closing(batches):
         for step in range(first, steps):
             began = time.perf_counter()

@@ -4,8 +4,8 @@ import json
 from typing import ClassVar, Literal
 
 import torch
-from beeps.modality import beep
 
+from beeps.modality import beep
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.data.source import SourceConfig
 from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark, Setup, mean_summary

@@ -3,9 +3,9 @@
 from typing import Literal
 
 import torch
-from beeps.modality import LENGTH
 from torch import nn
 
+from beeps.modality import LENGTH
 from modalink.ragged import Layout
 from modalink.roles import (
     BlockEncoder,
