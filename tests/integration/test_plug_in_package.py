@@ -141,7 +141,7 @@ def test_its_benchmark_is_put_to_it(run, tmp_path):
     for pitch in (1, 4):
         np.save(tmp_path / f"{pitch}.npy", beep(pitch))
     found = json.loads(call("evaluate", run, "--benchmark", "beeps", "--data", tmp_path, "--json"))
-    assert found["score"] == 1 and found["count"] == 2
+    assert found["score"] == 100 and found["count"] == 2
 
 
 def test_what_it_asks_of_a_system_is_checked(recipe):
