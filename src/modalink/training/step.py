@@ -70,6 +70,11 @@ class Learner:
         self.optimizer = build_optimizer(self.stage, self.trained)
         self.watch = GradientWatch(self.trained)
 
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The trained parameters by name."""
+        return {name: parameter for members in self.trained.values() for name, parameter in members}
+
     def learn(self, step: int, samples: Sequence[Prepared]) -> dict[str, Any]:
         """Update the trained groups once.
 
