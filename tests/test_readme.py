@@ -1,4 +1,4 @@
-"""What the README tells a new user to do works."""
+"""What the README tells a new user to do works, and what the documents name is there."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,14 @@ from modalink.recipe import load
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PACKAGE = ROOT / "src" / "modalink"
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(PACKAGE.glob("*/README.md")),
+]
+MAPS = [*sorted(PACKAGE.glob("*/README.md")), *(ROOT / "docs" / f"{name}.md" for name in ("architecture", "data"))]
+"""Documents that lead through the code."""
 
 
 @pytest.fixture
@@ -43,15 +50,32 @@ def test_its_recipe_reads_real_photos_on_the_parts_that_ship(mine):
     assert re.search(r"\[\[an? (astronaut|cup)", text)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_named_commands_and_files_exist(document):
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_document_names_exists(document):
     text = document.read_text(encoding="utf-8")
     commands = re.findall(r"(?:^ +|`)(?:\.venv/bin/)?modalink ([a-z]+)", text, re.MULTILINE)
     assert set(commands) <= set(COMMANDS)
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-        assert (document.parent / link).exists()
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", text):
+        path, _, section = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), f"{link} leads nowhere"
+        assert not section or section in _sections(target), f"{link}: there is no such section"
     for target in re.findall(r"^ +make ([a-z]+)", text, re.MULTILINE):
         assert f"\n{target}:" in (ROOT / "Makefile").read_text()
+
+
+def _sections(document):
+    """Names of a document's sections in links, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", MAPS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_that_a_document_names_exist(document):
+    """A name in backticks with a suffix, or with a slash at its end, is below the package or beside the document."""
+    names = re.findall(r"`((?:\w+/)*\w+\.py|(?:\w+/)+)`", document.read_text(encoding="utf-8"))
+    places = (PACKAGE, ROOT, document.parent)
+    assert [name for name in names if not any((place / name).exists() for place in places)] == []
 
 
 def test_the_readme_names_recipes_that_ship():

@@ -35,6 +35,19 @@ class KindConfig(Settings):
     kind: str
     """The name of the file that defines this kind."""
 
+    def tiny(self) -> Self:
+        """The same kind at a size that trains on a laptop, without a network.
+
+        Raises:
+            RecipeError: The kind has no tiny form.
+        """
+        raise RecipeError(f"the kind {self.kind!r} has no tiny form; give {type(self).__name__} a method `tiny`")
+
+    def at_most(self, **limits: int) -> Self:
+        """A copy whose numbers of these names are not larger than this; for tiny forms."""
+        set_to = {name: getattr(self, name) for name in limits}
+        return self.replace(**{name: min(n, limits[name]) for name, n in set_to.items() if n is not None})
+
 
 @cache
 def kinds(room: str) -> dict[str, str]:

@@ -12,13 +12,13 @@ from transformers import AutoImageProcessor
 from modalink.encoders.vision import VisionConfig
 from modalink.errors import PartError
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_siglip_vision, tiny_timm
-from modalink.testing.requirements import example_images
+from modalink.testing.requirements import examples
 
 
 def test_numbers_are_those_of_the_checkpoints_own_processor(tmp_path: Path) -> None:
     preprocess = VisionConfig(checkpoint=str(tiny_clip_vision(tmp_path))).preprocessor()
     reference = AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
-    for image in example_images():
+    for image in examples({"image"}):
         assert torch.equal(preprocess(image), reference(image, return_tensors="pt")["pixel_values"])
 
 
@@ -76,7 +76,7 @@ def test_padding_keeps_the_whole_image_on_the_mean_colour(tmp_path: Path) -> Non
     assert values.shape == (3, 32, 32)
     assert values[:, :6].abs().max() < 0.02 and values[:, 26:].abs().max() < 0.02
     assert values[:, 10:22].min() > 1.5
-    square = example_images(1)[0].resize((50, 50))
+    square = examples({"image"}, 1)[0].resize((50, 50))
     assert torch.equal(config.preprocessor()(square), config.replace(pad_to_square=False).preprocessor()(square))
 
 
@@ -102,7 +102,7 @@ def test_a_processor_without_a_fixed_side_needs_one(tmp_path: Path) -> None:
     config = VisionConfig(checkpoint=str(folder))
     with pytest.raises(PartError, match="no fixed side; set image_size"):
         config.preprocessor()
-    assert config.replace(image_size=32).preprocessor()(example_images(1)[0]).shape == (3, 32, 32)
+    assert config.replace(image_size=32).preprocessor()(examples({"image"}, 1)[0]).shape == (1, 3, 32, 32)
 
 
 def test_a_bare_timm_folder_uses_imagenets_numbers(tmp_path: Path) -> None:
@@ -114,4 +114,4 @@ def test_a_bare_timm_folder_uses_imagenets_numbers(tmp_path: Path) -> None:
 def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
     preprocess = VisionConfig(checkpoint=str(tiny_clip_vision(tmp_path))).preprocessor()
     for mode in ("L", "RGBA", "P"):
-        assert preprocess(Image.new(mode, (40, 40))).shape == (3, 32, 32)
+        assert preprocess(Image.new(mode, (40, 40))).shape == (1, 3, 32, 32)

@@ -13,7 +13,7 @@ from modalink.ragged import Ragged
 from modalink.recipe import SystemSpec
 from modalink.testing import TinyEncoderConfig, check_encoder
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_siglip_vision
-from modalink.testing.requirements import example_images
+from modalink.testing.requirements import examples
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_they_keep_the_promises_of_their_role(pair: list[dict[str, object]]) -> 
 def test_each_sees_what_it_would_see_alone(pair: list[dict[str, object]]) -> None:
     config = several(pair)
     preprocess, encoder = config.preprocessor(), config.build()
-    images = example_images()
+    images = examples({"image"})
     items = Ragged.of([preprocess(image) for image in images], [preprocess.layout(image) for image in images])
     with torch.no_grad():
         joined = encoder(items).stack()
@@ -48,7 +48,7 @@ def test_each_sees_what_it_would_see_alone(pair: list[dict[str, object]]) -> Non
 def test_tokens_of_one_width_stand_behind_each_other() -> None:
     near, far = TinyEncoderConfig(rows=2), TinyEncoderConfig(rows=3)
     config = SeveralConfig(encoders=(near, far), join="tokens")
-    image = example_images(1)[0]
+    image = examples({"image"}, 1)[0]
     preprocess = config.preprocessor()
     tokens = config.build()(Ragged.of([preprocess(image)], [preprocess.layout(image)]))
     assert tokens.lengths == (4 + 9,) and tokens.layouts[0].blocks == (4, 9)

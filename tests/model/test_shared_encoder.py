@@ -10,7 +10,7 @@ from modalink.model import System, compose
 from modalink.recipe import SystemSpec, train_groups
 
 HEAT = replace(
-    IMAGE, name="heat", plural="heats", blocks=("heat_map",), placeholder="<heat>", signal="[HEAT{}]", argument="heat_values"
+    IMAGE, name="heat", like="image", plural="heats", blocks=("heat_map",), placeholder="<heat>", signal="[HEAT{}]", argument="heat_values"
 )  # fmt: skip
 
 

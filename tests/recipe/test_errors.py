@@ -6,7 +6,7 @@ from modalink.errors import RecipeError
 from modalink.recipe import Recipe, load
 
 STAGE_KEYS = (
-    "known: batch, checkpoint_every, clip, data, epochs, init, kind, max_tokens, micro_batch, min_lr, mixture, "
+    "known: batch, checkpoint_every, clip, data, epochs, evaluate, init, kind, max_tokens, micro_batch, min_lr, mixture, "
     "name, objectives, on_bad_sample, optimizer, precision, schedule, steps, train, warmup"
 )
 GROUPS = "known: inputs.image.encoder, inputs.image.projector, llm, llm.lora"
@@ -18,7 +18,7 @@ CASES = [
      "  see.yaml, line 8, llm.lora: the key 'rank' is missing\n"
      "  see.yaml, line 8, llm.lora.rnk: unknown key 'rnk'; did you mean 'rank'? known: alpha, dropout, rank, targets"),
     ("kind: vision", "kind: visoin",
-     "see.yaml, line 4, inputs.image.encoder: unknown kind of encoders 'visoin'; did you mean 'vision'? known: vision"),
+     "see.yaml, line 4, inputs.image.encoder: unknown kind of encoders 'visoin'; did you mean 'vision'? known: several, vision"),
     ("source: tiny_world", "source: tinyworld",
      "see.yaml, line 16, stages.0.data.0: unknown kind of data.sources 'tinyworld'; did you mean 'tiny_world'? known: "
      "interleaved, llava_json, messages, pairs, text, tiny_world"),

@@ -1,8 +1,23 @@
+from typing import Literal
+
 import pytest
 
 from modalink.errors import RecipeError
 from modalink.recipe import load, shipped
 from modalink.recipe.tiny import tiny_form
+from modalink.roles import EncoderConfig
+
+
+class SonarConfig(EncoderConfig):
+    kind: Literal["sonar"] = "sonar"
+
+    def reads(self):
+        return frozenset({"image"})
+
+    def build(self, *, weights=True):
+        raise NotImplementedError
+
+    preprocessor = build
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -39,9 +54,7 @@ def test_overrides_lie_over_the_tiny_form():
 
 def test_a_part_without_a_tiny_form_says_so(see):
     recipe = load(see)
-    other = recipe.inputs["image"].encoder.model_copy(update={"kind": "sonar"})
+    other = SonarConfig(checkpoint="org/sonar")
     image = recipe.inputs["image"].model_copy(update={"encoder": other})
-    with pytest.raises(
-        RecipeError, match=r"inputs.image.encoder: the kind 'sonar' has no tiny form; those that have are"
-    ):
+    with pytest.raises(RecipeError, match=r"inputs.image.encoder: the kind 'sonar' has no tiny form; give SonarConfig"):
         tiny_form(recipe.model_copy(update={"inputs": {"image": image}}))

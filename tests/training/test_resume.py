@@ -63,7 +63,7 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_one_that_never_stopped(
         assert len(_metrics(killed, stage)) == step
     events: list[Event] = []
     train(recipe, killed, on_event=events.append)
-    assert events[0] == RunStarted(killed, resumed=True)
+    assert events[0] == RunStarted(killed, resumed=True, steps={"pretrain": 6, "instruct": 6})
     assert [(e.stage, e.first_step) for e in events if isinstance(e, StageStarted)] == [("instruct", 4)]
     _same(killed, whole)
 

@@ -33,6 +33,14 @@ class SeveralConfig(EncoderConfig):
     """`channels`: each token is as wide as all encoders together, which make as many tokens each; `tokens`: one
     encoder's tokens stand behind the other's, all of one width."""
 
+    def reads(self) -> frozenset[str]:
+        """What all of the encoders read."""
+        return frozenset.intersection(*(encoder.reads() for encoder in self.encoders))
+
+    def tiny(self) -> "SeveralConfig":
+        """The tiny forms of the encoders side by side."""
+        return self.model_copy(update={"encoders": tuple(encoder.tiny() for encoder in self.encoders)})
+
     def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
         """The encoders' checkpoints."""
         return tuple(source for encoder in self.encoders for source in encoder.checkpoints())

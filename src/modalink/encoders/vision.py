@@ -30,6 +30,14 @@ class VisionConfig(EncoderConfig):
     pad_to_square: bool = False
     """Whether images are filled to squares with the mean colour, instead of cropped or squashed."""
 
+    def reads(self) -> frozenset[str]:
+        """Images."""
+        return frozenset({"image"})
+
+    def tiny(self) -> "VisionConfig":
+        """The zoo's tower, read at its last layer."""
+        return self.from_zoo("vision", layer=-1, image_size=None)
+
     def build(self, *, weights: bool = True) -> "VisionEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.
 

@@ -33,6 +33,14 @@ class StableDiffusionConfig(PipelineConfig):
     min_snr: float | None = Field(default=None, gt=0)
     """Min-SNR weighting of the denoising error (5 is usual); none if not set."""
 
+    def makes(self) -> frozenset[str]:
+        """Images."""
+        return frozenset({"image"})
+
+    def tiny(self) -> "StableDiffusionConfig":
+        """The zoo's pipeline."""
+        return self.from_zoo("diffusion")
+
     def build(self, *, weights: bool = True) -> "StableDiffusion":
         """The frozen generator, with the checkpoint's weights or only its architecture.
 

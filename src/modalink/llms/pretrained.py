@@ -15,6 +15,8 @@ from modalink.roles import LlmConfig
 
 ADAPTER = "modalink"
 
+_LLAMA_LINEARS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
 
 class LoraSpec(Settings):
     """Low-rank adapters beside some of the LLM's linear layers (arXiv 2106.09685)."""
@@ -28,6 +30,12 @@ class LoraSpec(Settings):
     targets: tuple[str, ...] = ("q_proj", "v_proj")
     """Last names of the linear layers that get an adapter."""
 
+    def tiny(self) -> "LoraSpec":
+        """Of a rank that fits the zoo's LLM, a Llama, and of the same strength."""
+        rank = min(self.rank, 8)
+        targets = tuple(t for t in self.targets if t in _LLAMA_LINEARS) or ("q_proj", "v_proj")
+        return self.replace(rank=rank, alpha=self.alpha * rank / self.rank, targets=targets)
+
 
 class PretrainedLlmConfig(LlmConfig):
     """An LLM from a checkpoint."""
@@ -37,6 +45,10 @@ class PretrainedLlmConfig(LlmConfig):
     """How prompt tokens meet the LLM: `splice` puts them where placeholders stand in its embedded input."""
     lora: LoraSpec | None = None
     """Adapters, trained in the stages that name `llm.lora`."""
+
+    def tiny(self) -> "PretrainedLlmConfig":
+        """The zoo's LLM, with adapters of its size."""
+        return self.from_zoo("llm", lora=None if self.lora is None else self.lora.tiny())
 
     def architecture(self) -> PreTrainedConfig:
         """The checkpoint's `PreTrainedConfig`."""

@@ -11,6 +11,7 @@ from modalink import modalities
 from modalink.errors import PartError
 from modalink.llms import add_new_tokens
 from modalink.recipe import SystemSpec
+from modalink.recipe.groups import LLM, Group
 from modalink.roles import Encoder, InputProjector
 
 
@@ -79,7 +80,7 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     Raises:
         PartError: A part cannot be built, or does not fit its neighbour.
     """
-    llm = spec.llm.build(weights="llm" not in without_weights)
+    llm = spec.llm.build(weights=LLM not in without_weights)
     width = llm.get_input_embeddings().embedding_dim
     if signals := [token for run in tokens.signals.values() for token in run]:
         vocabulary = llm.get_output_embeddings().out_features
@@ -89,18 +90,18 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     encoders: dict[str, Encoder] = {}
     input_projectors: dict[str, InputProjector] = {}
     for owner, config in spec.encoders().items():
-        encoder = config.build(weights=f"inputs.{owner}.encoder" not in without_weights)
+        encoder = config.build(weights=Group.encoder(owner) not in without_weights)
         encoders[owner] = encoder.requires_grad_(False).eval()
     for modality, chosen in spec.inputs.items():
         encoder, example = encoders[spec.encoder_owners[modality]], spec.encoder(modality).typical()
-        with _named(f"inputs.{modality}.projector"):
+        with _named(Group.input_projector(modality)):
             input_projectors[modality] = chosen.projector.build(
                 dim_in=encoder.dim, dim_out=width, example=encoder.layout(example)
             )
     output_projectors: dict[str, nn.Module] = {}
     for modality, wanted in spec.outputs.items():
         length, dim = wanted.generator.condition_shape()
-        with _named(f"outputs.{modality}.projector"):
+        with _named(Group.output_projector(modality)):
             output_projectors[modality] = wanted.projector.build(
                 dim_in=width, dim_out=dim, tokens_in=wanted.signal_tokens, tokens_out=length
             )

@@ -15,6 +15,7 @@ from modalink.model.modeling import ModalinkForConditionalGeneration
 from modalink.model.processing import ModalinkProcessor
 from modalink.recipe import SystemSpec
 from modalink.recipe import load as load_recipe
+from modalink.recipe.groups import LLM, Group
 
 
 @dataclass
@@ -95,7 +96,7 @@ def skeleton(spec: SystemSpec) -> ModalinkForConditionalGeneration:
     spec = SystemSpec.model_validate({name: getattr(spec, name) for name in SystemSpec.model_fields})
     tokens = Tokens.after(spec, spec.llm.architecture().get_text_config(decoder=True).vocab_size)
     with torch.device("meta"):
-        parts = assemble(spec, tokens, without_weights={"llm", *(f"inputs.{m}.encoder" for m in spec.encoders())})
+        parts = assemble(spec, tokens, without_weights={LLM, *map(Group.encoder, spec.encoders())})
         return ModalinkForConditionalGeneration(
             _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
         )

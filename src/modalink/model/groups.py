@@ -6,25 +6,26 @@ from dataclasses import dataclass
 from torch import nn
 
 from modalink.recipe import TrainGroup
+from modalink.recipe.groups import LLM, LORA, NEW_TOKENS, Group
 
 Groups = Mapping[str, list[tuple[str, nn.Parameter]]]
 """Name of a group -> names and parameters in it."""
 
 PREFIXES = {
-    "model.encoders.": "inputs.{}.encoder",
-    "model.input_projectors.": "inputs.{}.projector",
-    "output_projectors.": "outputs.{}.projector",
+    "model.encoders.": Group.encoder,
+    "model.input_projectors.": Group.input_projector,
+    "output_projectors.": Group.output_projector,
 }
 
 
-def group_of(name: str) -> str:
+def group_of(name: str) -> Group:
     """The train group that a parameter belongs to, from its name in `ModalinkForConditionalGeneration`."""
     for prefix, group in PREFIXES.items():
         if name.startswith(prefix):
-            return group.format(name.removeprefix(prefix).split(".")[0])
+            return group(name.removeprefix(prefix).partition(".")[0])
     if ".lora_" in name:
-        return "llm.lora"
-    return "llm.new_tokens" if name.endswith("new_rows") else "llm"
+        return LORA
+    return NEW_TOKENS if name.endswith("new_rows") else LLM
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class GroupRow:
 def table(groups: Groups, train: Mapping[str, TrainGroup], generators: Mapping[str, nn.Module]) -> list[GroupRow]:
     """All parameters of a system by group; generators are always frozen."""
     counts = {name: _count(p for _, p in members) for name, members in groups.items()}
-    counts |= {f"outputs.{m}.generator": _count(generator.parameters()) for m, generator in generators.items()}
+    counts |= {Group.generator(m): _count(generator.parameters()) for m, generator in generators.items()}
     total = max(1, sum(counts.values()))
     return [
         GroupRow(name, count, name in train, count / total, train[name].lr if name in train else None)

@@ -15,6 +15,7 @@ from modalink.model.configuration import ModalinkConfig
 from modalink.model.groups import group_of
 from modalink.model.saving import Fingerprint, load_weights, own_state, refuse_options, verify
 from modalink.recipe import SystemSpec
+from modalink.recipe.groups import LLM, Group
 from modalink.roles import PartConfig
 
 
@@ -113,8 +114,8 @@ class SavedByReference(ModalinkPreTrainedModel):
 
 def _referenced_parts(config: ModalinkConfig) -> set[str]:
     """Parts that come from a checkpoint of their own."""
-    return {"llm", *(f"inputs.{m}.encoder" for m in SystemSpec.model_validate(config.spec).encoders())}
+    return {LLM, *map(Group.encoder, SystemSpec.model_validate(config.spec).encoders())}
 
 
 def _config_of(spec: SystemSpec, part: str) -> PartConfig:
-    return spec.llm if part == "llm" else spec.encoders()[part.split(".")[1]]
+    return spec.llm if part == LLM else spec.encoders()[Group(part).modality or ""]

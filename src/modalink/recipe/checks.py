@@ -1,34 +1,39 @@
 """What a recipe's parts must agree on with its stages; a field's own limits stand with the field."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from modalink import modalities
 from modalink.errors import RecipeError, UnknownNameError
+from modalink.kinds import config_class, kinds
 from modalink.recipe.errors import Loc, Problem
+from modalink.recipe.evaluation import Evaluation
+from modalink.recipe.groups import LLM, LORA, NEW_TOKENS, Group
 from modalink.recipe.paths import look_up
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import SystemSpec
 
-_MAKES_MEDIA = {"align", "diffusion"}
+_OBJECTIVES = "modalink.training.objectives"
 
 
-def train_groups(spec: SystemSpec) -> list[str]:
+def train_groups(spec: SystemSpec) -> list[Group]:
     """The names that a stage's `train` may use."""
-    groups = ["llm"]
+    groups = [LLM]
     for modality, chosen in spec.inputs.items():
-        groups += [f"inputs.{modality}.encoder"] * (chosen.encoder is not None) + [f"inputs.{modality}.projector"]
+        groups += [Group.encoder(modality)] * (chosen.encoder is not None) + [Group.input_projector(modality)]
     if getattr(spec.llm, "lora", None) is not None:
-        groups.append("llm.lora")
+        groups.append(LORA)
     if spec.outputs:
-        groups.append("llm.new_tokens")
-    return groups + [f"outputs.{modality}.projector" for modality in spec.outputs]
+        groups.append(NEW_TOKENS)
+    return groups + [Group.output_projector(modality) for modality in spec.outputs]
 
 
 def part_and_stage_problems(spec: SystemSpec, stages: Iterable[Stage]) -> list[Problem]:
     """What the stages ask of parts that are not there."""
     if not spec.inputs and not spec.outputs:
         return [Problem((), "found neither inputs nor outputs, needed at least one: without them this is a plain LLM")]
-    found: list[Problem] = []
+    found = [*_modality_problems(spec)]
     names: set[str] = set()
     for i, stage in enumerate(stages):
         if stage.name in names:
@@ -38,27 +43,52 @@ def part_and_stage_problems(spec: SystemSpec, stages: Iterable[Stage]) -> list[P
     return found
 
 
+def _modality_problems(spec: SystemSpec) -> Iterator[Problem]:
+    """Encoders and generators beside a modality that is not theirs; a modality that is not known is found later."""
+    known = [modality for modality in (*spec.inputs, *spec.outputs) if modality in modalities.names()]
+    for modality in known:
+        record = modalities.get(modality)
+        if modality in spec.inputs and not record.fits(reads := spec.encoder(modality).reads()):
+            key = "encoder" if spec.inputs[modality].use is None else "use"
+            found = (
+                f"the encoder {spec.encoder(modality).kind!r} reads {_listed(reads)}, needed one that reads {modality}"
+            )
+            yield Problem(("inputs", modality, key), found)
+        if modality in spec.outputs and not record.fits(makes := spec.outputs[modality].generator.makes()):
+            kind = spec.outputs[modality].generator.kind
+            found = f"the generator {kind!r} makes {_listed(makes)}, needed one that makes {modality}"
+            yield Problem(("outputs", modality, "generator"), found)
+
+
 def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
     known = train_groups(spec)
-    for group in stage.train:
+    for group in map(Group, stage.train):
         if group not in known:
             yield Problem(("train", group), _unknown_group(group, known))
-    kinds = {objective.kind for objective in stage.objectives}
+        elif not any(objective.teaches(group) for objective in stage.objectives):
+            able = [kind for kind in sorted(kinds(_OBJECTIVES)) if _teaches(kind, group)]
+            yield Problem(("train", group), f"nothing here teaches it: add the objective {' or '.join(able)}")
     for i, objective in enumerate(stage.objectives):
-        if objective.kind in _MAKES_MEDIA and not spec.outputs:
+        if objective.needs == {"conditions"} and not spec.outputs:
             yield Problem(("objectives", i), f"the objective {objective.kind!r} needs outputs, and the recipe has none")
-    if not kinds & _MAKES_MEDIA:
-        for group in stage.train:
-            if group.startswith("outputs."):
-                needed = " or ".join(sorted(_MAKES_MEDIA))
-                yield Problem(("train", group), f"nothing here teaches it: add the objective {needed}")
     yield from _mixture_problems(stage)
+    if stage.evaluate is not None:
+        yield from _evaluation_problems(stage.evaluate, {objective.kind for objective in stage.objectives})
 
 
-def _unknown_group(group: str, known: list[str]) -> str:
+def _teaches(kind: str, group: Group) -> bool:
+    objective: Any = config_class(_OBJECTIVES, kind)
+    return bool(objective.teaches(group))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def _unknown_group(group: Group, known: list[Group]) -> str:
     hint = {
-        "llm.lora": "; give the LLM adapters: llm.lora: {rank: 8, alpha: 16}",
-        "llm.new_tokens": "; new tokens come with outputs, and the recipe has none",
+        LORA: "; give the LLM adapters: llm.lora: {rank: 8, alpha: 16}",
+        NEW_TOKENS: "; new tokens come with outputs, and the recipe has none",
     }.get(group, "")
     return f"{UnknownNameError('parameter group', group, known)}{hint}"
 
@@ -70,6 +100,24 @@ def _mixture_problems(stage: Stage) -> Iterator[Problem]:
             yield Problem(("data", i), "the mixture `ratio` needs a weight for each source")
         if stage.mixture != "ratio" and weight is not None:
             yield Problem(("data", i, "weight"), f"the mixture {stage.mixture!r} reads no weight; use `ratio`")
+
+
+def _evaluation_problems(evaluation: Evaluation, objectives: Collection[str]) -> Iterator[Problem]:
+    for i, source in enumerate(evaluation.data):
+        if getattr(source, "weight", None) is not None:
+            yield Problem(
+                ("evaluate", "data", i, "weight"), "an evaluation mixes its data by their sizes; leave it out"
+            )
+    if evaluation.keep_best is None:
+        return
+    metric = evaluation.keep_best.metric
+    first, _, rest = metric.partition(".")
+    known = ["loss", *(f"losses.{kind}" for kind in sorted(objectives))] if evaluation.data else []
+    by_benchmark = any(first == benchmark.name for benchmark in evaluation.benchmarks) and bool(rest)
+    if re.sub(r"-\d+$", "", metric) not in known and not by_benchmark:
+        known += [f"a number of {b.name} such as {b.name}.score" for b in evaluation.benchmarks]
+        text = f"nothing here gives {metric!r}; this evaluation gives {', '.join(known)}"
+        yield Problem(("evaluate", "keep_best", "metric"), text)
 
 
 def provenance_problems(provenance: Mapping[str, str], data: dict[str, Any]) -> list[Problem]:

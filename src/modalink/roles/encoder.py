@@ -59,6 +59,10 @@ class EncoderConfig(PartConfig):
     room: ClassVar[str] = "modalink.encoders"
 
     @abstractmethod
+    def reads(self) -> frozenset[str]:
+        """The modalities that it reads."""
+
+    @abstractmethod
     def build(self, *, weights: bool = True) -> Encoder:
         """The encoder, with the checkpoint's weights, or (`weights=False`) only its architecture, on any device."""
 

@@ -48,6 +48,10 @@ class GeneratorConfig(PartConfig):
     room: ClassVar[str] = "modalink.generators"
 
     @abstractmethod
+    def makes(self) -> frozenset[str]:
+        """The modalities that it makes."""
+
+    @abstractmethod
     def build(self, *, weights: bool = True) -> nn.Module:
         """The frozen generator."""
 

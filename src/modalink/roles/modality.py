@@ -1,7 +1,7 @@
 """The row that describes a modality, which is data; and a medium of it, opened."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,8 @@ class ModalityRecord:
     """Spelling of the signal tokens, for example `[IMG{}]`."""
     argument: str
     """Keyword under which the model's forward takes the preprocessed items, for example `pixel_values`."""
+    like: str | None = None
+    """The modality whose encoders and generators fit it too, since its media decode to the same."""
     suffixes: tuple[str, ...]
     """File names that hold this modality."""
     written: str
@@ -91,6 +93,10 @@ class ModalityRecord:
             MediumError: It cannot be opened or decoded.
         """
         return self.open(source, name, **limits).read()
+
+    def fits(self, modalities: Collection[str]) -> bool:
+        """Whether a part for these modalities is one for this modality."""
+        return self.name in modalities or self.like in modalities
 
     @property
     def columns(self) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """Settings that every part from a checkpoint has."""
 
+from typing import Any, Self
+
 from modalink.kinds import KindConfig
 
 
@@ -12,6 +14,10 @@ class PartConfig(KindConfig):
     """Commit or tag of a hub checkpoint."""
     dtype: str = "auto"
     """`auto` (as saved), `float32`, `bfloat16` or `float16`."""
+
+    def from_zoo(self, name: str, **changes: Any) -> Self:
+        """The same part, with a checkpoint of the zoo instead of its own."""
+        return self.replace(checkpoint=f"zoo:{name}", revision=None, dtype="auto", **changes)
 
     def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
         """All checkpoints whose weights the part holds, each with its revision."""

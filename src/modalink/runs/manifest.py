@@ -15,6 +15,7 @@ from modalink.hub import identity_of
 from modalink.model import System
 from modalink.model.groups import GroupRow, table
 from modalink.recipe import Recipe
+from modalink.recipe.groups import Group
 from modalink.roles import PartConfig
 from modalink.runs.folder import differences, write_text
 
@@ -90,15 +91,15 @@ def licence_verdict(parts: Sequence[dict[str, Any]]) -> str:
 def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
     counts = {row.group: row.parameters for row in _rows(system, {})}
     for modality, chosen in recipe.inputs.items():
-        yield _part(f"inputs.{modality}.encoder", chosen.encoder, counts)
-        yield _part(f"inputs.{modality}.projector", chosen.projector, counts)
+        yield _part(Group.encoder(modality), chosen.encoder, counts)
+        yield _part(Group.input_projector(modality), chosen.projector, counts)
     yield _part("llm", recipe.llm, counts)
     for group in ("llm.lora", "llm.new_tokens"):
         if group in counts:
             yield {"part": group, "parameters": counts[group]}
     for modality, made in recipe.outputs.items():
-        yield _part(f"outputs.{modality}.projector", made.projector, counts)
-        yield _part(f"outputs.{modality}.generator", made.generator, counts)
+        yield _part(Group.output_projector(modality), made.projector, counts)
+        yield _part(Group.generator(modality), made.generator, counts)
 
 
 def _part(name: str, config: Any, counts: dict[str, int]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from modalink.testing.requirements import (
     check_preprocessor,
     check_settings,
     check_strict_loading,
-    example_images,
+    examples,
     require,
 )
 
@@ -23,14 +23,14 @@ def check_encoder(config: EncoderConfig, media: Sequence[Any] | None = None, *, 
 
     Args:
         config: Its settings, with a tiny local checkpoint.
-        media: Decoded media of its modality, at least two; images if not given.
+        media: Decoded media of a modality that it reads, at least two; the modality's examples if not given.
         from_files: Whether its weights come from the files of a checkpoint.
 
     Raises:
         AssertionError: It breaks the promise that the message names.
     """
     check_settings(config)
-    items = check_preprocessor(config.preprocessor, media or example_images())
+    items = check_preprocessor(config.preprocessor, media or examples(config.reads()))
     encoder = config.build()
     require(isinstance(encoder, Encoder), "an encoder must be an Encoder")
     shape = tuple(items.values.shape[1:])

@@ -5,7 +5,7 @@ They are no kinds of a recipe file; put their settings where a recipe takes a pa
 """
 
 import hashlib
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -50,6 +50,14 @@ class TinyEncoderConfig(EncoderConfig):
     dim: int = 16
     rows: int = 2
 
+    def reads(self) -> frozenset[str]:
+        """Images."""
+        return frozenset({"image"})
+
+    def tiny(self) -> Self:
+        """The fake is tiny."""
+        return self
+
     def build(self, *, weights: bool = True) -> "TinyEncoder":
         """The fake encoder; its weights are drawn from a fixed seed."""
         return TinyEncoder(self.dim, self.rows)
@@ -80,6 +88,10 @@ class TinyInputProjectorConfig(InputProjectorConfig):
 
     kind: Literal["tiny"] = "tiny"
 
+    def tiny(self) -> Self:
+        """The fake is tiny."""
+        return self
+
     def layout(self, item: Layout) -> Layout:
         """A prompt token for each encoder token."""
         return item
@@ -105,6 +117,10 @@ class TinyOutputProjectorConfig(OutputProjectorConfig):
     """Settings of the fake output projector."""
 
     kind: Literal["tiny"] = "tiny"
+
+    def tiny(self) -> Self:
+        """The fake is tiny."""
+        return self
 
     def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> "TinyOutputProjector":
         """A new fake projector."""
@@ -132,6 +148,14 @@ class TinyGeneratorConfig(GeneratorConfig):
     checkpoint: str = "tiny"
     tokens: int = 4
     dim: int = 8
+
+    def makes(self) -> frozenset[str]:
+        """Images."""
+        return frozenset({"image"})
+
+    def tiny(self) -> Self:
+        """The fake is tiny."""
+        return self
 
     def build(self, *, weights: bool = True) -> "TinyGenerator":
         """The frozen fake; its weights are drawn from a fixed seed."""

@@ -14,7 +14,7 @@ from modalink.testing.requirements import (
     check_preprocessor,
     check_settings,
     check_strict_loading,
-    example_images,
+    examples,
     require,
     require_close,
 )
@@ -27,14 +27,14 @@ def check_generator(config: GeneratorConfig, media: Sequence[Any] | None = None,
 
     Args:
         config: Its settings, with a tiny local checkpoint.
-        media: Three decoded media of its modality; images if not given.
+        media: Three decoded media of a modality that it makes; the modality's examples if not given.
         from_files: Whether its weights come from the files of a checkpoint.
 
     Raises:
         AssertionError: It breaks the promise that the message names.
     """
     check_settings(config)
-    items = check_preprocessor(config.preprocessor, media or example_images())
+    items = check_preprocessor(config.preprocessor, media or examples(config.makes()))
     generator: Any = config.build()
     role = isinstance(generator, nn.Module) and isinstance(generator, Generator)
     require(role, "a generator must have its role's members")

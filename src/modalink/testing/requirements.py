@@ -4,12 +4,11 @@ import json
 import pickle
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -28,9 +27,11 @@ def require(holds: bool, obligation: str) -> None:
         raise AssertionError(obligation)
 
 
-def example_images(count: int = 3) -> list[Image.Image]:
-    """Images of different sizes and proportions, the same ones in every process."""
-    return [modalities.get("image").example(number) for number in range(count)]
+def examples(declared: Collection[str], count: int = 3) -> list[Any]:
+    """Media of a modality that a part declares, of different sizes, the same ones in every process."""
+    known = sorted(set(declared) & {*modalities.names()})
+    require(bool(known), f"a part must declare its modalities, by names that are known; found {sorted(declared)}")
+    return [modalities.get(known[0]).example(number) for number in range(count)]
 
 
 def check_settings(config: KindConfig) -> None:

@@ -14,6 +14,7 @@ from modalink.model import System
 from modalink.model.batch import Batch, Targets
 from modalink.model.items import Item, ragged
 from modalink.ragged import Ragged
+from modalink.recipe.groups import Group
 from modalink.roles import Generator
 
 
@@ -36,13 +37,17 @@ class FrozenEncoders:
                 once.dtype,
             )
             for m, owner in system.spec.encoder_owners.items()
-            if f"inputs.{owner}.encoder" not in set(trained)
+            if Group.encoder(owner) not in set(trained)
         }
 
     def encoded(self, batch: Batch) -> Batch:
         """The batch with features in the place of media that frozen encoders read."""
         features = {m: self._features(m, items) for m, items in batch.items.items() if m in self.keys}
         return replace(batch, features=features)
+
+    def holds(self, item: Item, modality: str) -> bool:
+        """Whether an item's features need not be computed."""
+        return modality in self.keys and self.once.cache.holds(self.keys[modality], item.digest)
 
     def _features(self, modality: str, items: list[Item]) -> Ragged:
         def encode(places: list[int]) -> list[Tensor]:
@@ -67,6 +72,10 @@ class FrozenGenerator:
     generator: Generator
     key: FeatureKey
     once: Once
+
+    def holds(self, item: Item, modality: str) -> bool:
+        """Whether an item's latents need not be computed."""
+        return self.once.cache.holds(self.key, item.digest)
 
     def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
         """The generator's own conditions of captions."""

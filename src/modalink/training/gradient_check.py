@@ -6,6 +6,7 @@ from typing import Any
 from modalink.errors import TrainingError
 from modalink.model.batch import Batch
 from modalink.model.groups import Groups
+from modalink.recipe.groups import NEW_TOKENS, Group
 
 PATIENCE = 20
 """Steps that could have given a group a gradient and did not, before that is an error.
@@ -38,7 +39,7 @@ class GradientWatch:
     def chances_in(self, batches: Iterable[Batch]) -> list[bool]:
         """For each trained group, whether these batches could give it a gradient."""
         batches = list(batches)
-        return [any(_concerns(group, batch) for batch in batches) for group in self.trained]
+        return [any(_concerns(Group(group), batch) for batch in batches) for group in self.trained]
 
     def note(self, chances: Iterable[bool], norms: Mapping[str, float]) -> None:
         """Look at the gradients of a step.
@@ -77,7 +78,7 @@ class GradientWatch:
     def _demand(self, group: str, when: str) -> None:
         missing = self._missing(group)
         # A pretrained network may hold layers that nobody reads; a link is made for this system and is read whole.
-        if missing and (is_link(group) or len(missing) == len(self.trained[group])):
+        if missing and (Group(group).is_link or len(missing) == len(self.trained[group])):
             some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise TrainingError(
                 f"{group} should train, but {len(missing)} of its {len(self.trained[group])} tensors ({some}) received "
@@ -85,16 +86,10 @@ class GradientWatch:
             )
 
 
-def is_link(group: str) -> bool:
-    """Whether a group is made new for its system, unlike an encoder or an LLM."""
-    return group != "llm" and not group.endswith(".encoder")
-
-
-def _concerns(group: str, batch: Batch) -> bool:
-    side, _, rest = group.partition(".")
-    modality = rest.split(".")[0]
-    if side == "inputs":
-        return modality in batch.items
-    if side == "outputs":
-        return modality in batch.targets and bool(batch.targets[modality].learned)
-    return group != "llm.new_tokens" or bool(batch.targets)
+def _concerns(group: Group, batch: Batch) -> bool:
+    if group.side == "inputs":
+        return group.modality in batch.items
+    if group.side == "outputs":
+        targets = batch.targets.get(group.modality or "")
+        return targets is not None and bool(targets.learned)
+    return group != NEW_TOKENS or bool(batch.targets)

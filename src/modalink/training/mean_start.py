@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.batch import Prepared
+from modalink.recipe.groups import Group
 from modalink.roles import Centred
 from modalink.training.frozen import FrozenGenerator
 
@@ -24,7 +25,7 @@ def centre(
     """
     for modality, generator in generators.items():
         projector = model.output_projectors[modality]
-        if f"outputs.{modality}.projector" not in trained or not isinstance(projector, Centred) or projector.centred:
+        if Group.output_projector(modality) not in trained or not isinstance(projector, Centred) or projector.centred:
             continue
         targets = [item for sample in samples for item in sample.targets.get(modality, ())]
         if captions := [item.caption for item in targets if item.caption and item.loss]:

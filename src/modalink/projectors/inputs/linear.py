@@ -20,6 +20,10 @@ class LinearConfig(InputProjectorConfig):
         """A prompt token for each (joined) encoder token."""
         return joined_layout(self.join, item)
 
+    def tiny(self) -> "LinearConfig":
+        """The same: its width is that of its neighbours."""
+        return self
+
     def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "LinearProjector":
         """A new projector between these widths."""
         self.layout(example)

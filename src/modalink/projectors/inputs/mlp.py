@@ -31,6 +31,10 @@ class MlpConfig(InputProjectorConfig):
         """A prompt token for each (joined) encoder token."""
         return joined_layout(self.join, item)
 
+    def tiny(self) -> "MlpConfig":
+        """The same, narrower and less deep."""
+        return self.at_most(layers=2, width=128)
+
     def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "MlpProjector":
         """A new projector between these widths."""
         self.layout(example)

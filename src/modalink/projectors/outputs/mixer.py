@@ -31,6 +31,10 @@ class MixerConfig(OutputProjectorConfig):
     feed_forward: int = Field(default=192, gt=0)
     """Width of the feed-forward layers."""
 
+    def tiny(self) -> "MixerConfig":
+        """The same, narrower and less deep."""
+        return self.at_most(width=128, feed_forward=256, heads=4, layers=2)
+
     def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> "MixerProjector":
         """A new projector from `tokens_in` signal states to `tokens_out` conditions.
 

@@ -18,6 +18,10 @@ class MlpOutputConfig(OutputProjectorConfig):
     width: int = Field(default=512, gt=0)
     """Width between the two linear maps."""
 
+    def tiny(self) -> "MlpOutputConfig":
+        """The same, narrower."""
+        return self.at_most(width=128)
+
     def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> "MlpOutputProjector":
         """A new projector from `tokens_in` signal states to `tokens_out` conditions.
 

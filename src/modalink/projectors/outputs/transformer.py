@@ -31,6 +31,10 @@ class TransformerConfig(OutputProjectorConfig):
     entry: Literal["linear", "mlp"] = "linear"
     """What narrows the states: one linear map (NExT-GPT), or two with a GELU (MiniGPT-5)."""
 
+    def tiny(self) -> "TransformerConfig":
+        """The same, narrower and less deep."""
+        return self.at_most(width=128, feed_forward=256, heads=4, encoder_layers=1, decoder_layers=2)
+
     def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> "TransformerProjector":
         """A new projector to `tokens_out` conditions, from any number of signal states.
 

@@ -16,6 +16,7 @@ from modalink.errors import TrainingError
 from modalink.kinds import KindConfig
 from modalink.model.batch import Batch, Targets
 from modalink.ragged import Ragged
+from modalink.recipe.groups import Group
 from modalink.training.randomness import ItemRngs
 
 Need = Literal["logits", "logprobs", "conditions", "features", "prompt_tokens"]
@@ -63,6 +64,11 @@ class ObjectiveConfig(KindConfig):
     weight: float = 1.0
     """Factor of this objective in the step's loss."""
 
+    @classmethod
+    def teaches(cls, group: Group) -> bool:
+        """Whether a gradient of it can reach a group: what it reads depends on the group, if not overridden."""
+        return any(_reach(need, group) for need in cls.needs)
+
     @abstractmethod
     def count(self, batch: Batch) -> int:
         """How many units of the batch carry this loss; known before the forward."""
@@ -72,6 +78,15 @@ class ObjectiveConfig(KindConfig):
         self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
     ) -> Float[Tensor, ""]:
         """The sum of the units' losses, float32."""
+
+
+def _reach(need: Need, group: Group) -> bool:
+    """Whether a field of `Output` depends on a group's parameters."""
+    if need == "features":
+        return group.part == "encoder"
+    if need == "prompt_tokens":
+        return group.side == "inputs"
+    return need == "conditions" or group.side != "outputs"
 
 
 def conditions_of(output: Output, batch: Batch, modality: str) -> Float[Tensor, "i l d_gen"]:
