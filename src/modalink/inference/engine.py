@@ -7,7 +7,7 @@ conditions of its medium: drawing runs neither the encoder nor the prompt again.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,11 +16,11 @@ from torch import Tensor
 from modalink.conversation import Content, Medium, Text
 from modalink.inference.beams import beam_search
 from modalink.inference.decoding import Decoder, EncoderDecoder, Group, embed_prompts, join
+from modalink.inference.making import sample
 from modalink.inference.request import Completion, Request
 from modalink.inference.row import Row
 from modalink.inference.scores import Silent, not_numbers
 from modalink.model import System
-from modalink.roles import Generator
 
 
 class Engine:
@@ -45,7 +45,8 @@ class Engine:
         """The completions of requests, in order.
 
         Raises:
-            GenerationError: A conversation is too long for the LLM, or the LLM's scores are no numbers.
+            GenerationError: A conversation is too long for the LLM, the LLM's scores are no numbers, or a generator does
+                not take an option.
         """
         completions: list[Completion] = []
         for start in range(0, len(requests), self.batch):
@@ -164,15 +165,10 @@ class Engine:
 
     def _sample(self, modality: str, conditions: Float[Tensor, "i l d_gen"], row: Row) -> list[Any]:
         """The media of one answer, each with a random source of its own."""
-        sampling, output = row.request.sampling, self.system.spec.outputs[modality]
-        seeds = range(sampling.seed, sampling.seed + len(conditions))
+        seed = row.request.sampling.seed
+        rng = [torch.Generator().manual_seed(number) for number in range(seed, seed + len(conditions))]
         with self._turn():
-            return cast(Generator, self.system.generators[modality]).sample(
-                conditions,
-                steps=sampling.steps or output.steps,
-                guidance=output.guidance if sampling.guidance is None else sampling.guidance,
-                rng=[torch.Generator().manual_seed(seed) for seed in seeds],
-            )
+            return sample(self.system, modality, conditions, rng, row.request.sampling)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

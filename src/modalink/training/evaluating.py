@@ -3,17 +3,18 @@
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from modalink.data.loader import Loader
+from modalink.data.prefetch import Finish
 from modalink.errors import TrainingError
 from modalink.evaluation.numbers import OpenedBenchmark, open_benchmark
 from modalink.model.batch import Prepared
@@ -70,11 +71,11 @@ class Validation:
     loader: Loader
     count: int
 
-    def batches(self) -> Iterator[tuple[list[Prepared], list[int]]]:
-        """This process's share of each batch, with the samples' places among all."""
+    def batches(self, ready: Finish) -> Iterator[tuple[list[Prepared], list[int]]]:
+        """This process's share of each batch, made `ready`, with the samples' places among all."""
         start = self.loader.state_dict()
         place = 0
-        with closing(cast(Generator[list[Prepared]], iter(self.loader))) as batches:
+        with closing(self.loader.batches(ready)) as batches:
             while place < self.count:
                 samples = next(batches)[: self.count - place]
                 own = range(parallel.rank(), len(samples), parallel.world())
@@ -171,7 +172,7 @@ def validation_losses(learner: Learner, validation: Validation) -> dict[str, flo
     """
     sums: dict[str, float] = defaultdict(float)
     counts: dict[str, float] = defaultdict(float)
-    for samples, positions in validation.batches():
+    for samples, positions in validation.batches(learner.ready):
         part = learner.micro_batch(samples, positions)
         for name, objective in learner.objectives.items():
             counts[name] += objective.count(part.batch)
