@@ -45,8 +45,8 @@ class Engine:
         """The completions of requests, in order.
 
         Raises:
-            GenerationError: A conversation is too long for the LLM, the LLM's scores are no numbers, or a generator does
-                not take an option.
+            GenerationError: A conversation is too long for the LLM, its scores are no numbers, or a generator does not
+                take an option.
         """
         completions: list[Completion] = []
         for start in range(0, len(requests), self.batch):
