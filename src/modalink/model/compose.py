@@ -1,10 +1,10 @@
 """A whole system: the model, its processor, and the generators that stand beside it."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
 from transformers import PreTrainedConfig
 
 from modalink.hub import locate
@@ -15,6 +15,7 @@ from modalink.model.processing import ModalinkProcessor
 from modalink.recipe import SystemSpec
 from modalink.recipe import load as load_recipe
 from modalink.recipe.groups import LLM, Group
+from modalink.roles import Generator
 
 
 @dataclass
@@ -26,12 +27,14 @@ class System:
         processor: What turns conversations into the model's input.
         generators: Frozen generator by output modality.
         spec: What all this was built from.
+        lock: Held by the thread whose pass runs through the parts.
     """
 
     model: ModalinkForConditionalGeneration
     processor: ModalinkProcessor
-    generators: dict[str, nn.Module]
+    generators: dict[str, Generator]
     spec: SystemSpec
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def save(self, folder: Path) -> None:
         """Write model and processor; generators are never trained, so their place in the spec is enough."""
@@ -99,9 +102,12 @@ def skeleton(spec: SystemSpec) -> ModalinkForConditionalGeneration:
         )
 
 
-def build_generators(spec: SystemSpec) -> dict[str, nn.Module]:
+def build_generators(spec: SystemSpec) -> dict[str, Generator]:
     """The frozen generators of a system, by output modality."""
-    return {m: output.generator.build().requires_grad_(False).eval() for m, output in spec.outputs.items()}
+    built = {m: output.generator.build() for m, output in spec.outputs.items()}
+    for generator in built.values():
+        generator.requires_grad_(False).eval()
+    return built
 
 
 def _configuration(spec: SystemSpec, tokens: Tokens, text_config: PreTrainedConfig) -> ModalinkConfig:
