@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -113,7 +113,7 @@ def known_sha256(path: Path) -> str:
     return _sha256(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-@cache
+@lru_cache(2**18)
 def _sha256(path: Path, *state: int) -> str:
     return sha256(path)
 

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from modalink.cli.progress import show
 from modalink.model.groups import GroupRow
-from modalink.training.events import RunStarted, StageStarted, StepDone, Warned
+from modalink.training.events import Evaluated, RunStarted, StageStarted, StepDone, Warned
 
 TABLE = [GroupRow("llm", 90, False, 0.9, None), GroupRow("inputs.image.projector", 10, True, 0.1, 1e-3)]
 
@@ -52,4 +52,15 @@ def test_lines_tell_the_time_left_in_the_stage_and_in_all():
         "pretrain: step 12 of 20, language 1.0000, 16 s left, about 4 min in all",
         "instruct: step 1 of 3, language 1.0000, 10 s left",
         "instruct: step 3 of 3, language 1.0000",
+    ]
+
+
+def test_evaluations_have_a_line_of_their_own():
+    console = Console(file=StringIO(), width=100)
+    with show(console=console) as on_event:
+        on_event(Evaluated("pretrain", 4, 6, {"loss": 1.5, "pope.score": 80.25}, 2.0, best=True))
+        on_event(Evaluated("pretrain", 6, 6, {"loss": 1.75}, 2.0, best=False))
+    assert console.file.getvalue().splitlines() == [
+        "pretrain: evaluated after step 4 of 6: loss 1.5000, pope.score 80.2500; the best so far",
+        "pretrain: evaluated after step 6 of 6: loss 1.7500",
     ]

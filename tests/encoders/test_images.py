@@ -102,7 +102,7 @@ def test_a_processor_without_a_fixed_side_needs_one(tmp_path: Path) -> None:
     config = VisionConfig(checkpoint=str(folder))
     with pytest.raises(PartError, match="no fixed side; set image_size"):
         config.preprocessor()
-    assert config.replace(image_size=32).preprocessor()(examples({"image"}, 1)[0]).shape == (3, 32, 32)
+    assert config.replace(image_size=32).preprocessor()(examples({"image"}, 1)[0]).shape == (1, 3, 32, 32)
 
 
 def test_a_bare_timm_folder_uses_imagenets_numbers(tmp_path: Path) -> None:
@@ -114,4 +114,4 @@ def test_a_bare_timm_folder_uses_imagenets_numbers(tmp_path: Path) -> None:
 def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
     preprocess = VisionConfig(checkpoint=str(tiny_clip_vision(tmp_path))).preprocessor()
     for mode in ("L", "RGBA", "P"):
-        assert preprocess(Image.new(mode, (40, 40))).shape == (3, 32, 32)
+        assert preprocess(Image.new(mode, (40, 40))).shape == (1, 3, 32, 32)

@@ -49,6 +49,27 @@ def found(both_ways):
     return {finding.topic: finding for finding in examine(load(both_ways))}
 
 
+def test_what_will_be_evaluated_and_what_is_borrowed(both_ways, tmp_path):
+    recipe = load(both_ways)
+    data = [{"source": "tiny_world", "split": "validation", "count": 30, "tasks": ["vqa"]}]
+    best = {"metric": "loss", "mode": "min"}
+    sizes = {"name": "tiny_world", "split": "validation"}
+    evaluate = {"every": 5, "data": data, "samples": 16, "benchmarks": [sizes], "keep_best": best}
+    stage = recipe.stages[1].replace(evaluate=evaluate, init={"from": str(tmp_path / "absent")})
+    found = {finding.topic: finding for finding in examine(recipe.replace(stages=[stage]))}
+    assert found["evaluation instruct"].status == "ok"
+    lines = found["evaluation instruct"].lines
+    assert lines[0] == "every 5 steps, and after the last"
+    assert lines[1].startswith("tiny_world validation: 30 conversations; first: ")
+    assert lines[2:] == (
+        "the loss of the same 16 of them each time, or of all if there are fewer",
+        "benchmark tiny_world: questions of its own",
+        "keeps the weights with the least loss",
+    )
+    assert found["init instruct"].status == "failed"
+    assert "found neither a run nor" in found["init instruct"].lines[0]
+
+
 def test_all_topics_are_examined_and_fine(found):
     assert list(found) == [
         "weights",

@@ -6,7 +6,7 @@ from modalink.errors import RecipeError
 from modalink.recipe import Recipe, load
 
 STAGE_KEYS = (
-    "known: batch, checkpoint_every, clip, data, epochs, init, kind, max_tokens, micro_batch, min_lr, mixture, "
+    "known: batch, checkpoint_every, clip, data, epochs, evaluate, init, kind, max_tokens, micro_batch, min_lr, mixture, "
     "name, objectives, on_bad_sample, optimizer, precision, schedule, steps, train, warmup"
 )
 GROUPS = "known: inputs.image.encoder, inputs.image.projector, llm, llm.lora"

@@ -266,3 +266,22 @@ class TestCharts:
 @pytest.mark.parametrize(("seconds", "words"), [(4.4, "4 s"), (65.0, "1 min 5 s"), (3700.0, "1 h 1 min")])
 def test_durations(seconds, words):
     assert view.duration(seconds) == words
+
+
+def test_evaluations_inside_a_stage_are_a_curve_and_a_table(run):
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    recipe["stages"][0]["evaluate"] = {"every": 20, "keep_best": {"metric": "pope.score", "mode": "max"}}
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    scores = [(20, 71.25), (40, 70.5)]
+    lines = [{"step": step, "evaluation": {"loss": 2.0, "pope.score": score}} for step, score in scores]
+    path = run / "pretrain" / "metrics.jsonl"
+    whole = path.read_text().splitlines()[:40]
+    path.write_text("".join(f"{line}\n" for line in [*whole, *map(json.dumps, lines)]))
+    files = write_report(run)
+    stage = json.loads(files.json.read_text())["stages"][0]
+    assert stage["evaluations"]["pope.score"] == [[20, 71.25], [40, 70.5]]
+    assert stage["best"] == {"step": 20, "value": 71.25}
+    assert (stage["steps"], stage["seconds"]) == (40, 20.0)
+    page = files.html.read_text()
+    assert "pope.score, evaluated" in page and page.count("best, kept") == 1
+    assert '71.25</td><td class="soft">best, kept' in page

@@ -1,18 +1,23 @@
 """Frozen parts compute each item once."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from modalink.features.cache import FeatureCache
 from modalink.features.compute import Once
+from modalink.modalities.image import _StoredImage
 from modalink.model import ModalinkForConditionalGeneration, compose
 from modalink.model.batch import Prepared, collate
 from modalink.model.items import Item
 from modalink.ragged import Layout, Ragged
 from modalink.recipe import Recipe
+from modalink.runs.ledger import Ledger
+from modalink.settings import run_settings
 from modalink.training.frozen import FrozenEncoders, frozen_generators
 from modalink.training.train import train
 
@@ -98,3 +103,46 @@ def test_latents_and_text_conditions_are_those_of_the_generator(make_recipe: Cal
     for _ in range(2):
         found = generator.text_conditions(["caption 1", "", "caption 1"])
         torch.testing.assert_close(found, own.encode_text(["caption 1", "", "caption 1"]).detach())
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The media that were decoded."""
+    names: list[str] = []
+    read = _StoredImage.read
+
+    def counted(self: _StoredImage) -> Image.Image:
+        names.append(Path(self.label).name)
+        return read(self)
+
+    monkeypatch.setattr(_StoredImage, "read", counted)
+    return names
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_later_epoch_and_another_run_decode_nothing(
+    make_recipe: Callable[..., Recipe], decoded: list[str], workers: int, tmp_path: Path
+) -> None:
+    settings = run_settings(workers=workers, cache=tmp_path / "cache")
+    train(make_recipe(), tmp_path / "run", settings=settings)
+    assert len(decoded) <= 2 * 2 * len(set(decoded))  # read and made, and once more where threads meet one item
+    first, seen = len(decoded), set(decoded)
+    assert seen == {f"{number}.png" for number in range(6)}
+    train(make_recipe(), tmp_path / "again", settings=settings)
+    assert len(decoded) == first
+
+
+def test_what_is_in_no_cache_is_loaded_by_the_threads_that_read_ahead(
+    make_recipe: Callable[..., Recipe], data: dict[str, str], tmp_path: Path
+) -> None:
+    """A picture whose header is whole and whose pixels are not is left out with its reason, as one without a header."""
+    picture = Path(data["ask"]).with_name("0.png").read_bytes()
+    folder = tmp_path / "data"
+    shutil.copytree(Path(data["ask"]).parent, folder)
+    (folder / "0.png").write_bytes(picture[: len(picture) // 2])
+    source = {"source": "messages", "path": str(folder / "ask.jsonl")}
+    recipe = make_recipe()
+    stage = recipe.stages[0].replace(data=[source], steps=3)
+    train(recipe.replace(stages=[stage]), tmp_path / "run")
+    entries = list(Ledger(tmp_path / "run" / stage.name / "ledger.jsonl"))
+    assert {(entry.sample, entry.reason) for entry in entries} >= {("ask-0", "truncated"), ("ask-absent", "missing")}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from modalink.cli.media import takes_media
-from modalink.cli.options import Device, Threads
+from modalink.cli.options import Best, Device, Threads
 from modalink.conversation import Medium
 from modalink.inference import asked, load
 
@@ -28,6 +28,7 @@ def ask(
     seed: Annotated[int, typer.Option(min=0, help="Seed of words and media.")] = 0,
     guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance of the media.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps of the media.")] = None,
+    best: Best = False,
     device: Device = None,
     threads: Threads = None,
 ) -> None:
@@ -38,7 +39,7 @@ def ask(
     modalink ask runs/demo "What is left of the cube?" --media image=a.png
     modalink ask runs/demo "Draw a small red circle." --out drawings
     """
-    answer = load(run, device=device, threads=threads).chat(
+    answer = load(run, best=best, device=device, threads=threads).chat(
         asked(question, media), max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams,
         seed=seed, guidance=guidance, steps=steps,
     )  # fmt: skip

@@ -8,7 +8,7 @@ import typer
 
 from modalink import modalities
 from modalink.cli.media import takes_media
-from modalink.cli.options import Device, Threads
+from modalink.cli.options import Best, Device, Threads
 from modalink.conversation import Conversation, Medium
 from modalink.errors import ModalinkError
 from modalink.inference import Session, asked, load
@@ -26,6 +26,7 @@ def chat(
     temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words; higher: freer.")] = 0.0,
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Share of the probability to draw from.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of words and media.")] = 0,
+    best: Best = False,
     device: Device = None,
     threads: Threads = None,
 ) -> None:
@@ -41,7 +42,7 @@ def chat(
         "top_p": top_p,
         "seed": seed,
     }
-    talk = _Talk(load(run, device=device, threads=threads), out, options)
+    talk = _Talk(load(run, best=best, device=device, threads=threads), out, options)
     for medium in media:
         talk.show(medium.modality, medium.source)
     talk.loop()

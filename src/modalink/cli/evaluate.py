@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from modalink.cli.options import Device, Threads
+from modalink.cli.options import Best, Device, Threads
 from modalink.cli.progress import answering
 from modalink.cli.score import Choices, pairs, show
 from modalink.errors import OptionError
@@ -66,6 +66,7 @@ def evaluate(
     prompt: _Prompt = "",
     partial: _Partial = False,
     out: _Out = None,
+    best: Best = False,
     device: Device = None,
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="The numbers as a JSON object.")] = False,
@@ -80,6 +81,7 @@ def evaluate(
     modalink evaluate runs/demo --benchmark tiny-world --split validation --limit 200 --option seed=1 --json
     modalink evaluate runs/mine --benchmark vqav2 --data vqa --split val
     modalink evaluate runs/mine --benchmark pope --data pope --limit 100 --json
+    modalink evaluate runs/mine --benchmark pope --data pope --best
     """
     name, _ = registry.load(benchmark)
     settings = run_settings(device=device, threads=threads)
@@ -88,18 +90,19 @@ def evaluate(
     if evaluator := evaluator_of(name):
         _refuse(name, data, annotations, prompt, out, max_new_tokens, partial)
         options |= {key: value for key, value in (("split", split), ("limit", limit)) if value}
-        _show_results(evaluate_by_itself(run, name, evaluator, options, settings, console), as_json)
+        _show_results(evaluate_by_itself(run, name, evaluator, options, settings, console, best=best), as_json)
         return
-    folder = out or _folder(run, name)
+    label = _label(name, best)
+    folder = out or _folder(run, label)
     dataset = open_dataset(name, data, annotations, split, options, prompt)
-    system = load(run, device=settings.device, threads=settings.threads).system
+    system = load(run, best=best, device=settings.device, threads=settings.threads).system
     with answering(console, dataset.benchmark.title) as on_progress:
         evaluation = runner.evaluate(
             system, dataset, out=folder, limit=limit, batch=batch, max_new_tokens=max_new_tokens,
             partial=partial, on_progress=on_progress,
         )  # fmt: skip
     if evaluation.report is not None:
-        _keep(run, name, evaluation.report.as_dict())
+        _keep(run, label, evaluation.report.as_dict())
     if as_json:
         print(json.dumps(_data(name, evaluation), ensure_ascii=False))
     else:
@@ -107,11 +110,18 @@ def evaluate(
 
 
 def evaluate_by_itself(
-    run: str, benchmark: str, evaluator: Evaluator, given: dict[str, Any], settings: RunSettings, console: Console
+    run: str,
+    benchmark: str,
+    evaluator: Evaluator,
+    given: dict[str, Any],
+    settings: RunSettings,
+    console: Console,
+    *,
+    best: bool = False,
 ) -> Results:
     """Let a benchmark evaluate a run by itself, and write the numbers into the run and its report."""
     options = registry.checked(evaluator.options, benchmark, given)
-    system = load(run, device=settings.device, threads=settings.threads).system
+    system = load(run, best=best, device=settings.device, threads=settings.threads).system
     with console.status("evaluating") as status:
 
         def show(task: str) -> None:
@@ -120,7 +130,7 @@ def evaluate_by_itself(
                 console.print(f"evaluating: {task}")
 
         results = evaluator.evaluate(system, options, show)
-    _keep(run, benchmark, results.to_dict())
+    _keep(run, _label(benchmark, best), results.to_dict())
     return results
 
 
@@ -174,6 +184,11 @@ def _keep(run: str, benchmark: str, results: Mapping[str, Any]) -> None:
     if (folder / RECIPE).is_file():
         write_results(folder, benchmark, results)
         write_report(folder)
+
+
+def _label(benchmark: str, best: bool) -> str:
+    """What results are called in the run: those of its best checkpoint stand beside those of its end."""
+    return f"{benchmark}-best" if best else benchmark
 
 
 def _folder(run: str, name: str) -> Path:

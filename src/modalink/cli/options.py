@@ -10,6 +10,10 @@ Device = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads of one operation; by default torch's choice.")
 ]
+Best = Annotated[
+    bool,
+    typer.Option("--best", help="The best checkpoint that a stage's `evaluate` kept, instead of the end of training."),
+]
 Cache = Annotated[
     str | None,
     typer.Option("--cache", help="Folder for outputs of frozen parts, kept between runs; `off`: in memory alone."),

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from modalink.model.groups import GroupRow
 from modalink.training.events import (
+    Evaluated,
     Event,
     OnEvent,
     PrecisionChosen,
@@ -134,6 +135,10 @@ def _sentence(event: Event) -> str:
     if isinstance(event, PrecisionChosen):
         times = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in event.seconds.items())
         return f"{event.stage}: computes in {event.precision} (a step: {times}; threads: {event.threads})"
+    if isinstance(event, Evaluated):
+        numbers = ", ".join(f"{name} {value:.4f}" for name, value in event.numbers.items())
+        mark = "; the best so far" if event.best else ""
+        return f"{event.stage}: evaluated after step {event.step} of {event.steps}: {numbers}{mark}"
     if isinstance(event, Warned):
         return f"note: {event.text}"
     return ""

@@ -1,13 +1,13 @@
 """Full batches of prepared samples, in an order that a seed fixes and that can be taken up exactly."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from modalink.data.mixture import Rule, mix
-from modalink.data.prefetch import Bad, Draw, Draws
+from modalink.data.prefetch import Bad, Draw, Draws, Finish
 from modalink.data.source import Source, SourceConfig, Stream
 from modalink.errors import CheckpointError, DataError
 from modalink.model.batch import Prepared
@@ -99,8 +99,16 @@ class Loader:
         self._at = _At(state["step"], state["cursor"])
 
     def __iter__(self) -> Iterator[list[Prepared]]:
+        return self.batches()
+
+    def batches(self, finish: Finish = Prepared.loaded) -> Generator[list[Prepared], None, None]:
+        """Batches from the present place on.
+
+        Args:
+            finish: The last work on each sample, done by the threads that prepare: to load all its media, if not given.
+        """
         self._ledger.truncate(self._at.step)
-        with closing(self._draws.starting(self._at.cursor)) as draws:
+        with closing(self._draws.starting(self._at.cursor, finish)) as draws:
             batch: list[Prepared] = []
             for draw in draws:
                 if isinstance(draw.result, Bad):

@@ -12,6 +12,9 @@ from modalink.data.source import Source, SourceConfig, Stream
 from modalink.errors import DataError, MediumError, PromptError, SampleError
 from modalink.model.batch import IGNORED, Prepared
 
+Finish = Callable[[Prepared], Prepared]
+"""The last work on a sample before it is learned from: to load what must be loaded."""
+
 
 @dataclass(frozen=True)
 class Bad:
@@ -67,6 +70,7 @@ class Draws:
         self._prepare = prepare
         self._workers = workers
         self._ahead = ahead if workers else 1
+        self._finish: Finish = Prepared.loaded
 
     @property
     def cursor(self) -> dict[str, Any]:
@@ -74,8 +78,9 @@ class Draws:
         streams = {number: stream.state_dict() for number, stream in self._streams.items()}
         return {"order": self._order.state_dict(), "streams": streams}
 
-    def starting(self, cursor: dict[str, Any]) -> Generator[Draw, None, None]:
-        """Draws from a place on; the threads end with the iterator."""
+    def starting(self, cursor: dict[str, Any], finish: Finish = Prepared.loaded) -> Generator[Draw, None, None]:
+        """Draws from a place on, each finished by the thread that prepared it; the threads end with the iterator."""
+        self._finish = finish
         self._order.load_state_dict(cursor["order"])
         for number, state in cursor["streams"].items():
             self._streams[number].load_state_dict(state)
@@ -112,7 +117,7 @@ class Draws:
     def _prepared(self, conversation: Conversation, template: str | None) -> Prepared | Bad:
         try:
             own = {} if template is None else {"template": template}
-            prepared = self._prepare(conversation, **own)
+            prepared = self._finish(self._prepare(conversation, **own))
         except (DataError, PromptError) as error:
             return Bad.of(conversation.id, error)
         except Exception as error:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Self
 
 import torch
@@ -68,6 +69,7 @@ class FeatureCache:
     ) -> None:
         self._memory = _Memory(memory_bytes)
         self._disk = disk
+        self._disk_lock = Lock()  # threads that read ahead ask what is held
         self._chunk = chunk
 
     def get(
@@ -103,8 +105,10 @@ class FeatureCache:
 
     def holds(self, key: FeatureKey, digest: str) -> bool:
         """Whether an item's feature need not be computed."""
-        name = f"{key.sha256}/{digest}"
-        return name in self._memory or (self._disk is not None and self._disk.contains(key.sha256, digest))
+        if f"{key.sha256}/{digest}" in self._memory:
+            return True
+        with self._disk_lock:
+            return self._disk is not None and self._disk.contains(key.sha256, digest)
 
     def _chunks(self, names: list[str], kinds: Mapping[str, Hashable]) -> Iterator[list[str]]:
         """Names of one kind, at most a chunk at a time."""
@@ -117,19 +121,22 @@ class FeatureCache:
     def flush(self) -> None:
         """Write to the disk what waits to be written; to be called when a run ends."""
         if self._disk is not None:
-            self._disk.flush()
+            with self._disk_lock:
+                self._disk.flush()
 
     def _store(self, name: str, feature: Tensor) -> None:
         self._memory.put(name, feature)
         if self._disk is not None:
             key, digest = name.split("/")
-            self._disk.put(key, digest, feature)
+            with self._disk_lock:
+                self._disk.put(key, digest, feature)
 
     def _load(self, name: str) -> Tensor | None:
         feature = self._memory.get(name)
         if feature is None and self._disk is not None:
             key, digest = name.split("/")
-            feature = self._disk.get(key, digest)
+            with self._disk_lock:
+                feature = self._disk.get(key, digest)
             if feature is not None:
                 self._memory.put(name, feature)
         return feature

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from safetensors.torch import load_file
 from torch import nn
 
 from modalink import hub
@@ -10,27 +11,44 @@ from modalink.errors import CheckpointError, PartError
 from modalink.inference.session import Session
 from modalink.model import System
 from modalink.model.device import use
+from modalink.runs.saved_weights import best_of_run
 from modalink.settings import run_settings
 
 
-def load(run: str | os.PathLike[str], *, device: str | None = None, threads: int | None = None) -> Session:
+def load(
+    run: str | os.PathLike[str], *, best: bool = False, device: str | None = None, threads: int | None = None
+) -> Session:
     """A session with a trained system.
 
     Args:
         run: A run folder, a folder that `System.save` wrote, or a hub id of one.
+        best: Take the best checkpoint of the last stage that kept one, instead of the end of training.
         device: Where to compute; see `modalink.settings` for this and its default.
         threads: CPU threads of one operation; the same.
 
     Raises:
-        CheckpointError: The folder holds no finished run.
+        CheckpointError: The folder holds no finished run, or no best checkpoint where one is wanted.
         PartError: A part that the system refers to is not to be had.
     """
     place = use(run_settings(device=device, threads=threads))
     system = System.load(_model(run))
+    if best:
+        _take(system, best_of_run(Path(run).expanduser()))
     modules: list[nn.Module] = [system.model, *system.generators.values()]
     for module in modules:
         module.to(place).eval()
     return Session(system)
+
+
+def _take(system: System, weights: Path) -> None:
+    """Put the weights of a checkpoint of the run into its system."""
+    parameters = dict(system.model.named_parameters())
+    for name, tensor in load_file(weights).items():
+        if name not in parameters or parameters[name].shape != tensor.shape:
+            raise CheckpointError(
+                f"{weights}: found {name}, which is no parameter of the run's model or of another shape"
+            )
+        parameters[name].data = tensor
 
 
 def _model(run: str | os.PathLike[str]) -> Path:

@@ -8,8 +8,10 @@ import re
 import stat
 from functools import cached_property
 from io import BufferedReader, BytesIO
+from pathlib import Path
 from typing import Any
 
+from modalink import files
 from modalink.errors import MediumError
 
 _SHOWN_CHARACTERS = 200
@@ -84,6 +86,8 @@ class Stored:
     def digest(self) -> str:
         """SHA-256 of the bytes."""
         with self.open() as file:
+            if self._path is not None:
+                return files.known_sha256(Path(self._path))
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 

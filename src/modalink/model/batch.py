@@ -1,6 +1,6 @@
 """The batch record: samples made ready for the model, packed into one stream or padded into rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
@@ -20,6 +20,10 @@ from modalink.ragged import Ragged
 
 IGNORED = -100
 """Label of a token that carries no loss, as in PyTorch and Hugging Face."""
+
+
+Wanted = Callable[[Item, str, bool], bool]
+"""Whether an item of a modality, which is a target or not, must be loaded."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,24 @@ class Prepared:
     places: dict[str, list[list[int]]] = field(default_factory=dict)
     signals: dict[str, list[list[int]]] = field(default_factory=dict)
     cut: int = 0
+
+    def loaded(self, wanted: Wanted | None = None) -> "Prepared":
+        """The same sample, the units of its items in memory: of all, or of those that are wanted.
+
+        Args:
+            wanted: Tells of an item, its modality, and whether it is a target.
+
+        Raises:
+            MediumError: A medium cannot be decoded.
+        """
+
+        def load(items: dict[str, list[Item]], made: bool) -> dict[str, list[Item]]:
+            return {
+                modality: [item.loaded() if wanted is None or wanted(item, modality, made) else item for item in own]
+                for modality, own in items.items()
+            }
+
+        return replace(self, media=load(self.media, made=False), targets=load(self.targets, made=True))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
 """Media made ready: one item each."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from modalink.errors import MediumError
 from modalink.ragged import Layout, Ragged
+from modalink.roles import MediumHandle, Preprocessor
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class Item:
     text: tuple[int, ...] = ()
     loss: bool = True
 
+    def loaded(self) -> Self:
+        """The same item, its units in memory."""
+        values = self.load()
+        return replace(self, load=lambda: values)
+
     @classmethod
     def of(
         cls,
@@ -49,6 +57,40 @@ class Item:
         content += values.contiguous().view(torch.uint8).numpy().tobytes()
         digest = hashlib.sha256(content).hexdigest()
         return cls(layout or Layout.of_units(len(values)), digest, lambda: values, tokens, caption, text, loss)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What it takes to load an item: an opened medium, and its preprocessing.
+
+    Args:
+        handle: The medium.
+        preprocess: Turns it into units.
+        sample: The sample that holds it, for errors.
+    """
+
+    handle: MediumHandle
+    preprocess: Preprocessor
+    sample: str
+
+    def __call__(self) -> Tensor:
+        """The units `[u ...]`.
+
+        Raises:
+            MediumError: It cannot be decoded; the sample is named.
+        """
+        with named_after(self.sample):
+            return self.preprocess(self.handle.read())
+
+
+@contextmanager
+def named_after(sample: str) -> Iterator[None]:
+    """Puts a sample's name before the errors of its media."""
+    try:
+        yield
+    except MediumError as error:
+        detail = str(error).removeprefix(f"{error.name}: ")
+        raise MediumError(f"{sample}: {error.name}", error.reason, detail) from error
 
 
 def ragged(items: Sequence[Item]) -> Ragged:

@@ -254,23 +254,21 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         if self.config.is_encoder_decoder:
             output, spoken = self._reply(labels, logits_to_keep, kwargs), kwargs["decoder_input_ids"]
             loss = None if labels is None else _cross_entropy(output.logits, labels, num_items_in_batch)
-            states, hidden = output.decoder_hidden_states, output.decoder_hidden_states
+            hidden = output.decoder_hidden_states
             logits = output.logits[logits_to_keep] if isinstance(logits_to_keep, Tensor) else output.logits
         else:
             output = self.language_model(position_ids=position_ids, logits_to_keep=logits_to_keep, **kwargs)
-            spoken, states, hidden, logits = input_ids, output.hidden_states, output.hidden_states, output.logits
+            spoken, hidden, logits = input_ids, output.hidden_states, output.logits
             if isinstance(logits_to_keep, Tensor) and logits_to_keep.ndim == 1:
                 logits = logits[0]
-            loss = None
-            if labels is not None:
-                loss = _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)
+            loss = None if labels is None else _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)
         return ModalinkOutput(
             loss=loss,
             logits=logits,
             past_key_values=output.past_key_values,
             hidden_states=hidden,
             attentions=output.get("attentions"),
-            conditions=self.conditions(spoken, states[-1], signals) if return_conditions else None,
+            conditions=self.conditions(spoken, hidden[-1], signals) if return_conditions else None,
         )
 
     def _reply(self, labels: Tensor | None, logits_to_keep: int | Tensor, kwargs: dict[str, Any]) -> Any:

@@ -11,17 +11,17 @@ from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 
 from modalink import modalities, prompts
 from modalink.conversation import Conversation, Medium, Turn, Use
-from modalink.errors import MediumError, PromptError
+from modalink.errors import PromptError
 from modalink.model.arguments import pack
 from modalink.model.assembly import Tokens, signal_spellings
 from modalink.model.batch import IGNORED, Prepared
 from modalink.model.expansion import Expanded, ItemText, expand
-from modalink.model.items import Item, ragged
+from modalink.model.items import Item, Reading, named_after, ragged
 from modalink.model.items import texts as item_texts
 from modalink.model.places import places_of
 from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
-from modalink.roles import Preprocessor
+from modalink.roles import MediumHandle, Preprocessor
 
 
 class ModalinkProcessor(ProcessorMixin):
@@ -213,9 +213,9 @@ class ModalinkProcessor(ProcessorMixin):
         return BatchFeature(dict(data) | _packed(items))
 
     def _items_of(self, row: list[int], modality: str, sources: Iterator[Any], text: str) -> list[Item]:
-        read = modalities.get(modality).read
+        opened = modalities.get(modality).open
         count = row.count(self.tokens.placeholders[modality])
-        return [self._item(modality, read(source), text) for source in islice(sources, count)]
+        return [self._item(modality, opened(source), text, "text") for source in islice(sources, count)]
 
     def _place(self, sample: str, turn: Turn, medium: Medium) -> str:
         use, name = self._use(sample, turn, medium), medium.modality
@@ -231,28 +231,26 @@ class ModalinkProcessor(ProcessorMixin):
     def _add_item(
         self, medium: Medium, turn: Turn, media: dict[str, list[Item]], targets: dict[str, list[Item]], sample: str
     ) -> None:
-        record = modalities.get(medium.modality)
-        use = self._use(sample, turn, medium)
-        try:
-            decoded = record.read(medium.source)
-        except MediumError as error:
-            raise MediumError(
-                f"{sample}: {error.name}", error.reason, str(error).removeprefix(f"{error.name}: ")
-            ) from error
-        name = medium.modality
+        name, use = medium.modality, self._use(sample, turn, medium)
+        with named_after(sample):
+            handle = modalities.get(name).open(medium.source)
+            digest = handle.digest
         if use != "read":
-            item = Item.of(self.makers[name](decoded), caption=medium.caption, loss=turn.loss)
+            make = self.makers[name]
+            load = Reading(handle, make, sample)
+            item = Item(make.layout(handle), digest, load, caption=medium.caption, loss=turn.loss)
             targets.setdefault(name, []).append(item)
         if use != "made":
-            media.setdefault(name, []).append(self._item(name, decoded, turn.text, medium.caption))
+            media.setdefault(name, []).append(self._item(name, handle, turn.text, sample, medium.caption))
 
-    def _item(self, modality: str, decoded: Any, said: str, caption: str | None = None) -> Item:
+    def _item(self, modality: str, handle: MediumHandle, said: str, sample: str, caption: str | None = None) -> Item:
         """A medium that is read, with what is said beside it."""
         reader, projector = self.readers[modality], self.spec.inputs[modality].projector
-        layout = reader.layout(decoded)
+        layout = reader.layout(handle)
         text = tuple(projector.text_ids(said, self.tokenizer)) if projector.reads_text else ()
         tokens = self.prompt_layout(modality, layout).tokens
-        return Item.of(reader(decoded), layout, tokens=tokens, caption=caption, text=text)
+        load = Reading(handle, reader, sample)
+        return Item(layout, handle.digest, load, tokens=tokens, caption=caption, text=text)
 
     def prompt_layout(self, modality: str, item: Layout) -> Layout:
         """How the prompt tokens lie that come of an item of such units; known before anything is encoded."""

@@ -11,9 +11,12 @@ from modalink import prompts
 from modalink.errors import ModalinkError, PartError
 from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
 from modalink.model.groups import table
+from modalink.planning.evaluated import evaluated
 from modalink.planning.rehearsal import rehearse
-from modalink.planning.sample import first_prepared, head, marked, said
-from modalink.recipe import Recipe, Stage
+from modalink.planning.sample import first_prepared, head, marked, opened
+from modalink.recipe import Init, Recipe, Stage
+from modalink.runs.saved_weights import find
+from modalink.training.weights import initialise
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Finding:
     """One thing that was examined.
 
     Args:
-        topic: `parts`, `widths`, `prompt`, `data STAGE`, `sample STAGE` or `batch STAGE`.
+        topic: `weights`, `parts`, `widths`, `prompt`, `init`, or of a stage `init STAGE`, `data STAGE`, `sample STAGE`,
+            `batch STAGE`, `evaluation STAGE`.
         status: Whether training can go on with it as it is.
         lines: What was found.
     """
@@ -56,13 +60,33 @@ def examine(recipe: Recipe, *, device: torch.device | str = "cpu") -> Iterator[F
     yield Finding("parts", "ok", tuple(_parts(recipe, model, system)))
     yield Finding("widths", "ok", tuple(_widths(recipe, model)))
     yield from _guarded("prompt", _prompt(recipe, system))
+    yield from _init("init", recipe.init, system)
     for stage in recipe.stages:
         yield from _stage(recipe, stage, system, torch.device(device))
+
+
+def _init(topic: str, init: Init | None, system: System | None) -> Iterator[Finding]:
+    """What another run lends, put into the system as training will do it."""
+    if init is not None:
+        yield from _guarded(topic, _borrowed(init, system))
+
+
+def _borrowed(init: Init, system: System | None) -> Iterator[str]:
+    warnings: list[str] = []
+    saved = find(init, warnings.append)
+    yield from (f"warning: {text}" for text in warnings)
+    if system is not None:
+        initialise(system.model, saved)
+    groups = "all that they hold" if init.groups is None else ", ".join(init.groups)
+    yield f"weights from {', '.join(map(str, saved.paths))}: {groups}"
 
 
 def _stage(recipe: Recipe, stage: Stage, system: System | None, device: torch.device) -> Iterator[Finding]:
     found = list(_guarded(f"data {stage.name}", _data(stage)))
     yield from found
+    yield from _init(f"init {stage.name}", stage.init, system)
+    if stage.evaluate is not None:
+        yield from _guarded(f"evaluation {stage.name}", evaluated(stage.evaluate, recipe))
     if system is not None and all(finding.status != "failed" for finding in found):
         yield from _guarded(f"sample {stage.name}", _sample(stage, system))
         yield from _guarded(f"batch {stage.name}", rehearse(recipe, stage, system, device))
@@ -123,11 +147,7 @@ def _prompt(recipe: Recipe, system: System | None) -> Iterator[str]:
 
 def _data(stage: Stage) -> Iterator[str]:
     for config in stage.data:
-        size, good, bad = head(config)
-        count = "a stream" if size is None else f"{size:,} conversations"
-        yield f"{config.name}: {count}; first: {said(good[0])}"
-        if bad:
-            yield f"warning: of the first {len(good) + len(bad)} records {len(bad)} are bad, the first: {bad[0]}"
+        yield from opened(config)
 
 
 def _sample(stage: Stage, system: System) -> Iterator[str]:

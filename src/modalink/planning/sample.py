@@ -1,6 +1,6 @@
 """One conversation of a data source: as it is written, and as the model will see it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import groupby, islice
 from typing import Any, NamedTuple
@@ -44,6 +44,19 @@ def head(config: SourceConfig) -> Head:
     if found.bad:
         raise DataError(f"{config.name}: the first {tried} records are bad, the first: {found.bad[0]}")
     raise DataError(f"{config.name}: looked for samples; found none")
+
+
+def opened(config: SourceConfig) -> Iterator[str]:
+    """How large a source is, how it begins, and what is wrong there.
+
+    Raises:
+        DataError: It holds nothing, or its first records are all bad.
+    """
+    size, good, bad = head(config)
+    count = "a stream" if size is None else f"{size:,} conversations"
+    yield f"{config.name}: {count}; first: {said(good[0])}"
+    if bad:
+        yield f"warning: of the first {len(good) + len(bad)} records {len(bad)} are bad, the first: {bad[0]}"
 
 
 def first_prepared(conversations: list[Conversation], prepare: Callable[[Conversation], Prepared]) -> Prepared:

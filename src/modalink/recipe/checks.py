@@ -1,12 +1,14 @@
 """What a recipe's parts must agree on with its stages; a field's own limits stand with the field."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from modalink import modalities
 from modalink.errors import RecipeError, UnknownNameError
 from modalink.kinds import config_class, kinds
 from modalink.recipe.errors import Loc, Problem
+from modalink.recipe.evaluation import Evaluation
 from modalink.recipe.groups import LLM, LORA, NEW_TOKENS, Group
 from modalink.recipe.paths import look_up
 from modalink.recipe.stage import Stage
@@ -70,6 +72,8 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
         if objective.needs == {"conditions"} and not spec.outputs:
             yield Problem(("objectives", i), f"the objective {objective.kind!r} needs outputs, and the recipe has none")
     yield from _mixture_problems(stage)
+    if stage.evaluate is not None:
+        yield from _evaluation_problems(stage.evaluate, {objective.kind for objective in stage.objectives})
 
 
 def _teaches(kind: str, group: Group) -> bool:
@@ -96,6 +100,24 @@ def _mixture_problems(stage: Stage) -> Iterator[Problem]:
             yield Problem(("data", i), "the mixture `ratio` needs a weight for each source")
         if stage.mixture != "ratio" and weight is not None:
             yield Problem(("data", i, "weight"), f"the mixture {stage.mixture!r} reads no weight; use `ratio`")
+
+
+def _evaluation_problems(evaluation: Evaluation, objectives: Collection[str]) -> Iterator[Problem]:
+    for i, source in enumerate(evaluation.data):
+        if getattr(source, "weight", None) is not None:
+            yield Problem(
+                ("evaluate", "data", i, "weight"), "an evaluation mixes its data by their sizes; leave it out"
+            )
+    if evaluation.keep_best is None:
+        return
+    metric = evaluation.keep_best.metric
+    first, _, rest = metric.partition(".")
+    known = ["loss", *(f"losses.{kind}" for kind in sorted(objectives))] if evaluation.data else []
+    by_benchmark = any(first == benchmark.name for benchmark in evaluation.benchmarks) and bool(rest)
+    if re.sub(r"-\d+$", "", metric) not in known and not by_benchmark:
+        known += [f"a number of {b.name} such as {b.name}.score" for b in evaluation.benchmarks]
+        text = f"nothing here gives {metric!r}; this evaluation gives {', '.join(known)}"
+        yield Problem(("evaluate", "keep_best", "metric"), text)
 
 
 def provenance_problems(provenance: Mapping[str, str], data: dict[str, Any]) -> list[Problem]:

@@ -7,13 +7,13 @@ from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_valida
 from modalink.errors import RecipeError
 from modalink.kinds import KindConfig, Settings
 from modalink.recipe.errors import Problem, Problems
+from modalink.recipe.evaluation import DataSource, Evaluation
 from modalink.recipe.kind_field import Kinds
 from modalink.recipe.system import Name
 
 Share = Annotated[float, Field(ge=0, le=1)]
 # The classes of these live in rooms above this one.
 Objective = Annotated[Any, Kinds("modalink.training.objectives")]
-DataSource = Annotated[Any, Kinds("modalink.data.sources", key="source")]
 Optimizer = Annotated[Any, Kinds("modalink.training.optimizers", default="adamw")]
 
 _MOVED = {
@@ -38,6 +38,8 @@ class Init(Settings):
     """A run folder, or a folder of a saved system."""
     stage: Name | None = None
     """Last stage of the run that counts; None takes them all."""
+    checkpoint: Literal["latest", "best"] = "latest"
+    """Of that last stage: where it stands, or the best that its evaluation kept."""
     groups: Annotated[list[str], Field(min_length=1)] | None = None
     """Parameter groups that are taken; None takes all that were saved there."""
 
@@ -85,6 +87,8 @@ class Stage(KindConfig):
     """What a sample that cannot be read does: a line in the ledger, or the end of the run."""
     checkpoint_every: PositiveInt = 500
     """Steps between checkpoints; the last step always makes one."""
+    evaluate: Evaluation | None = None
+    """What it is measured by while it learns; None measures nothing."""
 
     @model_validator(mode="before")
     @classmethod

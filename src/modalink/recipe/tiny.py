@@ -65,6 +65,20 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
         "max_tokens": min(stage.max_tokens, 512),
         "data": [source],
         "mixture": "concatenate",
+        "evaluate": _evaluation(stage, source),
+    }
+
+
+def _evaluation(stage: Stage, source: dict[str, Any]) -> dict[str, Any] | None:
+    """The validation loss, on scenes of another split; benchmarks and their data are not at hand."""
+    if stage.evaluate is None or not stage.evaluate.data:
+        return None
+    best = stage.evaluate.keep_best
+    return {
+        "every": min(stage.evaluate.every, 20),
+        "data": [{**source, "split": "validation"}],
+        "samples": min(stage.evaluate.samples, 64),
+        "keep_best": best.model_dump() if best is not None and best.metric.startswith("loss") else None,
     }
 
 

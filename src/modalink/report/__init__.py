@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from modalink import files
 from modalink.report import view
-from modalink.runs.facts import RunFacts, read_run
+from modalink.runs.facts import RunFacts, StageFacts, read_run
 from modalink.scoring import held_out
 
 __all__ = ["ReportFiles", "write_report"]
@@ -51,20 +51,25 @@ def numbers(facts: RunFacts) -> dict[str, Any]:
         "trainable_share": facts.trainable_parameters / max(1, facts.parameters),
         "trainable_parameters": facts.trainable_parameters,
         "parameters": facts.parameters,
-        "stages": [
-            {
-                "name": stage.name,
-                "steps": stage.records[-1]["step"] if stage.records else 0,
-                "seconds": round(stage.seconds, 1),
-                "samples": stage.samples,
-                "final_losses": {name: view.final(points) for name, points in stage.losses.items()},
-                "ledger": stage.ledger,
-            }
-            for stage in facts.stages
-        ],
+        "stages": [_stage_numbers(stage) for stage in facts.stages],
         "licence": facts.manifest.get("licence"),
         "environment": facts.manifest.get("environment"),
     }
+    return content
+
+
+def _stage_numbers(stage: StageFacts) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "name": stage.name,
+        "steps": stage.records[-1]["step"] if stage.records else 0,
+        "seconds": round(stage.seconds, 1),
+        "samples": stage.samples,
+        "final_losses": {name: view.final(points) for name, points in stage.losses.items()},
+        "ledger": stage.ledger,
+    }
+    if stage.evaluations:
+        content["evaluations"] = stage.evaluations
+        content["best"] = None if stage.best is None else stage.best._asdict()
     return content
 
 

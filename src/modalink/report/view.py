@@ -20,21 +20,51 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class EvaluationRow:
+    """One evaluation inside a stage, as a row of a table."""
+
+    step: int
+    values: list[str]
+    best: bool
+
+
+@dataclass(frozen=True)
 class StageView:
     """A stage's curves and what it did, in words."""
 
     name: str
     what: str
     panels: list[Panel] = field(default_factory=list)
+    numbers: list[str] = field(default_factory=list)
+    """Headings of its evaluations."""
+    evaluations: list[EvaluationRow] = field(default_factory=list)
 
 
 def stage_view(stage: StageFacts) -> StageView:
-    """A stage's losses and learning rates over its steps."""
+    """A stage's losses, learning rates and evaluations over its steps."""
     panels = [Panel(f"{name} loss", loss_chart(name, points)) for name, points in stage.losses.items()]
     if rates := stage.rates:
         lines = [Series(group, points) for group, points in rates.items()]
         panels.append(Panel("learning rate", line_chart("learning rate", lines), list(rates)))
-    return StageView(stage.name, _summary(stage), panels)
+    evaluated = stage.evaluations
+    for name, points in evaluated.items():
+        if len(points) > 1:
+            panels.append(Panel(f"{name}, evaluated", line_chart(name, [Series(name, points)])))
+    return StageView(stage.name, _summary(stage), panels, list(evaluated), _evaluation_rows(stage))
+
+
+def _evaluation_rows(stage: StageFacts) -> list[EvaluationRow]:
+    values = {name: dict(points) for name, points in stage.evaluations.items()}
+    steps = sorted({step for points in values.values() for step in points})
+    best = stage.best
+    return [
+        EvaluationRow(
+            int(step),
+            [f"{points[step]:.4g}" if step in points else "" for points in values.values()],
+            best is not None and best.step == step,
+        )
+        for step in steps
+    ]
 
 
 def parts(facts: RunFacts) -> list[dict[str, Any]]:

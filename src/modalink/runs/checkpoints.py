@@ -3,6 +3,7 @@
     STAGE/checkpoints/step-00000500/weights.safetensors     the trained groups
                                     optimizer.safetensors   the optimizer's state
                                     state.json              step, data cursor, metrics' length, the files' hashes
+                      best/                                 weights and state of the stage's best evaluation
 
 A checkpoint is either whole or absent. Random states need
 no place in it: every step derives its own (see `randomness.py`).
@@ -24,6 +25,7 @@ from modalink import files, tensor_files
 from modalink.errors import CheckpointError
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+BEST = "best"
 KEPT = 2
 """How many checkpoints of a stage stay: the newest, and the one before in case the newest is damaged."""
 
@@ -78,25 +80,39 @@ def save(folder: Path, progress: Progress, weights: Mapping[str, Tensor], optimi
         CheckpointError: It cannot be written; what was saved before stays as it is.
     """
     final = folder / f"step-{progress.step:08d}"
-    needed = sum(t.nbytes for part in (weights, optimizer) for t in part.values())
-    try:
-        # One that stands there already can only be one that was found damaged.
-        with files.replacing(final) as beside:
-            beside.mkdir()
-            tensor_files.save(weights, beside / WEIGHTS)
-            tensor_files.save(optimizer, beside / OPTIMIZER)
-            hashes = {name: files.sha256(beside / name) for name in (WEIGHTS, OPTIMIZER)}
-            content = asdict(progress) | {"files": hashes}
-            (beside / STATE).write_text(json.dumps(content | {"seal": _seal(content)}, indent=1))
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{final}: cannot be written ({error}); it needs {needed / 2**20:.1f} MiB, "
-            f"{_free(folder) / 2**20:.1f} MiB are free there; earlier checkpoints are whole: "
-            "make room and start the same command again"
-        ) from error
+    # One that stands there already can only be one that was found damaged.
+    _write(final, {WEIGHTS: weights, OPTIMIZER: optimizer}, asdict(progress))
     for old in _steps(folder)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def save_best(folder: Path, step: int, metric: str, value: float, weights: Mapping[str, Tensor]) -> Path:
+    """Keep the weights of a stage's best evaluation, in place of an earlier one's.
+
+    Returns:
+        Their folder.
+
+    Raises:
+        CheckpointError: They cannot be written.
+    """
+    _write(folder / BEST, {WEIGHTS: weights}, {"step": step, "metric": metric, "value": value})
+    return folder / BEST
+
+
+def best_weights(folder: Path) -> Path | None:
+    """The file of the weights that a stage keeps as its best; None where it keeps none.
+
+    Raises:
+        CheckpointError: They are damaged.
+    """
+    if not (folder / BEST / STATE).exists():
+        return None
+    try:
+        _unsealed(folder / BEST)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / BEST}: this checkpoint is damaged ({error}); use the latest one") from error
+    return folder / BEST / WEIGHTS
 
 
 def latest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
@@ -109,14 +125,38 @@ def latest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     return None
 
 
+def _write(final: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+    """A checkpoint's folder, whole or not at all."""
+    needed = sum(tensor.nbytes for part in parts.values() for tensor in part.values())
+    try:
+        with files.replacing(final) as beside:
+            beside.mkdir()
+            for name, tensors in parts.items():
+                tensor_files.save(tensors, beside / name)
+            content = {**state, "files": {name: files.sha256(beside / name) for name in parts}}
+            (beside / STATE).write_text(json.dumps(content | {"seal": _seal(content)}, indent=1))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{final}: cannot be written ({error}); it needs {needed / 2**20:.1f} MiB, "
+            f"{_free(final.parent) / 2**20:.1f} MiB are free there; earlier checkpoints are whole: "
+            "make room and start the same command again"
+        ) from error
+
+
 def _checked(path: Path) -> Progress:
+    return Progress(**_unsealed(path))
+
+
+def _unsealed(path: Path) -> dict[str, Any]:
+    """A checkpoint's state, after its seal and the hashes of its files were found right."""
+    content: dict[str, Any]
     content = json.loads((path / STATE).read_text())
     if content.pop("seal") != _seal(content):
         raise ValueError(f"{STATE} does not match its seal")
     for name, sha256 in content.pop("files").items():
         if files.sha256(path / name) != sha256:
             raise ValueError(f"{name} does not match its hash")
-    return Progress(**content)
+    return content
 
 
 def _steps(folder: Path) -> list[Path]:

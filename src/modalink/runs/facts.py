@@ -11,6 +11,7 @@ import yaml
 
 from modalink import files
 from modalink.errors import CheckpointError
+from modalink.runs.metrics import Best, best_of, read_records
 from modalink.runs.results import read_results
 
 
@@ -21,7 +22,7 @@ class StageFacts:
     Args:
         name: Its name.
         recipe: Its settings.
-        records: Its lines of metrics, one a step.
+        records: Its lines of metrics, one a step and one an evaluation.
         ledger: Reason -> how many samples were skipped or cut for it.
     """
 
@@ -49,6 +50,17 @@ class StageFacts:
     def rates(self) -> dict[str, list[tuple[float, float]]]:
         """Trained group -> (step, learning rate)."""
         return self._curves("lr")
+
+    @property
+    def evaluations(self) -> dict[str, list[tuple[float, float]]]:
+        """Number of the evaluations inside the stage -> (steps done, value)."""
+        return self._curves("evaluation")
+
+    @property
+    def best(self) -> Best | None:
+        """The evaluation whose weights it keeps as the best."""
+        chosen = (self.recipe.get("evaluate") or {}).get("keep_best")
+        return best_of(self.records, chosen["metric"], chosen["mode"]) if chosen else None
 
     def _curves(self, key: str) -> dict[str, list[tuple[float, float]]]:
         found: dict[str, list[tuple[float, float]]] = {}
@@ -137,9 +149,7 @@ def read_run(folder: Path) -> RunFacts:
 
 def _stage(folder: Path, settings: Mapping[str, Any]) -> StageFacts:
     ledger = Counter(str(line.get("reason", "unknown")) for line in _json_lines(folder / "ledger.jsonl"))
-    return StageFacts(
-        settings["name"], settings, list(_json_lines(folder / "metrics.jsonl")), dict(ledger.most_common())
-    )
+    return StageFacts(settings["name"], settings, read_records(folder / "metrics.jsonl"), dict(ledger.most_common()))
 
 
 def _trains(rows: Iterable[Mapping[str, Any]], group: str) -> bool:

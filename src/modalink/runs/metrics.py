@@ -1,10 +1,13 @@
 """The lines that a stage writes: `metrics.jsonl`, and TensorBoard's files when it is installed."""
 
+import json
+import math
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from modalink import files
 from modalink.errors import CheckpointError
@@ -24,8 +27,28 @@ def length(path: Path) -> int:
     return path.stat().st_size
 
 
+class Best(NamedTuple):
+    """The best evaluation of a stage."""
+
+    step: int
+    """Steps that were done."""
+    value: float
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The lines of a stage's metrics, those of steps and those of evaluations."""
+    return [json.loads(line) for line in files.whole_lines(path)]
+
+
+def best_of(records: Iterable[dict[str, Any]], metric: str, mode: Literal["min", "max"]) -> Best | None:
+    """The best evaluation among a stage's lines, of equal ones the first; numbers that are not finite do not count."""
+    found = [Best(r["step"], r["evaluation"][metric]) for r in records if metric in r.get("evaluation", {})]
+    sign = 1 if mode == "min" else -1
+    return min((best for best in found if math.isfinite(best.value)), key=lambda best: sign * best.value, default=None)
+
+
 class Metrics:
-    """Writes one line a step.
+    """Writes one line a step, and one an evaluation.
 
     Args:
         folder: The stage's folder.
@@ -37,7 +60,7 @@ class Metrics:
         self.board = _board(folder / "tensorboard", first_step)
 
     def write(self, record: dict[str, Any]) -> None:
-        """Add the record of a step.
+        """Add the record of a step or of an evaluation.
 
         Raises:
             CheckpointError: The disk takes no more.

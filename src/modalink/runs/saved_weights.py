@@ -65,8 +65,10 @@ def _of_run(init: Init, folder: Path, warn: Callable[[str], None]) -> list[Path]
     if init.stage is not None and init.stage not in names:
         raise UnknownNameError(f"stage of {init.source}", init.stage, names)
     last = len(names) if init.stage is None else names.index(init.stage) + 1
-    found = {name: checkpoints.latest(folder / name / "checkpoints", warn) for name in names[:last]}
-    paths = [checkpoint.path / checkpoints.WEIGHTS for checkpoint in found.values() if checkpoint is not None]
+    found = {name: _latest(folder / name, warn) for name in names[:last]}
+    if init.checkpoint == "best":
+        found[names[last - 1]] = _best(init, folder / names[last - 1])
+    paths = [path for path in found.values() if path is not None]
     if init.stage is None and not paths:
         paths = sorted((folder / MODEL).glob("*.safetensors"))
     if not paths or (init.stage is not None and found[init.stage] is None):
@@ -75,3 +77,29 @@ def _of_run(init: Init, folder: Path, warn: Callable[[str], None]) -> list[Path]
             "name another stage"
         )
     return paths
+
+
+def best_of_run(run: Path) -> Path:
+    """The file of the best weights that the last stage with such ones keeps.
+
+    Raises:
+        CheckpointError: No stage keeps any, or they are damaged.
+    """
+    for stage in reversed(load(run).stages):
+        if (path := checkpoints.best_weights(run / stage.name / "checkpoints")) is not None:
+            return path
+    raise CheckpointError(f"{run}: found no best checkpoint; a stage keeps one with evaluate: {{keep_best: ...}}")
+
+
+def _latest(stage: Path, warn: Callable[[str], None]) -> Path | None:
+    checkpoint = checkpoints.latest(stage / "checkpoints", warn)
+    return None if checkpoint is None else checkpoint.path / checkpoints.WEIGHTS
+
+
+def _best(init: Init, stage: Path) -> Path:
+    if (path := checkpoints.best_weights(stage / "checkpoints")) is None:
+        raise CheckpointError(
+            f"init from {init.source}: its stage {stage.name} keeps no best checkpoint; a stage keeps one with "
+            "evaluate: {keep_best: ...}; or take the latest"
+        )
+    return path

@@ -49,6 +49,18 @@ class StepDone:
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """A stage was evaluated after `step` of `steps`; `best` when its weights are kept as the best so far."""
+
+    stage: str
+    step: int
+    steps: int
+    numbers: dict[str, float]
+    seconds: float
+    best: bool
+
+
+@dataclass(frozen=True)
 class CheckpointSaved:
     """A checkpoint is complete on disk."""
 
@@ -70,5 +82,5 @@ class RunFinished:
     before: bool
 
 
-Event = RunStarted | PrecisionChosen | StageStarted | StepDone | CheckpointSaved | Warned | RunFinished
+Event = RunStarted | PrecisionChosen | StageStarted | StepDone | Evaluated | CheckpointSaved | Warned | RunFinished
 OnEvent = Callable[[Event], None]

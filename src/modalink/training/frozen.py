@@ -45,6 +45,10 @@ class FrozenEncoders:
         features = {m: self._features(m, items) for m, items in batch.items.items() if m in self.keys}
         return replace(batch, features=features)
 
+    def holds(self, item: Item, modality: str) -> bool:
+        """Whether an item's features need not be computed."""
+        return modality in self.keys and self.once.cache.holds(self.keys[modality], item.digest)
+
     def _features(self, modality: str, items: list[Item]) -> Ragged:
         def encode(places: list[int]) -> list[Tensor]:
             return [*self.model.encode(modality, ragged([items[i] for i in places]).to(self.once.device))]
@@ -68,6 +72,10 @@ class FrozenGenerator:
     generator: Generator
     key: FeatureKey
     once: Once
+
+    def holds(self, item: Item, modality: str) -> bool:
+        """Whether an item's latents need not be computed."""
+        return self.once.cache.holds(self.key, item.digest)
 
     def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
         """The generator's own conditions of captions."""

@@ -1,7 +1,7 @@
-"""The loop: for each step: learn, log, save."""
+"""The loop: for each step: learn, log, evaluate, save."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,15 @@ class Run:
     """Threads that prepare data ahead, see `Loader`."""
 
 
-def train_steps(run: Run, learner: Learner, loader: Loader, first: int, metrics: Metrics | None) -> None:
-    """Learn from the loader's batches, from step `first` to the stage's last.
+def train_steps(
+    run: Run,
+    learner: Learner,
+    loader: Loader,
+    first: int,
+    metrics: Metrics | None,
+    evaluate: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Learn from the loader's batches, from step `first` to the stage's last; `evaluate` hears the steps that are done.
 
     Raises:
         TrainingError: A step must not go on, or something that should learn did not.
@@ -48,7 +55,7 @@ def train_steps(run: Run, learner: Learner, loader: Loader, first: int, metrics:
         CheckpointError: The run folder cannot be written.
     """
     stage = learner.stage
-    for step, samples, waited in numbered(loader, first, learner.steps):
+    for step, samples, waited in numbered(loader.batches(learner.ready), first, learner.steps):
         began = time.perf_counter()
         record = learner.learn(step, samples)
         seconds = waited + time.perf_counter() - began
@@ -62,6 +69,7 @@ def train_steps(run: Run, learner: Learner, loader: Loader, first: int, metrics:
             warn_unused(run, learner, done)
         if done == learner.steps:
             learner.watch.finish()
+        evaluate(done)  # before `save`: the checkpoint covers the line that it writes
         stopped = parallel.summed([float(run.stop.requested)], run.device)[0] > 0
         if done % stage.checkpoint_every == 0 or done == learner.steps or stopped:
             path = save(run, learner, loader, done)
@@ -72,10 +80,10 @@ def train_steps(run: Run, learner: Learner, loader: Loader, first: int, metrics:
                 )
 
 
-def numbered(loader: Loader, first: int, steps: int) -> Generator[tuple[int, list[Prepared], float]]:
+def numbered(
+    batches: Generator[list[Prepared]], first: int, steps: int
+) -> Generator[tuple[int, list[Prepared], float]]:
     """Each step's number from `first` on, its samples, and the seconds they took to arrive."""
-    batches = iter(loader)
-    assert isinstance(batches, Generator)
     with closing(batches):
         for step in range(first, steps):
             began = time.perf_counter()
@@ -90,8 +98,7 @@ def save(run: Run, learner: Learner, loader: Loader, done: int) -> Path:
     if parallel.rank() == 0:
         size = length(folder / "metrics.jsonl")
         progress = Progress(done, learner.steps, loader.state_dict(), learner.watch.state_dict(), size)
-        weights = {name: parameter for members in learner.trained.values() for name, parameter in members}
-        path = checkpoints.save(path, progress, weights, optimizer_tensors(learner.optimizer))
+        path = checkpoints.save(path, progress, learner.weights, optimizer_tensors(learner.optimizer))
         run.emit(CheckpointSaved(path))
     parallel.barrier()
     return path

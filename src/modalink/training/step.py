@@ -15,6 +15,7 @@ from modalink.errors import TrainingError
 from modalink.model import System
 from modalink.model.batch import Batch, Prepared, collate
 from modalink.model.groups import Groups
+from modalink.model.items import Item
 from modalink.model.precision import autocast
 from modalink.recipe import Stage
 from modalink.training import parallel
@@ -69,6 +70,11 @@ class Learner:
         self.optimizer = build_optimizer(self.stage, self.trained)
         self.watch = GradientWatch(self.trained)
 
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The trained parameters by name."""
+        return {name: parameter for members in self.trained.values() for name, parameter in members}
+
     def learn(self, step: int, samples: Sequence[Prepared]) -> dict[str, Any]:
         """Update the trained groups once.
 
@@ -100,6 +106,14 @@ class Learner:
         self.optimizer.step()
         done = {"stage": self.stage.name, "step": step + 1, "loss": loss, "losses": losses, "lr": rates}
         return done | {"grad_norm": norm, "grad_norms": norms, "units": counts} | sizes(samples)
+
+    def ready(self, sample: Prepared) -> Prepared:
+        """A sample whose media are loaded where no frozen part has kept what it makes of them."""
+        return sample.loaded(self._lacks)
+
+    def _lacks(self, item: Item, modality: str, made: bool) -> bool:
+        keeper = self.generators.get(modality) if made else self.encoders
+        return keeper is None or not keeper.holds(item, modality)
 
     def micro_batches(self, samples: Sequence[Prepared]) -> list[MicroBatch]:
         """This process's share of a step's samples, in forward passes."""

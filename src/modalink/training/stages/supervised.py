@@ -5,6 +5,7 @@ from typing import Literal
 
 from modalink.model.groups import table
 from modalink.runs import checkpoints
+from modalink.training.evaluating import open_evaluation
 from modalink.training.events import StageStarted, Warned
 from modalink.training.freezing import freeze
 from modalink.training.loop import Run, train_steps
@@ -41,4 +42,5 @@ class SupervisedConfig(StageConfig):
             metrics = open_metrics(folder, checkpoint, stack)
             rows = table(run.system.model.trainable_groups(), self.train, run.system.generators)
             run.emit(StageStarted(self.name, first, learner.steps, rows))
-            train_steps(run, learner, loader, first, metrics)
+            evaluate = open_evaluation(run, learner, metrics, folder, stack)
+            train_steps(run, learner, loader, first, metrics, evaluate)
