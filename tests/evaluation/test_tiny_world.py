@@ -207,10 +207,9 @@ class TestDrawings:
         assert drawings.score(none)["drawn_objects"].value == 0
 
     def test_each_picture_has_noise_of_its_own_whatever_the_batch(self, system):
-        spec = system.spec.outputs["image"]
         conditions = list(system.generators["image"].encode_text(["a red ring", "a blue star", "a red ring"]))
-        three = drawings.sample(system.generators["image"], spec, conditions, seed=0)
-        one = drawings.sample(system.generators["image"], spec, conditions[:1], seed=0)
+        three = drawings.sample(system.generators["image"], conditions, seed=0)
+        one = drawings.sample(system.generators["image"], conditions[:1], seed=0)
         assert np.asarray(three[0]).shape == (32, 32, 3)
         assert np.abs(np.asarray(three[0], int) - np.asarray(one[0], int)).max() <= 1
         assert not np.array_equal(np.asarray(three[0]), np.asarray(three[2]))
@@ -239,7 +238,9 @@ def system(tmp_path_factory):
                 "inputs": {"image": {"encoder": vision, "projector": {"kind": "linear"}}},
                 "llm": {"checkpoint": str(tiny_llama(folder / "llm"))},
                 "prompt": {"template": "vicuna-v1.1"},
-                "outputs": {"image": {"signal_tokens": 3, "projector": projector, "generator": generator, "steps": 2}},
+                "outputs": {
+                    "image": {"signal_tokens": 3, "projector": projector, "generator": {**generator, "steps": 2}}
+                },
             }
         )
     )

@@ -26,7 +26,7 @@ def build(tmp_path_factory):
             data["inputs"] = {"image": {"encoder": encoder, "projector": {"kind": "mlp"}}}
         if draws:
             generator = {"kind": "stable_diffusion", "checkpoint": str(tiny_stable_diffusion(folder / "diffusion"))}
-            output = {"signal_tokens": 3, "projector": PROJECTOR, "generator": generator, "steps": 2}
+            output = {"signal_tokens": 3, "projector": PROJECTOR, "generator": {**generator, "steps": 2}}
             data["outputs"] = {"image": output}
         return Session(compose(SystemSpec.model_validate(data)))
 

@@ -4,6 +4,7 @@ import pytest
 
 from modalink.errors import RecipeError
 from modalink.recipe import Recipe, load
+from modalink.recipe.upgrade import upgraded
 
 STAGE_KEYS = (
     "known: batch, checkpoint_every, clip, data, epochs, evaluate, init, kind, max_tokens, micro_batch, min_lr, mixture, "
@@ -88,6 +89,25 @@ def test_two_stages_of_one_name(see):
     see.write_text(text + text[text.index("  - name") :])
     with pytest.raises(RecipeError, match=r"line 19, stages.1.name: the name 'pretrain' is taken by an earlier stage"):
         load(see)
+
+
+@pytest.mark.parametrize(("key", "value"), [("guidance", "3.0"), ("steps", "20")])
+def test_how_media_are_sampled_belongs_to_the_generator(key, value):
+    says = rf"outputs.image.{key}: {key} belongs to the generator now: generator: \{{{key}: {value}\}}"
+    with pytest.raises(RecipeError, match=says):
+        load("next-gpt-image", [f"outputs.image.{key}={value}"])
+
+
+def test_a_run_of_before_goes_on_with_its_sampling():
+    data = load("next-gpt-image").to_dict()
+    old = {**data["outputs"]["image"], "guidance": 5.0, "steps": 7}
+    old["generator"] = {k: v for k, v in old["generator"].items() if k not in ("guidance", "steps")}
+    generator = (
+        Recipe.model_validate(upgraded({**data, "outputs": {"image": old}, "provenance": {}}))
+        .outputs["image"]
+        .generator
+    )
+    assert (generator.guidance, generator.steps) == (5.0, 7)
 
 
 def test_an_output_projector_needs_an_objective_that_teaches_it():

@@ -231,16 +231,16 @@ class Shared(TinyGenerator):
 class Stubborn(TinyGenerator):
     """Draws the same, whatever is asked for."""
 
-    def sample(self, conditions: Tensor, *, steps: int, guidance: float, rng: list[torch.Generator]) -> list[Any]:
-        return super().sample(torch.zeros_like(conditions), steps=steps, guidance=guidance, rng=rng)
+    def sample(self, conditions: Tensor, *, rng: list[torch.Generator], **options: Any) -> list[Any]:
+        return super().sample(torch.zeros_like(conditions), rng=rng, **options)
 
 
 class Unseeded(TinyGenerator):
     """Draws from the global random state."""
 
-    def sample(self, conditions: Tensor, *, steps: int, guidance: float, rng: list[torch.Generator]) -> list[Any]:
+    def sample(self, conditions: Tensor, *, rng: list[torch.Generator], **options: Any) -> list[Any]:
         own = [torch.Generator().manual_seed(random.getrandbits(30)) for _ in rng]
-        return super().sample(conditions, steps=steps, guidance=guidance, rng=own)
+        return super().sample(conditions, rng=own, **options)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_generator_that_publishes_another_shape_is_found() -> None:
         def condition_shape(self) -> tuple[int, int]:
             return 77, 768
 
-    with pytest.raises(AssertionError, match=r"found conditions \(4, 8\), condition_shape published \(77, 768\)"):
+    with pytest.raises(AssertionError, match=r"the generator publishes \(4, 8\), its settings \(77, 768\)"):
         check_generator(Config(), from_files=False)
 
 

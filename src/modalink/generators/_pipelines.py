@@ -1,9 +1,10 @@
 """The parts of a diffusers pipeline by its subfolders, with their weights or only their architecture."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import diffusers
 import torch
+from pydantic import Field, PositiveInt
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 
 from modalink import hub
@@ -16,6 +17,11 @@ class PipelineConfig(GeneratorConfig):
 
     solver: Literal["checkpoint", "ddim", "dpm"] = "checkpoint"
     """How it samples: the checkpoint's own scheduler, DDIM, or DPM-Solver++; the noise schedule is the checkpoint's."""
+
+    steps: PositiveInt = 20
+    """Denoising steps when sampling."""
+    guidance: Annotated[float, Field(ge=0)] = 3.0
+    """Strength of classifier-free guidance when sampling; 1 is none."""
 
     def component(self, name: str) -> dict[str, Any]:
         """The configuration of a subfolder."""

@@ -13,13 +13,14 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from jaxtyping import Float
 from PIL import Image
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from modalink.errors import PartError
 from modalink.generators._diffusion import denoise, denoising_error
 from modalink.generators._images import TargetPreprocessor, to_images
 from modalink.generators._pipelines import PipelineConfig
 from modalink.ragged import Ragged
+from modalink.roles import Denoises, Generator, ReadsText
 
 # On a CPU, plain attention trains up to 1.9 times faster than the fused one below this latent side (bfloat16), and is
 # half as fast at 64 (measured on one thread).
@@ -39,7 +40,7 @@ class StableDiffusionConfig(PipelineConfig):
 
     def tiny(self) -> "StableDiffusionConfig":
         """The zoo's pipeline."""
-        return self.from_zoo("diffusion")
+        return self.from_zoo("diffusion").at_most(steps=20)
 
     def build(self, *, weights: bool = True) -> "StableDiffusion":
         """The frozen generator, with the checkpoint's weights or only its architecture.
@@ -59,6 +60,8 @@ class StableDiffusionConfig(PipelineConfig):
             solver=self.new_solver(),
             condition_shape=(tokens, width),
             min_snr=self.min_snr,
+            steps=self.steps,
+            guidance=self.guidance,
         )
 
     def condition_shape(self) -> tuple[int, int]:
@@ -71,7 +74,7 @@ class StableDiffusionConfig(PipelineConfig):
         return TargetPreprocessor(self.component("unet")["sample_size"] * 2**halvings)
 
 
-class StableDiffusion(nn.Module):
+class StableDiffusion(Generator, Denoises, ReadsText):
     """The frozen networks of a pipeline, and what is done with them.
 
     Args:
@@ -82,7 +85,11 @@ class StableDiffusion(nn.Module):
         solver: A scheduler of diffusers.
         condition_shape: Tokens and width of the conditions.
         min_snr: Min-SNR weighting of the denoising error; none if None.
+        steps: Denoising steps when sampling.
+        guidance: Strength of classifier-free guidance when sampling.
     """
+
+    options = frozenset({"steps", "guidance"})
 
     def __init__(
         self,
@@ -94,6 +101,8 @@ class StableDiffusion(nn.Module):
         solver: Any,
         condition_shape: tuple[int, int],
         min_snr: float | None = None,
+        steps: int = 20,
+        guidance: float = 3.0,
     ) -> None:
         super().__init__()
         self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
@@ -103,6 +112,7 @@ class StableDiffusion(nn.Module):
             self.schedule = diffusers.DDPMScheduler.from_config(solver.config)
         self.condition_tokens, self.condition_dim = condition_shape
         self.min_snr = min_snr
+        self.steps, self.guidance = steps, guidance
         self._plain = False
         self.latent_shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
         self.requires_grad_(False).eval()
@@ -150,11 +160,13 @@ class StableDiffusion(nn.Module):
         self,
         conditions: Float[Tensor, "i l d_gen"],
         *,
-        steps: int,
-        guidance: float,
         rng: list[torch.Generator],
+        steps: int | None = None,
+        guidance: float | None = None,
     ) -> list[Image.Image]:
         """Images, one an item; up to `guidance` 1 there is no classifier-free guidance."""
+        steps = self.steps if steps is None else steps
+        guidance = self.guidance if guidance is None else guidance
         latents = self.sample_latents(conditions, steps=steps, guidance=guidance, rng=rng)
         return to_images(self.decode_media(latents))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,11 +10,11 @@ from transformers import LogitsProcessorList, StoppingCriteriaList
 
 from modalink.conversation import Content, Medium
 from modalink.inference.endings import Endings, longest
+from modalink.inference.making import sample
 from modalink.inference.sampling import GREEDY, Sampling
 from modalink.inference.scores import Numbers, WholeRuns
 from modalink.inference.text import Reader, StopStrings, Watch
 from modalink.model import System
-from modalink.roles import Generator
 
 Give = Callable[[str], object]
 
@@ -99,16 +99,9 @@ class Draft:
         return conditions
 
     def _sample(self, modality: str, conditions: Tensor) -> list[Any]:
-        output = self.system.spec.outputs[modality]
-        guidance = output.guidance if self.sampling.guidance is None else self.sampling.guidance
         seeds = range(self.sampling.seed, self.sampling.seed + len(conditions))
-        generator = cast(Generator, self.system.generators[modality])
-        return generator.sample(
-            conditions,
-            steps=self.sampling.steps or output.steps,
-            guidance=guidance,
-            rng=[torch.Generator().manual_seed(seed) for seed in seeds],
-        )
+        rng = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return sample(self.system, modality, conditions, rng, self.sampling)
 
 
 @contextmanager

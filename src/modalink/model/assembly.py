@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
 from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
 from modalink import modalities
@@ -12,7 +11,7 @@ from modalink.errors import PartError
 from modalink.llms import add_new_tokens
 from modalink.recipe import SystemSpec
 from modalink.recipe.groups import LLM, Group
-from modalink.roles import Encoder, InputProjector
+from modalink.roles import Encoder, InputProjector, OutputProjector
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Parts:
     encoders: dict[str, Encoder]
     input_projectors: dict[str, InputProjector]
     language_model: PreTrainedModel
-    output_projectors: dict[str, nn.Module]
+    output_projectors: dict[str, OutputProjector]
 
     def as_arguments(self) -> dict[str, Any]:
         """Keyword arguments of the composite's constructor."""
@@ -98,7 +97,7 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
             input_projectors[modality] = chosen.projector.build(
                 dim_in=encoder.dim, dim_out=width, example=encoder.layout(example)
             )
-    output_projectors: dict[str, nn.Module] = {}
+    output_projectors: dict[str, OutputProjector] = {}
     for modality, wanted in spec.outputs.items():
         length, dim = wanted.generator.condition_shape()
         with _named(Group.output_projector(modality)):

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 from transformers import PreTrainedConfig
 
 from modalink.hub import locate
@@ -15,6 +14,7 @@ from modalink.model.processing import ModalinkProcessor
 from modalink.recipe import SystemSpec
 from modalink.recipe import load as load_recipe
 from modalink.recipe.groups import LLM, Group
+from modalink.roles import Generator
 
 
 @dataclass
@@ -30,7 +30,7 @@ class System:
 
     model: ModalinkForConditionalGeneration
     processor: ModalinkProcessor
-    generators: dict[str, nn.Module]
+    generators: dict[str, Generator]
     spec: SystemSpec
 
     def save(self, folder: Path) -> None:
@@ -99,9 +99,12 @@ def skeleton(spec: SystemSpec) -> ModalinkForConditionalGeneration:
         )
 
 
-def build_generators(spec: SystemSpec) -> dict[str, nn.Module]:
+def build_generators(spec: SystemSpec) -> dict[str, Generator]:
     """The frozen generators of a system, by output modality."""
-    return {m: output.generator.build().requires_grad_(False).eval() for m, output in spec.outputs.items()}
+    built = {m: output.generator.build() for m, output in spec.outputs.items()}
+    for generator in built.values():
+        generator.requires_grad_(False).eval()
+    return built
 
 
 def _configuration(spec: SystemSpec, tokens: Tokens, text_config: PreTrainedConfig) -> ModalinkConfig:

@@ -16,6 +16,7 @@ from modalink.model.groups import group_of
 from modalink.model.saving import Fingerprint, load_weights, own_state, refuse_options, verify
 from modalink.recipe import SystemSpec
 from modalink.recipe.groups import LLM, Group
+from modalink.recipe.upgrade import upgraded
 from modalink.roles import PartConfig
 
 
@@ -47,7 +48,7 @@ class SavedByReference(ModalinkPreTrainedModel):
     @classmethod
     def assembled(cls, config: ModalinkConfig, *, without_weights: Collection[str] = ()) -> Self:
         """The composite that a configuration describes, its parts loaded from where they come from."""
-        spec = SystemSpec.model_validate(config.spec)
+        spec = _spec_of(config)
         parts = assemble(spec, Tokens(config.placeholders, config.signals), without_weights=without_weights)
         config.text_config = parts.language_model.config
         return cls(config, **parts.as_arguments())
@@ -76,7 +77,7 @@ class SavedByReference(ModalinkPreTrainedModel):
         refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation", "revision"})
         path = hub.locate(str(folder), kwargs.get("revision"))
         config = config or ModalinkConfig.from_pretrained(path)
-        spec = SystemSpec.model_validate(config.spec)
+        spec = _spec_of(config)
         for part, reference in config.references.items():
             verify(part, reference, _config_of(spec, part))
         unnamed = _referenced_parts(config) - config.references.keys()
@@ -97,7 +98,7 @@ class SavedByReference(ModalinkPreTrainedModel):
             kwargs: As for `PreTrainedModel.save_pretrained`.
         """
         untouched = self.fingerprint.untouched(self.trainable_groups())
-        spec = SystemSpec.model_validate(self.config.spec)
+        spec = _spec_of(self.config)
         self.config.references = {part: asdict(hub.identity_of(_config_of(spec, part))) for part in sorted(untouched)}
         state = own_state(self.state_dict() if state_dict is None else state_dict, untouched)
         kwargs["save_original_format"] = False
@@ -112,9 +113,13 @@ class SavedByReference(ModalinkPreTrainedModel):
         return groups
 
 
+def _spec_of(config: ModalinkConfig) -> SystemSpec:
+    return SystemSpec.model_validate(upgraded(config.spec))
+
+
 def _referenced_parts(config: ModalinkConfig) -> set[str]:
     """Parts that come from a checkpoint of their own."""
-    return {LLM, *map(Group.encoder, SystemSpec.model_validate(config.spec).encoders())}
+    return {LLM, *map(Group.encoder, _spec_of(config).encoders())}
 
 
 def _config_of(spec: SystemSpec, part: str) -> PartConfig:

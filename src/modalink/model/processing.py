@@ -21,6 +21,7 @@ from modalink.model.items import texts as item_texts
 from modalink.model.places import places_of
 from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
+from modalink.recipe.upgrade import upgraded
 from modalink.roles import MediumHandle, Preprocessor
 
 
@@ -41,7 +42,7 @@ class ModalinkProcessor(ProcessorMixin):
         chat_template: str | None = None,
         encoder_decoder: bool = False,
     ) -> None:
-        spec = spec if isinstance(spec, SystemSpec) else SystemSpec.model_validate(spec)
+        spec = spec if isinstance(spec, SystemSpec) else SystemSpec.model_validate(upgraded(spec))
         template = prompts.get(spec.prompt.template, tokenizer)
         self.template = template if spec.prompt.system is None else template.replace(system=spec.prompt.system)
         signals = {

@@ -64,10 +64,15 @@ class OutputSpec(Settings):
     """Turns the LLM's states at the signal tokens into conditions."""
     generator: Annotated[GeneratorConfig, Kinds("modalink.generators")]
     """Makes the medium from conditions; always frozen."""
-    guidance: Annotated[float, Field(ge=0)] = 3.0
-    """Strength of classifier-free guidance when sampling; 1 is none."""
-    steps: PositiveInt = 20
-    """Denoising steps when sampling."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_that_moved(cls, data: Any) -> Any:
+        moved = [key for key in ("guidance", "steps") if isinstance(data, dict) and key in data]
+        if moved:
+            text = "{0} belongs to the generator now: generator: {{{0}: {1}}}"
+            raise Problems([Problem((key,), text.format(key, data[key])) for key in moved])
+        return data
 
 
 class PromptSpec(Settings):

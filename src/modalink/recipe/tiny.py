@@ -43,7 +43,7 @@ def _input(modality: str, chosen: InputSpec) -> InputSpec:
 def _output(modality: str, made: OutputSpec) -> OutputSpec:
     projector = _part(Group.output_projector(modality), made.projector)
     generator = _part(Group.generator(modality), made.generator)
-    return made.model_copy(update={"projector": projector, "generator": generator, "steps": min(made.steps, 20)})
+    return made.model_copy(update={"projector": projector, "generator": generator})
 
 
 def _part(place: Group, part: KindConfig) -> KindConfig:

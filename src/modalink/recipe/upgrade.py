@@ -9,6 +9,8 @@ def upgraded(data: dict[str, Any]) -> dict[str, Any]:
     data = copy.deepcopy(data)
     for stage in data.get("stages", []):
         _give_dropout_to_its_objective(stage)
+    for output in data.get("outputs", {}).values():
+        _give_sampling_to_the_generator(output)
     return data
 
 
@@ -18,3 +20,10 @@ def _give_dropout_to_its_objective(stage: dict[str, Any]) -> None:
         for objective in stage["objectives"]:
             if objective["kind"] == "diffusion":
                 objective.setdefault("condition_dropout", dropout)
+
+
+def _give_sampling_to_the_generator(output: dict[str, Any]) -> None:
+    """Until 0.1 `guidance` and `steps` stood beside the generator, which was one of diffusion."""
+    for key in ("guidance", "steps"):
+        if key in output:
+            output["generator"].setdefault(key, output.pop(key))

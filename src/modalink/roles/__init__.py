@@ -8,7 +8,7 @@ Dimension letters used in all shape annotations:
 """
 
 from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
-from modalink.roles.generator import Generator, GeneratorConfig
+from modalink.roles.generator import Denoises, Generator, GeneratorConfig, ReadsText
 from modalink.roles.input_projector import InputProjector, InputProjectorConfig
 from modalink.roles.llm import LlmConfig
 from modalink.roles.modality import MediumHandle, ModalityRecord
@@ -19,6 +19,7 @@ from modalink.roles.preprocessor import Preprocessor
 __all__ = [
     "BlockEncoder",
     "Centred",
+    "Denoises",
     "Encoder",
     "EncoderConfig",
     "Generator",
@@ -32,4 +33,5 @@ __all__ = [
     "OutputProjectorConfig",
     "PartConfig",
     "Preprocessor",
+    "ReadsText",
 ]

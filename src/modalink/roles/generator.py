@@ -1,8 +1,12 @@
-"""The role of a generator: it makes media of one modality from conditions."""
+"""The role of a generator: it makes media from conditions. What else one can do is an ability of its own.
 
-from abc import abstractmethod
+Every generator samples. One that learns by being denoised also `Denoises`, one that has conditions for words
+`ReadsText`. Objectives ask for the abilities that they use, so that a generator of another kind fits those without.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,33 +17,41 @@ from modalink.roles.part import PartConfig
 from modalink.roles.preprocessor import Preprocessor
 
 
-@runtime_checkable
-class Generator(Protocol):
-    """Makes media of one modality from conditions; a frozen `nn.Module`, kept outside the saved model."""
+class Generator(nn.Module, ABC):
+    """Makes media of one modality from conditions; frozen, kept outside the saved model."""
 
     condition_tokens: int
+    """How many conditions a medium has."""
     condition_dim: int
+    """Their width."""
+    options: frozenset[str] = frozenset()
+    """Further keywords that `sample` takes for one call, instead of its settings: `steps`, `guidance`."""
 
-    def encode_text(self, texts: list[str]) -> Float[Tensor, "i l d_gen"]:
-        """The generator's own conditions for captions: target of the `align` objective."""
+    @abstractmethod
+    def sample(self, conditions: Float[Tensor, "i l d_gen"], *, rng: list[torch.Generator]) -> list[Any]:
+        """Decoded media (for images: PIL images), one an item, each from its own source of randomness."""
 
-    def encode_media(self, media: Ragged) -> Sequence[Tensor]:
+
+class Denoises(ABC):
+    """The ability of a generator whose frozen networks restore media from noise."""
+
+    @abstractmethod
+    def encode_media(self, media: Ragged) -> Tensor | Sequence[Tensor]:
         """The latents that the generator learns to restore, of each preprocessed medium."""
 
+    @abstractmethod
     def denoising_error(
         self, latents: Float[Tensor, "i ..."], conditions: Float[Tensor, "i l d_gen"], rng: list[torch.Generator]
     ) -> Float[Tensor, " i"]:
         """Mean squared error of each item's denoised noise (survey eq. 5), with noise and time from the item's rng."""
 
-    def sample(
-        self,
-        conditions: Float[Tensor, "i l d_gen"],
-        *,
-        steps: int,
-        guidance: float,
-        rng: list[torch.Generator],
-    ) -> list[Any]:
-        """Decoded media (for images: PIL images), one an item."""
+
+class ReadsText(ABC):
+    """The ability of a generator that has conditions of its own for words."""
+
+    @abstractmethod
+    def encode_text(self, texts: list[str]) -> Float[Tensor, "i l d_gen"]:
+        """The generator's own conditions for captions: target of the `align` objective."""
 
 
 class GeneratorConfig(PartConfig):
@@ -52,8 +64,8 @@ class GeneratorConfig(PartConfig):
         """The modalities that it makes."""
 
     @abstractmethod
-    def build(self, *, weights: bool = True) -> nn.Module:
-        """The frozen generator."""
+    def build(self, *, weights: bool = True) -> Generator:
+        """The frozen generator, which samples as these settings say."""
 
     @abstractmethod
     def condition_shape(self) -> tuple[int, int]:
@@ -61,4 +73,4 @@ class GeneratorConfig(PartConfig):
 
     @abstractmethod
     def preprocessor(self) -> Preprocessor:
-        """What must be done to a target medium before `encode_media`."""
+        """What must be done to a target medium before the generator, or an objective, reads it."""

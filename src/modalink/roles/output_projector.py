@@ -1,6 +1,6 @@
 """The role of an output projector: from the LLM's states to a generator's conditions."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from modalink.kinds import KindConfig
 
 
-@runtime_checkable
-class OutputProjector(Protocol):
-    """Maps the LLM's states at the signal tokens to a generator's conditions; an `nn.Module`."""
+class OutputProjector(nn.Module, ABC):
+    """Maps the LLM's states at the signal tokens to a generator's conditions."""
 
-    def __call__(self, states: Float[Tensor, "i k d_llm"]) -> Float[Tensor, "i l d_gen"]:
+    @abstractmethod
+    def forward(self, states: Float[Tensor, "i k d_llm"]) -> Float[Tensor, "i l d_gen"]:
         """Project the signal states of items."""
 
 
@@ -37,5 +37,5 @@ class OutputProjectorConfig(KindConfig):
     room: ClassVar[str] = "modalink.projectors.outputs"
 
     @abstractmethod
-    def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> nn.Module:
+    def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> OutputProjector:
         """A new projector from `tokens_in` signal states to `tokens_out` conditions."""

@@ -17,12 +17,16 @@ from torch.nn.functional import adaptive_avg_pool2d
 from modalink.ragged import Layout, Ragged
 from modalink.roles import (
     BlockEncoder,
+    Denoises,
     EncoderConfig,
+    Generator,
     GeneratorConfig,
     InputProjector,
     InputProjectorConfig,
+    OutputProjector,
     OutputProjectorConfig,
     Preprocessor,
+    ReadsText,
 )
 
 
@@ -127,7 +131,7 @@ class TinyOutputProjectorConfig(OutputProjectorConfig):
         return TinyOutputProjector(tokens_in * dim_in, tokens_out, dim_out)
 
 
-class TinyOutputProjector(nn.Module):
+class TinyOutputProjector(OutputProjector):
     """One linear map from all signal states to all conditions."""
 
     def __init__(self, width_in: int, tokens_out: int, dim_out: int) -> None:
@@ -170,8 +174,10 @@ class TinyGeneratorConfig(GeneratorConfig):
         return TinyPreprocessor(8)
 
 
-class TinyGenerator(nn.Module):
+class TinyGenerator(Generator, Denoises, ReadsText):
     """Images of 8 x 8 pixels that are linear in the conditions; a text's conditions are drawn from its hash."""
+
+    options = frozenset({"steps", "guidance"})
 
     def __init__(self, tokens: int, dim: int) -> None:
         super().__init__()
@@ -202,7 +208,12 @@ class TinyGenerator(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, conditions: Float[Tensor, "i l d_gen"], *, steps: int, guidance: float, rng: list[torch.Generator]
+        self,
+        conditions: Float[Tensor, "i l d_gen"],
+        *,
+        rng: list[torch.Generator],
+        steps: int = 2,
+        guidance: float = 1.0,
     ) -> list[Image.Image]:
         """Images, one an item."""
         noise = torch.stack([torch.randn(3 * 8 * 8, generator=g, device=g.device) for g in rng]).to(conditions)

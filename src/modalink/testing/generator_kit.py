@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from modalink.ragged import Ragged
-from modalink.roles import Generator, GeneratorConfig
+from modalink.roles import Denoises, Generator, GeneratorConfig, ReadsText
 from modalink.testing.requirements import (
     check_bare,
     check_preprocessor,
@@ -36,12 +36,17 @@ def check_generator(config: GeneratorConfig, media: Sequence[Any] | None = None,
     check_settings(config)
     items = check_preprocessor(config.preprocessor, media or examples(config.makes()))
     generator: Any = config.build()
-    role = isinstance(generator, nn.Module) and isinstance(generator, Generator)
-    require(role, "a generator must have its role's members")
+    require(isinstance(generator, Generator), "a generator must be a Generator")
     require(not any(p.requires_grad for p in generator.parameters()), "a generator must be frozen")
     require(not generator.training, "a generator must be in evaluation mode")
-    conditions = _check_text(generator, config.condition_shape())
-    _check_denoising(generator, _check_latents(generator, items), conditions)
+    shape = config.condition_shape()
+    own = (generator.condition_tokens, generator.condition_dim)
+    require(own == shape, f"the generator publishes {own}, its settings {shape}")
+    conditions = torch.randn(len(_CAPTIONS), *shape, generator=torch.Generator().manual_seed(0))
+    if isinstance(generator, ReadsText):
+        conditions = _check_text(generator, shape)
+    if isinstance(generator, Denoises):
+        _check_denoising(generator, _check_latents(generator, items), conditions)
     _check_sampling(generator, conditions)
     check_bare(lambda: config.build(weights=False), generator)
     if from_files:
@@ -52,8 +57,6 @@ def _check_text(generator: Any, published: tuple[int, int]) -> Tensor:
     conditions: Tensor = generator.encode_text(_CAPTIONS)
     found = tuple(conditions.shape[1:])
     require(found == published, f"found conditions {found}, condition_shape published {published}")
-    own = (generator.condition_tokens, generator.condition_dim)
-    require(own == published, f"the generator publishes {own}, its settings {published}")
     alone = torch.cat([generator.encode_text([caption]) for caption in _CAPTIONS])
     require_close(conditions, alone, "captions in a batch must be encoded as one by one")
     require(not torch.equal(conditions[0], conditions[1]), "different captions must have different conditions")
@@ -88,26 +91,29 @@ def _check_denoising(generator: Any, latents: Tensor, conditions: Tensor) -> Non
 
 
 def _check_sampling(generator: Any, conditions: Tensor) -> None:
-    for guidance in (1.0, 3.0):
-        together = _sampled(generator, conditions, guidance)
+    choices = [{"guidance": scale} for scale in (1.0, 3.0)] if "guidance" in generator.options else [{}]
+    for options in choices:
+        together = _sampled(generator, conditions, options)
         require(len(together) == len(conditions), f"found {len(together)} media for {len(conditions)} conditions")
-        again = _sampled(generator, conditions, guidance)
+        again = _sampled(generator, conditions, options)
         same = all(np.array_equal(one, other) for one, other in zip(together, again, strict=True))
         require(same, "sampling must be a function of its sources of randomness")
         for i, one in enumerate(together):
-            alone = _sampled(generator, conditions[i : i + 1], guidance, first=i)[0]
+            alone = _sampled(generator, conditions[i : i + 1], options, first=i)[0]
             worst, scale = float(np.abs(one - alone).max()), max(1.0, float(np.abs(alone).max()))
             require(worst <= 0.02 * scale, f"sampling in a batch must equal one by one: they differ by {worst:.2g}")
-    other = _sampled(generator, conditions, 1.0, first=10)
+    other = _sampled(generator, conditions, options, first=10)
     require(not np.array_equal(other[0], together[0]), "sampling must draw from the sources it is given")
-    moved = _sampled(generator, conditions + 1, 1.0)
-    plain = _sampled(generator, conditions, 1.0)
+    moved = _sampled(generator, conditions + 1, options)
+    plain = _sampled(generator, conditions, options)
     require(not np.array_equal(moved[0], plain[0]), "sampling must depend on the conditions")
 
 
-def _sampled(generator: Any, conditions: Tensor, guidance: float, first: int = 0) -> list[np.ndarray]:
+def _sampled(generator: Any, conditions: Tensor, options: dict[str, float], first: int = 0) -> list[np.ndarray]:
     sources = _sources(first, len(conditions))
-    media = generator.sample(conditions, steps=2, guidance=guidance, rng=sources)
+    media = generator.sample(
+        conditions, rng=sources, **({"steps": 2} if "steps" in generator.options else {}), **options
+    )
     return [np.asarray(medium, dtype=np.float64) for medium in media]
 
 

@@ -103,6 +103,8 @@ def check_rows(call: Callable[[Tensor], Tensor], rows: Tensor, what: str) -> Ten
 def check_gradients(module: nn.Module, result: Tensor, unread: Iterable[str] = ()) -> None:
     """Gradients reach every parameter but those that the part declares unread."""
     parameters = dict(module.named_parameters())
+    if not parameters:
+        return
     gradients = torch.autograd.grad(result.float().square().sum(), [*parameters.values()], allow_unused=True)
     silent = {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None}
     left, wrong = sorted(silent - set(unread)), sorted(set(unread) - silent)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modalink.errors import TrainingError
 from modalink.features.cache import FeatureKey, weights_digest
 from modalink.features.compute import Once
 from modalink.model import System
@@ -15,7 +16,8 @@ from modalink.model.batch import Batch, Targets
 from modalink.model.items import Item, ragged
 from modalink.ragged import Ragged
 from modalink.recipe.groups import Group
-from modalink.roles import Generator
+from modalink.roles import Denoises, Generator, ReadsText
+from modalink.training.objectives import ItemObjectiveConfig, ObjectiveConfig
 
 
 class FrozenEncoders:
@@ -81,6 +83,7 @@ class FrozenGenerator:
         """The generator's own conditions of captions."""
 
         def encode(places: list[int]) -> list[Tensor]:
+            assert isinstance(self.generator, ReadsText)
             return [*self.generator.encode_text([captions[i] for i in places])]
 
         digests = [hashlib.sha256(f"text {caption}".encode()).hexdigest() for caption in captions]
@@ -91,6 +94,7 @@ class FrozenGenerator:
 
         def encode(places: list[int]) -> list[Tensor]:
             media = ragged([targets.items[i] for i in places]).to(self.once.device)
+            assert isinstance(self.generator, Denoises)
             return [*self.generator.encode_media(media)]
 
         return self.once.get(self.key, targets.digests, encode, [item.layout for item in targets.items])
@@ -98,7 +102,8 @@ class FrozenGenerator:
     def denoising_error(
         self, latents: Sequence[Tensor], conditions: Float[Tensor, "i l d_gen"], rng: Sequence[torch.Generator]
     ) -> Float[Tensor, " i"]:
-        """See `modalink.roles.Generator`; latents of different shapes are denoised apart."""
+        """See `modalink.roles.Denoises`; latents of different shapes are denoised apart."""
+        assert isinstance(self.generator, Denoises)
         groups: dict[torch.Size, list[int]] = {}
         for place, latent in enumerate(latents):
             groups.setdefault(latent.shape, []).append(place)
@@ -115,9 +120,30 @@ def frozen_generators(system: System, once: Once) -> dict[str, FrozenGenerator]:
     """The generators of a system by modality, as objectives see them."""
     found = {}
     for modality, generator in system.generators.items():
-        assert isinstance(generator, Generator)
-        settings = system.spec.outputs[modality].generator.model_dump(mode="json")
+        # How it samples changes neither latents nor conditions of captions.
+        settings = system.spec.outputs[modality].generator.model_dump(mode="json", exclude={*generator.options})
         preprocessing = system.processor.makers[modality].to_dict()
         key = FeatureKey.of(weights_digest(generator), settings, preprocessing, once.dtype)
         found[modality] = FrozenGenerator(generator, key, once)
     return found
+
+
+def check_abilities(objectives: Iterable[ObjectiveConfig], system: System) -> None:
+    """Demand of every generator what the objectives about its modality ask of it.
+
+    Raises:
+        TrainingError: A generator lacks an ability.
+    """
+    for objective in objectives:
+        if not isinstance(objective, ItemObjectiveConfig):
+            continue
+        for modality, generator in system.generators.items():
+            about = objective.modalities is None or modality in objective.modalities
+            for ability in objective.abilities() if about else ():
+                if not isinstance(generator, ability):
+                    kind = system.spec.outputs[modality].generator.kind
+                    raise TrainingError(
+                        f"{Group.generator(modality)}: the objective {objective.kind!r} asks for the ability "
+                        f"{ability.__name__}, which the generator {kind!r} lacks; choose another objective or "
+                        "generator, or say by `modalities` which the objective is about"
+                    )

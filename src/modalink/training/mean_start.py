@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.batch import Prepared
 from modalink.recipe.groups import Group
-from modalink.roles import Centred
+from modalink.roles import Centred, ReadsText
 from modalink.training.frozen import FrozenGenerator
 
 
@@ -26,6 +26,8 @@ def centre(
     for modality, generator in generators.items():
         projector = model.output_projectors[modality]
         if Group.output_projector(modality) not in trained or not isinstance(projector, Centred) or projector.centred:
+            continue
+        if not isinstance(generator.generator, ReadsText):
             continue
         targets = [item for sample in samples for item in sample.targets.get(modality, ())]
         if captions := [item.caption for item in targets if item.caption and item.loss]:

@@ -20,7 +20,7 @@ from modalink.runs.checkpoints import Checkpoint
 from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import Metrics, rewind
 from modalink.training import parallel
-from modalink.training.frozen import FrozenEncoders, frozen_generators
+from modalink.training.frozen import FrozenEncoders, check_abilities, frozen_generators
 from modalink.training.loop import Run
 from modalink.training.randomness import seed_of
 from modalink.training.step import Learner
@@ -57,6 +57,7 @@ def make_learner(run: Run, stage: Stage, trained: Groups, steps: int, dtype: tor
         module.to(run.device)
         if dtype is torch.float32:
             module.float()
+    check_abilities(stage.objectives, system)
     once = Once(run.cache, dtype, run.device)
     return Learner(
         system=system,

@@ -13,6 +13,8 @@ from modalink.training.objectives import Output
 class Tutor:
     """A generator as objectives see it; its conditions of a text are that text's length."""
 
+    generator = None
+
     def __init__(self) -> None:
         self.seen: list[Tensor] = []
         self.noise: list[Tensor] = []

@@ -212,7 +212,7 @@ def _drawn(
     conditions: Sequence[Tensor | None],
 ) -> list[Drawing]:
     given = [condition for condition in conditions if condition is not None]
-    sampled = iter(drawings.sample(system.generators["image"], system.spec.outputs["image"], given, sizes.seed))
+    sampled = iter(drawings.sample(system.generators["image"], given, sizes.seed))
     pictures = [None if condition is None else next(sampled) for condition in conditions]
     return drawings.read_drawings(classifier, requested, texts, pictures)
 

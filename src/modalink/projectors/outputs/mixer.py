@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from modalink.errors import PartError
-from modalink.roles import OutputProjectorConfig
+from modalink.roles import OutputProjector, OutputProjectorConfig
 
 
 class MixerConfig(OutputProjectorConfig):
@@ -48,7 +48,7 @@ class MixerConfig(OutputProjectorConfig):
         return MixerProjector(self, dim_in, dim_out, tokens_in, tokens_out)
 
 
-class MixerProjector(nn.Module):
+class MixerProjector(OutputProjector):
     """Every condition is a weighted sum of the signal states' values, with weights that are learned for each group."""
 
     def __init__(self, config: MixerConfig, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> None:

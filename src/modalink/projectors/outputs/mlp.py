@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from modalink.errors import PartError
-from modalink.roles import OutputProjectorConfig
+from modalink.roles import OutputProjector, OutputProjectorConfig
 
 
 class MlpOutputConfig(OutputProjectorConfig):
@@ -36,7 +36,7 @@ class MlpOutputConfig(OutputProjectorConfig):
         return MlpOutputProjector(self, dim_in, dim_out, tokens_in, tokens_out)
 
 
-class MlpOutputProjector(nn.Module):
+class MlpOutputProjector(OutputProjector):
     """Every signal state makes the same number of conditions; what is too many is left out evenly.
 
     For 4 states and 6 conditions each state makes 2, and of these 8 the conditions 0 1 2 4 5 6 stay.

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from modalink.errors import PartError
-from modalink.roles import OutputProjectorConfig
+from modalink.roles import OutputProjector, OutputProjectorConfig
 
 
 class TransformerConfig(OutputProjectorConfig):
@@ -46,7 +46,7 @@ class TransformerConfig(OutputProjectorConfig):
         return TransformerProjector(self, dim_in, dim_out, tokens_out)
 
 
-class TransformerProjector(nn.Module):
+class TransformerProjector(OutputProjector):
     """Learned queries, one a condition, that attend to the encoded signal states."""
 
     def __init__(self, config: TransformerConfig, dim_in: int, dim_out: int, tokens_out: int) -> None:

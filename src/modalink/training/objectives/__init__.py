@@ -17,6 +17,7 @@ from modalink.kinds import KindConfig
 from modalink.model.batch import Batch, Targets
 from modalink.ragged import Ragged
 from modalink.recipe.groups import Group
+from modalink.roles import Generator
 from modalink.training.randomness import ItemRngs
 
 Need = Literal["logits", "logprobs", "conditions", "features", "prompt_tokens"]
@@ -43,6 +44,9 @@ class Output:
 class GeneratorView(Protocol):
     """What objectives ask of a generator; what does not depend on the step is computed once (`training/frozen.py`)."""
 
+    generator: Generator
+    """The generator itself, for objectives that know its kind."""
+
     def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
         """The generator's own conditions of captions."""
 
@@ -52,7 +56,7 @@ class GeneratorView(Protocol):
     def denoising_error(
         self, latents: Sequence[Tensor], conditions: Float[Tensor, "i l d_gen"], rng: Sequence[Any]
     ) -> Float[Tensor, " i"]:
-        """See `modalink.roles.Generator`."""
+        """See `modalink.roles.Denoises`."""
 
 
 class ObjectiveConfig(KindConfig):
@@ -78,6 +82,21 @@ class ObjectiveConfig(KindConfig):
         self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
     ) -> Float[Tensor, ""]:
         """The sum of the units' losses, float32."""
+
+
+class ItemObjectiveConfig(ObjectiveConfig):
+    """Base of objectives about media that shall be made."""
+
+    modalities: tuple[str, ...] | None = None
+    """The modalities that it teaches to make; None is all."""
+
+    def abilities(self) -> tuple[type, ...]:
+        """What it asks of generators beside sampling, from `modalink.roles`."""
+        return ()
+
+    def targets(self, batch: Batch) -> dict[str, Targets]:
+        """The batch's targets that it is about."""
+        return {m: found for m, found in batch.targets.items() if self.modalities is None or m in self.modalities}
 
 
 def _reach(need: Need, group: Group) -> bool:

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from modalink.model.batch import Batch, Targets
-from modalink.training.objectives import GeneratorView, Need, ObjectiveConfig, Output, conditions_of
+from modalink.roles import ReadsText
+from modalink.training.objectives import GeneratorView, ItemObjectiveConfig, Need, Output, conditions_of
 from modalink.training.randomness import ItemRngs
 
 
-class AlignConfig(ObjectiveConfig):
+class AlignConfig(ItemObjectiveConfig):
     """Distance of conditions to the generator's conditions of the target's caption; its unit is one captioned item."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions"})
@@ -24,14 +25,17 @@ class AlignConfig(ObjectiveConfig):
     distance: Literal["mse", "cosine"] = "mse"
     """`mse`: mean squared difference. `cosine`: one minus the cosine, mean over condition tokens."""
 
+    def abilities(self) -> tuple[type, ...]:
+        return (ReadsText,)
+
     def count(self, batch: Batch) -> int:
-        return sum(len(captioned(targets)) for targets in batch.targets.values())
+        return sum(len(captioned(targets)) for targets in self.targets(batch).values())
 
     def sum(
         self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
     ) -> Float[Tensor, ""]:
         sums = []
-        for modality, targets in batch.targets.items():
+        for modality, targets in self.targets(batch).items():
             if chosen := captioned(targets):
                 wanted = generators[modality].text_conditions([targets.captions[i] or "" for i in chosen])
                 made = conditions_of(output, batch, modality)[chosen]

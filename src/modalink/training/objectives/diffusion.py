@@ -13,11 +13,12 @@ from torch import Tensor
 
 from modalink.devices import to_device
 from modalink.model.batch import Batch
-from modalink.training.objectives import GeneratorView, Need, ObjectiveConfig, Output, conditions_of
+from modalink.roles import Denoises, ReadsText
+from modalink.training.objectives import GeneratorView, ItemObjectiveConfig, Need, Output, conditions_of
 from modalink.training.randomness import ItemRngs
 
 
-class DiffusionConfig(ObjectiveConfig):
+class DiffusionConfig(ItemObjectiveConfig):
     """Mean squared error of the generator's predicted noise; its unit is one target item."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions"})
@@ -25,14 +26,17 @@ class DiffusionConfig(ObjectiveConfig):
     condition_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the items that learn without conditions, for classifier-free guidance."""
 
+    def abilities(self) -> tuple[type, ...]:
+        return (Denoises, ReadsText) if self.condition_dropout else (Denoises,)
+
     def count(self, batch: Batch) -> int:
-        return sum(len(targets.learned) for targets in batch.targets.values())
+        return sum(len(targets.learned) for targets in self.targets(batch).values())
 
     def sum(
         self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
     ) -> Float[Tensor, ""]:
         sums = []
-        for modality, targets in batch.targets.items():
+        for modality, targets in self.targets(batch).items():
             if not (chosen := targets.learned):
                 continue
             generator = generators[modality]

@@ -1,0 +1,1 @@
+"""A package beside modalink: beeps, their parts, and how they are taught."""
