@@ -10,7 +10,7 @@ from modalink.recipe import json_schema
 
 _HEAD = """# Recipe reference
 
-Every field of a recipe, from its JSON schema (`modalink recipes schema`). A field without a default must be given.
+Every field of a recipe, from its JSON schema (`modalink recipes schema`). What is not required may be left out.
 """
 
 
@@ -51,7 +51,7 @@ def _section(page: dict[str, Any], definitions: dict[str, Any]) -> str:
     for name, field in fields.items():
         if name == key:
             continue
-        default = "" if name in required or "default" not in field else f"`{_plain(field['default'])}`"
+        default = "required" if name in required else f"`{_plain(field['default'])}`" if "default" in field else ""
         row = (f"`{name}`", _type(field, definitions), default, _text(field.get("description", "")))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join([*lines, ""])

@@ -36,5 +36,5 @@ def test_every_link_leads_to_a_section(page):
 
 def test_a_field_says_what_it_holds(page):
     assert "| `seed` | integer | `0` | Seed of new weights" in page
-    assert "| `batch` | integer |  | Conversations a step" in page
+    assert "| `batch` | integer | required | Conversations a step" in page
     assert "| `join` | [JoinSpec](#joinspec) or none | `none` | Neighbouring tokens" in page
