@@ -11,13 +11,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modalink.conversation import Conversation
-    from modalink.errors import ModalinkError
-    from modalink.inference import Answer, Session, load
-    from modalink.model import build
-    from modalink.recipe import Recipe
-    from modalink.settings import RunSettings
-    from modalink.training.train import train
+    from modalink.conversation import Conversation as Conversation
+    from modalink.errors import ModalinkError as ModalinkError
+    from modalink.inference import Answer as Answer
+    from modalink.inference import Session as Session
+    from modalink.inference import load as load
+    from modalink.model import build as build
+    from modalink.recipe import Recipe as Recipe
+    from modalink.settings import RunSettings as RunSettings
+    from modalink.training.train import train as train
 
 __version__ = "0.1.0"
 
@@ -33,18 +35,7 @@ _HOMES = {
     "train": "modalink.training.train",
 }
 
-__all__ = [
-    "Answer",
-    "Conversation",
-    "ModalinkError",
-    "Recipe",
-    "RunSettings",
-    "Session",
-    "__version__",
-    "build",
-    "load",
-    "train",
-]
+__all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -44,7 +44,7 @@ class FakeStream(Stream):
 @pytest.fixture
 def talk(monkeypatch, tmp_path):
     """Type lines into the command; its result."""
-    monkeypatch.setattr(room, "load", lambda run, device, threads: FakeSession())
+    monkeypatch.setattr(room, "load", lambda run, **settings: FakeSession())
     Image.new("RGB", (4, 4)).save(tmp_path / "a b.png")
     monkeypatch.chdir(tmp_path)
 

@@ -12,8 +12,8 @@ from PIL import Image
 from modalink.conversation import Conversation
 from modalink.evaluation import runner
 from modalink.evaluation.dataset import open_dataset
-from modalink.evaluation.replies import Reply
 from modalink.evaluation.runner import evaluate
+from modalink.inference import Completion
 from modalink.model import System
 from modalink.scoring.registry import catalogue
 
@@ -141,9 +141,9 @@ def put(
         Image.new("RGB", (8, 8), "red").save(picture, "PNG")
         heard: list[Conversation] = []
 
-        def replies(system: Any, talks: list[Conversation], **given: Any) -> list[Reply]:
+        def replies(system: Any, talks: list[Conversation], **given: Any) -> list[Completion]:
             heard.extend(talks)
-            return [Reply(layout.reply) for _ in talks]
+            return [Completion(layout.reply) for _ in talks]
 
         monkeypatch.setattr(runner, "replies", replies)
         dataset = open_dataset(name, tmp_path / "data", options=layout.options)

@@ -15,8 +15,8 @@ from PIL import Image
 from modalink.errors import DataError
 from modalink.evaluation import runner
 from modalink.evaluation.dataset import open_dataset
-from modalink.evaluation.replies import Reply
 from modalink.evaluation.runner import evaluate
+from modalink.inference import Completion
 from modalink.model import System
 from modalink.scoring.score import score
 
@@ -48,7 +48,7 @@ def oracle(monkeypatch):
             for talk in talks:
                 heard.append(talk)
                 words = talk.turns[-1].text.strip()
-                yield Reply(next((reply for start, reply in table.items() if words.startswith(start)), other))
+                yield Completion(next((reply for start, reply in table.items() if words.startswith(start)), other))
 
         monkeypatch.setattr(runner, "replies", replies)
         return heard

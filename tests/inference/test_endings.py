@@ -24,13 +24,7 @@ def test_an_empty_stop_string_ends_nothing(reader, monkeypatch):
     template = reader.system.processor.template
     monkeypatch.setattr(reader.system.processor, "template", template.replace(stops=("", "###")))
     assert Endings.of(reader.system).strings == ("###",)
-
-
-def test_a_text_is_cut_at_the_first_stop_string():
-    ends = Endings(frozenset(), ("###", "\n"))
-    assert ends.cut(" a cat ### Human:\n") == "a cat"
-    assert ends.cut("a cat") == "a cat"
-    assert ends.cut("a caf\ufffd") == "a caf"
+    assert Endings.of(reader.system, ("", "\n", "</s>")) == Endings(Endings.of(reader.system).tokens, ("###", "\n"))
 
 
 def test_an_answer_fits_what_the_llm_reads(reader):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modalink.errors import GenerationError
-from modalink.inference.scores import Numbers, WholeRuns
+from modalink.inference.scores import Numbers, Silent, WholeRuns
 
 RUNS = {"image": [5, 6, 7], "audio": [9]}
 
@@ -33,6 +33,13 @@ def test_scores_given_are_left_as_they_are():
     WholeRuns(RUNS, longest=10)(torch.tensor([[5]]), scores)
     assert not scores.any()
     assert torch.equal(WholeRuns({}, longest=10)(torch.tensor([[5]]), scores), scores)
+
+
+def test_what_is_never_spoken_and_what_would_not_fit_is_taken_out():
+    scores = torch.zeros(3, 12)
+    Silent(RUNS, never=[11])(scores, rooms=[3, 2, 0])
+    silent = [[token for token in range(12) if row[token] == -torch.inf] for row in scores]
+    assert silent == [[6, 7, 11], [5, 6, 7, 11], [5, 6, 7, 9, 11]]
 
 
 def test_scores_that_are_no_numbers_are_refused():

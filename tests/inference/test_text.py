@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from modalink.conversation import Medium, Text
-from modalink.inference.text import Reader, StopStrings, Watch
+from modalink.inference.text import Reader, StopStrings
 from modalink.testing.tokenizers import tiny_tokenizer
 
 RUNS = {"image": ["[IMG0]", "[IMG1]"]}
@@ -82,17 +82,6 @@ def test_media_stand_where_their_signal_tokens_stood(read):
     assert reader.content([red, blue]) == (Text("Here: "), red, Text(" and"), blue)
     _, reader = read(" [IMG0][IMG1][IMG0][IMG1] ok ")
     assert reader.content([red, blue]) == (red, blue, Text("ok"))
-
-
-def test_watch_reads_the_answer_and_not_the_prompt(tokenizer):
-    given = []
-    reader = Reader(tokenizer, ("###",), {})
-    prompt = tokenizer("###Human: Hi###Assistant:", add_special_tokens=False)["input_ids"]
-    answer = tokenizer(" Ho###", add_special_tokens=False)["input_ids"]
-    watch = Watch(reader, len(prompt), given.append)
-    over = [watch(torch.tensor([[*prompt, *answer[: i + 1]]]), None).item() for i in range(len(answer))]
-    assert "".join(given) == "Ho"
-    assert over == [False] * (len(answer) - 1) + [True]
 
 
 def test_beams_stop_each_on_its_own(tokenizer):

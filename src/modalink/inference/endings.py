@@ -1,12 +1,10 @@
-"""Where answers end, and how long they may get: the same for one answer and for many at once."""
+"""Where answers end, and how long they may get."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modalink.errors import GenerationError
 from modalink.model import System
-
-_HALF = "\N{REPLACEMENT CHARACTER}"
-"""What tokenizers make of the first bytes of a character whose last ones did not come."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +20,9 @@ class Endings:
     strings: tuple[str, ...]
 
     @classmethod
-    def of(cls, system: System) -> "Endings":
-        """What ends an answer of a system: its LLM's own end, and the stop signs of its template."""
-        stops = [stop for stop in system.processor.template.stop if stop]
+    def of(cls, system: System, further: Iterable[str] = ()) -> "Endings":
+        """What ends an answer of a system: its LLM's own end, the stop signs of its template, and further ones."""
+        stops = [stop for stop in (*system.processor.template.stop, *further) if stop]
         added = system.processor.tokenizer.added_tokens_decoder
         special = {token.content: index for index, token in added.items() if token.special}
         own = system.model.generation_config.eos_token_id
@@ -36,11 +34,6 @@ class Endings:
             frozenset(finished.get(token, token) for token in tokens),
             tuple(stop for stop in stops if stop not in special),
         )
-
-    def cut(self, text: str) -> str:
-        """A text up to its first stop string, without a half character at its end and without outer white space."""
-        places = [place for place in map(text.find, self.strings) if place >= 0]
-        return text[: min(places, default=len(text))].rstrip(_HALF).strip()
 
 
 def longest(system: System, prompt: int, wanted: int) -> int:

@@ -22,8 +22,10 @@ class Sampling(Settings):
     """0 takes the likeliest token each time; higher draws more freely."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """When drawing, only the likeliest tokens that make up this share of the probability."""
+    stop: tuple[str, ...] = ()
+    """Strings that end the answer, beside the system's own; the text ends before them."""
     beams: PositiveInt = 1
-    """Answers followed side by side, of which the likeliest is kept; more than one cannot be streamed word by word."""
+    """Answers followed side by side, of which the likeliest is kept; more than one comes in one piece when streamed."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the drawn tokens and of the media."""
     guidance: Annotated[float, Field(ge=0)] | None = None

@@ -1,5 +1,6 @@
 """What is done to the scores of the next token while an answer is drawn."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -8,6 +9,33 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from modalink.errors import GenerationError
+
+
+class Silent:
+    """Takes out the tokens that cannot come next: those that are never spoken, and runs that would not fit.
+
+    Args:
+        runs: Signal tokens by modality; all but the first of a run only come behind the one before.
+        never: Further tokens that are not spoken, such as placeholders.
+    """
+
+    def __init__(self, runs: Mapping[str, Sequence[int]], never: Iterable[int] = ()) -> None:
+        self.runs = [run for run in runs.values() if run]
+        self.never = torch.tensor([*never, *(token for run in self.runs for token in run[1:])], dtype=torch.long)
+
+    def __call__(self, scores: Float[Tensor, "b v"], rooms: Sequence[int]) -> None:
+        """Take them out, in place.
+
+        Args:
+            scores: Scores of the next token.
+            rooms: How many tokens each row may still take.
+        """
+        self.never = self.never.to(scores.device)
+        scores.index_fill_(1, self.never, -torch.inf)
+        for row, room in enumerate(rooms):
+            for run in self.runs:
+                if len(run) > room:
+                    scores[row, run[0]] = -torch.inf
 
 
 class WholeRuns(LogitsProcessor):
@@ -20,18 +48,15 @@ class WholeRuns(LogitsProcessor):
         longest: Length of the sequence at which the answer is cut; a run that would not fit does not begin.
     """
 
-    def __init__(self, runs: dict[str, list[int]], longest: int) -> None:
-        self.runs = [run for run in runs.values() if run]
+    def __init__(self, runs: Mapping[str, Sequence[int]], longest: int) -> None:
         self.longest = longest
-        self.inner = [token for run in self.runs for token in run[1:]]
-        self.next = {token: after for run in self.runs for token, after in pairwise(run)}
+        self.silent = Silent(runs)
+        self.next = {token: after for run in runs.values() for token, after in pairwise(run)}
 
     def __call__(self, input_ids: Int[Tensor, "b t"], scores: Float[Tensor, "b v"]) -> Float[Tensor, "b v"]:
         """The scores of the next token, with those that would break a run taken out."""
         scores = scores.clone()
-        scores[:, self.inner] = -torch.inf
-        room = self.longest - input_ids.shape[1]
-        scores[:, [run[0] for run in self.runs if len(run) > room]] = -torch.inf
+        self.silent(scores, [self.longest - input_ids.shape[1]] * len(scores))
         for row, last in enumerate(input_ids[:, -1].tolist()):
             if last in self.next:
                 scores[row] = -torch.inf
@@ -49,8 +74,13 @@ class Numbers(LogitsProcessor):
             GenerationError: One of them is NaN.
         """
         if scores.isnan().any():
-            raise GenerationError(
-                "the LLM's scores are not numbers: its weights are damaged, or overflow in their dtype; "
-                "load it in bfloat16 or float32"
-            )
+            raise not_numbers()
         return scores
+
+
+def not_numbers() -> GenerationError:
+    """The error about scores that are no numbers."""
+    return GenerationError(
+        "the LLM's scores are not numbers: its weights are damaged, or overflow in their dtype; "
+        "load it in bfloat16 or float32"
+    )

@@ -1,7 +1,5 @@
 """Asking a system: conversations in, text and media out."""
 
-import queue
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +9,8 @@ from modalink import modalities
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import GenerationError, UnknownNameError
 from modalink.inference.answer import Answer
-from modalink.inference.draft import Draft, Give
+from modalink.inference.engine import Engine
+from modalink.inference.request import Completion, Request
 from modalink.inference.sampling import Sampling
 from modalink.model import System
 
@@ -34,6 +33,7 @@ class Session:
 
     def __init__(self, system: System) -> None:
         self.system = system
+        self.engine = Engine(system)
 
     def ask(self, question: str, *, after: Conversation | None = None, **given: Any) -> Answer:
         """Answer one question.
@@ -55,33 +55,28 @@ class Session:
 
     def chat(self, messages: Messages, **options: Any) -> Answer:
         """Answer the last turn of a conversation, or of its chat messages; options and errors as for `ask`."""
-        return self._answer(_conversation(messages), _sampling(options), lambda piece: None)
+        conversation = _conversation(messages)
+        (completion,) = self.engine.generate([self._request(conversation, _sampling(options))])
+        return _answer(conversation, completion)
 
     def stream(self, messages: Messages, **options: Any) -> "Stream":
         """As `chat`, giving the text piece by piece while it is drawn."""
         conversation, sampling = _conversation(messages), _sampling(options)
-        return Stream(lambda give: self._answer(conversation, sampling, give))
+        return Stream(lambda: self._stream(conversation, sampling))
 
-    def _answer(self, conversation: Conversation, sampling: Sampling, give: Give) -> Answer:
-        device = self.system.model.device
-        inputs = self.system.processor(conversation=conversation, reply=True)
-        # The layouts of items stay on the host.
-        inputs = {name: values.to(device) if hasattr(values, "to") else values for name, values in inputs.items()}
-        draft = Draft(self.system, inputs, sampling)
-        turn = Turn("assistant", draft.write(give))
-        return Answer(
-            text=turn.text,
-            media=[(piece.modality, piece.source) for piece in turn.content if isinstance(piece, Medium)],
-            conversation=Conversation((*conversation.turns, turn), conversation.id),
-            complete=draft.complete,
-        )
+    def _stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str | Answer]:
+        for piece in self.engine.stream(self._request(conversation, sampling)):
+            yield piece if isinstance(piece, str) else _answer(conversation, piece)
+
+    def _request(self, conversation: Conversation, sampling: Sampling) -> Request:
+        return Request(self.system.processor.prepare(conversation, reply=True), sampling)
 
 
 class Stream:
     """Pieces of an answer's text as they are drawn; the whole answer stands in `answer` after the last one."""
 
-    def __init__(self, make: Callable[[Give], Answer]) -> None:
-        self._make = make
+    def __init__(self, start: Callable[[], Iterator[str | Answer]]) -> None:
+        self._start = start
         self._answer: Answer | None = None
 
     @property
@@ -96,41 +91,27 @@ class Stream:
         return self._answer
 
     def __iter__(self) -> Iterator[str]:
-        pieces: queue.SimpleQueue[str | Answer | BaseException] = queue.SimpleQueue()
-        left = threading.Event()
-        worker = threading.Thread(target=self._work, args=(pieces, left), daemon=True)
-        worker.start()
-        try:
-            while isinstance(piece := pieces.get(), str):
-                if piece:
-                    yield piece
-        finally:
-            left.set()
-            worker.join()
-        if isinstance(piece, BaseException):
-            raise piece
-        self._answer = piece
-
-    def _work(self, pieces: "queue.SimpleQueue[str | Answer | BaseException]", left: threading.Event) -> None:
-        def give(piece: str) -> None:
-            if left.is_set():
-                raise _Left
-            pieces.put(piece)
-
-        try:
-            pieces.put(self._make(give))
-        except BaseException as error:  # carried over to the reader, in whose thread it belongs
-            pieces.put(error)
-
-
-class _Left(Exception):
-    """Nobody reads the stream any more."""
+        for piece in self._start():
+            if isinstance(piece, Answer):
+                self._answer = piece
+            else:
+                yield piece
 
 
 def asked(question: str, media: Sequence[Medium] = (), after: Conversation | None = None) -> Conversation:
     """A conversation that ends with a question: its media, then its words."""
     turn = Turn("user", (*media, Text(question)))
     return Conversation((turn,)) if after is None else Conversation((*after.turns, turn), after.id)
+
+
+def _answer(conversation: Conversation, completion: Completion) -> Answer:
+    turn = Turn("assistant", completion.content)
+    return Answer(
+        text=completion.text,
+        media=[(medium.modality, medium.source) for medium in completion.media],
+        conversation=Conversation((*conversation.turns, turn), conversation.id),
+        complete=completion.finish_reason == "stop",
+    )
 
 
 def _conversation(messages: Messages) -> Conversation:

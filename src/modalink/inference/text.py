@@ -1,6 +1,6 @@
 """From the tokens of an answer to its text, piece by piece."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -50,6 +50,11 @@ class Reader:
         self.stopped = True
         return self._give(0)
 
+    @property
+    def text(self) -> str:
+        """The answer's text so far, without white space around it."""
+        return self.raw.strip()
+
     def content(self, media: Iterable[Medium]) -> tuple[Content, ...]:
         """Text and media in their order, once the answer is finished.
 
@@ -85,28 +90,6 @@ class Reader:
         start = max(self._given, self._start())
         self._given = max(start, end)
         return self.raw[start:end]
-
-
-class Watch(StoppingCriteria):
-    """Follows one answer while it is drawn: reads its tokens, gives its text away and says when it is over.
-
-    Args:
-        reader: Reads the tokens.
-        start: Where the answer begins in the sequence.
-        give: Takes each piece of text.
-    """
-
-    def __init__(self, reader: Reader, start: int, give: Callable[[str], object]) -> None:
-        self.reader = reader
-        self.read = start
-        self.give = give
-
-    def __call__(self, input_ids: Int[Tensor, "b t"], scores: Any, **kwargs: Any) -> Bool[Tensor, " b"]:
-        """Whether the answer is over."""
-        piece = self.reader.feed(input_ids[0, self.read :].tolist())
-        self.read = input_ids.shape[1]
-        self.give(piece)
-        return torch.tensor([self.reader.stopped], device=input_ids.device)
 
 
 class StopStrings(StoppingCriteria):

@@ -238,8 +238,8 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
         encoder_decoder=encoder_decoder,
         items={m: [item for _, item in found] for m, found in _by_modality(s.media for s in prepared).items()},
         features={},
-        places=_placed(starts, [(sample.id, sample.places) for sample in prepared]),
-        signals=_placed(spoken, [(sample.id, sample.signals) for sample in prepared]),
+        places=placed(starts, [(sample.id, sample.places) for sample in prepared]),
+        signals=placed(spoken, [(sample.id, sample.signals) for sample in prepared]),
         targets={
             m: Targets([item for _, item in found], [index for index, _ in found])
             for m, found in _by_modality(s.targets for s in prepared).items()
@@ -274,7 +274,7 @@ def _by_modality(samples: Iterable[dict[str, list[Item]]]) -> dict[str, list[tup
     return {modality: items for modality, items in found.items() if items}
 
 
-def _placed(starts: Sequence[int], samples: Sequence[tuple[str, dict[str, list[list[int]]]]]) -> dict[str, Placement]:
+def placed(starts: Sequence[int], samples: Sequence[tuple[str, dict[str, list[list[int]]]]]) -> dict[str, Placement]:
     """The places of all samples' items in the batch, by modality; each sample's first token has its own."""
     found: dict[str, list[tuple[str, list[int]]]] = {}
     for start, (name, items) in zip(starts, samples, strict=True):

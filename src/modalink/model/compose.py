@@ -1,6 +1,7 @@
 """A whole system: the model, its processor, and the generators that stand beside it."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -26,12 +27,14 @@ class System:
         processor: What turns conversations into the model's input.
         generators: Frozen generator by output modality.
         spec: What all this was built from.
+        lock: Held by the thread whose pass runs through the parts.
     """
 
     model: ModalinkForConditionalGeneration
     processor: ModalinkProcessor
     generators: dict[str, Generator]
     spec: SystemSpec
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def save(self, folder: Path) -> None:
         """Write model and processor; generators are never trained, so their place in the spec is enough."""

@@ -186,7 +186,8 @@ def _draw(
     def drawn(conditions: Sequence[Tensor | None]) -> list[Drawing]:
         return _drawn(system, sizes, classifier, requested, texts, conditions)
 
-    through = drawn([reply.conditions.get("image") for reply in answers])
+    # Of several images in a reply the first counts.
+    through = drawn([next(iter(reply.conditions.get("image", ())), None) for reply in answers])
     shares |= drawings.score(through)
     shares["drawn_replies"] = Share.total((d.picture is not None, 1) for d in through)
     chosen += examples.of_drawings(through, sizes.examples)

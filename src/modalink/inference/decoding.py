@@ -1,0 +1,206 @@
+"""Rows that are decoded side by side: what the LLM keeps of them, and the passes that make them longer."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
+
+from modalink.inference.row import Row
+from modalink.model import System
+from modalink.model.arguments import Given
+from modalink.model.batch import placed
+from modalink.model.items import Item, ragged, texts
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts padded on the left, so that every answer stands right behind its prompt; media are encoded.
+
+    Args:
+        ids: Token ids.
+        mask: 1 for tokens and 0 for padding.
+        embeds: What the LLM reads.
+    """
+
+    ids: Int[Tensor, "b t"]
+    mask: Int[Tensor, "b t"]
+    embeds: Float[Tensor, "b t d_llm"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that go forward together.
+
+    Args:
+        rows: The rows.
+        cache: What the LLM keeps of their tokens so far.
+        mask: Which tokens of the cache, or for an encoder-decoder of its prompts, are no padding.
+        scores: Logits of each row's next token.
+        encoded: What an encoder-decoder's encoder made of the prompts.
+    """
+
+    rows: list[Row]
+    cache: Cache
+    mask: Int[Tensor, "b t"]
+    scores: Float[Tensor, "b v"]
+    encoded: Float[Tensor, "b t d_llm"] | None = None
+
+    def select(self, indices: Sequence[int]) -> "Group":
+        """Some of the rows; the group stays as it is."""
+        if len(indices) == len(self.rows):
+            return self
+        index = torch.tensor(indices, dtype=torch.long, device=self.mask.device)
+        return Group(
+            [self.rows[i] for i in indices],
+            _select(self.cache, index),
+            self.mask[index],
+            self.scores[index],
+            None if self.encoded is None else self.encoded[index],
+        )
+
+    @property
+    def can_join(self) -> bool:
+        """Whether other rows may be put beside these: padding on the left must change nothing."""
+        return self.encoded is None and all(type(layer) is DynamicLayer for layer in self.cache.layers)
+
+
+@dataclass(frozen=True)
+class Extended:
+    """What a pass over further tokens gives.
+
+    Args:
+        group: The rows, these tokens behind them.
+        logits: At all of the tokens where their states were asked for, else at the last.
+        states: The LLM's last hidden states at the tokens, where they were asked for.
+    """
+
+    group: Group
+    logits: Float[Tensor, "b n v"]
+    states: Float[Tensor, "b n d_llm"] | None
+
+
+def join(groups: Sequence[Group]) -> list[Group]:
+    """Groups as one, those that are shorter padded on the left; as they are where that cannot be."""
+    if len(groups) == 1 or not all(group.can_join for group in groups):
+        return list(groups)
+    width = max(group.mask.shape[1] for group in groups)
+    cache = DynamicCache()
+    for number, layers in enumerate(zip(*(group.cache.layers for group in groups), strict=True)):
+        pads = [(0, 0, width - group.mask.shape[1], 0) for group in groups]
+        keys = torch.cat([functional.pad(layer.keys, pad) for layer, pad in zip(layers, pads, strict=True)])
+        values = torch.cat([functional.pad(layer.values, pad) for layer, pad in zip(layers, pads, strict=True)])
+        cache.update(keys, values, number)
+    masks = [functional.pad(group.mask, (width - group.mask.shape[1], 0)) for group in groups]
+    rows = [row for group in groups for row in group.rows]
+    return [Group(rows, cache, torch.cat(masks), torch.cat([group.scores for group in groups]))]
+
+
+def embed_prompts(system: System, rows: Sequence[Row]) -> Prompts:
+    """The prompts of rows; each encoder runs once over all their media."""
+    device, prompts = system.model.device, [row.request.prompt for row in rows]
+    width = max(len(prompt.input_ids) for prompt in prompts)
+    padding = [width - len(prompt.input_ids) for prompt in prompts]
+    fill = system.processor.tokenizer.pad_token_id or 0
+    ids = torch.tensor([[fill] * n + prompt.input_ids for n, prompt in zip(padding, prompts, strict=True)])
+    mask = (torch.arange(width) >= torch.tensor(padding)[:, None]).long()
+    starts = [number * width + n for number, n in enumerate(padding)]
+    places = placed(starts, [(prompt.id, prompt.places) for prompt in prompts])
+    items: dict[str, list[Item]] = {}
+    for prompt in prompts:
+        for modality, own in prompt.media.items():
+            items.setdefault(modality, []).extend(own)
+    beside = {m: said.to(device) for m, own in items.items() if (said := texts(own)) is not None}
+    given = Given({m: ragged(own).to(device) for m, own in items.items()}, texts=beside)
+    ids, mask = ids.to(device), mask.to(device)
+    embeds = system.model.model.embed(ids, given, {m: found.to(device) for m, found in places.items()})
+    return Prompts(ids, mask, embeds)
+
+
+class Decoder:
+    """The passes of a decoder-only LLM."""
+
+    def __init__(self, system: System) -> None:
+        self.model = system.model
+
+    def begin(self, rows: list[Row], prompts: Prompts) -> Group:
+        """The pass over the prompts."""
+        # Without a configuration all layers of a cache are alike, and sliding windows are a matter of the mask.
+        cache = DynamicCache() if self.model.packs else None
+        output = self.model(
+            inputs_embeds=prompts.embeds,
+            attention_mask=prompts.mask,
+            position_ids=(prompts.mask.cumsum(1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return Group(rows, output.past_key_values, prompts.mask, output.logits[:, -1])
+
+    def extend(self, group: Group, ids: Int[Tensor, "b n"], *, states: bool = False) -> Extended:
+        """A pass over further tokens, as many in each row.
+
+        Args:
+            group: The rows; their cache grows in place.
+            ids: The tokens.
+            states: Whether the last hidden states at the tokens are needed, and the logits at all of them.
+        """
+        mask = torch.cat([group.mask, torch.ones_like(ids)], 1)
+        output = self.model(
+            inputs_embeds=self.model.get_input_embeddings()(ids),
+            attention_mask=mask,
+            position_ids=(mask.cumsum(1) - 1)[:, -ids.shape[1] :],
+            past_key_values=group.cache,
+            use_cache=True,
+            logits_to_keep=0 if states else 1,
+            output_hidden_states=states,
+        )
+        group = replace(group, mask=mask, scores=output.logits[:, -1], cache=output.past_key_values)
+        return Extended(group, output.logits, output.hidden_states[-1] if states else None)
+
+
+class EncoderDecoder:
+    """The passes of an encoder-decoder: its encoder reads the prompts once, its decoder speaks."""
+
+    def __init__(self, system: System) -> None:
+        self.model = system.model
+
+    def begin(self, rows: list[Row], prompts: Prompts) -> Group:
+        """The passes over the prompts and the token that answers start from."""
+        encoder = self.model.language_model.get_encoder()
+        encoded = encoder(inputs_embeds=prompts.embeds, attention_mask=prompts.mask).last_hidden_state
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        start = self.model.config.get_text_config(decoder=True).decoder_start_token_id
+        ids = torch.full((len(rows), 1), start, device=prompts.ids.device)
+        return self.extend(Group(rows, cache, prompts.mask, encoded[:, 0], encoded), ids).group
+
+    def extend(self, group: Group, ids: Int[Tensor, "b n"], *, states: bool = False) -> Extended:
+        """A pass of the decoder over further tokens, as `Decoder.extend`."""
+        output = self.model.language_model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=group.encoded),
+            attention_mask=group.mask,
+            decoder_input_ids=ids,
+            past_key_values=group.cache,
+            use_cache=True,
+            output_hidden_states=states,
+        )
+        group = replace(group, scores=output.logits[:, -1], cache=output.past_key_values)
+        return Extended(group, output.logits, output.decoder_hidden_states[-1] if states else None)
+
+
+def _select(cache: Cache, index: Int[Tensor, " n"]) -> Cache:
+    chosen = copy.copy(cache)
+    if isinstance(chosen, EncoderDecoderCache):
+        chosen.self_attention_cache = _select(chosen.self_attention_cache, index)
+        chosen.cross_attention_cache = _select(chosen.cross_attention_cache, index)
+        chosen.is_updated = dict(chosen.is_updated)
+        return chosen
+    chosen.layers = [copy.copy(layer) for layer in cache.layers]
+    chosen.batch_select_indices(index)
+    return chosen

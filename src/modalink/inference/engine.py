@@ -1,0 +1,182 @@
+"""One engine answers: sessions and evaluation are thin over it.
+
+Requests are decoded side by side. A row that is over leaves its batch. A row that begins a run of signal tokens waits
+until the others are over or wait too; then the rest of the run is appended in one pass, from whose states come the
+conditions of its medium: drawing runs neither the encoder nor the prompt again.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from modalink.conversation import Content, Medium, Text
+from modalink.inference.beams import beam_search
+from modalink.inference.decoding import Decoder, EncoderDecoder, Group, embed_prompts, join
+from modalink.inference.making import sample
+from modalink.inference.request import Completion, Request
+from modalink.inference.row import Row
+from modalink.inference.scores import Silent, not_numbers
+from modalink.model import System
+
+
+class Engine:
+    """Answers requests with one system.
+
+    Each request has its own random source, so in float32 its answer is the same alone, beside others, streamed, and
+    asked from several threads at once. Threads take turns, a pass each.
+
+    Args:
+        system: The system; its model is in evaluation mode and stays on its device.
+        batch: How many requests are answered side by side.
+    """
+
+    def __init__(self, system: System, *, batch: int = 64) -> None:
+        self.system, self.batch = system, batch
+        model = system.model
+        self.llm: Any = (EncoderDecoder if model.config.is_encoder_decoder else Decoder)(system)
+        vocabulary = model.config.get_text_config(decoder=True).vocab_size
+        self.silent = Silent(model.config.signals, [t for t in model.config.placeholders.values() if t < vocabulary])
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """The completions of requests, in order.
+
+        Raises:
+            GenerationError: A conversation is too long for the LLM, its scores are no numbers, or a generator does not
+                take an option.
+        """
+        completions: list[Completion] = []
+        for start in range(0, len(requests), self.batch):
+            rows = [Row(self.system, request) for request in requests[start : start + self.batch]]
+            for _ in self._decode(rows):
+                pass
+            completions += [self._completion(row) for row in rows]
+        return completions
+
+    def stream(self, request: Request) -> Iterator[str | Completion]:
+        """One answer as it is decoded: pieces of its text as soon as they are certain, and at the end its completion.
+
+        Raises:
+            GenerationError: As for `generate`.
+        """
+        row = Row(self.system, request)
+        for _ in self._decode([row]):
+            yield from filter(None, row.pieces)
+            row.pieces.clear()
+        yield self._completion(row)
+
+    def _decode(self, rows: list[Row]) -> Iterator[None]:
+        """Decode rows to their ends, a pass between two stops."""
+        for row in rows:
+            if row.request.sampling.beams > 1:
+                self._search(row)
+                yield
+        plain = [row for row in rows if row.request.sampling.beams == 1]
+        groups = [self._begin(plain)] if plain else []
+        waiting: dict[str, list[Group]] = {}
+        while groups or waiting:
+            if not groups:
+                modality, found = waiting.popitem()
+                groups = [self._append_run(modality, group) for group in join(found)]
+            else:
+                group = groups.pop()
+                self._draw(group)
+                for modality in {row.begun for row in group.rows if row.begun}:
+                    chosen = [i for i, row in enumerate(group.rows) if row.begun == modality]
+                    waiting.setdefault(modality, []).append(group.select(chosen))
+                group = _unfinished(group)
+                if group.rows:
+                    groups.append(self._extend(group))
+            groups = [group for group in groups if group.rows]
+            yield
+
+    def _begin(self, rows: list[Row]) -> Group:
+        with self._turn():
+            return self.llm.begin(rows, embed_prompts(self.system, rows))
+
+    def _extend(self, group: Group) -> Group:
+        with self._turn():
+            ids = torch.tensor([[row.ids[-1]] for row in group.rows], device=group.mask.device)
+            return self.llm.extend(group, ids).group
+
+    def _draw(self, group: Group) -> None:
+        """One token for each row."""
+        scores = group.scores.to(torch.float32, copy=True)
+        totals = scores.logsumexp(-1)
+        if totals.isnan().any():
+            raise not_numbers()
+        self.silent(scores, [row.room for row in group.rows])
+        chosen = scores.argmax(-1)
+        for number, row in enumerate(group.rows):
+            if row.sampler:
+                chosen[number] = row.sampler(scores[number])
+        probable = scores.gather(1, chosen[:, None])[:, 0] - totals
+        for row, token, log_probability in zip(group.rows, chosen.tolist(), probable.tolist(), strict=True):
+            row.take(token, log_probability)
+
+    def _append_run(self, modality: str, group: Group) -> Group:
+        """The whole run of which the rows have drawn the first token."""
+        run = self.system.model.config.signals[modality]
+        with self._turn():
+            ids = torch.tensor([run] * len(group.rows), device=group.mask.device)
+            extended = self.llm.extend(group, ids, states=True)
+            conditions = self.system.model.conditions(ids, extended.states)[modality]
+        for row, own in zip(group.rows, conditions, strict=True):
+            row.take_run(own)
+        return _unfinished(extended.group)
+
+    def _search(self, row: Row) -> None:
+        """A whole answer by beam search, and then its states in one pass."""
+        with self._turn():
+            prompts = embed_prompts(self.system, [row])
+            found = beam_search(self.system, row, prompts)
+            ids = torch.tensor([found], device=prompts.ids.device)
+            group = self.llm.begin([row], prompts)
+            extended = self.llm.extend(group, ids, states=True)
+            conditions = {m: iter(own) for m, own in self.system.model.conditions(ids, extended.states).items()}
+        scores = torch.cat([group.scores[:, None], extended.logits[:, :-1]], 1)[0].float()
+        probable = scores.log_softmax(-1).gather(1, ids[0, :, None])[:, 0].tolist()
+        drawn = zip(found, probable, strict=True)
+        while not row.finish_reason and (following := next(drawn, None)):
+            row.take(*following)
+            if row.begun:
+                for _ in row.signals[row.begun][1:]:
+                    next(drawn)
+                row.take_run(next(conditions[row.begun]))
+
+    def _completion(self, row: Row) -> Completion:
+        assert row.finish_reason
+        conditions = {modality: torch.stack(own) for modality, own in row.conditions.items()}
+        content: tuple[Content, ...] = (Text(row.reader.text),)
+        if row.request.media:
+            made = {modality: iter(self._sample(modality, own, row)) for modality, own in conditions.items()}
+            content = row.reader.content([Medium(m, next(made[m])) for _, m in row.reader.marks])
+        return Completion(
+            text=row.reader.text,
+            ids=tuple(row.ids),
+            log_probabilities=tuple(row.log_probabilities),
+            finish_reason=row.finish_reason,
+            content=content,
+            conditions=conditions,
+        )
+
+    def _sample(self, modality: str, conditions: Float[Tensor, "i l d_gen"], row: Row) -> list[Any]:
+        """The media of one answer, each with a random source of its own."""
+        seed = row.request.sampling.seed
+        rng = [torch.Generator().manual_seed(number) for number in range(seed, seed + len(conditions))]
+        with self._turn():
+            return sample(self.system, modality, conditions, rng, row.request.sampling)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """This thread's turn to run the parts."""
+        with self.system.lock, torch.no_grad():
+            yield
+
+
+def _unfinished(group: Group) -> Group:
+    """The rows that go on at once: those that are over, or wait for the rest of a run, are left out."""
+    return group.select([i for i, row in enumerate(group.rows) if not row.finish_reason and not row.begun])
