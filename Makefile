@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: setup demo test check lock
+.PHONY: setup demo test check docs lock
 
 setup: $(STAMP)
 
@@ -24,6 +24,12 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site, into site/; a broken link is an error.
+docs: setup
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[docs]'
+	$(BIN)/python docs/tools/pages.py
+	$(BIN)/python -m mkdocs build --strict --config-file build/mkdocs.yml
 
 # The tested set, from this environment: names and versions, without the packages that exist on one platform only.
 lock:

@@ -5,6 +5,7 @@ They become known to recipes, commands and conversations by the entry points in 
 """
 
 import hashlib
+import math
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -35,13 +36,21 @@ class SeriesHandle(MediumHandle):
 
     @property
     def extent(self) -> str:
-        return f"{len(self.read())} numbers"
+        return f"{self.length} numbers"
+
+    @property
+    def length(self) -> int:
+        """How many numbers it has; of a file, by its header."""
+        return self._values().size
 
     def read(self) -> np.ndarray:
+        return self._values().astype(np.float32).reshape(-1)
+
+    def _values(self) -> np.ndarray:
+        if isinstance(self.source, np.ndarray):
+            return self.source
         try:
-            given = BytesIO(self.source) if isinstance(self.source, bytes) else self.source
-            values = given if isinstance(given, np.ndarray) else np.load(given)
-            return values.astype(np.float32).reshape(-1)
+            return np.load(BytesIO(self.source)) if isinstance(self.source, bytes) else np.load(self.source, "r")
         except (EOFError, OSError, ValueError) as error:
             raise MediumError(self.label, "unreadable", f"{self.label} holds no series: {error}") from error
 
@@ -74,15 +83,21 @@ RECORD = ModalityRecord(
 class WindowsPreprocessor(Preprocessor):
     """Cuts a series into windows of one length: as many units as the series needs."""
 
-    def layout(self, medium: np.ndarray) -> Layout:
-        return Layout.of_units(max(1, -(-len(medium) // WINDOW)))
+    def layout(self, medium: SeriesHandle) -> Layout:
+        """Of the opened series: nothing is decoded yet."""
+        return Layout.of_units(_windows(medium.length))
 
     def __call__(self, medium: np.ndarray) -> Tensor:
-        units = self.layout(medium).units
+        """Of the decoded series."""
+        units = _windows(len(medium))
         return torch.from_numpy(np.pad(medium, (0, units * WINDOW - len(medium)))).view(units, WINDOW)
 
     def to_dict(self) -> dict[str, Any]:
         return {"window": WINDOW}
+
+
+def _windows(length: int) -> int:
+    return max(1, math.ceil(length / WINDOW))
 
 
 class SpectrumConfig(EncoderConfig):

@@ -94,8 +94,8 @@ def test_own_modality(installed, tmp_path):
 
 
 def _layouts(session, *lengths):
-    reader = session.system.processor.readers["series"]
-    return [reader.layout(np.zeros(length, np.float32)) for length in lengths]
+    reader, record = session.system.processor.readers["series"], modalities.get("series")
+    return [reader.layout(record.open(np.zeros(length, np.float32))) for length in lengths]
 
 
 def test_own_source(installed, tmp_path):
