@@ -74,7 +74,7 @@ def test_evaluate_writes_the_run_s_report_and_json(finished, modalink):
     run, _ = finished
     result = modalink(
         "evaluate", run, "--benchmark", "tiny-world", "--split", "validation", "--limit", 2, "--option", "seed=5",
-        "--option", "robustness=0", "--json",
+        "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)

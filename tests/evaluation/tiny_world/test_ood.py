@@ -96,6 +96,10 @@ class TestAsk:
         assert found["robustness.outside.pictures_answered"].value == 0
         assert found["robustness.outside.messages_answered"].value == 0
 
+    def test_of_each_kind_at_most_so_many_are_asked(self, reader):
+        said = ood.ask(reader, SCENES, max_new_tokens=1, each=2)
+        assert [row.kind for row in said] == ["picture"] * 2 + ["message"] * 2 + ["question"] * 2
+
     def test_a_system_that_knows_nothing_does_not_break(self, reader):
         said = ood.ask(reader, SCENES, max_new_tokens=3)
         assert [row for row in said if row.crashed] == []

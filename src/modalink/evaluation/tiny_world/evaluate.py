@@ -42,12 +42,14 @@ class Sizes(Settings):
     robustness: NonNegativeInt = 225
     """Questions, the first of those above, that are asked again about pictures that other code draws; 0 leaves
     robustness out."""
+    ood: PositiveInt | None = None
+    """At most so many pictures, messages and questions from outside the world, each; all if not set."""
     ood_max_new_tokens: PositiveInt = 64
     """Longest reply to something from outside the world."""
     examples: NonNegativeInt = 9
     """Cases of each task to keep for looking at; some wrong ones are added."""
     limit: PositiveInt | None = None
-    """At most so many questions, captions and drawings, each."""
+    """At most so many questions, captions, drawings and things from outside, each."""
     seed: NonNegativeInt = 0
     """Picks scenes, words and noise."""
 
@@ -56,7 +58,7 @@ class Sizes(Settings):
         if self.limit is None:
             return self
         counts = {name: min(getattr(self, name), self.limit) for name in ("questions", "captions", "drawings")}
-        return self.replace(**counts)
+        return self.replace(**counts, ood=min(self.ood or self.limit, self.limit))
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _measure_robustness(
     shares |= robustness.score(clean, answers_by_renderer)
     chosen += robustness.cases(clean, answers_by_renderer) if sizes.examples else []
     on_task("questions and pictures from outside")
-    ood_cases = ood.ask(system, [item.asked.scene for item in clean], sizes.ood_max_new_tokens)
+    ood_cases = ood.ask(system, [item.asked.scene for item in clean], sizes.ood_max_new_tokens, sizes.ood)
     shares |= ood.score(ood_cases, answered)
     chosen += ood.cases(ood_cases, sizes.examples)
 

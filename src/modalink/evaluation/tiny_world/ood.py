@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Any, Literal
 
 import numpy as np
@@ -62,18 +62,18 @@ class OodCase:
         return declines(self.reply)
 
 
-def ask(system: System, scenes: Sequence[Scene], max_new_tokens: int = 64) -> list[OodCase]:
+def ask(system: System, scenes: Sequence[Scene], max_new_tokens: int = 64, each: int | None = None) -> list[OodCase]:
     """Put everything from outside to a system.
 
     Args:
         system: The system.
         scenes: Scenes of the world; messages and questions come without a picture, and with one of these in turn.
         max_new_tokens: Longest reply; one that is cut off there is not sensible.
+        each: At most so many pictures, messages and questions, each; all if not given.
     """
     session = Session(system)
-    return [
-        _answered(session, case, max_new_tokens) for case in (*_pictures(), *_messages(scenes), *_questions(scenes))
-    ]
+    kinds = (_pictures(), _messages(scenes), _questions(scenes))
+    return [_answered(session, case, max_new_tokens) for kind in kinds for case in islice(kind, each)]
 
 
 def score(ood_cases: Sequence[OodCase], inside: Sequence[AnsweredQuestion]) -> dict[str, Number]:
