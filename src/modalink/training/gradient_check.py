@@ -1,12 +1,13 @@
 """Proof that what should learn does learn: every trained group must receive a gradient."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from modalink.errors import TrainingError
 from modalink.model.batch import Batch
 from modalink.model.groups import Groups
 from modalink.recipe.groups import NEW_TOKENS, Group
+from modalink.training.objectives import ObjectiveConfig
 
 PATIENCE = 20
 """Steps that could have given a group a gradient and did not, before that is an error.
@@ -20,10 +21,11 @@ class GradientWatch:
 
     Args:
         trained: The trained groups.
+        objectives: What the stage minimises: a batch is a chance for the groups that one of them teaches with it.
     """
 
-    def __init__(self, trained: Groups) -> None:
-        self.trained = trained
+    def __init__(self, trained: Groups, objectives: Sequence[ObjectiveConfig]) -> None:
+        self.trained, self.objectives = trained, objectives
         self.received: set[str] = set()
         self.chances = dict.fromkeys(trained, 0)
 
@@ -39,7 +41,11 @@ class GradientWatch:
     def chances_in(self, batches: Iterable[Batch]) -> list[bool]:
         """For each trained group, whether these batches could give it a gradient."""
         batches = list(batches)
-        return [any(_concerns(Group(group), batch) for batch in batches) for group in self.trained]
+        return [any(self._has_chance(Group(group), batch) for batch in batches) for group in self.trained]
+
+    def _has_chance(self, group: Group, batch: Batch) -> bool:
+        taught = any(objective.teaches(group) and objective.count(batch) for objective in self.objectives)
+        return taught and _concerns(group, batch)
 
     def note(self, chances: Iterable[bool], norms: Mapping[str, float]) -> None:
         """Look at the gradients of a step.

@@ -69,7 +69,7 @@ class Learner:
         self.needs = frozenset(need for objective in self.objectives.values() for need in objective.needs)
         self.parameters = [parameter for members in self.trained.values() for _, parameter in members]
         self.optimizer = build_optimizer(self.stage, self.trained)
-        self.watch = GradientWatch(self.trained)
+        self.watch = GradientWatch(self.trained, [*self.objectives.values()])
 
     @property
     def weights(self) -> dict[str, Tensor]:
