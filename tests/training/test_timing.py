@@ -54,7 +54,7 @@ def _real_but_told(seconds: dict[str, float]) -> Callable[..., float]:
 @pytest.mark.parametrize(("seconds", "fastest"), [((1.0, 2.0), "bfloat16"), ((2.0, 1.0), "float32")])
 def test_the_faster_one_is_taken_told_and_kept(make_recipe, pretrain, monkeypatch, tmp_path, seconds, fastest) -> None:
     told = dict(zip(("bfloat16", "float32"), seconds, strict=True))
-    monkeypatch.setattr("modalink.model.precision._multiplies_bfloat16", lambda device: True)
+    monkeypatch.setattr("modalink.model.precision.multiplies_bfloat16", lambda device: True)
     monkeypatch.setattr("modalink.training.timing.seconds_per_step", _real_but_told(told))
     events: list[Event] = []
     train(make_recipe(pretrain(precision="auto", steps=2)), tmp_path / "run", on_event=events.append)
@@ -68,7 +68,7 @@ def test_the_faster_one_is_taken_told_and_kept(make_recipe, pretrain, monkeypatc
 
 @pytest.mark.parametrize("fastest", ["bfloat16", "float32"])
 def test_measuring_changes_no_bit(make_recipe, pretrain, instruct, monkeypatch, tmp_path, fastest) -> None:
-    monkeypatch.setattr("modalink.model.precision._multiplies_bfloat16", lambda device: True)
+    monkeypatch.setattr("modalink.model.precision.multiplies_bfloat16", lambda device: True)
     told = {"bfloat16": 2.0, "float32": 2.0} | {fastest: 1.0}
     monkeypatch.setattr("modalink.training.timing.seconds_per_step", _real_but_told(told))
     runs = {name: tmp_path / name for name in ("auto", fastest)}
@@ -88,7 +88,7 @@ def test_measuring_changes_no_bit(make_recipe, pretrain, instruct, monkeypatch, 
 
 def test_a_given_precision_and_a_kept_choice_are_not_measured(make_recipe, pretrain, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("modalink.training.timing.measure", lambda *_: pytest.fail("it was measured"))
-    monkeypatch.setattr("modalink.model.precision._multiplies_bfloat16", lambda device: True)
+    monkeypatch.setattr("modalink.model.precision.multiplies_bfloat16", lambda device: True)
     train(make_recipe(pretrain(precision="bfloat16", steps=1)), tmp_path / "given")
     assert not (tmp_path / "given" / "pretrain" / "precision.json").exists()
     (tmp_path / "kept").mkdir()

@@ -5,6 +5,8 @@ from typing import Literal
 
 import torch
 
+from modalink.devices import multiplies_bfloat16
+
 
 def resolve(setting: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
     """The type of matrix products.
@@ -14,18 +16,9 @@ def resolve(setting: Literal["auto", "float32", "bfloat16"], device: torch.devic
     """
     if setting != "auto":
         return torch.float32 if setting == "float32" else torch.bfloat16
-    return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
+    return torch.bfloat16 if multiplies_bfloat16(device) else torch.float32
 
 
 def autocast(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[None]:
     """Matrix products in bfloat16, sums and norms in float32; nothing at all for float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16)
-
-
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "cpu":
-        found = torch.cpu.get_capabilities()
-        return any(bool(found.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return False

@@ -25,7 +25,7 @@ from modalink.tiny_world.dialogues import Dialogue, interview, sample_dialogue
 from modalink.tiny_world.language import QUESTION_KINDS, Question, describe, questions
 from modalink.tiny_world.scenes import CELLS, SPLITS, Scene, WorldObject, sample_scene
 from modalink.zoo.build import cards
-from modalink.zoo.build.loop import Metrics, Schedule, Trainer
+from modalink.zoo.build.loop import Metrics, Schedule, Trainer, autocast
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.superposed import LAYOUTS, Slots, lay_out
 from modalink.zoo.build.targets import (
@@ -219,7 +219,7 @@ def _scene_known_at(dialogue: Dialogue, ids: list[int], tokenizer: PreTrainedTok
 
 def loss(student: Student, batch: Batch) -> tuple[Tensor, Metrics]:
     """Cross-entropy of what the assistant says, and of scenes and named objects at the training-only heads."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         read = student(batch)
     losses = {"said": functional.cross_entropy(read.said.float(), batch.labels[:, 1:][batch.labels[:, 1:] >= 0])}
     if batch.scenes:
@@ -238,7 +238,7 @@ def exact(
     right: list[bool] = []
     for first in range(0, len(dialogues), 100):
         batch = collate(dialogues[first : first + 100], tokenizer, np.random.default_rng(first), layout)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             logits = student(batch).said
         wanted = batch.labels[:, 1:]
         hit = logits.argmax(-1) == wanted[wanted >= 0]

@@ -7,6 +7,7 @@ own on pictures or text, before there is a system to compose.
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,14 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from modalink import files, tensor_files
+from modalink.devices import multiplies_bfloat16
 
 Metrics = dict[str, float]
+
+
+def autocast() -> AbstractContextManager[None]:
+    """Matrix products in bfloat16 where the CPU multiplies it."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16(torch.device("cpu")))
 
 
 @dataclass(frozen=True, kw_only=True)

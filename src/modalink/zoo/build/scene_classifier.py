@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from modalink.zoo.build import cards
-from modalink.zoo.build.loop import Metrics, Schedule, Trainer
+from modalink.zoo.build.loop import Metrics, Schedule, Trainer, autocast
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.pool import Pool
 from modalink.zoo.build.targets import attribute_hits, attribute_loss, cell_targets
@@ -40,7 +40,7 @@ def build(options: Options) -> Metrics:
     def step_loss(step: int) -> tuple[Tensor, Metrics]:
         rows = np.random.default_rng([3000 + schedule.seed, step]).integers(len(pool.scenes), size=schedule.batch)
         pixels = _soften(pool.pixels(rows))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             logits = net(pixels)
         return attribute_loss(logits, targets[rows]), {}
 

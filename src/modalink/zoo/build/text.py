@@ -8,7 +8,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from modalink.tiny_world.language import describe
 from modalink.tiny_world.scenes import CELLS, SPLITS, Scene, sample_scene
 from modalink.zoo.build import cards
-from modalink.zoo.build.loop import Metrics, Schedule, Trainer
+from modalink.zoo.build.loop import Metrics, Schedule, Trainer, autocast
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.targets import (
     NOT_ASKED,
@@ -99,7 +99,7 @@ def loss(student: Student, scenes: list[Scene], rng: np.random.Generator, tokeni
     """Scene at the end of every caption, and objects at the ends of phrases in the canonical half."""
     half = len(scenes) // 2
     canonical, told = scenes[:half], captions(scenes[:half], None, tokenizer)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         scene, phrase = student(torch.cat([told, captions(scenes[half:], rng, tokenizer)]))
     attributes, cells = phrase_targets(told, canonical, tokenizer)
     return attribute_loss(scene, cell_targets(scenes)) + object_loss(phrase[:half], attributes, cells)

@@ -13,7 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from modalink.tiny_world.scenes import Scene
 from modalink.zoo.build import cards, text, vae
-from modalink.zoo.build.loop import Metrics, Schedule, Trainer
+from modalink.zoo.build.loop import Metrics, Schedule, Trainer, autocast
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.pool import Pool
 from modalink.zoo.scene_classifier import SceneClassifier
@@ -85,7 +85,7 @@ def fill_cache(pool: Pool, encoder: AutoencoderKL, tower: CLIPTextModel, tokeniz
     latents, states = [], []
     for first in range(0, len(pool.scenes), 200):
         rows = slice(first, first + 200)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             mean = encoder.encode(pool.pixels(rows)).latent_dist.mean
         latents.append((mean.float() * encoder.config.scaling_factor).bfloat16())
         reworded = rng.random(len(pool.scenes[rows])) < _REWORDED
@@ -114,7 +114,7 @@ def loss(unet: UNet2DConditionModel, noiser: DDIMScheduler, cache: Cache, rows: 
     noise = torch.randn_like(latents)
     times = torch.randint(noiser.config.num_train_timesteps, (len(rows),))
     noisy = noiser.add_noise(latents, noise, times)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         predicted = unet(noisy, times, encoder_hidden_states=states).sample
     error = (predicted.float() - noiser.get_velocity(latents, noise, times)).square()
     weight = 1 + _OBJECT_WEIGHT * cache.objects[rows].float()
@@ -131,7 +131,7 @@ def draw(
     latents = torch.randn(len(states), 4, 16, 16, generator=torch.Generator().manual_seed(seed))
     both = torch.cat([no_caption.expand_as(states), states])
     for time in noiser.timesteps:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             predicted = unet(torch.cat([latents] * 2), time, encoder_hidden_states=both).sample.float()
         without, with_caption = predicted.chunk(2)
         latents = noiser.step(without + GUIDANCE * (with_caption - without), time, latents).prev_sample

@@ -7,7 +7,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from modalink.zoo.build import cards
-from modalink.zoo.build.loop import Metrics, Schedule, Trainer
+from modalink.zoo.build.loop import Metrics, Schedule, Trainer, autocast
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.pool import Pool
 from modalink.zoo.scene_classifier import SceneClassifier
@@ -35,7 +35,7 @@ def model() -> AutoencoderKL:
 
 def loss(vae: AutoencoderKL, pixels: Tensor, weight: Tensor) -> tuple[Tensor, Metrics]:
     """Weighted absolute and squared error of the reconstruction, and a light pull of the latents to a unit normal."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         latents = vae.encode(pixels).latent_dist
         painted = vae.decode(latents.sample()).sample
     error = painted.float() - pixels

@@ -11,7 +11,7 @@ from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionMode
 from modalink.tiny_world.language import describe
 from modalink.tiny_world.scenes import COLOURS, SHAPES, Scene, split_of
 from modalink.zoo.build import cards, text
-from modalink.zoo.build.loop import Metrics, Schedule, Trainer
+from modalink.zoo.build.loop import Metrics, Schedule, Trainer, autocast
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.pool import Pool
 from modalink.zoo.build.targets import WIDTH, attribute_hits, attribute_loss, cell_targets
@@ -122,7 +122,7 @@ def build(options: Options) -> Metrics:
         rng = np.random.default_rng([5000 + schedule.seed, step])
         rows = rng.integers(len(pool.scenes), size=schedule.batch)
         scenes = [pool.scenes[row] for row in rows]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             right = states([describe(scene) for scene in scenes])
             wrong = states([describe(near_miss(scene, rng)) for scene in scenes])
             pooled, named = student(pool.pixels(rows))
