@@ -20,9 +20,10 @@ def list_parts() -> None:
     \b
     modalink zoo list
     """
+    width = max(map(len, names()))
     for name in names():
         megabytes = sum(file.stat().st_size for file in path(name).rglob("*") if file.is_file()) / 1e6
-        print(f"zoo:{name:12}{megabytes:6.1f} MB  {_description(path(name))}")
+        print(f"zoo:{name:{width}}{megabytes:6.1f} MB  {_description(path(name))}")
 
 
 @zoo.command("build")
@@ -53,5 +54,5 @@ def build_parts(
 
 def _description(part: Path) -> str:
     """The first sentence under the title of a part's model card."""
-    paragraphs = (part / "README.md").read_text(encoding="utf-8").split("\n\n")
-    return " ".join(paragraphs[1].split()).partition(". ")[0]
+    _, _, card = (part / "README.md").read_text(encoding="utf-8").partition("\n# ")
+    return " ".join(card.split("\n\n")[1].split()).partition(". ")[0]

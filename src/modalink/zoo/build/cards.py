@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from modalink import tensor_files
+from modalink.devices import multiplies_bfloat16
 from modalink.zoo.build.loop import Metrics, Schedule
 from modalink.zoo.build.options import Options
 
@@ -33,13 +34,14 @@ def write(
     options: Options, name: str, folder: str, schedule: Schedule, module: nn.Module, validation: Metrics, test: Metrics
 ) -> None:
     """Write the model card of a finished part into its folder."""
+    arithmetic = "bfloat16 autocast" if multiplies_bfloat16(torch.device("cpu")) else "float32"
     parameters = sum(parameter.numel() for parameter in module.parameters())
     figures = "\n".join(f"| {key} | {value:.4g} |" for key, value in test.items())
     target = options.out / folder
     target.mkdir(parents=True, exist_ok=True)
     (target / "README.md").write_text(
         f"---\nlicense: apache-2.0\n---\n\n# {folder}\n\n{_ABOUT[name]}\n\n"
-        f"- Made by: `modalink zoo build {name}` (seed {schedule.seed}), on a CPU in bfloat16 autocast.\n"
+        f"- Made by: `modalink zoo build {name}` (seed {schedule.seed}), on a CPU in {arithmetic}.\n"
         f"- Trained: {schedule.steps} steps of {schedule.batch} samples, AdamW, learning rate {schedule.lr:g}, "
         f"{validation.get('seconds', 0):.0f} s.\n"
         "- Data: the procedural tiny world of `modalink.tiny_world`, training split only.\n"
