@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from modalink import hub
+from modalink.devices import multiplies_bfloat16
 from modalink.errors import CheckpointError, PartError
 from modalink.inference.session import Session
 from modalink.model import System
@@ -37,6 +38,8 @@ def load(
     modules: list[nn.Module] = [system.model, *system.generators.values()]
     for module in modules:
         module.to(place).eval()
+        if not multiplies_bfloat16(place):
+            module.float()  # where bfloat16 is emulated, float32 is faster
     return Session(system)
 
 
