@@ -86,7 +86,7 @@ class _GivenImage(ImageHandle):
             return _pixels.from_array(self._source, self.label)
         return _decoded(self._source, self.label, self._max_pixels)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return hashlib.sha256(repr(self._image.size).encode() + self._image.tobytes()).hexdigest()
 
