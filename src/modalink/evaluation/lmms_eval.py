@@ -62,8 +62,9 @@ class ModalinkModel(lmms):
         texts: list[str] = []
         for options, group in groupby(requests, key=lambda request: dict(request.args[2])):
             talks = [self._conversation(request) for request in group]
-            given: dict[str, Any] = {"max_new_tokens": _length(options), "stop": _stop_strings(options), "batch": self.batch_size}
-            texts += [reply.text for reply in replies(self.system, talks, **given)]
+            length, stop = _length(options), _stop_strings(options)
+            generated = replies(self.system, talks, max_new_tokens=length, batch=self.batch_size, stop=stop)
+            texts += [reply.text for reply in generated]
         return texts
 
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[str]:
