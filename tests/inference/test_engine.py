@@ -4,17 +4,41 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from transformers import BartConfig, JambaConfig, MambaConfig
 
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import GenerationError
 from modalink.inference import Completion, Engine, Request, Sampling, Session
-from modalink.testing.checkpoints import tiny_llama, tiny_opt, tiny_qwen2, tiny_t5
+from modalink.testing.checkpoints import tiny_llama, tiny_llm, tiny_opt, tiny_qwen2, tiny_t5
 
+
+def tiny_mamba(folder):
+    """A state-space LLM: no keys, a state under another name, one token at a time behind it."""
+    return tiny_llm(folder, MambaConfig(hidden_size=32, num_hidden_layers=2, state_size=4, initializer_range=0.2))
+
+
+def tiny_jamba(folder):
+    """State-space layers beside attention."""
+    layers = {"num_hidden_layers": 2, "attn_layer_period": 2, "attn_layer_offset": 1, "num_experts": 2}
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
+    return tiny_llm(folder, JambaConfig(**layers, **sizes, use_mamba_kernels=False, initializer_range=0.2))
+
+
+def tiny_bart(folder):
+    """An encoder-decoder that counts positions from the first column, padding or not."""
+    sizes = {f"{side}_{name}": n for side in ("encoder", "decoder") for name, n in BART.items()}
+    return tiny_llm(folder, BartConfig(d_model=32, init_std=0.2, **sizes))
+
+
+BART = {"layers": 2, "attention_heads": 4, "ffn_dim": 48}
 FAMILIES = [
     (tiny_llama, "vicuna-v0"),
     (tiny_qwen2, "llm"),
     (tiny_opt, "question-answer"),
     (tiny_t5, "plain"),
+    (tiny_mamba, "plain"),
+    (tiny_jamba, "plain"),
+    (tiny_bart, "plain"),
 ]
 
 

@@ -5,7 +5,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.varlen import varlen_attn
 from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from modalink.llms import ATTENTION, Segments, _attention, attention, packs
+from modalink.errors import PartError
+from modalink.llms import ATTENTION, Segments, _attention, attention
 
 SIZES = {
     "vocab_size": 50,
@@ -49,7 +50,6 @@ def test_a_packed_stream_equals_its_segments_one_by_one(make, lengths, dtype):
 
     tolerance = 1e-5 if dtype == torch.float32 else 0.05
     torch.testing.assert_close(packed, alone, atol=tolerance, rtol=tolerance)
-    assert packs(model)
 
 
 @pytest.mark.parametrize("make", [_llama, _windowed, _opt])
@@ -100,12 +100,6 @@ def test_bfloat16_training_on_a_cpu_gives_the_gradients_of_sdpa():
     assert (found - expected).norm() < 0.05 * expected.norm()
 
 
-def test_a_model_that_is_not_all_attention_does_not_pack():
-    model = _llama()
-    model.config.layer_types = ["linear_attention", "full_attention"]
-    assert not packs(model)
-
-
 def _heads(lengths, dtype=torch.float32):
     """A layer's query, key and value for a stream, with two query heads a key head, as decoders lay them."""
     total = sum(lengths)
@@ -119,7 +113,9 @@ def _attended(states, mask, **options):
 
 
 @pytest.mark.parametrize("limit", [0.0, 1.0])
-@pytest.mark.parametrize("options", [{}, {"sliding_window": 3}, {"softcap": 5.0}, {"scaling": 0.2}])
+@pytest.mark.parametrize(
+    "options", [{}, {"sliding_window": 3}, {"softcap": 5.0}, {"scaling": 0.2}, {"s_aux": torch.tensor([0.5, -1, 2, 0])}]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_packed_body_agrees_with_one_masked_product_over_the_stream(monkeypatch, limit, options, dtype):
     monkeypatch.setattr(_attention, "PADDING_LIMIT", limit)
@@ -138,12 +134,53 @@ def test_every_packed_body_agrees_with_one_masked_product_over_the_stream(monkey
     place = torch.arange(15)
     distance = place[:, None] - place
     seen = (sample[:, None] == sample) & (distance >= 0) & (distance < options.get("sliding_window", 15))
-    expected = (scores.masked_fill(~seen, -torch.inf).softmax(-1) @ v).transpose(1, 2)
+    scores = scores.masked_fill(~seen, -torch.inf)
+    if (sinks := options.get("s_aux")) is not None:
+        scores = torch.cat([scores, sinks.double()[None, :, None, None].expand(1, 4, 15, 1)], -1)
+    expected = (scores.softmax(-1)[..., :15] @ v).transpose(1, 2)
     tolerance = 1e-5 if dtype == torch.float32 else 0.05
     torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
     expected_gradients = torch.autograd.grad(expected, exact, wanted.double())
     for gradient, exactly in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(gradient.double(), exactly, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("masked", ["nothing", "truth", "numbers"])
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("sinks", [None, torch.tensor([0.5, -1, 2, 0])])
+@pytest.mark.parametrize("biased", [True, False])
+def test_every_padded_body_uses_all_that_it_is_given(dtype, masked, causal, sinks, biased):
+    states = _heads([7], dtype)
+    bias = torch.randn(1, 4, 7, 7) if biased else torch.zeros(1, 4, 7, 7)
+    seen = torch.ones(7, 7, dtype=torch.bool).tril() if causal else torch.ones(7, 7, dtype=torch.bool)
+    mask = None
+    if masked != "nothing":
+        seen = torch.ones(7, 7, dtype=torch.bool).tril(2)
+        mask = seen[None, None] if masked == "truth" else torch.where(seen, 0.0, -torch.inf)[None, None].to(dtype)
+    given = {"position_bias": bias.to(dtype)} if biased else {}
+    found = _attended(states, mask, is_causal=causal, s_aux=sinks, **given)
+
+    q, k, v = (x.detach().double() for x in states)
+    scores = q @ k.repeat_interleave(2, 1).transpose(2, 3) * 8**-0.5 + bias.double()
+    scores = scores.masked_fill(~seen, -torch.inf)
+    if sinks is not None:
+        scores = torch.cat([scores, sinks.double()[None, :, None, None].expand(1, 4, 7, 1)], -1)
+    expected = (scores.softmax(-1)[..., :7] @ v.repeat_interleave(2, 1)).transpose(1, 2)
+    tolerance = 1e-5 if dtype == torch.float32 else 0.05
+    torch.testing.assert_close(found.detach().double(), expected, atol=tolerance, rtol=tolerance)
+
+
+def test_what_it_does_not_know_is_refused_and_never_dropped():
+    states = _heads([5, 3])
+    packed = Segments.of([5, 3]).mask()
+    with pytest.raises(PartError, match="Module hands indices to its attention"):
+        _attended(states, None, indices=torch.zeros(1), output_attentions=False, position_ids=torch.arange(8)[None])
+    with pytest.raises(PartError, match="wants a bias of its own"):
+        _attended(states, packed, position_bias=torch.zeros(1, 4, 8, 8))
+    with pytest.raises(PartError, match="wants to see later tokens"):
+        _attended(states, packed, is_causal=False)
+    _attended(states, packed, position_ids=torch.arange(8)[None], indices=None)
 
 
 @pytest.fixture
@@ -175,11 +212,12 @@ def test_a_gpu_reads_the_stream_as_it_lies_and_asks_the_host_nothing(kernel_call
     assert options == {"scale": None, "window_size": (before, 0), "enable_gqa": True}
 
 
-@pytest.mark.parametrize("options", [{"softcap": 5.0}, {"dropout": 0.1}])
+@pytest.mark.parametrize("options", [{"softcap": 5.0}, {"dropout": 0.1}, {"s_aux": 1.0}])
 def test_a_gpu_falls_back_where_its_kernel_cannot_do_what_a_layer_asks(kernel_calls, options):
     mask = Segments.of([5, 1, 9]).mask()
     with FakeTensorMode(), torch.device("cuda"):
         mask.segments = Segments.of([5, 1, 9])
+        options = {name: torch.full((4,), x) if name == "s_aux" else x for name, x in options.items()}
         for dtype, asked in ((torch.float32, {}), (torch.bfloat16, options)):
             assert _attended(_heads(mask.segments.lengths, dtype), mask, **asked).shape == (1, 15, 4, 8)
     assert not kernel_calls

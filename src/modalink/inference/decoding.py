@@ -1,18 +1,18 @@
 """Rows that are decoded side by side: what the LLM keeps of them, and the passes that make them longer."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
-from transformers import Cache, DynamicCache
+from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, EncoderDecoderCache
-from transformers.modeling_outputs import BaseModelOutput
 
 from modalink.inference.row import Row
+from modalink.llms import encoded, select_rows
 from modalink.model import System
 from modalink.model.arguments import Given
 from modalink.model.batch import placed
@@ -21,7 +21,10 @@ from modalink.model.items import Item, ragged, texts
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts padded on the left, so that every answer stands right behind its prompt; media are encoded.
+    """Prompts side by side; media are encoded.
+
+    A decoder's are padded on the left, so that every answer stands right behind its prompt; an encoder-decoder's on the
+    right, so that each token stands at its own place.
 
     Args:
         ids: Token ids.
@@ -44,13 +47,15 @@ class Group:
         mask: Which tokens of the cache, or for an encoder-decoder of its prompts, are no padding.
         scores: Logits of each row's next token.
         encoded: What an encoder-decoder's encoder made of the prompts.
+        pads: Whether padding on the left changes nothing.
     """
 
     rows: list[Row]
-    cache: Cache
+    cache: Any
     mask: Int[Tensor, "b t"]
     scores: Float[Tensor, "b v"]
     encoded: Float[Tensor, "b t d_llm"] | None = None
+    pads: bool = True
 
     def select(self, indices: Sequence[int]) -> "Group":
         """Some of the rows; the group stays as it is."""
@@ -59,16 +64,18 @@ class Group:
         index = torch.tensor(indices, dtype=torch.long, device=self.mask.device)
         return Group(
             [self.rows[i] for i in indices],
-            _select(self.cache, index),
+            select_rows(self.cache, index),
             self.mask[index],
             self.scores[index],
             None if self.encoded is None else self.encoded[index],
+            self.pads,
         )
 
     @property
     def can_join(self) -> bool:
         """Whether other rows may be put beside these: padding on the left must change nothing."""
-        return self.encoded is None and all(type(layer) is DynamicLayer for layer in self.cache.layers)
+        layers = getattr(self.cache, "layers", [None])
+        return self.pads and self.encoded is None and all(type(layer) is DynamicLayer for layer in layers)
 
 
 @dataclass(frozen=True)
@@ -106,11 +113,14 @@ def embed_prompts(system: System, rows: Sequence[Row]) -> Prompts:
     """The prompts of rows; each encoder runs once over all their media."""
     device, prompts = system.model.device, [row.request.prompt for row in rows]
     width = max(len(prompt.input_ids) for prompt in prompts)
-    padding = [width - len(prompt.input_ids) for prompt in prompts]
-    fill = system.processor.tokenizer.pad_token_id or 0
-    ids = torch.tensor([[fill] * n + prompt.input_ids for n, prompt in zip(padding, prompts, strict=True)])
-    mask = (torch.arange(width) >= torch.tensor(padding)[:, None]).long()
-    starts = [number * width + n for number, n in enumerate(padding)]
+    right = system.model.config.is_encoder_decoder
+    before = [0 if right else width - len(prompt.input_ids) for prompt in prompts]
+    ids = torch.full((len(rows), width), system.processor.tokenizer.pad_token_id or 0)
+    mask = torch.zeros_like(ids)
+    for number, (start, prompt) in enumerate(zip(before, prompts, strict=True)):
+        end = start + len(prompt.input_ids)
+        ids[number, start:end], mask[number, start:end] = torch.tensor(prompt.input_ids), 1
+    starts = [number * width + n for number, n in enumerate(before)]
     places = placed(starts, [(prompt.id, prompt.places) for prompt in prompts])
     items: dict[str, list[Item]] = {}
     for prompt in prompts:
@@ -132,7 +142,8 @@ class Decoder:
     def begin(self, rows: list[Row], prompts: Prompts) -> Group:
         """The pass over the prompts."""
         # Without a configuration all layers of a cache are alike, and sliding windows are a matter of the mask.
-        cache = DynamicCache() if self.model.packs else None
+        fit = self.model.fit
+        cache = DynamicCache() if fit.packs else None
         output = self.model(
             inputs_embeds=prompts.embeds,
             attention_mask=prompts.mask,
@@ -141,7 +152,7 @@ class Decoder:
             use_cache=True,
             logits_to_keep=1,
         )
-        return Group(rows, output.past_key_values, prompts.mask, output.logits[:, -1])
+        return Group(rows, output.past_key_values, prompts.mask, output.logits[:, -1], pads=fit.pads)
 
     def extend(self, group: Group, ids: Int[Tensor, "b n"], *, states: bool = False) -> Extended:
         """A pass over further tokens, as many in each row.
@@ -151,6 +162,8 @@ class Decoder:
             ids: The tokens.
             states: Whether the last hidden states at the tokens are needed, and the logits at all of them.
         """
+        if ids.shape[1] > 1 and not self.model.fit.spans:
+            return self._extend_singly(group, ids, states=states)
         mask = torch.cat([group.mask, torch.ones_like(ids)], 1)
         output = self.model(
             inputs_embeds=self.model.get_input_embeddings()(ids),
@@ -163,6 +176,17 @@ class Decoder:
         )
         group = replace(group, mask=mask, scores=output.logits[:, -1], cache=output.past_key_values)
         return Extended(group, output.logits, output.hidden_states[-1] if states else None)
+
+    def _extend_singly(self, group: Group, ids: Int[Tensor, "b n"], *, states: bool) -> Extended:
+        """A pass for each token, for an LLM that cannot read several behind its cache."""
+        steps = []
+        for token in ids.split(1, 1):
+            steps.append(self.extend(group, token, states=states))
+            group = steps[-1].group
+        if not states:
+            return steps[-1]
+        found = torch.cat([step.states for step in steps if step.states is not None], 1)
+        return Extended(group, torch.cat([step.logits for step in steps], 1), found)
 
 
 class EncoderDecoder:
@@ -183,7 +207,7 @@ class EncoderDecoder:
     def extend(self, group: Group, ids: Int[Tensor, "b n"], *, states: bool = False) -> Extended:
         """A pass of the decoder over further tokens, as `Decoder.extend`."""
         output = self.model.language_model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=group.encoded),
+            encoder_outputs=encoded(group.encoded),
             attention_mask=group.mask,
             decoder_input_ids=ids,
             past_key_values=group.cache,
@@ -192,15 +216,3 @@ class EncoderDecoder:
         )
         group = replace(group, scores=output.logits[:, -1], cache=output.past_key_values)
         return Extended(group, output.logits, output.decoder_hidden_states[-1] if states else None)
-
-
-def _select(cache: Cache, index: Int[Tensor, " n"]) -> Cache:
-    chosen = copy.copy(cache)
-    if isinstance(chosen, EncoderDecoderCache):
-        chosen.self_attention_cache = _select(chosen.self_attention_cache, index)
-        chosen.cross_attention_cache = _select(chosen.cross_attention_cache, index)
-        chosen.is_updated = dict(chosen.is_updated)
-        return chosen
-    chosen.layers = [copy.copy(layer) for layer in cache.layers]
-    chosen.batch_select_indices(index)
-    return chosen

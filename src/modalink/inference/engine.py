@@ -75,7 +75,7 @@ class Engine:
                 self._search(row)
                 yield
         plain = [row for row in rows if row.request.sampling.beams == 1]
-        groups = [self._begin(plain)] if plain else []
+        groups = [self._begin(rows) for rows in self._together(plain)]
         waiting: dict[str, list[Group]] = {}
         while groups or waiting:
             if not groups:
@@ -92,6 +92,15 @@ class Engine:
                     groups.append(self._extend(group))
             groups = [group for group in groups if group.rows]
             yield
+
+    def _together(self, rows: list[Row]) -> list[list[Row]]:
+        """Rows that may begin side by side: all, or those of one length where padding changes what the LLM says."""
+        if self.system.model.fit.pads:
+            return [rows] if rows else []
+        by_length: dict[int, list[Row]] = {}
+        for row in rows:
+            by_length.setdefault(len(row.request.prompt.input_ids), []).append(row)
+        return list(by_length.values())
 
     def _begin(self, rows: list[Row]) -> Group:
         with self._turn():

@@ -1,7 +1,26 @@
 """LLM backbones: what thinks between the input side and the output side."""
 
-from modalink.llms._attention import ATTENTION, attention, packs
+from modalink.llms._attention import ATTENTION, attention
+from modalink.llms._calls import Decoded, decode, encoded, select_rows
+from modalink.llms._lora import adapted
 from modalink.llms._new_tokens import NewTokenEmbedding, NewTokenHead, add_new_tokens
+from modalink.llms._probe import Fit, fit_of, probe, settle
 from modalink.llms._segments import Segments
 
-__all__ = ["ATTENTION", "NewTokenEmbedding", "NewTokenHead", "Segments", "add_new_tokens", "attention", "packs"]
+__all__ = [
+    "ATTENTION",
+    "Decoded",
+    "Fit",
+    "NewTokenEmbedding",
+    "NewTokenHead",
+    "Segments",
+    "adapted",
+    "add_new_tokens",
+    "attention",
+    "decode",
+    "encoded",
+    "fit_of",
+    "probe",
+    "select_rows",
+    "settle",
+]

@@ -7,7 +7,7 @@ the attention mask (`SegmentsMask`). Any other mask means an ordinary padded bat
 | --- | --- | --- |
 | packed | CUDA, 16-bit | one variable-length kernel over the stream as it lies |
 | packed | any | rows of one batch where little is padding, else segment by segment |
-| padded | any | SDPA, or plain matrix products where SDPA is slower or knows no soft cap |
+| padded | any | SDPA, or plain matrix products where SDPA is slower or knows no soft cap and no sinks |
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention.varlen import varlen_attn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from modalink.errors import PartError
 from modalink.llms._segments import Segments, SegmentsMask
 
 ATTENTION = "modalink"
@@ -31,12 +32,17 @@ ATTENTION = "modalink"
 # The share of padding up to which one padded call is faster on a CPU than one call a segment (benchmarks/attention.py).
 PADDING_LIMIT = 0.25
 
-
-def packs(llm: PreTrainedModel) -> bool:
-    """Whether the LLM can read a packed batch: a pure-attention decoder that lets its attention be replaced."""
-    kinds = set(getattr(llm.config, "layer_types", None) or ["full_attention"])
-    attends = kinds <= {"full_attention", "sliding_attention"} and not hasattr(llm.config, "layers_block_type")
-    return bool(llm._supports_attention_backend and attends and not llm.config.is_encoder_decoder)
+# What a model hands on to all that it calls, and that says nothing about how its tokens attend.
+_ASIDE = {
+    "logits_to_keep",
+    "num_items_in_batch",
+    "output_attentions",
+    "output_hidden_states",
+    "output_router_logits",
+    "position_ids",
+    "return_dict",
+    "use_cache",
+}
 
 
 @dataclass(frozen=True)
@@ -47,73 +53,101 @@ class _Options:
     dropout: float
     window: int | None
     softcap: float | None
+    sinks: Float[Tensor, " h"] | None
+    bias: Tensor | None
+    causal: bool
 
 
 def attention(
     module: nn.Module,
     query: Float[Tensor, "b h t d"],
     key: Float[Tensor, "b kv u d"],
-    value: Float[Tensor, "b kv u d"],
+    value: Float[Tensor, "b kv u dv"],
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    s_aux: Float[Tensor, " h"] | None = None,
+    position_bias: Tensor | None = None,
+    is_causal: bool | None = None,
     **kwargs: Any,
-) -> tuple[Float[Tensor, "b t h d"], None]:
+) -> tuple[Float[Tensor, "b t h dv"], None]:
     """Causal attention of a decoder layer, in the interface of `transformers.AttentionInterface`.
 
     Args:
         attention_mask: The segments of a packed batch, or a mask that `transformers.masking_utils.sdpa_mask` made
             (boolean, true where attention is allowed), or None.
         sliding_window: How many tokens a token sees, itself included; None for all before it.
+        s_aux: A score of each head that stands beside those of the keys and brings no value (sinks, as GPT-OSS has).
+        position_bias: What is added to the scores.
+        is_causal: Whether a token sees no later ones where no mask says so; None leaves it to the layer.
 
     Returns:
         The attended values, and None for the attention weights.
+
+    Raises:
+        PartError: A layer asks for something that this function does not know.
     """
-    options = _Options(scaling, dropout, sliding_window, softcap)
+    if unknown := sorted(name for name, value in kwargs.items() if value is not None and name not in _ASIDE):
+        raise PartError(
+            f"{type(module).__name__} hands {', '.join(unknown)} to its attention, which modalink's ignores"
+        )
+    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    options = _Options(scaling, dropout, sliding_window, softcap, s_aux, position_bias, causal)
     if isinstance(attention_mask, SegmentsMask):
         segments = attention_mask.segments
-        if _has_kernel(query, options):
+        if position_bias is not None or not causal:
+            asked = "a bias of its own" if causal else "to see later tokens"
+            raise PartError(f"{type(module).__name__} wants {asked}, which a packed batch has not")
+        if _has_kernel(query, value, options):
             return _stream(query, key, value, segments, options), None
         return _packed(module, query, key, value, segments, options), None
-    return _attend(module, query, key, value, attention_mask, options, **kwargs), None
+    return _attend(module, query, key, value, attention_mask, options), None
 
 
 def _attend(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: _Options, **kwargs: Any
-) -> Float[Tensor, "b t h d"]:
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: _Options
+) -> Float[Tensor, "b t h dv"]:
     """The body for the backend.
 
-    SDPA knows no soft cap, and on a CPU its backward pass in bfloat16 is slower than plain matrix products.
+    SDPA knows neither soft cap nor sinks, and on a CPU its backward pass in bfloat16 is slower than plain products.
     """
     slow_backward = query.device.type == "cpu" and query.dtype == torch.bfloat16 and torch.is_grad_enabled()
-    if slow_backward or options.softcap is not None:
+    if slow_backward or options.softcap is not None or options.sinks is not None:
         return _eager(module, query, key, value, mask, options)
-    given = {"dropout": options.dropout, "scaling": options.scaling}
-    return sdpa_attention_forward(module, query, key, value, mask, **given, **kwargs)[0]
+    given: dict[str, Any] = {"dropout": options.dropout, "scaling": options.scaling, "is_causal": options.causal}
+    return sdpa_attention_forward(module, query, key, value, mask, position_bias=options.bias, **given)[0]
 
 
 def _eager(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: _Options
-) -> Float[Tensor, "b t h d"]:
+) -> Float[Tensor, "b t h dv"]:
     groups = query.shape[1] // key.shape[1]
     scores = query @ repeat_kv(key, groups).transpose(2, 3) * (options.scaling or query.shape[-1] ** -0.5)
     if options.softcap is not None:
         scores = options.softcap * torch.tanh(scores / options.softcap)
-    if mask is None and query.shape[2] > 1:
+    if options.bias is not None:
+        scores = scores + options.bias
+    if mask is None and query.shape[2] > 1 and options.causal:
         mask = _band(query.shape[2], key.shape[2], None, query.device)
-    if mask is not None:
+    if mask is not None and mask.dtype == torch.bool:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    weights = functional.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    elif mask is not None:
+        scores = scores + mask
+    if options.sinks is not None:
+        sinks = options.sinks.to(scores.dtype)[None, :, None, None].expand(*scores.shape[:3], 1)
+        scores = torch.cat([scores, sinks], -1)
+    weights = functional.softmax(scores, dim=-1, dtype=torch.float32)[..., : key.shape[2]].to(query.dtype)
     weights = functional.dropout(weights, p=options.dropout, training=module.training)
     return (weights @ repeat_kv(value, groups)).transpose(1, 2).contiguous()
 
 
-def _has_kernel(query: Float[Tensor, "1 h t d"], options: _Options) -> bool:
+def _has_kernel(query: Float[Tensor, "1 h t d"], value: Float[Tensor, "1 kv t dv"], options: _Options) -> bool:
     """Whether the variable-length kernel can do what a layer asks."""
     width = query.shape[-1]
-    plain = options.softcap is None and not options.dropout and (options.scaling is None or options.scaling > 0)
+    plain = value.shape[-1] == width and options.softcap is None and options.sinks is None and not options.dropout
+    plain = plain and (options.scaling is None or options.scaling > 0)
     sixteen_bits = _computed_in(query) in (torch.bfloat16, torch.float16)
     return plain and sixteen_bits and width <= 256 and width % 8 == 0 and _flash_runs_on(query.device)
 
@@ -154,7 +188,7 @@ def _stream(
 
 def _packed(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, segments: Segments, options: _Options
-) -> Float[Tensor, "1 t h d"]:
+) -> Float[Tensor, "1 t h dv"]:
     """Attention inside each segment: all segments as rows of one batch while little is padding, else one by one."""
     lengths = list(segments.lengths)
     padding = 1 - sum(lengths) / (segments.longest * len(lengths))

@@ -8,7 +8,7 @@ from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
 from modalink import modalities
 from modalink.errors import PartError
-from modalink.llms import add_new_tokens
+from modalink.llms import add_new_tokens, settle
 from modalink.recipe import SystemSpec
 from modalink.recipe.groups import LLM, Group
 from modalink.roles import Encoder, InputProjector, OutputProjector
@@ -77,9 +77,11 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
         without_weights: Names of parts (`llm`, `inputs.image.encoder`) of which only the architecture is wanted.
 
     Raises:
-        PartError: A part cannot be built, or does not fit its neighbour.
+        PartError: A part cannot be built, does not fit its neighbour, or is an LLM that would not say what it should.
     """
     llm = spec.llm.build(weights=LLM not in without_weights)
+    if llm.device.type != "meta":
+        settle(llm)
     width = llm.get_input_embeddings().embedding_dim
     if signals := [token for run in tokens.signals.values() for token in run]:
         vocabulary = llm.get_output_embeddings().out_features

@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
 from modalink.errors import PromptError
-from modalink.llms import packs
+from modalink.llms import Fit, decode, fit_of
 from modalink.model.arguments import Given, unpack
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.places import Placement, signal_runs
@@ -184,7 +184,12 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
     @property
     def packs(self) -> bool:
         """Whether the LLM can read a packed batch."""
-        return packs(self.language_model)
+        return self.fit.packs
+
+    @property
+    def fit(self) -> Fit:
+        """How the LLM is run, so that it says what its class says by itself."""
+        return fit_of(self.language_model)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.language_model.get_input_embeddings()
@@ -250,24 +255,27 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             inputs_embeds = self.model.embed(_needed(input_ids), given, places)
         if return_conditions:
             kwargs["output_hidden_states"] = True
-        kwargs.update(inputs_embeds=inputs_embeds, attention_mask=attention_mask, past_key_values=past_key_values)
+        kwargs.update(inputs_embeds=inputs_embeds, attention_mask=attention_mask)
         if self.config.is_encoder_decoder:
+            kwargs["past_key_values"] = past_key_values
             output, spoken = self._reply(labels, logits_to_keep, kwargs), kwargs["decoder_input_ids"]
             loss = None if labels is None else _cross_entropy(output.logits, labels, num_items_in_batch)
-            hidden = output.decoder_hidden_states
+            hidden, cache, attentions = output.decoder_hidden_states, output.past_key_values, output.get("attentions")
             logits = output.logits[logits_to_keep] if isinstance(logits_to_keep, Tensor) else output.logits
         else:
-            output = self.language_model(position_ids=position_ids, logits_to_keep=logits_to_keep, **kwargs)
-            spoken, hidden, logits = input_ids, output.hidden_states, output.logits
+            kwargs.update(position_ids=position_ids, logits_to_keep=logits_to_keep)
+            decoded = decode(self.language_model, cache=past_key_values, **kwargs)
+            hidden, cache, attentions = decoded.hidden_states, decoded.cache, decoded.attentions
+            spoken, logits = input_ids, decoded.logits
             if isinstance(logits_to_keep, Tensor) and logits_to_keep.ndim == 1:
                 logits = logits[0]
             loss = None if labels is None else _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)
         return ModalinkOutput(
             loss=loss,
             logits=logits,
-            past_key_values=output.past_key_values,
+            past_key_values=cache,
             hidden_states=hidden,
-            attentions=output.get("attentions"),
+            attentions=attentions,
             conditions=self.conditions(spoken, hidden[-1], signals) if return_conditions else None,
         )
 
@@ -313,6 +321,9 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
 
         Returns:
             Token ids (with the prompt, for a decoder), or what `return_dict_in_generate` asks for.
+
+        Raises:
+            PromptError: Prompts are padded, and the LLM is one that would say something else then.
         """
         input_ids = kwargs.pop("input_ids", inputs)
         kwargs, given = unpack(kwargs)
@@ -320,6 +331,12 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             kwargs["inputs_embeds"] = self.model.embed(input_ids, given)
         if self.config.is_encoder_decoder:
             return self.language_model.generate(**kwargs)
+        mask = kwargs.get("attention_mask")
+        if mask is not None and not self.fit.pads and not mask.bool().all():
+            family = type(self.language_model).__name__
+            raise PromptError(
+                f"found padded prompts, and padding changes what {family} says; give prompts of one length together"
+            )
         spoken = self.config.get_text_config().vocab_size
         if silent := [[token] for token in self.config.placeholders.values() if token < spoken]:
             kwargs["bad_words_ids"] = [*(kwargs.get("bad_words_ids") or []), *silent]

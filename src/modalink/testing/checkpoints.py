@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     Blip2VisionModel,
     BlipImageProcessorPil,
     CLIPImageProcessorPil,
@@ -20,6 +22,7 @@ from transformers import (
     LlamaForCausalLM,
     OPTConfig,
     OPTForCausalLM,
+    PreTrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -79,6 +82,20 @@ def tiny_t5(
     settings |= {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     settings |= {"decoder_start_token_id": tokenizer.pad_token_id}
     return _save(folder, T5ForConditionalGeneration, T5Config(**(settings | config)), seed, tokenizer)
+
+
+def tiny_llm(
+    folder: Path | str, config: PreTrainedConfig, *, tokenizer: PreTrainedTokenizerFast | None = None, seed: int = 0
+) -> Path:
+    """Any LLM of transformers, by a configuration of tiny sizes, with its tokenizer, whose tokens it is given."""
+    tokenizer = tokenizer or tiny_tokenizer(bos=not config.is_encoder_decoder)
+    config.vocab_size = len(tokenizer)
+    config.pad_token_id, config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
+    config.bos_token_id = tokenizer.bos_token_id
+    if config.is_encoder_decoder:
+        config.decoder_start_token_id = tokenizer.pad_token_id
+    auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    return _save(folder, auto.from_config, config, seed, tokenizer)
 
 
 def tiny_clip_vision(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
