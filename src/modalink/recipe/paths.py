@@ -3,8 +3,8 @@
 from typing import Any
 
 from modalink.errors import RecipeError, UnknownNameError
-from modalink.recipe.errors import Loc, dotted
 from modalink.recipe.stage import TrainGroup
+from modalink.yaml_files import Loc, dotted
 
 
 def split(path: str) -> Loc:
