@@ -30,6 +30,8 @@ class RunSettings(Settings):
     """Where to compute, for example `cpu` or `cuda:1`; by default this process's accelerator if there is one."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of one operation; by default as many as torch takes, which `OMP_NUM_THREADS` limits."""
+    processes: int = Field(default=1, ge=1)
+    """Processes that `modalink train` starts on this machine, one for each accelerator; `torchrun` has its own."""
     workers: int = Field(default=2, ge=0)
     """Threads that read and prepare training data ahead of the step; 0 does it in place."""
     cache: Path | None = Field(default_factory=lambda: user_folder("XDG_CACHE_HOME", ".cache") / "features")
@@ -68,6 +70,13 @@ def run_settings(**given: Any) -> RunSettings:
         first = error.errors()[0]
         value, where = found[str(first["loc"][0])]
         raise OptionError(f"{where}: found {shown(value)}; {first['msg'][:1].lower()}{first['msg'][1:]}") from error
+
+
+def in_environment(settings: RunSettings) -> dict[str, str]:
+    """Variables that give another process the same settings."""
+    given = settings.model_dump(mode="json", exclude_none=True)
+    given.setdefault("cache", "off")
+    return {f"{PREFIX}{name.upper()}": str(value) for name, value in given.items()}
 
 
 def user_file() -> Path:

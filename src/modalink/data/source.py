@@ -95,7 +95,8 @@ def place(source: Any, folder: Path) -> Any:
         source = source.get("bytes") or source.get("path")
     if not isinstance(source, str | Path) or str(source)[:5].lower() == "data:" or "://" in str(source):
         return source
-    return str(folder / os.path.expanduser(source))
+    # Not for `~name`: a record may hold any signs, and no user is looked up by them.
+    return str(folder / (os.path.expanduser(source) if str(source).startswith("~/") else source))
 
 
 def placed(content: Iterable[Content], folder: Path) -> tuple[Content, ...]:
