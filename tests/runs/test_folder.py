@@ -65,7 +65,10 @@ DAMAGED = {
 def test_a_damaged_recipe_of_a_run_is_named_with_its_remedy(make_recipe, tmp_path: Path, content: bytes) -> None:
     open_run(tmp_path, make_recipe())
     (tmp_path / "recipe.yaml").write_bytes(content)
-    for opened in (lambda: open_run(tmp_path, make_recipe()), lambda: find(Init.model_validate({"from": str(tmp_path)}), print)):
+    for opened in (
+        lambda: open_run(tmp_path, make_recipe()),
+        lambda: find(Init.model_validate({"from": str(tmp_path)}), print),
+    ):
         with pytest.raises(CheckpointError, match=r"^\S*recipe\.yaml: this file of the run is damaged, .*restore it"):
             opened()
 
