@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from pydantic import Field
 
+from modalink import files
 from modalink.conversation import Content, Conversation, Medium, inner_source
 from modalink.errors import DataError
 from modalink.kinds import KindConfig
@@ -80,11 +81,12 @@ def find_files(pattern: str, suffixes: Sequence[str], *, deep: bool = False) -> 
     Raises:
         DataError: Nothing is there.
     """
-    expanded = os.path.expanduser(pattern)
-    path = Path(expanded)
+    path = files.named(pattern, DataError)
     if path.is_file():
         return [path]
-    candidates = path.glob("**/*" if deep else "*") if path.is_dir() else map(Path, glob.glob(expanded, recursive=True))
+    candidates = (
+        path.glob("**/*" if deep else "*") if path.is_dir() else map(Path, glob.glob(str(path), recursive=True))
+    )
     found = sorted(p for p in candidates if p.name.lower().endswith(tuple(suffixes)) and p.is_file())
     if not found:
         state = "the folder holds none" if path.is_dir() else "there is no such file or folder"
@@ -120,6 +122,6 @@ def placed(content: Iterable[Content], folder: Path) -> tuple[Content, ...]:
 def media_folder(media: str | None, path: str) -> Path:
     """The folder that records' paths are relative to: the given one, else that of the records."""
     if media is not None:
-        return Path(media).expanduser()
-    records = Path(path).expanduser()
+        return files.named(media, DataError)
+    records = files.named(path, DataError)
     return records if records.is_dir() else records.parent
