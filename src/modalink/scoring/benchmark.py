@@ -69,6 +69,8 @@ class Grade:
     """False where the benchmark's rule found no answer in the reply."""
     detail: Any = None
     """More than one number, where the benchmark needs it for its summary."""
+    answer_id: str = ""
+    """What the prediction file calls the reply, where it does."""
 
 
 @dataclass(slots=True)

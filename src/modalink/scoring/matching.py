@@ -5,7 +5,6 @@ Predictions are read, graded and forgotten one by one, so that a file of any siz
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from modalink.errors import DataError, brief
 from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark
@@ -76,6 +75,7 @@ class _Replies:
         self.empty += reply == ""
         self.repeated += bool(reply) and reply == question.text.strip()
         grade = benchmark.grade(question, prediction.reply, prediction.where, options)
+        grade.answer_id = prediction.answer_id
         if not benchmark.keeps_text:
             grade.answer = grade.answer if len(grade.answer) <= SHOWN else f"{grade.answer[:SHOWN]}…"
         elif len(grade.answer) > LONGEST_TEXT:

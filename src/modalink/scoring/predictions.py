@@ -29,6 +29,8 @@ class Prediction:
     """The name under which the file kept the reply."""
     question: str = ""
     """The question's text, where the file repeats it."""
+    answer_id: str = ""
+    """What the file calls the reply, where it does, as LLaVA's files do."""
     part: str = ""
     """The part of the benchmark that it is of, where its file tells: one that is not annotated is left out."""
 
@@ -145,4 +147,5 @@ def read_predictions(
         if not key and content and all(name in row.fields for name in content):
             key = "\n".join(str(row.fields[name]) for name in content)
         prompt = row.fields.get("prompt") or row.fields.get("question") or ""
-        yield Prediction(row.where, (key,) if key else (), row.fields[name], name, str(prompt))
+        answer_id = str(row.fields.get("answer_id") or "")
+        yield Prediction(row.where, (key,) if key else (), row.fields[name], name, str(prompt), answer_id=answer_id)

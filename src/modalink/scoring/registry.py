@@ -97,7 +97,9 @@ def catalogue() -> list[dict[str, str]]:
 
 
 def _described(benchmark: Benchmark) -> dict[str, str]:
-    own = {name: info for name, info in benchmark.options.model_fields.items() if name not in BenchmarkOptions.model_fields}
+    own = {
+        name: info for name, info in benchmark.options.model_fields.items() if name not in BenchmarkOptions.model_fields
+    }
     options = (f"{name}={info.default}" for name, info in own.items())
     return {
         "title": benchmark.title,
