@@ -105,10 +105,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             raise DataError(f"{place(path)}: found {size:,} bytes of arrays, needed {LARGEST:,} at most")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            arrays = np.load(path, allow_pickle=False)
-            if isinstance(arrays, np.ndarray):
-                return {"features": arrays}
-            with arrays:
+            with path.open("rb") as file:  # numpy leaves a damaged archive open
+                arrays = np.load(file, allow_pickle=False)
+                if isinstance(arrays, np.ndarray):
+                    return {"features": arrays}
                 return {name: arrays[name] for name in arrays.files}
     except DataError:
         raise

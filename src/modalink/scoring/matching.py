@@ -9,6 +9,7 @@ from pathlib import Path
 from modalink.errors import DataError, brief
 from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark
 from modalink.scoring.predictions import Prediction
+from modalink.scoring.rows import place
 
 SHOWN = 200
 """Characters of an answer that are kept for the list of items."""
@@ -171,13 +172,15 @@ class _Match:
         if not problems:
             return notes
         if not answered:
-            raise DataError(f"{self.path}: {'; '.join([self._nothing_in_common(), *problems])}{hint and f'; {hint}'}")
+            raise DataError(
+                f"{place(self.path)}: {'; '.join([self._nothing_in_common(), *problems])}{hint and f'; {hint}'}"
+            )
         if options.missing == "skip":
             return notes + [f"partial: {text}; {answered} scored" for text in problems]
         if options.missing == "wrong" and not self.doubled.count and not self.unknown.count:
             return [*notes, f"{problems[0]}, which count as empty replies, and as wrong"]
         raise DataError(
-            f"{self.path}: {'; '.join(problems)}; --partial scores the {answered} that fit{hint and f'; {hint}'}"
+            f"{place(self.path)}: {'; '.join(problems)}; --partial scores the {answered} that fit{hint and f'; {hint}'}"
         )
 
     def _problems(self, missing: list[int], number: int) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modalink.errors import DataError, shown
+from modalink.errors import DataError, brief, shown
 from modalink.scoring.rows import Row, read_rows
 
 IDS = ("question_id", "questionId", "qid", "id", "pid", "index", "uid", "image_id", "image", "video_id", "video_name")
@@ -142,7 +142,9 @@ def read_predictions(
     for row in read_rows(path, inside):
         name = first_of(row.fields, replies)
         if not name:
-            raise DataError(f"{row.where}: found {names_of(row.fields)}, needed a reply: {', '.join(replies)}")
+            raise DataError(
+                f"{row.where}: found {names_of(row.fields)}, needed a reply: {', '.join(map(brief, replies))}"
+            )
         key = row_id(row, ids, id_field)
         if not key and content and all(name in row.fields for name in content):
             key = "\n".join(str(row.fields[name]) for name in content)

@@ -10,14 +10,30 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import TextIOBase
 from pathlib import Path
 from typing import Any
 
+from modalink import json_files
 from modalink.errors import DataError, MissingExtraError, brief, shown
 
-_decoder = json.JSONDecoder()
+
+class _KeyTwiceError(ValueError):
+    """A mapping has a key twice, of which the last would win."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise _KeyTwiceError(f"found the key {shown(twice)} twice in one mapping, needed every key once")
+    return fields
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_once)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +72,7 @@ def read_rows(path: Path, inside: tuple[str, ...] = (), limits: Limits = _LIMITS
         DataError: The file is missing, of another kind, not UTF-8, or damaged; the message says where.
     """
     readers = {".csv": _csv, ".tsv": _csv, ".xlsx": _xlsx, ".txt": _lines}
-    try:
+    with _reading(path):
         if not path.is_file():
             raise DataError(f"{place(path)}: no such file")
         if path.suffix in readers:
@@ -68,6 +84,13 @@ def read_rows(path: Path, inside: tuple[str, ...] = (), limits: Limits = _LIMITS
                 f"{place(path)}: found a {brief(path.suffix) or 'nameless'} file, needed .json, .jsonl, .csv, .tsv, "
                 ".xlsx or .txt"
             )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Says of which file it is that cannot be read."""
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise DataError(
             f"{place(path)}: not UTF-8 text ({error.reason} near byte {error.start}); save it as UTF-8"
@@ -82,18 +105,33 @@ def place(path: Path) -> str:
     return brief(text if len(text) <= 200 else f"...{text[-200:]}", 210)
 
 
+def check_path(path: Path) -> None:
+    """Refuse a path that no file can have, or that must not be looked at; one that is absent is told by who reads it.
+
+    Raises:
+        DataError: It is one.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise DataError(f"{place(path)}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
 def _row(where: str, value: Any, key: str | None = None) -> Row:
     return Row(where, value if isinstance(value, dict) else {"value": value}, key)
 
 
 def _json(path: Path, inside: tuple[str, ...], limits: Limits) -> Iterator[Row]:
+    name = place(path)
     with path.open(encoding="utf-8-sig") as file:
         text = _Text(file, path, limits)
         first = text.peek()
         if first == "":
-            raise DataError(f"{place(path)}: the file is empty")
+            raise DataError(f"{name}: the file is empty")
         if first == "[":
-            yield from (_row(f"{place(path)}, item {n}", value) for n, value in enumerate(text.items(), 1))
+            yield from (_row(f"{name}, item {n}", value) for n, value in enumerate(text.items(), 1))
             text.end()
             return
         lines = text.holds_lines()
@@ -107,11 +145,12 @@ def _json(path: Path, inside: tuple[str, ...], limits: Limits) -> Iterator[Row]:
 def _members(text: "_Text", path: Path, inside: tuple[str, ...]) -> Iterator[Row]:
     """Rows of one object: of the array or object that it holds under a name of `inside`, else its members."""
     held: list[Row] | None = []
+    name = place(path)
     for key in text.keys():  # noqa: SIM118 - a method of ours, not a mapping's
         if held is not None and key in inside and text.peek() in ("[", "{"):
             yield from _entries(text, path, key)
             return
-        row = _row(f"{place(path)}, key {shown(key)}", text.value(), key)
+        row = _row(f"{name}, key {shown(key)}", text.value(), key)
         # What stands before the named array is a header of a few members; an object keyed by id has no such name.
         if held is not None and inside and len(held) < 64:
             held.append(row)
@@ -124,17 +163,22 @@ def _members(text: "_Text", path: Path, inside: tuple[str, ...]) -> Iterator[Row
 
 def _entries(text: "_Text", path: Path, key: str) -> Iterator[Row]:
     """Rows of the array or object that comes next."""
+    where = f"{place(path)}, {key}"
     if text.peek() == "[":
-        yield from (_row(f"{place(path)}, {key} {n}", value) for n, value in enumerate(text.items(), 1))
+        yield from (_row(f"{where} {n}", value) for n, value in enumerate(text.items(), 1))
     else:
         for name in text.keys():  # noqa: SIM118
-            yield _row(f"{place(path)}, {key} {brief(name)}", text.value(), name)
+            yield _row(f"{where} {brief(name)}", text.value(), name)
 
 
 def read_member(path: Path, name: str, limits: Limits = _LIMITS) -> Iterator[Row]:
     """The rows that a JSON object holds under a name, whatever else it holds; none where the file is no such object."""
-    if path.suffix != ".json" or not path.is_file():
-        return
+    with _reading(path):
+        if path.suffix == ".json" and path.is_file():
+            yield from _member(path, name, limits)
+
+
+def _member(path: Path, name: str, limits: Limits) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig") as file:
         text = _Text(file, path, limits)
         if text.peek() != "{" or text.holds_lines():
@@ -151,19 +195,24 @@ def read_member(path: Path, name: str, limits: Limits = _LIMITS) -> Iterator[Row
 
 
 def _json_lines(path: Path, limits: Limits) -> Iterator[Row]:
+    name = place(path)
     with path.open(encoding="utf-8-sig") as file:
         number = 0
         while line := file.readline(limits.longest):
             number += 1
-            where = f"{place(path)}, line {number}"
+            where = f"{name}, line {number}"
             if len(line) == limits.longest:
                 raise DataError(f"{where}: longer than {limits.longest} characters; is the file damaged?")
             if not line.strip():
                 continue
             try:
-                yield _row(where, json.loads(line))
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise DataError(f"{where}: not valid JSON ({error}); found {line[:60]!r}") from error
+                yield _row(where, json_files.parse(line, partial(_damaged, where, line), loads=_decoder.decode))
+            except _KeyTwiceError as error:
+                raise _damaged(where, line, str(error)) from error
+
+
+def _damaged(where: str, line: str, what: str) -> DataError:
+    return DataError(f"{where}: {what}; found {line[:60]!r}")
 
 
 class _Text:
@@ -206,6 +255,8 @@ class _Text:
                 value, end = _decoder.raw_decode(self.buffer, self.at)
                 # A number may go on in the next chunk.
                 if end < len(self.buffer) or self.done:
+                    if beyond := json_files.excess(self.buffer[self.at : end]):
+                        raise self.damaged(beyond)
                     self.at = end
                     self.last = self.buffer[max(0, end - 40) : end]
                     return value
@@ -213,8 +264,12 @@ class _Text:
                 cut = error.msg.startswith("Unterminated") or error.pos >= len(self.buffer) - 16
                 if self.done or not cut:
                     raise self.damaged(error.msg) from error
-            except RecursionError as error:
-                raise self.damaged("nested too deep") from error
+            except RecursionError:
+                raise self.damaged(f"it is nested deeper than {json_files.DEEPEST} levels") from None
+            except ValueError as error:
+                if isinstance(error, DataError):
+                    raise
+                raise self.damaged(str(error)) from None
             if len(self.buffer) - self.at > limit:
                 raise self.damaged(f"one value is longer than {limit} characters")
             self._more(max(self.limits.chunk, len(self.buffer) - self.at))

@@ -3,7 +3,6 @@
 Predictions are read, graded and forgotten one by one, so that a file of any size fits.
 """
 
-import json
 import math
 from dataclasses import dataclass, field
 from itertools import islice
@@ -27,6 +26,7 @@ from modalink.scoring.features import EncoderLoader, no_encoder
 from modalink.scoring.judged import JudgeOptions
 from modalink.scoring.matching import grade_predictions
 from modalink.scoring.registry import load, options_of
+from modalink.scoring.rows import check_path, place
 
 MOST_QUESTIONS = 3_000_000
 """Questions of one benchmark: all of them are held at once."""
@@ -110,6 +110,9 @@ def score(
     name, benchmark = load(name)
     checked = options_of(benchmark, options or {})
     _check_judged_twice(checked, against)
+    for path in (annotations, predictions, against, *dict(checked).values()):
+        if isinstance(path, Path):
+            check_path(path)
     with np.errstate(all="ignore"):  # what is not finite in the end is refused below
         if isinstance(benchmark, QuestionBenchmark):
             summary, other = _of_questions(benchmark, checked, annotations, predictions, against)
@@ -119,7 +122,7 @@ def score(
                 benchmark.compare(path, annotations, checked, load_encoder) for path in (predictions, against) if path
             )
             other = others[0] if others else None
-        comparison = None if other is None else _compare(summary, other, against)
+        comparison = None if other is None or against is None else _compare(summary, other, against)
         spread = None if summary.sample is None else _finite(interval(summary.sample, checked.replicates))
     _check_finite(predictions, summary)
     return ScoreReport(
@@ -134,7 +137,7 @@ def score(
         spread,
         summary.notes + _notes(summary, spread, predictions, annotations, against),
         summary,
-        json.loads(checked.model_dump_json(exclude_defaults=True)),
+        checked.model_dump(mode="json", exclude_defaults=True),
         comparison,
     )
 
@@ -167,12 +170,17 @@ def _graded(
     source = annotations or predictions
     questions = list(islice(benchmark.questions(source, options), MOST_QUESTIONS + 1))
     if len(questions) > MOST_QUESTIONS:
-        raise DataError(f"{source}: found more than {MOST_QUESTIONS:,} questions, needed fewer; score them in parts")
+        raise DataError(
+            f"{place(source)}: found more than {MOST_QUESTIONS:,} questions, needed fewer; score them in parts"
+        )
     if not any(question.scored for question in questions):
         chosen = ", ".join(f"{name}={value}" for name, value in options.model_dump(exclude_defaults=True).items())
-        raise DataError(f"{source}: found no question to score" + (f" with the options {chosen}" if chosen else ""))
+        raise DataError(
+            f"{place(source)}: found no question to score"
+            + (f" with the options {brief(chosen, 200)}" if chosen else "")
+        )
     # In one and the same file the rows belong together, even where two questions are worded alike.
-    by_row = annotations is None or annotations.resolve() == predictions.resolve()
+    by_row = not benchmark.setup.generated and source.resolve() == predictions.resolve()
     grades, notes = grade_predictions(benchmark, questions, predictions, options, by_row)
     items = [
         GradedQuestion(question, grade)
@@ -196,24 +204,26 @@ def _in_common(
     """The items of the questions that both files answer, and a note where that leaves some out."""
     ids = {item.question.id for item in items} & {item.question.id for item in others}
     if not ids:
-        raise DataError(f"{against}: found no question that both files answer, so that there is nothing to compare")
+        raise DataError(
+            f"{place(against)}: found no question that both files answer, so that there is nothing to compare"
+        )
     common = [[item for item in those if item.question.id in ids] for those in (items, others)]
     left_out = len(items) + len(others) - 2 * len(ids)
     note = f"partial: {len(ids)} questions are answered in both files ({len(items)} and {len(others)}), and are scored"
     return common[0], common[1], [note] if left_out else []
 
 
-def _compare(left: Summary, right: Summary, against: Path | None) -> Comparison:
+def _compare(left: Summary, right: Summary, against: Path) -> Comparison:
     if left.sample is None or right.sample is None:
         raise DataError("this score is no mean over items, so that two files cannot be tested against each other")
     if [item.question.id for item in left.items] != [item.question.id for item in right.items]:
         raise DataError(
-            f"{against}: found other questions answered; a paired test needed the same ones in both files; --partial "
-            "compares those in common"
+            f"{place(against)}: found other questions answered; a paired test needed the same ones in both files; "
+            "--partial compares those in common"
         )
     comparison = compare(left.sample, right.sample)
     if _finite(comparison.interval) is None:
-        raise DataError(f"{against}: found {len(left.items)} questions in common, too few to draw them anew")
+        raise DataError(f"{place(against)}: found {len(left.items)} questions in common, too few to draw them anew")
     return comparison
 
 
@@ -234,10 +244,14 @@ def _check_finite(predictions: Path, summary: Summary) -> None:
     """What is no number must not be printed as one."""
     for name, value in {"score": summary.score, **summary.metrics}.items():
         if not math.isfinite(value):
-            raise DataError(f"{predictions}: {name} is {value}: the numbers in the files are too large or too small")
+            raise DataError(
+                f"{place(predictions)}: {name} is {value}: the numbers in the files are too large or too small"
+            )
     for item, value in zip(summary.items, scores_of(summary.items), strict=True):
         if not math.isfinite(value):
-            raise DataError(f"{predictions}: the score of {brief(item.question.id)} is {value}, needed a finite number")
+            raise DataError(
+                f"{place(predictions)}: the score of {brief(item.question.id)} is {value}, needed a finite number"
+            )
 
 
 def _notes(

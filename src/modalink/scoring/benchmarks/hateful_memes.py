@@ -22,7 +22,7 @@ from modalink.scoring.benchmark import (
 from modalink.scoring.bootstrap import Ranking, means
 from modalink.scoring.metrics.ranking import auroc
 from modalink.scoring.predictions import IDS, Prediction, as_number, as_probability, as_text, names_of, row_id
-from modalink.scoring.rows import read_rows
+from modalink.scoring.rows import Row, read_rows
 
 SCORES = ("proba", "prob", "score", "probability")
 LABELS = ("label", "prediction", "pred", "text", "answer", "response", "reply", "value")
@@ -46,14 +46,21 @@ def _questions(path: Path, options: MemesOptions) -> Iterator[Question]:
 
 def _replies(path: Path, options: MemesOptions) -> Iterator[Prediction]:
     """Each row's probability and decision, of which one may be missing."""
-    scores, labels = ((options.reply_field,), ()) if options.reply_field else (SCORES, LABELS)
     for row in read_rows(path):
+        scores, labels = _names(row, options)
         key = row_id(row, IDS, options.id_field)
         score, label = (next((row.fields[n] for n in names if n in row.fields), None) for names in (scores, labels))
         if score is None and label is None:
-            wanted = options.reply_field or "proba, label or a reply"
+            wanted = brief(options.reply_field) or "proba, label or a reply"
             raise DataError(f"{row.where}: found fields {names_of(row.fields)}, needed {wanted}")
         yield Prediction(row.where, (key,) if key else (), (score, label), "proba" if score is not None else "label")
+
+
+def _names(row: Row, options: MemesOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fields that may hold a row's probability, and those that may hold its decision."""
+    if not (named := options.reply_field):
+        return SCORES, LABELS
+    return ((), (named,)) if str(row.fields.get(named)).isalpha() else ((named,), ())
 
 
 def _grade(question: Question, reply: Any, where: str, options: MemesOptions) -> Grade:

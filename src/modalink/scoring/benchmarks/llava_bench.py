@@ -64,7 +64,7 @@ def _questions(path: Path, options: JudgeOptions) -> Iterator[Question]:
     for row in read_rows(file):
         key, image = row_id(row, IDS), text_of(row.fields, "image")
         caption = contexts.get(image, "")
-        context = "\n".join(caption) if isinstance(caption, list) else str(caption)
+        context = "\n".join(map(str, caption)) if isinstance(caption, list) else str(caption)
         category = text_of(row.fields, "category").removeprefix("llava_bench_")
         yield Question(
             key,

@@ -38,8 +38,8 @@ def inception_score(
     if bad.any():
         first = int(np.argmax(bad))
         raise DataError(
-            f"found {bad.sum()} rows that do not sum to 1, the first is {first} (from 0) with the sum {sums[first]:.4g}, "
-            "needed probabilities; are they logits? --option input=logits"
+            f"found {bad.sum()} rows that do not sum to 1, the first is {first} (from 0) with the sum "
+            f"{sums[first]:.4g}, needed probabilities; are they logits? --option input=logits"
         )
     if seed is not None:
         values = values[np.random.RandomState(seed).permutation(len(values))]
