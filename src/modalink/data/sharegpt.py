@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from modalink import modalities
 from modalink.conversation import Content, Conversation, Medium, Role, Text, Turn, carries_loss
-from modalink.data.records import record_id
 from modalink.data.source import place
 from modalink.errors import PromptError, SampleError
 
@@ -19,25 +18,26 @@ _ROLES: dict[str, Role] = {
 }
 
 
-def read(record: dict[str, Any], where: str, folder: Path) -> Conversation:
+def read(record: dict[str, Any], id: str, folder: Path) -> Conversation:
     """Read a record: its media, under their modality's name, stand in order where the texts hold their markers.
 
     Args:
         record: `conversations`, and perhaps `id`, `system`, and `image` (or another modality): a path or a list. Of a
             turn with `loss: false`, `train: false` or `weight: 0` nothing is learned.
-        where: Its name where it has no `id`.
+        id: Its name.
         folder: What the media's paths are relative to.
 
     Raises:
         SampleError: Turns or media have another form, or there are not as many media as markers.
     """
-    id = record_id(record, where)
     said = record.get("conversations")
     if not isinstance(said, list) or not said:
         raise SampleError(id, "bad_record", f"found conversations {said!r:.80}, needed a list of turns")
     speeches = [_speech(turn, number, id) for number, turn in enumerate(said)]
-    if record.get("system"):
-        speeches.insert(0, _Speech("system", str(record["system"])))
+    if system := record.get("system"):
+        if not isinstance(system, str):
+            raise SampleError(id, "bad_record", f"found the system message {system!r:.80}, needed text")
+        speeches.insert(0, _Speech("system", system))
     media = {row.name: _media(record, row.columns, folder) for row in modalities.records()}
     _check_counts(speeches, media, id)
     supply = {modalities.get(name).placeholder: (name, iter(sources)) for name, sources in media.items()}
@@ -58,7 +58,7 @@ class _Speech(NamedTuple):
 
 def _speech(turn: Any, number: int, id: str) -> _Speech:
     speaker, text = (turn.get("from"), turn.get("value")) if isinstance(turn, dict) else (None, None)
-    if speaker not in _ROLES or not isinstance(text, str):
+    if not isinstance(speaker, str) or speaker not in _ROLES or not isinstance(text, str):
         needed = f"'from' (one of {', '.join(_ROLES)}) and 'value' (text)"
         raise SampleError(id, "bad_record", f"turn {number}: found {turn!r:.80}, needed {needed}")
     try:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import Field
 
+from modalink import files
 from modalink.conversation import Content, Conversation, Medium
 from modalink.errors import DataError
 from modalink.kinds import KindConfig
@@ -75,11 +76,12 @@ def find_files(pattern: str, suffixes: Sequence[str], *, deep: bool = False) -> 
     Raises:
         DataError: Nothing is there.
     """
-    expanded = os.path.expanduser(pattern)
-    path = Path(expanded)
+    path = files.named(pattern, DataError)
     if path.is_file():
         return [path]
-    candidates = path.glob("**/*" if deep else "*") if path.is_dir() else map(Path, glob.glob(expanded, recursive=True))
+    candidates = (
+        path.glob("**/*" if deep else "*") if path.is_dir() else map(Path, glob.glob(str(path), recursive=True))
+    )
     found = sorted(p for p in candidates if p.name.lower().endswith(tuple(suffixes)) and p.is_file())
     if not found:
         state = "the folder holds none" if path.is_dir() else "there is no such file or folder"
@@ -93,7 +95,8 @@ def place(source: Any, folder: Path) -> Any:
         source = source.get("bytes") or source.get("path")
     if not isinstance(source, str | Path) or str(source)[:5].lower() == "data:" or "://" in str(source):
         return source
-    return str(folder / os.path.expanduser(source))
+    # Not for `~name`: a record may hold any signs, and no user is looked up by them.
+    return str(folder / (os.path.expanduser(source) if str(source).startswith("~/") else source))
 
 
 def placed(content: Iterable[Content], folder: Path) -> tuple[Content, ...]:
@@ -106,6 +109,6 @@ def placed(content: Iterable[Content], folder: Path) -> tuple[Content, ...]:
 def media_folder(media: str | None, path: str) -> Path:
     """The folder that records' paths are relative to: the given one, else that of the records."""
     if media is not None:
-        return Path(media).expanduser()
-    records = Path(path).expanduser()
+        return files.named(media, DataError)
+    records = files.named(path, DataError)
     return records if records.is_dir() else records.parent

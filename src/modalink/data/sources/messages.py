@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from modalink import modalities
 from modalink.conversation import Conversation, block_source
 from modalink.data.arrow import ArrowRecords, RecordStream, load_dataset
-from modalink.data.records import RecordSource, checked_messages, open_records, record_id
+from modalink.data.records import RecordSource, checked_messages, converted, open_records
 from modalink.data.source import SourceConfig, media_folder, placed
 from modalink.errors import SampleError
 
@@ -63,15 +63,14 @@ class MessagesConfig(SourceConfig):
             name, subset=self.subset, split=self.split, revision=self.revision, streaming=self.streaming
         )
         if self.streaming:
-            return RecordStream(found, read, name, self.window, self.seed)
+            return RecordStream(found, partial(converted, convert=read), name, self.window, self.seed)
         return RecordSource(ArrowRecords(found, name), read)
 
     def _reader(self, folder: Path) -> partial[Conversation]:
         return partial(_read, column=self.column, folder=folder)
 
 
-def _read(record: dict[str, Any], where: str, *, column: str, folder: Path) -> Conversation:
-    id = record_id(record, where)
+def _read(record: dict[str, Any], id: str, *, column: str, folder: Path) -> Conversation:
     messages = record.get(column)
     if not isinstance(messages, list):
         raise SampleError(id, "bad_messages", f"found {messages!r:.80} under {column!r}, needed a list of messages")
@@ -85,7 +84,11 @@ def _supplied(messages: list[Any], record: dict[str, Any], id: str) -> list[Any]
     wanting = dict.fromkeys(supply, 0)
 
     def block(value: Any) -> Any:
-        name = modalities.of_block(value["type"]) if isinstance(value, dict) and value.get("type") else None
+        name = (
+            modalities.of_block(value["type"])
+            if isinstance(value, dict) and isinstance(value.get("type"), str)
+            else None
+        )
         if name not in supply or block_source(value) is not None:
             return value
         wanting[name] += 1

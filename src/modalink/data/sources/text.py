@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from modalink.conversation import Conversation, Text, Turn
 from modalink.data import sharegpt
-from modalink.data.records import SUFFIXES, RecordSource, checked_messages, open_records, record_id
+from modalink.data.records import SUFFIXES, RecordSource, checked_messages, columns, open_records
 from modalink.data.source import SourceConfig
 from modalink.errors import SampleError
 
@@ -23,13 +23,13 @@ class TextConfig(SourceConfig):
         """Find the records."""
         return RecordSource(open_records(self.path, (".txt", *SUFFIXES)), self._read)
 
-    def _read(self, record: dict[str, Any], where: str) -> Conversation:
+    def _read(self, record: dict[str, Any], id: str) -> Conversation:
         if "messages" in record:
-            return checked_messages(record["messages"], record_id(record, where))
+            return checked_messages(record["messages"], id)
         if "conversations" in record:
-            return sharegpt.read(record, where, Path())
-        id, text = record_id(record, where), record.get(self.column)
+            return sharegpt.read(record, id, Path())
+        text = record.get(self.column)
         if not isinstance(text, str) or not text.strip():
             needed = f"'messages', 'conversations' or text under {self.column!r}"
-            raise SampleError(id, "no_text", f"found the keys {', '.join(record)}; needed {needed}")
+            raise SampleError(id, "no_text", f"found the keys {columns(record)}; needed {needed}")
         return Conversation((Turn("assistant", (Text(text),)),), id)
