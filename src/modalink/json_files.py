@@ -6,7 +6,7 @@ its own reading. What is wrong becomes an error of the room that reads, with its
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import accumulate
 from pathlib import Path

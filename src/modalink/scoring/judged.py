@@ -12,7 +12,7 @@ from modalink import files
 from modalink.errors import DataError, OptionError, brief, shown
 from modalink.scoring.benchmark import BenchmarkOptions, GradedQuestion
 from modalink.scoring.judge_model import Endpoint, JudgeModel, Request, Verdict, read_verdicts
-from modalink.scoring.rows import Row, check_path
+from modalink.scoring.rows import Row
 
 
 class JudgeOptions(BenchmarkOptions):
@@ -50,7 +50,7 @@ def judge_of(options: JudgeOptions, official: Callable[[Row], Iterable[Verdict]]
         Endpoint(options.judge, options.judge_model) if options.judge else None, paths[0] if paths else None
     )
     for path in paths:
-        check_path(path)
+        files.named(path, DataError)
     _check_distinct(paths)
     for number, path in enumerate(paths):
         if path.exists() or not options.judge:

@@ -105,20 +105,6 @@ def place(path: Path) -> str:
     return brief(text if len(text) <= 200 else f"...{text[-200:]}", 210)
 
 
-def check_path(path: Path) -> None:
-    """Refuse a path that no file can have, or that must not be looked at; one that is absent is told by who reads it.
-
-    Raises:
-        DataError: It is one.
-    """
-    try:
-        path.stat()
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        raise DataError(f"{place(path)}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-
-
 def _row(where: str, value: Any, key: str | None = None) -> Row:
     return Row(where, value if isinstance(value, dict) else {"value": value}, key)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from modalink import files
 from modalink.errors import DataError, OptionError, brief
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
@@ -26,7 +27,7 @@ from modalink.scoring.features import EncoderLoader, no_encoder
 from modalink.scoring.judged import JudgeOptions
 from modalink.scoring.matching import grade_predictions
 from modalink.scoring.registry import load, options_of
-from modalink.scoring.rows import check_path, place
+from modalink.scoring.rows import place
 
 MOST_QUESTIONS = 3_000_000
 """Questions of one benchmark: all of them are held at once."""
@@ -112,7 +113,7 @@ def score(
     _check_judged_twice(checked, against)
     for path in (annotations, predictions, against, *dict(checked).values()):
         if isinstance(path, Path):
-            check_path(path)
+            files.named(path, DataError)
     with np.errstate(all="ignore"):  # what is not finite in the end is refused below
         if isinstance(benchmark, QuestionBenchmark):
             summary, other = _of_questions(benchmark, checked, annotations, predictions, against)
