@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from modalink import files
+from modalink import files, json_files
 from modalink.settings import user_folder
 
 _LARGEST = 2**20
@@ -67,13 +67,10 @@ def _read(place: Path) -> Verdict | None:
     try:
         if place.stat().st_size > _LARGEST:
             return None
-        data = json.loads(place.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found: Verdict = json_files.read(place, ValueError, Verdict)
+    except (OSError, ValueError):
         return None
-    match data:
-        case {"verdict": str(verdict), "reason": str(reason), "facts": dict(facts)}:
-            return Verdict(verdict, reason, facts)
-    return None
+    return found
 
 
 def _version(package: str) -> str | None:

@@ -1,11 +1,11 @@
 """Media with their captions: from a table, from texts beside the files, or from tar shards."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from modalink.data.records import Records, record_id
+from modalink import json_files
+from modalink.data.records import Records, columns, record_id
 from modalink.data.shards import Member, ShardSample
 from modalink.data.source import place
 from modalink.errors import SampleError
@@ -95,8 +95,8 @@ class ShardPairs:
             if ".txt" in members:
                 return _caption(members[".txt"].read().decode("utf-8"), id)
             if ".json" in members:
-                record = json.loads(members[".json"].read())
-                return _caption(record.get(self._caption_column) if isinstance(record, dict) else None, id)
+                record = json_files.parse(members[".json"].read(), ValueError, dict[str, Any])
+                return _caption(record.get(self._caption_column), id)
         except ValueError as error:
             if isinstance(error, SampleError):
                 raise
@@ -107,7 +107,7 @@ class ShardPairs:
 def _cell(record: dict[str, Any], column: str, id: str, reason: str) -> Any:
     value = record.get(column)
     if value in (None, ""):
-        raise SampleError(id, reason, f"found nothing under {column!r} among the columns {', '.join(record)}")
+        raise SampleError(id, reason, f"found nothing under {column!r} among the columns {columns(record)}")
     return value
 
 

@@ -142,8 +142,7 @@ class Decoder:
     def begin(self, rows: list[Row], prompts: Prompts) -> Group:
         """The pass over the prompts."""
         # Without a configuration all layers of a cache are alike, and sliding windows are a matter of the mask.
-        fit = self.model.fit
-        cache = DynamicCache() if fit.packs else None
+        cache = DynamicCache() if self.model.packs else None
         output = self.model(
             inputs_embeds=prompts.embeds,
             attention_mask=prompts.mask,
@@ -152,7 +151,7 @@ class Decoder:
             use_cache=True,
             logits_to_keep=1,
         )
-        return Group(rows, output.past_key_values, prompts.mask, output.logits[:, -1], pads=fit.pads)
+        return Group(rows, output.past_key_values, prompts.mask, output.logits[:, -1], pads=self.model.fit.pads)
 
     def extend(self, group: Group, ids: Int[Tensor, "b n"], *, states: bool = False) -> Extended:
         """A pass over further tokens, as many in each row.

@@ -17,6 +17,7 @@ from modalink.model.groups import GroupRow, table
 from modalink.recipe import Recipe
 from modalink.recipe.groups import Group
 from modalink.roles import PartConfig
+from modalink.runs.facts import read_manifest
 from modalink.runs.folder import differences, write_text
 
 PACKAGES = ("modalink", "torch", "transformers", "diffusers", "peft", "safetensors", "tokenizers", "numpy", "pillow")
@@ -45,14 +46,15 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
     Raises:
         CheckpointError: A part's weights have changed since the run began, or the file cannot be written.
     """
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else content
+    before = read_manifest(path) or content
     hashes = [{part["part"]: part.get("sha256") for part in parts} for parts in (before["parts"], content["parts"])]
-    for kept, found in zip(before.get("lineage", []), content.get("lineage", []), strict=True):
-        if kept["sha256"] != found["sha256"]:
-            raise CheckpointError(
-                f"{path.parent}: the weights in {found['from']} are not those that the run began from; restore them, "
-                "or choose another run folder"
-            )
+    was, now = before.get("lineage", []), content.get("lineage", [])
+    if [source["sha256"] for source in was] != [source["sha256"] for source in now]:
+        places = ", ".join(str(source.get("from")) for source in now or was)
+        raise CheckpointError(
+            f"{path.parent}: the weights in {places} are not those that the run began from; restore them, or choose "
+            "another run folder"
+        )
     if changed := sorted(differences(hashes[0], hashes[1])):
         raise CheckpointError(
             f"{path.parent}: the weights of {', '.join(changed)} are not those that the run began with; "
@@ -63,9 +65,9 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
 
 def keep_threads(run: Path) -> None:
     """Take as many threads as the run had before: with another number the last bits of its steps would differ."""
-    path = run / "manifest.json"
-    if path.exists():
-        torch.set_num_threads(json.loads(path.read_text(encoding="utf-8"))["environment"]["threads"])
+    environment = read_manifest(run / "manifest.json").get("environment", {})
+    if (threads := environment.get("threads", 0)) > 0:
+        torch.set_num_threads(threads)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def test_a_turn_may_carry_no_loss(tmp_path):
     wrong = [{"from": "gpt", "value": "a", "loss": "no"}]
     source = opened(tmp_path, {"conversations": said}, {"conversations": wrong})
     assert [turn.loss for turn in source[0].turns] == [False, True]
-    with pytest.raises(SampleError, match="turn 0: found loss 'no', needed true or false"):
+    with pytest.raises(SampleError, match="message 0: found loss 'no', needed true or false"):
         source[1]
 
 
@@ -133,5 +133,5 @@ def test_json_lines(write_lines):
     path = write_lines("a.jsonl", [record("a", "b"), "{broken", record("c", "d", id="last")])
     source = LlavaJsonConfig(path=str(path)).open()
     assert (len(source), source[2].id) == (3, "last")
-    with pytest.raises(SampleError, match=r"a\.jsonl, line 2: cannot be parsed"):
+    with pytest.raises(SampleError, match=r"a\.jsonl, line 2: is no JSON"):
         source[1]

@@ -36,7 +36,7 @@ def test_an_own_column(write_lines):
 
 @pytest.mark.parametrize("record", [{"text": " "}, {"text": 3}, {"other": "x"}])
 def test_a_record_without_text(write_lines, record):
-    source = TextConfig(path=str(write_lines("a.jsonl", [record]))).open()
+    source = TextConfig(path=str(write_lines("a.jsonl", [record, {"text": "a"}]))).open()
     with pytest.raises(SampleError, match="needed 'messages', 'conversations' or text under 'text'") as caught:
         source[0]
     assert caught.value.reason == "no_text"
@@ -46,7 +46,7 @@ def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"good\n\xff\xfe\n")
     source = TextConfig(path=str(tmp_path)).open()
     assert source[0].turns[0].text == "good"
-    with pytest.raises(SampleError, match=r"a\.txt, line 2: cannot be parsed"):
+    with pytest.raises(SampleError, match=r"a\.txt, line 2: cannot be read"):
         source[1]
 
 
