@@ -3,10 +3,12 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import BartConfig
 
 from modalink.errors import CheckpointError, PartError
 from modalink.model import System
 from modalink.model.groups import group_of
+from modalink.testing.checkpoints import tiny_llm, tiny_qwen2, tiny_t5
 
 LINKS = {"inputs.image.projector", "llm.lora", "llm.new_tokens", "outputs.image.projector"}
 
@@ -65,6 +67,44 @@ def test_logits_are_the_same_after_loading(make_system, tmp_path, talk, picture)
     with torch.no_grad():
         assert torch.equal(system.model(**inputs).logits, loaded.model(**again).logits)
     assert loaded.processor.template == system.processor.template
+
+
+def _bart(folder):
+    sizes = {"layers": 2, "attention_heads": 4, "ffn_dim": 48}
+    sides = {f"{side}_{name}": n for side in ("encoder", "decoder") for name, n in sizes.items()}
+    return tiny_llm(folder, BartConfig(d_model=32, **sides))
+
+
+SHARING = {
+    "one table": tiny_t5,
+    "one table, also the head's": lambda folder: tiny_t5(folder, tie_word_embeddings=True),
+    "one table of other names": _bart,
+    "a decoder's table and head": tiny_qwen2,
+}
+
+
+@pytest.mark.parametrize("llm", SHARING.values(), ids=SHARING.keys())
+@pytest.mark.parametrize("whole", [False, True])
+def test_weights_with_several_names_are_saved_once_and_found_under_all(make_system, tmp_path, llm, whole):
+    system = make_system(llm=llm(tmp_path / "llm"), draws=True, template="plain")
+    with torch.no_grad():
+        for group, parameters in system.model.trainable_groups().items():
+            for _, parameter in parameters if group in LINKS or (whole and group == "llm") else ():
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    system.save(tmp_path / "saved")
+    saved = load_file(tmp_path / "saved/model.safetensors")
+    assert len([name for name in saved if name.endswith("new_rows")]) == 2  # of the table and of the head
+    loaded = System.load(tmp_path / "saved")
+    _same(loaded, system)
+    run = torch.tensor([[5, *system.model.config.signals["image"], 7]])
+    ids = torch.tensor([[6, 7, 8, 9]]) if system.model.config.is_encoder_decoder else run
+    spoken = {"decoder_input_ids": run} if system.model.config.is_encoder_decoder else {}
+    with torch.no_grad():
+        first, again = (one.model(input_ids=ids, **spoken, return_conditions=True) for one in (system, loaded))
+    assert torch.equal(first.logits, again.logits)
+    assert torch.equal(first.conditions["image"], again.conditions["image"])
+    loaded.save(tmp_path / "again")
+    assert load_file(tmp_path / "again/model.safetensors").keys() == saved.keys()
 
 
 def test_large_systems_are_saved_in_shards(make_system, tmp_path):

@@ -103,6 +103,8 @@ def add_new_tokens(llm: PreTrainedModel, ids: list[int], tokens: int, *, like_en
         rows[chosen] = _rows_like_end(llm, embedding.weight, len(chosen))
     llm.set_input_embeddings(NewTokenEmbedding(embedding, ids, rows))
     llm.set_output_embeddings(NewTokenHead(head, ids, _mean_rows(head.weight, len(ids))))
+    if hasattr(llm, "_resize_final_logits_bias"):  # Bart and its kin add a bias beside the head
+        llm._resize_final_logits_bias(tokens)
     llm.config.get_text_config(decoder=True).vocab_size = tokens
     if hasattr(llm, "vocab_size"):
         llm.vocab_size = tokens

@@ -32,15 +32,15 @@ class Trial:
 
     Args:
         llm: The LLM, its attention as the class has it.
-        rows: Token ids of each sample.
-        replies: What an encoder-decoder's decoder reads beside them; None for a decoder.
-        expected: The logits of each sample.
+        rows: Token ids of each sample, `[t]`.
+        replies: What an encoder-decoder's decoder reads beside them, `[u]`; None for a decoder.
+        expected: The logits of each sample, `[t, v]` or `[u, v]`.
     """
 
     llm: PreTrainedModel
-    rows: tuple[Int[Tensor, " t"], ...]
-    replies: tuple[Int[Tensor, " u"], ...] | None
-    expected: tuple[Float[Tensor, "u v"], ...]
+    rows: tuple[Tensor, ...]
+    replies: tuple[Tensor, ...] | None
+    expected: tuple[Tensor, ...]
 
     @classmethod
     def of(cls, llm: PreTrainedModel, seed: int = 0) -> "Trial":

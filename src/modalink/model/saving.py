@@ -77,8 +77,17 @@ def _is_referenced(group: str) -> bool:
 
 
 def own_state(state: Mapping[str, Tensor], untouched: Collection[str]) -> dict[str, Tensor]:
-    """The weights of a state dict that no reference covers."""
-    return {name: tensor for name, tensor in state.items() if group_of(name) not in untouched}
+    """The weights of a state dict that no reference covers; one that has several names under its first."""
+    own: dict[str, Tensor] = {}
+    seen: set[tuple[Any, ...]] = set()
+    for name, tensor in state.items():
+        if group_of(name) in untouched:
+            continue
+        place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if tensor.is_meta or not tensor.numel() or place not in seen:
+            own[name] = tensor
+            seen.add(place)
+    return own
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
@@ -92,7 +101,9 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
         state |= load_file(file)
     expected = model.state_dict()
     covered = {name for part in model.config.references for name, _ in model.trainable_groups().get(part, [])}
-    missing = sorted(expected.keys() - state.keys() - covered - _buffers(model))
+    names = _names_of_one(model)
+    there = state.keys() | covered | {name for name, _ in model.named_buffers()}
+    missing = sorted(name for name in expected.keys() - there if there.isdisjoint(names.get(name, ())))
     if unexpected := sorted(state.keys() - expected.keys()):
         raise CheckpointError(f"{folder}: the weights {_some(unexpected)} belong to no part of the configured system")
     if missing:
@@ -105,7 +116,10 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
                 f"{folder}: {name} has the shape {tuple(tensor.shape)}, needed {tuple(expected[name].shape)}"
             )
     model.load_state_dict(state, strict=False, assign=True)
-    model.tie_weights()
+    for name in state.keys() & names.keys():
+        for other in names[name] - state.keys():
+            module, _, last = other.rpartition(".")
+            model.get_submodule(module).register_parameter(last, model.get_parameter(name))
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -117,10 +131,12 @@ def _weight_files(folder: Path) -> list[Path]:
     return [folder / SAFE_WEIGHTS_NAME]
 
 
-def _buffers(model: nn.Module) -> set[str]:
-    """Names that need not be saved: buffers and tied copies, which the architecture makes anew."""
-    tied = set(getattr(model, "all_tied_weights_keys", {}) or {})
-    return {name for name, _ in model.named_buffers()} | tied
+def _names_of_one(model: nn.Module) -> dict[str, set[str]]:
+    """All names of each parameter that has several."""
+    names: dict[int, set[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), set()).add(name)
+    return {name: same for same in names.values() if len(same) > 1 for name in same}
 
 
 def _some(names: list[str], limit: int = 5) -> str:
