@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: setup demo test check docs lock
+.PHONY: setup demo test check docs families lock
 
 setup: $(STAMP)
 
@@ -30,6 +30,10 @@ docs: setup
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[docs]'
 	$(BIN)/python docs/tools/pages.py
 	$(BIN)/python -m mkdocs build --strict --config-file build/mkdocs.yml
+
+# The table of LLM families in docs/llms.md, each probed at tiny size: minutes.
+families: setup
+	$(BIN)/python docs/tools/llm_families.py
 
 # The tested set, from this environment: names and versions, without the packages that exist on one platform only.
 lock:

@@ -75,6 +75,7 @@ def test_all_topics_are_examined_and_fine(found):
         "machine",
         "weights",
         "parts",
+        "llm",
         "widths",
         "prompt",
         *(f"{topic} {stage}" for stage in ("pretrain", "instruct") for topic in ("data", "sample", "batch")),

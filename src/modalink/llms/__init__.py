@@ -5,6 +5,7 @@ from modalink.llms._calls import Decoded, decode, encoded, select_rows
 from modalink.llms._lora import adapted
 from modalink.llms._new_tokens import NewTokenEmbedding, NewTokenHead, add_new_tokens
 from modalink.llms._probe import Fit, fit_of, probe, settle
+from modalink.llms._remarks import remarks
 from modalink.llms._segments import Segments
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "encoded",
     "fit_of",
     "probe",
+    "remarks",
     "select_rows",
     "settle",
 ]

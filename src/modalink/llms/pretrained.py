@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from modalink import hub
 from modalink.errors import PartError
-from modalink.llms._lora import LoraSpec, add_lora
+from modalink.llms._lora import LoraSpec, adapted, add_lora
 from modalink.roles import LlmConfig
 
 
@@ -27,6 +27,12 @@ class PretrainedLlmConfig(LlmConfig):
     def architecture(self) -> PreTrainedConfig:
         """The checkpoint's `PreTrainedConfig`."""
         return hub.architecture(self.checkpoint, self.revision)
+
+    def as_built(self, llm: PreTrainedModel) -> "PretrainedLlmConfig":
+        """With the names of the layers that got adapters."""
+        if self.lora is None or self.lora.targets is not None:
+            return self
+        return self.replace(lora=self.lora.replace(targets=tuple(sorted(adapted(llm)))))
 
     def tokenizer(self) -> Tokenizer:
         """The checkpoint's tokenizer.

@@ -71,6 +71,7 @@ def compose(spec: SystemSpec, *, seed: int = 0) -> System:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = assemble(spec, tokens)
+    spec = spec.model_copy(update={"llm": spec.llm.as_built(parts.language_model)})
     model = ModalinkForConditionalGeneration(
         _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
     )

@@ -9,6 +9,7 @@ import torch
 
 from modalink import prompts
 from modalink.errors import ModalinkError, PartError
+from modalink.llms import fit_of, remarks
 from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
 from modalink.model.groups import table
 from modalink.planning.evaluated import evaluated
@@ -25,7 +26,7 @@ class Finding:
     """One thing that was examined.
 
     Args:
-        topic: `machine`, `weights`, `parts`, `widths`, `prompt`, `init`, or of a stage `init STAGE`, `data STAGE`,
+        topic: `machine`, `weights`, `parts`, `llm`, `widths`, `prompt`, `init`, or of a stage `init STAGE`, `data STAGE`,
             `sample STAGE`, `batch STAGE`, `evaluation STAGE`.
         status: Whether training can go on with it as it is.
         lines: What was found.
@@ -61,6 +62,8 @@ def examine(recipe: Recipe, *, device: torch.device | str = "cpu", processes: in
         return
     yield status
     yield Finding("parts", "ok", tuple(_parts(recipe, model, system)))
+    llm = model.language_model
+    yield Finding("llm", "failed" if fit_of(llm).verdict == "refused" else "ok", tuple(remarks(llm, always=True)))
     yield Finding("widths", "ok", tuple(_widths(recipe, model)))
     yield from _guarded("prompt", _prompt(recipe, system))
     yield from _init("init", recipe.init, system)

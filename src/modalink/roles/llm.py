@@ -1,7 +1,7 @@
 """The role of the LLM: a Hugging Face model, its tokenizer and its architecture."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -16,6 +16,10 @@ class LlmConfig(PartConfig):
     @abstractmethod
     def build(self, *, weights: bool = True) -> PreTrainedModel:
         """The LLM with its head, frozen except for its adapters."""
+
+    def as_built(self, llm: PreTrainedModel) -> Self:
+        """The same settings with what was left to choose while building; what is loaded later is built like it."""
+        return self
 
     @abstractmethod
     def tokenizer(self) -> PreTrainedTokenizerBase:

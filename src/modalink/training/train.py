@@ -12,6 +12,7 @@ from modalink.errors import CheckpointError
 from modalink.features.cache import FeatureCache
 from modalink.features.compute import numerics
 from modalink.features.disk import DiskFeatures
+from modalink.llms import remarks
 from modalink.model import System, compose
 from modalink.model.device import use
 from modalink.recipe import Init, Recipe
@@ -68,6 +69,8 @@ def train(
         if known and settings.threads is None:
             keep_threads(run)
         system = compose(recipe, seed=recipe.seed) if system is None else system
+        for text in remarks(system.model.language_model):
+            emit(Warned(text))
         lent = _lent(recipe, emit)
         if parallel.rank() == 0:
             lineage = {"lineage": [saved.lineage() for saved in lent.values()]}
