@@ -1,6 +1,7 @@
 """The probe of LLM families: what a class says by itself is what it says in our hands, or it is refused in words."""
 
 import builtins
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from modalink import verdicts
 from modalink.errors import PartError
 from modalink.llms import ATTENTION, Fit, _probe, fit_of, probe, settle
 
+PAGE = (Path(__file__).parents[2] / "docs" / "llms.md").read_text("utf-8")
 EQUAL = Fit("equal", "", ATTENTION, packs=True)
 FAMILIES = {
     "Llama": ("equal", ""),
@@ -48,6 +50,11 @@ def test_a_family_is_run_as_its_own_code_allows(name):
     verdict, reason = FAMILIES[name]
     assert (fit.verdict, fit.packs) == (verdict, verdict == "equal"), fit.reason
     assert reason in fit.reason
+    assert f"| `{found.__name__}` | {verdict} |" in PAGE
+
+
+def test_the_page_has_the_families_of_transformers():
+    assert PAGE.count("\n| `") > 200
 
 
 def test_what_a_family_cannot_is_said_and_known():

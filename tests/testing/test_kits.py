@@ -9,10 +9,12 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from transformers import BertConfig
 
 from modalink import modalities
 from modalink.encoders.vision import VisionConfig
 from modalink.errors import MediumError
+from modalink.llms.pretrained import PretrainedLlmConfig
 from modalink.ragged import Layout, Ragged
 from modalink.roles import MediumHandle, ModalityRecord
 from modalink.testing import (
@@ -27,10 +29,11 @@ from modalink.testing import (
     check_encoder,
     check_generator,
     check_input_projector,
+    check_llm,
     check_modality,
     check_output_projector,
 )
-from modalink.testing.checkpoints import tiny_clip_vision
+from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama, tiny_llm
 from modalink.testing.fakes import TinyPreprocessor
 
 
@@ -318,3 +321,12 @@ def _halved(image: Image.Image, path: Path) -> None:
 def test_a_broken_modality_is_found(changes: dict[str, Any], promise: str) -> None:
     with pytest.raises(AssertionError, match=promise):
         check_modality(_changed(**changes))
+
+
+def test_an_llm_plays_its_role_or_the_kit_says_what_it_breaks(tmp_path: Path) -> None:
+    fit = check_llm(PretrainedLlmConfig(checkpoint=str(tiny_llama(tmp_path / "llama"))))
+    assert fit.packs
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    bert = PretrainedLlmConfig(checkpoint=str(tiny_llm(tmp_path / "bert", BertConfig(**sizes))))
+    with pytest.raises(AssertionError, match="depends on later tokens"):
+        check_llm(bert)

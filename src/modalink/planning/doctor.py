@@ -26,8 +26,8 @@ class Finding:
     """One thing that was examined.
 
     Args:
-        topic: `machine`, `weights`, `parts`, `llm`, `widths`, `prompt`, `init`, or of a stage `init STAGE`, `data STAGE`,
-            `sample STAGE`, `batch STAGE`, `evaluation STAGE`.
+        topic: `machine`, `weights`, `parts`, `llm`, `widths`, `prompt`, `init`, or of a stage `init STAGE`,
+            `data STAGE`, `sample STAGE`, `batch STAGE`, `evaluation STAGE`.
         status: Whether training can go on with it as it is.
         lines: What was found.
     """
