@@ -6,7 +6,7 @@ its own reading. What is wrong becomes an error of the room that reads, with its
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from modalink import files
 from modalink.errors import shown
+from modalink.files import Damaged
 
 LONGEST = 64 * 2**20
 """Bytes of one value, a file or a line."""
@@ -24,9 +26,6 @@ MOST = 2_000_000
 """Values inside one value."""
 DIGITS = 308
 """Digits of one number: those of the largest float."""
-
-Damaged = Callable[[str], Exception]
-"""Makes the error of who reads from what is wrong, for example the class `CheckpointError`."""
 
 _NEEDED = {"dict_type": "a mapping", "dataclass_type": "a mapping", "list_type": "a list", "string_type": "text"}
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
@@ -74,8 +73,8 @@ def shaped(value: Any, damaged: Damaged, shape: Any) -> Any:
         if details["type"] == "missing":
             raise damaged(f"the key {place!r} is missing") from None
         needed = _NEEDED.get(details["type"], details["msg"].removeprefix("Input should be "))
-        where = f"under {place!r} " if place else ""
-        raise damaged(f"found {shown(details['input'])} {where}in its JSON, needed {needed}") from None
+        where = f" under {place!r}" if place else ""
+        raise damaged(f"found {shown(details['input'])}{where}, needed {needed}") from None
 
 
 def read(path: Path, damaged: Damaged, shape: Any = object, *, remedy: str = "") -> Any:
@@ -94,14 +93,7 @@ def read(path: Path, damaged: Damaged, shape: Any = object, *, remedy: str = "")
     def of_file(detail: str) -> Exception:
         return damaged(f"{path}: {detail}" + (f"; {remedy}" if remedy else ""))
 
-    try:
-        with path.open("rb") as file:
-            content = file.read(LONGEST + 1)
-    except FileNotFoundError:
-        raise of_file("there is no such file") from None
-    except (OSError, ValueError) as error:  # a ValueError of a name that no file can have
-        raise of_file(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return parse(content, of_file, shape)
+    return parse(files.content(path, of_file, LONGEST), of_file, shape)
 
 
 def lines(path: Path, damaged: Damaged, shape: Any = object, *, remedy: str = "") -> Iterator[Any]:
