@@ -7,6 +7,7 @@ Dimension letters used in all shape annotations:
     d_enc d_llm d_gen widths of encoder, LLM and generator conditions
 """
 
+from modalink.roles.conditions import Conditions, ConditionShape
 from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
 from modalink.roles.generator import Denoises, Generator, GeneratorConfig, ReadsText
 from modalink.roles.input_projector import InputProjector, InputProjectorConfig
@@ -19,6 +20,8 @@ from modalink.roles.preprocessor import Preprocessor
 __all__ = [
     "BlockEncoder",
     "Centred",
+    "ConditionShape",
+    "Conditions",
     "Denoises",
     "Encoder",
     "EncoderConfig",
