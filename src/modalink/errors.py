@@ -19,7 +19,18 @@ The command line prints that text and exits with 1 (a failure) or 2 (wrong use),
 """
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+_SHORT.maxlevel = 3
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: as written, but never long, however much it holds."""
+    return "nothing" if value is None else _SHORT.repr(value)[:100]
 
 
 class ModalinkError(ValueError):

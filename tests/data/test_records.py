@@ -74,7 +74,7 @@ def test_bytes_that_are_no_text_harm_only_their_line(tmp_path):
     path.write_bytes(b'{"id": 0}\n{"id": "\xff\xfe"}\n')
     records = open_records(str(path))
     assert records[0] == {"id": 0}
-    with pytest.raises(SampleError, match="cannot be parsed"):
+    with pytest.raises(SampleError, match="is no JSON"):
         records[1]
 
 

@@ -88,7 +88,7 @@ def test_values_longer_than_a_chunk(write: Write) -> None:
         ("a.json", '{"a": 1', "needed ',' or '}'"),
         ("a.json", '[{"a": "never ends', "Unterminated"),
         ("a.json", '{"a": 1, b: 2}', "double quotes"),
-        ("a.json", "[" * 100_000, "nested too deep"),
+        ("a.json", "[" * 100_000, "nested deeper"),
         ("a.jsonl", '{"a": 1}\n{"a": }\n', "a.jsonl, line 2"),
         ("a.csv", "a,b\n1,2\n3\n", "line 3: found another number of columns than the 2"),
         ("a.xlsx", "no workbook", "not an XLSX workbook"),

@@ -3,12 +3,14 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
+from modalink import json_files
 from modalink.errors import DataError, SampleError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -31,7 +33,7 @@ class FileRecords:
         with open(path, "rb") as file:
             head = file.read(4096).removeprefix(_BYTE_ORDER_MARK).lstrip()
         self._is_array = path.suffix.lower() == ".json" and head.startswith(b"[")
-        self._parse = _text_record if path.suffix.lower() == ".txt" else json.loads
+        self._parse = _text_record if path.suffix.lower() == ".txt" else _json_record
         spans = _array_spans(path) if self._is_array else _line_spans(path)
         self._spans = _table(spans)
 
@@ -43,13 +45,7 @@ class FileRecords:
         with open(self.path, "rb") as file:  # its own handle: many threads read at once
             file.seek(int(start))
             content = file.read(int(end - start))
-        try:
-            record = self._parse(content)
-        except ValueError as error:
-            raise SampleError(self.where(index), "bad_record", f"cannot be parsed: {error}") from error
-        if not isinstance(record, dict):
-            raise SampleError(self.where(index), "bad_record", f"holds a {type(record).__name__}, needed a mapping")
-        return record
+        return self._parse(content, partial(SampleError, self.where(index), "bad_record"))
 
     def where(self, index: int) -> str:
         """File, and the number of the line (from 1) or of the array's element (from 0)."""
@@ -84,8 +80,15 @@ class TableRecords:
         return f"{self.path}, row {index + 1}"
 
 
-def _text_record(line: bytes) -> dict[str, str]:
-    return {"text": line.decode("utf-8").rstrip("\r\n")}
+def _json_record(content: bytes, damaged: json_files.Damaged) -> dict[str, Any]:
+    return json_files.parse(content, damaged, dict[str, Any])
+
+
+def _text_record(line: bytes, damaged: json_files.Damaged) -> dict[str, Any]:
+    try:
+        return {"text": line.decode("utf-8").rstrip("\r\n")}
+    except UnicodeDecodeError as error:
+        raise damaged(f"cannot be read: its byte {error.start} is not UTF-8") from None
 
 
 def _table(spans: Iterable[_Span]) -> Int64[np.ndarray, "records 3"]:
@@ -107,7 +110,7 @@ def _array_spans(path: Path) -> Iterator[_Span]:
     # Latin-1 makes one character of each byte, so that the places found are places in the file; all that JSON's
     # structure is made of is ASCII, in UTF-8 as well.
     text = path.read_bytes().decode("latin-1")
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_int=str)  # of any length: whoever asks for the element hears of it
     place = _after_space(text, text.index("[") + 1)
     number = 0
     try:
@@ -120,8 +123,9 @@ def _array_spans(path: Path) -> Iterator[_Span]:
                 place = _after_space(text, place + 1)
             elif text[place] != "]":
                 raise ValueError("needed ',' or ']'")
-    except (ValueError, IndexError) as error:
-        raise DataError(f"{path}: the JSON array breaks after {number} elements, at byte {place}: {error}") from error
+    except (ValueError, IndexError, RecursionError) as error:
+        cause = f"it is nested deeper than {json_files.DEEPEST} levels" if isinstance(error, RecursionError) else error
+        raise DataError(f"{path}: the JSON array breaks after {number} elements, at byte {place}: {cause}") from error
 
 
 def _after_space(text: str, place: int) -> int:

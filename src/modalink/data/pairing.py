@@ -1,10 +1,10 @@
 """Media with their captions: from a table, from texts beside the files, or from tar shards."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from modalink import json_files
 from modalink.data.records import Records, record_id
 from modalink.data.shards import Member, ShardSample
 from modalink.data.source import place
@@ -95,8 +95,8 @@ class ShardPairs:
             if ".txt" in members:
                 return _caption(members[".txt"].read().decode("utf-8"), id)
             if ".json" in members:
-                record = json.loads(members[".json"].read())
-                return _caption(record.get(self._caption_column) if isinstance(record, dict) else None, id)
+                record = json_files.parse(members[".json"].read(), ValueError, dict[str, Any])
+                return _caption(record.get(self._caption_column), id)
         except ValueError as error:
             if isinstance(error, SampleError):
                 raise

@@ -1,12 +1,11 @@
 """A file of answers that grows as they are made: it can be interrupted at any byte and resumed."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from modalink import files
+from modalink import files, json_files
 from modalink.errors import DataError
 from modalink.runs.folder import differences
 
@@ -70,7 +69,7 @@ class AnswerFile:
                 raise DataError(f"{self.path}: found answers without {ABOUT}, which tells whose they are; {anew}")
             files.write_json(file, self.about)
             return
-        changed = differences(json.loads(file.read_text(encoding="utf-8")), self.about)
+        changed = differences(json_files.read(file, DataError, dict[str, Any], remedy=anew), self.about)
         if changed:
             lines = "".join(f"\n  {key}: then {_short(old)}, now {_short(new)}" for key, (old, new) in changed.items())
             raise DataError(f"{self.path} holds answers of something else:{lines}\n{anew}")
@@ -81,10 +80,10 @@ class AnswerFile:
         ids = set()
         for number, line in enumerate(files.whole_lines(self.path), 1):
             try:
-                row = json.loads(line)
+                row = json_files.parse(line, DataError, dict[str, str])
                 ids.add(row["question_id"])
                 row[self.field]
-            except (ValueError, KeyError, TypeError) as error:
+            except (DataError, KeyError) as error:
                 raise DataError(
                     f"{self.path}, line {number}: found {line[:60]!r}, needed an answer; delete the line to have the "
                     "question asked again"

@@ -62,8 +62,9 @@ class ModalinkModel(lmms):
         texts: list[str] = []
         for options, group in groupby(requests, key=lambda request: dict(request.args[2])):
             talks = [self._conversation(request) for request in group]
-            generated = replies(self.system, talks, max_new_tokens=_length(options), batch=self.batch_size)
-            texts += [_cut(reply.text, options.get("until")) for reply in generated]
+            length, stop = _length(options), _stop_strings(options)
+            generated = replies(self.system, talks, max_new_tokens=length, batch=self.batch_size, stop=stop)
+            texts += [reply.text for reply in generated]
         return texts
 
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> list[str]:
@@ -91,7 +92,7 @@ def _length(options: Mapping[str, Any]) -> int:
     return int(options.get("max_new_tokens") or _LONGEST)
 
 
-def _cut(text: str, until: str | Sequence[str] | None) -> str:
-    for stop in [until] if isinstance(until, str) else until or ():
-        text = text.split(stop)[0] if stop else text
-    return text
+def _stop_strings(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """What ends a task's replies; lmms-eval gives one string or several."""
+    until = options.get("until") or ()
+    return tuple(filter(None, [until] if isinstance(until, str) else until))

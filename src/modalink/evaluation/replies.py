@@ -10,7 +10,12 @@ _BATCH = 64
 
 
 def replies(
-    system: System, conversations: Sequence[Conversation], *, max_new_tokens: int = 64, batch: int = _BATCH
+    system: System,
+    conversations: Sequence[Conversation],
+    *,
+    max_new_tokens: int = 64,
+    batch: int = _BATCH,
+    stop: Sequence[str] = (),
 ) -> Iterator[Completion]:
     """Greedy replies, in order; of the media that they ask for come the conditions.
 
@@ -19,9 +24,11 @@ def replies(
         conversations: What is said so far; the user speaks last.
         max_new_tokens: Longest reply.
         batch: Conversations that are answered together.
+        stop: Strings that end a reply, beside the system's own.
     """
     system.model.eval()
-    engine, sampling = Engine(system, batch=batch), Sampling(max_new_tokens=max_new_tokens)
+    engine = Engine(system, batch=batch)
+    sampling = Sampling(max_new_tokens=max_new_tokens, stop=tuple(stop))
     for start in range(0, len(conversations), batch):
         prompts = [system.processor.prepare(c, reply=True) for c in conversations[start : start + batch]]
         yield from engine.generate([Request(prompt, sampling, media=False) for prompt in prompts])

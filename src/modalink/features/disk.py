@@ -8,10 +8,8 @@ some at a time; a process that is killed loses what it has not written yet.
 """
 
 import hashlib
-import json
 import logging
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -19,7 +17,7 @@ from uuid import uuid4
 import torch
 from torch import Tensor
 
-from modalink import files
+from modalink import files, json_files
 
 _log = logging.getLogger(__name__)
 PACK_BYTES = 64 * 2**20
@@ -209,7 +207,7 @@ def _stat(path: Path) -> os.stat_result:
 
 def _parsed(line: bytes) -> _Entry | None:
     try:
-        data: Mapping[str, object] = json.loads(line)
-        return _Entry(**{**data, "shape": tuple(data["shape"])})  # type: ignore[arg-type]
-    except (ValueError, TypeError, KeyError):
+        entry: _Entry = json_files.parse(line, ValueError, _Entry)
+        return entry
+    except ValueError:
         return None

@@ -19,7 +19,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention.varlen import varlen_attn
-from torch.nn.utils.rnn import pad_sequence
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -156,17 +155,17 @@ def _packed(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, segments: Segments, options: _Options
 ) -> Float[Tensor, "1 t h d"]:
     """Attention inside each segment: all segments as rows of one batch while little is padding, else one by one."""
-    lengths = list(segments.lengths)
-    padding = 1 - sum(lengths) / (segments.longest * len(lengths))
-    batches = [lengths] if padding <= PADDING_LIMIT else [[length] for length in lengths]
-    streams = [states[0].transpose(0, 1).contiguous() for states in (query, key, value)]
-    attended, start = [], 0
-    for batch in batches:
-        end = start + sum(batch)
-        q, k, v = (_to_rows(stream[start:end], batch) for stream in streams)
-        attended.append(_from_rows(_attend(module, q, k, v, _window(q, options.window), options), batch))
-        start = end
-    return torch.cat(attended)[None]
+    padding = 1 - sum(segments.lengths) / (segments.longest * len(segments.lengths))
+    streams = [states[0].transpose(0, 1) for states in (query, key, value)]
+    if padding <= PADDING_LIMIT:
+        q, k, v = (_to_rows(stream, segments) for stream in streams)
+        attended = _attend(module, q, k, v, _window(q, options.window), options)
+        return attended.flatten(0, 1).index_select(0, segments.places)[None]
+    pieces = []
+    for parts in zip(*(stream.contiguous().split(list(segments.lengths)) for stream in streams), strict=True):
+        q, k, v = (part.transpose(0, 1)[None] for part in parts)
+        pieces.append(_attend(module, q, k, v, _window(q, options.window), options)[0])
+    return torch.cat(pieces)[None]
 
 
 def _window(query: Float[Tensor, "s h t d"], window: int | None) -> Bool[Tensor, "t t"] | None:
@@ -178,14 +177,11 @@ def _window(query: Float[Tensor, "s h t d"], window: int | None) -> Bool[Tensor,
     return _band(length, length, window, query.device) if window is not None and window < length else None
 
 
-def _to_rows(states: Float[Tensor, "t h d"], lengths: list[int]) -> Float[Tensor, "s h longest d"]:
-    if len(lengths) == 1:
-        return states.transpose(0, 1)[None]
-    return pad_sequence(list(states.split(lengths)), batch_first=True).transpose(1, 2)
-
-
-def _from_rows(attended: Float[Tensor, "s longest h d"], lengths: list[int]) -> Float[Tensor, "t h d"]:
-    return torch.cat([row[:length] for row, length in zip(attended, lengths, strict=True)])
+def _to_rows(states: Float[Tensor, "t h d"], segments: Segments) -> Float[Tensor, "s h longest d"]:
+    """Rows of the longest segment, padded on the right with zeros."""
+    rows = states.new_zeros(len(segments.lengths) * segments.longest, *states.shape[1:])
+    filled = rows.index_copy(0, segments.places, states)
+    return filled.unflatten(0, (-1, segments.longest)).transpose(1, 2)
 
 
 def _band(t: int, u: int, window: int | None, device: torch.device) -> Bool[Tensor, "t u"]:

@@ -23,19 +23,22 @@ class Segments:
         lengths: Tokens of each sample.
         cumulative: Their sums, from 0, int32, on the device.
         positions: Place of each token in its own sample, on the device.
+        places: Place of each token in rows of the longest sample, one a sample, all in one line; on the device.
     """
 
     lengths: tuple[int, ...]
     cumulative: Int[Tensor, " s"]
     positions: Int[Tensor, "1 t"]
+    places: Int[Tensor, " t"]
 
     @classmethod
     def of(cls, lengths: Iterable[int], device: torch.device | str | None = None) -> Self:
         """The segments of samples of these lengths."""
         lengths = tuple(lengths)
         cumulative = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
-        positions = torch.cat([torch.arange(length) for length in lengths])[None]
-        return cls(lengths, cumulative.to(device), positions.to(device))
+        within = [torch.arange(length) for length in lengths]
+        places = torch.cat([places + row * max(lengths) for row, places in enumerate(within)])
+        return cls(lengths, cumulative.to(device), torch.cat(within)[None].to(device), places.to(device))
 
     @property
     def longest(self) -> int:
@@ -44,7 +47,8 @@ class Segments:
 
     def to(self, device: torch.device | str) -> "Segments":
         """The same segments on a device."""
-        return Segments(self.lengths, to_device(self.cumulative, device), to_device(self.positions, device))
+        moved = (to_device(values, device) for values in (self.cumulative, self.positions, self.places))
+        return Segments(self.lengths, *moved)
 
     def mask(self) -> "SegmentsMask":
         """The attention mask that brings the segments to `modalink.llms.attention`."""

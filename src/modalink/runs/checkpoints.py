@@ -21,8 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from modalink import files, tensor_files
-from modalink.errors import CheckpointError
+from modalink import files, json_files, tensor_files
+from modalink.errors import CheckpointError, shown
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 BEST = "best"
@@ -144,16 +144,17 @@ def _write(final: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mappin
 
 
 def _checked(path: Path) -> Progress:
-    return Progress(**_unsealed(path))
+    return json_files.shaped(_unsealed(path), CheckpointError, Progress)
 
 
 def _unsealed(path: Path) -> dict[str, Any]:
     """A checkpoint's state, after its seal and the hashes of its files were found right."""
-    content: dict[str, Any]
-    content = json.loads((path / STATE).read_text())
+    content = json_files.read(path / STATE, CheckpointError, dict[str, Any])
     if content.pop("seal") != _seal(content):
         raise ValueError(f"{STATE} does not match its seal")
-    for name, sha256 in content.pop("files").items():
+    for name, sha256 in json_files.shaped(content.pop("files"), CheckpointError, dict[str, str]).items():
+        if name not in (WEIGHTS, OPTIMIZER):
+            raise ValueError(f"{STATE} names the file {shown(name)}, which no checkpoint has")
         if files.sha256(path / name) != sha256:
             raise ValueError(f"{name} does not match its hash")
     return content

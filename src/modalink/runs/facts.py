@@ -1,6 +1,5 @@
 """What a run folder tells: its recipe, parts, metrics, ledgers and evaluations, each optional."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from modalink import files
+from modalink import json_files
 from modalink.errors import CheckpointError
 from modalink.runs.metrics import Best, best_of, read_records
 from modalink.runs.results import read_results
@@ -144,11 +143,12 @@ def read_run(folder: Path) -> RunFacts:
         )
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     stages = [_stage(folder / stage["name"], stage) for stage in recipe.get("stages", [])]
-    return RunFacts(folder, recipe, _json(folder / "manifest.json") or {}, stages, read_results(folder))
+    return RunFacts(folder, recipe, _manifest(folder / "manifest.json"), stages, read_results(folder))
 
 
 def _stage(folder: Path, settings: Mapping[str, Any]) -> StageFacts:
-    ledger = Counter(str(line.get("reason", "unknown")) for line in _json_lines(folder / "ledger.jsonl"))
+    lines = json_files.lines(folder / "ledger.jsonl", CheckpointError, dict[str, Any], remedy="delete that line")
+    ledger = Counter(str(line.get("reason", "unknown")) for line in lines)
     return StageFacts(settings["name"], settings, read_records(folder / "metrics.jsonl"), dict(ledger.most_common()))
 
 
@@ -156,9 +156,5 @@ def _trains(rows: Iterable[Mapping[str, Any]], group: str) -> bool:
     return any(row["group"] == group and row["trained"] for row in rows)
 
 
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def _json_lines(path: Path) -> Iterable[dict[str, Any]]:
-    return map(json.loads, files.whole_lines(path))
+def _manifest(path: Path) -> Mapping[str, Any]:
+    return json_files.read(path, CheckpointError, dict[str, Any]) if path.is_file() else {}

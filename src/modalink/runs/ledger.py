@@ -3,13 +3,12 @@
 Lines are only ever appended, so that a crash costs at most the line it falls on.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from modalink import files
+from modalink import files, json_files
 from modalink.errors import CheckpointError
 
 
@@ -105,6 +104,6 @@ class Ledger:
 
 def _parsed(line: bytes) -> Entry | None:
     try:
-        return Entry(**json.loads(line))
-    except (ValueError, TypeError):
+        return json_files.parse(line, CheckpointError, Entry)
+    except CheckpointError:
         return None

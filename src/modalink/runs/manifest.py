@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from modalink import json_files
 from modalink.errors import CheckpointError
 from modalink.hub import identity_of
 from modalink.model import System
@@ -45,7 +46,7 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
     Raises:
         CheckpointError: A part's weights have changed since the run began, or the file cannot be written.
     """
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else content
+    before = read_manifest(path) if path.exists() else content
     hashes = [{part["part"]: part.get("sha256") for part in parts} for parts in (before["parts"], content["parts"])]
     for kept, found in zip(before.get("lineage", []), content.get("lineage", []), strict=True):
         if kept["sha256"] != found["sha256"]:
@@ -61,11 +62,21 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The content of a run's manifest.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    remedy = "restore it, or choose another run folder"
+    return json_files.read(path, CheckpointError, dict[str, Any], remedy=remedy)
+
+
 def keep_threads(run: Path) -> None:
     """Take as many threads as the run had before: with another number the last bits of its steps would differ."""
     path = run / "manifest.json"
     if path.exists():
-        torch.set_num_threads(json.loads(path.read_text(encoding="utf-8"))["environment"]["threads"])
+        torch.set_num_threads(read_manifest(path)["environment"]["threads"])
 
 
 def environment(device: torch.device) -> dict[str, Any]:

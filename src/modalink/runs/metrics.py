@@ -1,6 +1,5 @@
 """The lines that a stage writes: `metrics.jsonl`, and TensorBoard's files when it is installed."""
 
-import json
 import math
 import os
 from collections.abc import Iterable
@@ -9,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from modalink import files
+from modalink import files, json_files
 from modalink.errors import CheckpointError
 
 
@@ -36,8 +35,12 @@ class Best(NamedTuple):
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The lines of a stage's metrics, those of steps and those of evaluations."""
-    return [json.loads(line) for line in files.whole_lines(path)]
+    """The lines of a stage's metrics, those of steps and those of evaluations.
+
+    Raises:
+        CheckpointError: A line is damaged.
+    """
+    return list(json_files.lines(path, CheckpointError, dict[str, Any], remedy="delete that line"))
 
 
 def best_of(records: Iterable[dict[str, Any]], metric: str, mode: Literal["min", "max"]) -> Best | None:

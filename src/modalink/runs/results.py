@@ -1,11 +1,11 @@
 """What evaluations of a run came to: `evaluation/BENCHMARK.json` in its folder."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modalink import files
+from modalink import files, json_files
+from modalink.errors import CheckpointError
 
 FOLDER = "evaluation"
 
@@ -23,6 +23,11 @@ def write_results(run: Path, benchmark: str, results: Mapping[str, Any]) -> Path
 
 
 def read_results(run: Path) -> dict[str, dict[str, Any]]:
-    """Benchmark -> its results, of all that a run was evaluated on."""
+    """Benchmark -> its results, of all that a run was evaluated on.
+
+    Raises:
+        CheckpointError: A file of results is damaged.
+    """
     paths = sorted((run / FOLDER).glob("*.json"))
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    remedy = "delete it and evaluate again"
+    return {path.stem: json_files.read(path, CheckpointError, dict[str, Any], remedy=remedy) for path in paths}

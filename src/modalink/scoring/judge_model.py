@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modalink import json_files
 from modalink.errors import DataError
 from modalink.scoring.predictions import identity
 from modalink.scoring.rows import Row, read_rows
@@ -90,12 +91,12 @@ class Endpoint:
         for left in reversed(range(self.tries)):
             try:
                 with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=300) as response:
-                    return json.load(response)
+                    return json_files.parse(response.read(json_files.LONGEST + 1), ValueError, object)
             except urllib.error.HTTPError as error:
                 if left == 0 or (error.code < 500 and error.code != 429):
                     reason = error.read(200).decode(errors="replace")
                     raise DataError(f"judge {address}, item {item}: HTTP {error.code} {reason}") from error
-            except (OSError, json.JSONDecodeError) as error:
+            except (OSError, ValueError) as error:
                 if left == 0:
                     raise DataError(
                         f"judge {address}, item {item}: no answer in {self.tries} tries ({error})"

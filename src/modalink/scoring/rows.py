@@ -9,10 +9,12 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from io import TextIOBase
 from pathlib import Path
 from typing import Any
 
+from modalink import json_files
 from modalink.errors import DataError, MissingExtraError
 
 _decoder = json.JSONDecoder()
@@ -145,10 +147,11 @@ def _json_lines(path: Path, limits: Limits) -> Iterator[Row]:
                 raise DataError(f"{where}: longer than {limits.longest} characters; is the file damaged?")
             if not line.strip():
                 continue
-            try:
-                yield _row(where, json.loads(line))
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise DataError(f"{where}: not valid JSON ({error}); found {line[:60]!r}") from error
+            yield _row(where, json_files.parse(line, partial(_damaged, where, line), object))
+
+
+def _damaged(where: str, line: str, what: str) -> DataError:
+    return DataError(f"{where}: {what}; found {line[:60]!r}")
 
 
 class _Text:
@@ -191,6 +194,8 @@ class _Text:
                 value, end = _decoder.raw_decode(self.buffer, self.at)
                 # A number may go on in the next chunk.
                 if end < len(self.buffer) or self.done:
+                    if beyond := json_files.excess(self.buffer[self.at : end]):
+                        raise self.damaged(beyond)
                     self.at = end
                     self.last = self.buffer[max(0, end - 40) : end]
                     return value
@@ -198,8 +203,12 @@ class _Text:
                 cut = error.msg.startswith("Unterminated") or error.pos >= len(self.buffer) - 16
                 if self.done or not cut:
                     raise self.damaged(error.msg) from error
-            except RecursionError as error:
-                raise self.damaged("nested too deep") from error
+            except RecursionError:
+                raise self.damaged(f"it is nested deeper than {json_files.DEEPEST} levels") from None
+            except ValueError as error:
+                if isinstance(error, DataError):
+                    raise
+                raise self.damaged(str(error)) from None
             if len(self.buffer) - self.at > limit:
                 raise self.damaged(f"one value is longer than {limit} characters")
             self._more(max(self.limits.chunk, len(self.buffer) - self.at))

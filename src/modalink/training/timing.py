@@ -8,12 +8,15 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import cast
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from torch import nn
 
+from modalink import json_files
 from modalink.data.loader import Loader
+from modalink.errors import CheckpointError
 from modalink.model import System
 from modalink.model.batch import Prepared
 from modalink.model.groups import Groups
@@ -28,6 +31,13 @@ from modalink.training.step import Learner
 
 CHOICE = "precision.json"
 _TIMED = 3
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What a stage's file of that name says."""
+
+    precision: Literal["float32", "bfloat16"]
 
 
 def choose_precision(run: Run, stage: Stage, trained: Groups, loader: Loader, *, fresh: bool) -> torch.dtype:
@@ -50,7 +60,8 @@ def choose_precision(run: Run, stage: Stage, trained: Groups, loader: Loader, *,
     if stage.precision != "auto":
         return dtype
     if path.exists():
-        return cast(torch.dtype, getattr(torch, json.loads(path.read_text(encoding="utf-8"))["precision"]))
+        kept = json_files.read(path, CheckpointError, _Choice, remedy="restore it, or choose another run folder")
+        return cast(torch.dtype, getattr(torch, kept.precision))
     seconds: dict[str, float] = {}
     if fresh and run.device.type == "cpu" and dtype is torch.bfloat16:
         seconds = measure(run, stage, trained, first_samples(loader))

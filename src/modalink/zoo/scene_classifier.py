@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modalink import tensor_files
+from modalink import json_files, tensor_files
+from modalink.errors import PartError
 from modalink.tiny_world.scenes import CELLS, COLOURS, SHAPES, SIZES, WorldObject
 
 _CROP_PX = 30
@@ -80,7 +81,7 @@ class SceneClassifier:
     def load(cls, folder: Path | None = None) -> "SceneClassifier":
         """Load the classifier that ships with the package, or one from another folder."""
         folder = folder or Path(__file__).parent / "parts" / "scene_classifier"
-        net = SceneClassifierNet(width=json.loads((folder / "config.json").read_text())["width"])
+        net = SceneClassifierNet(width=json_files.read(folder / "config.json", PartError, dict[str, int])["width"])
         net.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
         return cls(net.eval())
 

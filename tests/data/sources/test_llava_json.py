@@ -133,5 +133,5 @@ def test_json_lines(write_lines):
     path = write_lines("a.jsonl", [record("a", "b"), "{broken", record("c", "d", id="last")])
     source = LlavaJsonConfig(path=str(path)).open()
     assert (len(source), source[2].id) == (3, "last")
-    with pytest.raises(SampleError, match=r"a\.jsonl, line 2: cannot be parsed"):
+    with pytest.raises(SampleError, match=r"a\.jsonl, line 2: is no JSON"):
         source[1]

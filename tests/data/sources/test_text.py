@@ -46,7 +46,7 @@ def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"good\n\xff\xfe\n")
     source = TextConfig(path=str(tmp_path)).open()
     assert source[0].turns[0].text == "good"
-    with pytest.raises(SampleError, match=r"a\.txt, line 2: cannot be parsed"):
+    with pytest.raises(SampleError, match=r"a\.txt, line 2: cannot be read"):
         source[1]
 
 

@@ -9,10 +9,11 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
+from modalink import json_files
 from modalink.errors import DataError
 
 TOKENIZER = Path("tokenizer/stanford-corenlp-3.4.1.jar")
@@ -143,5 +144,8 @@ def spice(replies: Sequence[str], references: Sequence[Sequence[str]]) -> list[f
             "-silent",
         ]
         _run(command, "", jar.parent)
-        scores = {row["image_id"]: float(row["scores"]["All"]["f"]) for row in json.loads(written.read_text())}
+        scores = {
+            row["image_id"]: float(row["scores"]["All"]["f"])
+            for row in json_files.read(written, DataError, list[dict[str, Any]])
+        }
     return [scores[n] for n in range(len(rows))]
