@@ -3,7 +3,7 @@
 Dimension letters used in all shape annotations:
 
     b batch    t LLM tokens    i items (media)    u units (tiles, frames, ...)    p encoder tokens    n prompt tokens
-    k signal tokens of an item    l condition tokens of an item    c h w channels, height, width    v vocabulary
+    k signal tokens of an item    l tokens of a condition    c h w channels, height, width    v vocabulary
     d_enc d_llm d_gen widths of encoder, LLM and generator conditions
 """
 

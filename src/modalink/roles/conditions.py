@@ -59,8 +59,8 @@ class Conditions:
         PartError: The tensors do not hold as many items, or a mask does not fit its sequence.
     """
 
-    tensors: Mapping[str, Shaped[Tensor, "items ..."]]
-    masks: Mapping[str, Bool[Tensor, "items l"]] = field(default_factory=dict)
+    tensors: Mapping[str, Shaped[Tensor, "i ..."]]
+    masks: Mapping[str, Bool[Tensor, "i l"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len({len(values) for values in self.tensors.values()}) != 1:
@@ -89,7 +89,7 @@ class Conditions:
         """Where they are."""
         return next(iter(self.tensors.values())).device
 
-    def mask(self, name: str) -> Bool[Tensor, "items l"]:
+    def mask(self, name: str) -> Bool[Tensor, "i l"]:
         """Which tokens of a sequence are there."""
         values = self[name]
         return self.masks[name] if name in self.masks else values.new_ones(values.shape[:-1], dtype=torch.bool)
@@ -114,7 +114,7 @@ class Conditions:
             {name: torch.cat([part.mask(name) for part in parts]) for name in masked},
         )
 
-    def where(self, chosen: Bool[Tensor, " items"], other: "Conditions") -> "Conditions":
+    def where(self, chosen: Bool[Tensor, " i"], other: "Conditions") -> "Conditions":
         """The same with the chosen items in the place of its own, on this record's device and in its types.
 
         Args:
