@@ -126,8 +126,14 @@ class StableDiffusion(Generator, Denoises, ReadsText):
     @torch.no_grad()
     def encode_text(self, texts: list[str]) -> Conditions:
         """The pipeline's own conditions for captions; a caption that is too long is cut."""
-        length = self.condition_shapes[TOKENS].tokens
-        tokens = self.tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        tokens = self.tokenizer(
+            texts,
+            padding="max_length",
+            max_length=self.condition_shapes[TOKENS].tokens,
+            truncation=True,
+            split_special_tokens=True,  # what a caption spells out does not act
+            return_tensors="pt",
+        )
         masked = getattr(self.text_encoder.config, "use_attention_mask", False)
         states = self.text_encoder(
             tokens.input_ids.to(self.unet.device),
