@@ -50,7 +50,8 @@ class VisionConfig(EncoderConfig):
         if weights:
             tower = _towers.load_tower(config, self.checkpoint, self.revision, self.dtype)
         else:
-            tower = _towers.tower_class(config)(config)
+            with hub.foreign(PartError, f"{self.checkpoint}: its architecture cannot be built"):
+                tower = _towers.tower_class(config)(config)
             tower = tower if self.dtype == "auto" else tower.to(getattr(torch, self.dtype))
         return VisionEncoder(tower, layer=self.layer, keep_cls=self.keep_cls, side=side, name=self.checkpoint)
 
