@@ -36,6 +36,12 @@ def shown(value: Any) -> str:
     return "nothing" if value is None else _SHORT.repr(value)[:100]
 
 
+def brief(text: str, longest: int = 60) -> str:
+    """A name as an error shows it, without quotes: on one line, what cannot be printed escaped, never long."""
+    few = text[:longest] + ("..." if len(text) > longest else "")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in few)
+
+
 class ModalinkError(ValueError):
     """Base of all errors a user of modalink can cause and mend.
 

@@ -6,7 +6,7 @@ its own reading. What is wrong becomes an error of the room that reads, with its
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -34,13 +34,14 @@ _LONG_NUMBER = b"0" * (DIGITS + 1)
 _NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 
 
-def parse(content: bytes | str, damaged: Damaged, shape: Any = object) -> Any:
+def parse(content: bytes | str, damaged: Damaged, shape: Any = object, loads: Callable[[str], Any] = json.loads) -> Any:
     """The value that a JSON text says.
 
     Args:
         content: The text, bytes in UTF-8.
         damaged: Makes the error.
         shape: What the value must be, as pydantic understands types: `dict[str, Any]`, a dataclass, `object` for all.
+        loads: Builds the value, where a reader minds more than `json.loads` does.
 
     Raises:
         Exception: What `damaged` makes: it is no JSON, exceeds the bounds, or has another shape.
@@ -51,7 +52,7 @@ def parse(content: bytes | str, damaged: Damaged, shape: Any = object) -> Any:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content.removeprefix("\ufeff")
         if beyond := excess(text):
             raise damaged(f"is no JSON that is read: {beyond}")
-        value = json.loads(text)
+        value = loads(text)
     except UnicodeDecodeError as error:
         raise damaged(f"is no JSON: its byte {error.start} is not UTF-8") from None
     except json.JSONDecodeError as error:

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from modalink.errors import DataError, OptionError, RecipeError, UnknownNameError
-from modalink.scoring import registry
+from modalink.scoring import matching, registry
+from modalink.scoring import score as scoring
+from modalink.scoring.benchmark import QuestionBenchmark, Summary
 from modalink.scoring.matching import grade_predictions
 from modalink.scoring.registry import catalogue, load, names
 from modalink.scoring.score import score
@@ -232,5 +234,42 @@ def test_against_another_file_is_a_paired_test(write: Write) -> None:
     assert report.comparison is not None and report.comparison.difference == 50
     assert report.comparison.p_value < 0.001 and report.comparison.interval[0] > 30
     assert report.as_dict()["against"]["difference"] == 50
-    with pytest.raises(DataError, match="other questions answered"):
-        score("msvd_qa", write("h.jsonl", good[:39]), write("c.json", gold), {"missing": "skip"}, write("d.jsonl", bad))
+
+
+def test_files_that_answer_other_questions_are_compared_in_what_they_share(write: Write) -> None:
+    gold = write("a.json", [{"question_id": n, "answer": "a"} for n in range(40)])
+    good, bad = (replies(*((n, text) for n in range(40))) for text in ("a", "b"))
+    mine, theirs = write("g.jsonl", good[:39]), write("b.jsonl", bad[1:])
+    with pytest.raises(DataError, match="1 of 40 questions have no prediction"):
+        score("msvd_qa", mine, gold, against=theirs)
+    report = score("msvd_qa", mine, gold, {"missing": "skip"}, theirs)
+    assert report.count == 38 and report.comparison is not None and report.comparison.difference == 100
+    assert any("38 questions are answered in both files (39 and 39)" in note for note in report.notes)
+    with pytest.raises(DataError, match="no question that both files answer"):
+        score("msvd_qa", write("c.jsonl", good[:1]), gold, {"missing": "skip"}, theirs)
+
+
+def test_ids_are_shown_on_one_line_and_cut(write: Write) -> None:
+    rows = [*RIGHT, {"question_id": "a\nb" + "c" * 5000, "answer": "x"}]
+    with pytest.raises(DataError, match=r"\(a\\nbc+\.\.\.\)") as error:
+        score("msvd_qa", write("p.jsonl", rows), write("a.json", GOLD))
+    assert len(str(error.value)) < 500
+
+
+def test_a_file_of_other_predictions_is_not_read_to_its_end(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "MOST_TOLD", 10)
+    monkeypatch.setattr(matching, "MOST_UNMATCHED", 20)
+    rows = [RIGHT[0]] * 15
+    with pytest.raises(DataError, match=r"line 12: more than 10 predictions .* answers 3 again"):
+        score("msvd_qa", write("p.jsonl", rows), write("a.json", GOLD))
+    assert score("msvd_qa", write("p.jsonl", rows), write("a.json", GOLD), {"missing": "skip"}).count == 1
+
+
+def test_score_that_is_no_number_is_an_error(write: Write) -> None:
+    benchmark = load("msvd_qa")[1]
+    assert isinstance(benchmark, QuestionBenchmark)
+    odd = replace(benchmark, summarise=lambda items, options: Summary(math.nan, {}, items=items, count=len(items)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "load", lambda name: (name, odd))
+        with pytest.raises(DataError, match="score is nan"):
+            score("msvd_qa", write("p.jsonl", RIGHT), write("a.json", GOLD))

@@ -5,7 +5,6 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -13,6 +12,7 @@ from modalink import hub
 from modalink.encoders import _towers
 from modalink.encoders._images import ImagePreprocessor, image_processor
 from modalink.errors import PartError
+from modalink.kinds import Width
 from modalink.roles import BlockEncoder, EncoderConfig
 
 
@@ -25,7 +25,7 @@ class VisionConfig(EncoderConfig):
     own result after its final norm, and the only choice for convolutional towers."""
     keep_cls: bool = False
     """Whether the class token stays, in front of the patches."""
-    image_size: int | None = Field(default=None, gt=0)
+    image_size: Width | None = None
     """Side of the images in pixels, if not the checkpoint's own; learned positions are interpolated."""
     pad_to_square: bool = False
     """Whether images are filled to squares with the mean colour, instead of cropped or squashed."""

@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal
 
 import diffusers
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 
 from modalink import hub
 from modalink.errors import PartError, shown
+from modalink.kinds import Count
 from modalink.roles import GeneratorConfig
 
 
@@ -18,7 +19,7 @@ class PipelineConfig(GeneratorConfig):
     solver: Literal["checkpoint", "ddim", "dpm"] = "checkpoint"
     """How it samples: the checkpoint's own scheduler, DDIM, or DPM-Solver++; the noise schedule is the checkpoint's."""
 
-    steps: PositiveInt = 20
+    steps: Count = 20
     """Denoising steps when sampling."""
     guidance: Annotated[float, Field(ge=0)] = 3.0
     """Strength of classifier-free guidance when sampling; 1 is none."""

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from transformers import AutoConfig
 
 from modalink.errors import PartError
+from modalink.hub.bars import without_bars
 from modalink.hub.causes import foreign
 from modalink.hub.files import locate, weight_files
 
@@ -47,17 +48,14 @@ def load(
     if (folder / subfolder / "adapter_config.json").is_file():
         # transformers would load the model that the file names, from wherever that is.
         raise PartError(f"{where}: found adapters of PEFT, needed a whole model; merge them into their model first")
-    with foreign(PartError, f"{where}: {auto_class.__name__} cannot be read from {folder / subfolder}"):
-        _refuse_larger(auto_class, folder / subfolder, options.get("config"))
+    with without_bars(), foreign(PartError, f"{where}: {auto_class.__name__} cannot be read from {folder / subfolder}"):
+        if not reference.startswith("zoo:"):
+            _refuse_larger(auto_class, folder / subfolder, options.get("config"))
+        # As a torch.dtype: diffusers reads names, "auto" among them, as float32.
+        options["dtype"] = getattr(torch, _saved_dtype(folder / subfolder) if dtype == "auto" else dtype)
+        options |= _no_code(auto_class)
         model, info = auto_class.from_pretrained(
-            folder,
-            subfolder=subfolder,
-            # As a torch.dtype: diffusers reads names, "auto" among them, as float32.
-            dtype=getattr(torch, _saved_dtype(folder / subfolder) if dtype == "auto" else dtype),
-            output_loading_info=True,
-            local_files_only=True,
-            **_no_code(auto_class),
-            **options,
+            folder, subfolder=subfolder, output_loading_info=True, local_files_only=True, **options
         )
     _refuse(where, auto_class, "lacks parameters that the model needs", info["missing_keys"], allow_missing)
     _refuse(where, auto_class, "holds tensors that the model has not", info["unexpected_keys"], allow_unexpected)
@@ -90,7 +88,8 @@ def _refuse_larger(auto_class: Any, folder: Path, config: Any) -> None:
     """Refuse an architecture that is far larger than the weights beside it, before memory is taken for it."""
     held = sum(file.stat().st_size for file in weight_files(folder))
     if config is None:
-        config = read(AutoConfig, folder) if _no_code(auto_class) else auto_class.load_config(folder)
+        # diffusers' models have a configuration of their own kind.
+        config = auto_class.load_config(folder) if hasattr(auto_class, "load_config") else read(AutoConfig, folder)
     data = config if isinstance(config, dict) else config.to_dict()
     needed = _size(auto_class, json.dumps(data, sort_keys=True, default=str), config)
     if needed > 8 * held + 2**26:

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from modalink import hub
 from modalink.errors import PartError
-from modalink.kinds import Settings
+from modalink.kinds import Settings, Width
 from modalink.llms._attention import ATTENTION, packs
 from modalink.roles import LlmConfig
 
@@ -21,7 +21,7 @@ _LLAMA_LINEARS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"
 class LoraSpec(Settings):
     """Low-rank adapters beside some of the LLM's linear layers (arXiv 2106.09685)."""
 
-    rank: int
+    rank: Width
     """Width of the adapters."""
     alpha: int
     """The adapters' output is scaled by alpha / rank."""

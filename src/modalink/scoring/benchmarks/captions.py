@@ -17,6 +17,7 @@ from modalink.scoring.benchmark import (
     ungraded,
 )
 from modalink.scoring.bootstrap import means
+from modalink.scoring.matching import LONGEST_TEXT
 from modalink.scoring.metrics.captions import CaptionScores, Tokenizer, score
 from modalink.scoring.predictions import Prediction, as_text, identity, row_id
 from modalink.scoring.rows import Row, read_member, read_rows
@@ -99,7 +100,10 @@ def _references(row: Row) -> list[str]:
         raise DataError(
             f"{row.where}: found fields {', '.join(map(repr, fields))}, needed right captions: caption or references"
         )
-    return [as_text(text, row.where) for text in texts]
+    captions = [as_text(text, row.where) for text in texts]
+    if (longest := max(map(len, captions))) > LONGEST_TEXT:
+        raise DataError(f"{row.where}: found a caption of {longest:,} characters, needed {LONGEST_TEXT:,} at most")
+    return captions
 
 
 def _medium(row: Row) -> str:
@@ -110,8 +114,8 @@ def _medium(row: Row) -> str:
 
 def _of_images(path: Path, name: str) -> dict[str, str]:
     """What COCO's list of images tells about each: its file, and in NoCaps its domain: in, near or out of COCO's."""
-    rows = read_member(path, "images")
-    return {str(row.fields["id"]): str(row.fields[name]) for row in rows if name in row.fields}
+    rows = (row for row in read_member(path, "images") if name in row.fields and "id" in row.fields)
+    return {str(row.fields["id"]): str(row.fields[name]) for row in rows}
 
 
 def _replies(path: Path, options: CaptionOptions) -> Iterator[Prediction]:
@@ -129,8 +133,6 @@ def _summarise(items: list[GradedQuestion], options: CaptionOptions) -> Summary:
         metrics |= {f"{group[1]}/{name}": value for name, value in _scores(part, options).corpus.items()}
     if len(items) == 1:
         notes.append("CIDEr of a single item is 0: no word is rare among one")
-    if empty := sum(not item.grade.answer.strip() for item in items):
-        notes.append(f"{empty} captions are empty")
     return Summary(metrics["CIDEr"], metrics, means(scores.cider), notes, items, len(items))
 
 
