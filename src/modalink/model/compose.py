@@ -125,6 +125,7 @@ def _configuration(spec: SystemSpec, tokens: Tokens, text_config: PreTrainedConf
         text_config=text_config,
         placeholders=tokens.placeholders,
         signals=tokens.signals,
+        prompt_tokens=tokens.prompt,
         encoder_owners={m: owner for m, owner in spec.encoder_owners.items() if m != owner},
         is_encoder_decoder=text_config.is_encoder_decoder,
     )

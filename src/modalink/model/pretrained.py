@@ -53,7 +53,9 @@ class SavedByReference(ModalinkPreTrainedModel):
     def assembled(cls, config: ModalinkConfig, *, without_weights: Collection[str] = ()) -> Self:
         """The composite that a configuration describes, its parts loaded from where they come from."""
         spec = _spec_of(config)
-        parts = assemble(spec, Tokens(config.placeholders, config.signals), without_weights=without_weights)
+        parts = assemble(
+            spec, Tokens(config.placeholders, config.signals, config.prompt_tokens), without_weights=without_weights
+        )
         config.text_config = parts.language_model.config
         return cls(config, **parts.as_arguments())
 

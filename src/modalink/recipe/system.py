@@ -82,6 +82,9 @@ class PromptSpec(Settings):
     """A prompt template by name, or `llm` for the LLM's own chat template."""
     system: str | None = None
     """System text instead of the template's own."""
+    add_tokens: bool = False
+    """Give the LLM a new token for each special token that the template writes and its tokenizer lacks, as ChatML's for
+    an LLM that never saw it; their rows learn in stages that train `llm.new_tokens`."""
 
 
 class SystemSpec(Settings):

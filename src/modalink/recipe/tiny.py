@@ -7,7 +7,7 @@ from typing import Any
 
 from modalink.errors import RecipeError
 from modalink.kinds import KindConfig
-from modalink.recipe.groups import LLM, LORA, Group
+from modalink.recipe.groups import LLM, LORA, NEW_TOKENS, Group
 from modalink.recipe.schema import Recipe
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import InputSpec, OutputSpec
@@ -60,6 +60,8 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     return {
         **stage.model_dump(mode="json"),
         **small,
+        # The zoo's LLM has read the tokens that a prompt may add.
+        "train": {g: s for g, s in stage.model_dump(mode="json")["train"].items() if recipe.outputs or g != NEW_TOKENS},
         "init": None,
         "warmup": warmup,
         "max_tokens": min(stage.max_tokens, 512),

@@ -77,7 +77,7 @@ def read_drawings(
 def score(drawn: Iterable[Drawing]) -> dict[str, Share]:
     """Requested objects that stand where they should in the right colour and shape, and what else the classifier finds.
 
-    An attribute counts as right only where something stands at the object's place; a whole picture needs every object
+    An attribute counts as right only where something is at the object's position; a whole picture needs every object
     right in all attributes, and nothing else.
     """
     rows = list(drawn)
