@@ -48,6 +48,8 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
             for inner in (*beside.rglob("*"), beside):
                 sync(inner)
         if path.is_dir():
+            if not beside.is_dir():  # a folder that somebody put in the place of a file
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
             shutil.rmtree(path)
         os.replace(beside, path)
         if not shared:
@@ -95,6 +97,32 @@ def named(text: str | os.PathLike[str], damaged: Damaged) -> Path:
         if not isinstance(error, OSError) or error.errno == errno.ENAMETOOLONG:
             cause = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
             raise damaged(f"{shown(os.fspath(text))}: no file can be called so: {cause}") from None
+    return path
+
+
+def inside(folder: Path, name: Any, damaged: Damaged) -> Path:
+    """The path of a file that another file of a folder names: it must be in the folder.
+
+    A link may lead into the `blobs` of the hub's cache, where a snapshot's files are.
+
+    Args:
+        folder: The folder.
+        name: What the other file says.
+        damaged: Makes the error.
+
+    Raises:
+        Exception: What `damaged` makes: the name leads out of the folder, by itself or through a link.
+    """
+    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise damaged(f"{folder}: it names the file {shown(name)}, needed the name of a file in it")
+    path = named(folder / name, damaged)
+    try:
+        home, end = folder.resolve(), path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise damaged(f"{path}: this link cannot be followed: {error}") from None
+    blobs = [parent.parent / "blobs" for parent in home.parents if parent.name == "snapshots"]
+    if not any(end.is_relative_to(allowed) for allowed in (home, *blobs)):
+        raise damaged(f"{path}: this link leads out of its folder, to {end}; put a copy of the file there")
     return path
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from modalink.errors import PartError
-from modalink.kinds import Settings
+from modalink.kinds import Settings, Width
 
 ADAPTER = "modalink"
 _QUERY_AND_VALUE = ("q_proj", "v_proj")
@@ -21,7 +21,7 @@ _LLAMA_LINEARS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"
 class LoraSpec(Settings):
     """Low-rank adapters beside some of the LLM's linear layers (arXiv 2106.09685)."""
 
-    rank: int
+    rank: Width
     """Width of the adapters."""
     alpha: int
     """The adapters' output is scaled by alpha / rank."""

@@ -40,7 +40,7 @@ class PretrainedLlmConfig(LlmConfig):
         Raises:
             PartError: It reports no character offsets, without which labels cannot be placed.
         """
-        tokenizer = AutoTokenizer.from_pretrained(hub.locate(self.checkpoint, self.revision))
+        tokenizer = hub.read(AutoTokenizer, hub.locate(self.checkpoint, self.revision))
         if not tokenizer.is_fast:
             raise PartError(
                 f"llm {self.checkpoint}: its tokenizer {type(tokenizer).__name__} reports no character offsets; "
@@ -59,7 +59,8 @@ class PretrainedLlmConfig(LlmConfig):
         if weights:
             llm = hub.load(auto, self.checkpoint, revision=self.revision, dtype=self.dtype)
         else:
-            llm = auto.from_config(architecture)
+            with hub.foreign(PartError, f"llm {self.checkpoint}: its architecture cannot be built"):
+                llm = auto.from_config(architecture, trust_remote_code=False)
         llm.requires_grad_(False)
         if self.lora is not None:
             add_lora(llm, self.lora, self.checkpoint)

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from modalink import files, json_files, tensor_files
 from modalink.errors import CheckpointError, shown
+from modalink.runs.unwritable import unwritable
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 BEST = "best"
@@ -63,11 +63,11 @@ class Checkpoint:
 
     def weights(self) -> dict[str, Tensor]:
         """The trained parameters by name."""
-        return load_file(self.path / WEIGHTS)
+        return tensor_files.read(self.path / WEIGHTS, CheckpointError)
 
     def optimizer(self) -> dict[str, Tensor]:
         """The optimizer's state, see `optimization.optimizer_tensors`."""
-        return load_file(self.path / OPTIMIZER)
+        return tensor_files.read(self.path / OPTIMIZER, CheckpointError)
 
 
 def save(folder: Path, progress: Progress, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> Path:
@@ -136,11 +136,9 @@ def _write(final: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mappin
             content = {**state, "files": {name: files.sha256(beside / name) for name in parts}}
             (beside / STATE).write_text(json.dumps(content | {"seal": _seal(content)}, indent=1))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{final}: cannot be written ({error}); it needs {needed / 2**20:.1f} MiB, "
-            f"{_free(final.parent) / 2**20:.1f} MiB are free there; earlier checkpoints are whole: "
-            "make room and start the same command again"
-        ) from error
+        free = _free(final.parent) / 2**20
+        note = f"it needs {needed / 2**20:.1f} MiB, {free:.1f} MiB are free there; earlier checkpoints are whole"
+        raise unwritable(final, error, note) from error
 
 
 def _checked(path: Path) -> Progress:
