@@ -7,6 +7,7 @@ from typing import Any
 from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
 from modalink import modalities
+from modalink.encoders import verify
 from modalink.errors import PartError
 from modalink.llms import add_new_tokens
 from modalink.recipe import SystemSpec
@@ -90,6 +91,8 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     input_projectors: dict[str, InputProjector] = {}
     for owner, config in spec.encoders().items():
         encoder = config.build(weights=Group.encoder(owner) not in without_weights)
+        with _named(Group.encoder(owner)):
+            verify(config)
         encoders[owner] = encoder.requires_grad_(False).eval()
     for modality, chosen in spec.inputs.items():
         encoder, example = encoders[spec.encoder_owners[modality]], spec.encoder(modality).typical()
