@@ -43,7 +43,7 @@ def test_where_the_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("threads: none", r"settings\.yaml, threads: found 'none'; input should be a valid integer"),
         ("threads: 0", r"settings\.yaml, threads: found 0; input should be greater than or equal to 1"),
         ("[1, 2]", r"settings\.yaml: found a list, needed lines of `setting: value`"),
-        ("a: b: c", r"settings\.yaml: cannot be read as YAML"),
+        ("a: b: c", r"settings\.yaml, line 1: this is no YAML"),
     ],
 )
 def test_a_wrong_file_is_told(folder: Path, content: str, says: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any, Literal, cast, get_args
 from modalink import modalities
 from modalink.errors import PromptError
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 Use = Literal["read", "made", "both"]
+_SOURCES = ("url", "data", "base64", "bytes", "path")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Turn:
     """What one speaker says.
 
     Args:
-        role: Who speaks.
+        role: Who speaks; `tool` is what a tool gave back.
         content: Text and media in order.
         loss: Whether training learns from it; only what the assistant says is ever learned.
     """
@@ -191,14 +192,24 @@ def _piece(block: Any, where: str) -> Content:
 
 def block_source(block: Mapping[str, Any]) -> Any:
     """Where the medium of a content block comes from; None where the block does not tell."""
-    keys = (block["type"], *modalities.block_types(block["type"]), "path", "url", "data")
-    source = next((block[key] for key in keys if block.get(key) is not None), None)
-    if not isinstance(source, Mapping):
-        return source
+    keys = (block["type"], *modalities.block_types(block["type"]), "path", "url", "data", "base64", "bytes")
+    key = next((key for key in keys if block.get(key) is not None), None)
+    if key is None or not isinstance(block[key], Mapping):
+        return None if key is None else _stored(key, block[key])
+    return inner_source(block[key])
+
+
+def inner_source(source: Mapping[str, Any]) -> Any:
+    """The source that a mapping holds, as data sets and OpenAI write it; None where it holds none."""
     data = source.get("data")
     if isinstance(data, str) and "format" in source:  # OpenAI's bare base64
         return f"data:application/{source['format']};base64,{data}"
-    return next((source[key] for key in ("url", "data", "bytes", "path") if source.get(key)), None)
+    return next((_stored(key, source[key]) for key in _SOURCES if source.get(key)), None)
+
+
+def _stored(key: str, source: Any) -> Any:
+    """Bytes that JSON can only hold as base64 become a data URL; any other source stays."""
+    return f"data:;base64,{source}" if key in ("base64", "bytes") and isinstance(source, str) else source
 
 
 def _message(turn: Turn) -> dict[str, Any]:

@@ -40,6 +40,27 @@ RECORDS = {
         "messages",
         {"messages": [{"role": "user", "content": [{"type": "image"}]}, TALK[-1]], "images": ["a.png"]},
     ),
+    "tools": (
+        "messages",
+        {
+            "messages": [
+                {"role": "user", "content": "<image>?"},
+                {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
+                {"role": "tool", "content": "a"},
+            ],
+            "tools": [{"name": "f"}],
+            "image": {"path": "a.png"},
+        },
+    ),
+    "alpaca": (
+        "messages",
+        {"instruction": "a", "input": "b", "output": "c", "history": [["a", "b"]], "system": "Be kind."},
+    ),
+    "completion": (
+        "messages",
+        {"prompt": [{"role": "user", "content": "a"}], "completion": "b", "images": []},
+    ),
+    "swift": ("messages", {"conversation": [{"human": "a <img>a.png</img>", "assistant": "b"}]}),
     "llava": ("llava_json", {"id": "a", "conversations": SHAREGPT, "image": "a.png", "system": "Be kind."}),
     "obelics": ("interleaved", {"texts": ["a", None], "images": [None, "a.png"]}),
     "mmc4": (
@@ -56,7 +77,7 @@ RECORDS = {
 
 REASONS = {
     "bad_messages", "bad_record", "bad_text", "media_count", "marker_count", "no_caption", "no_medium", "no_text",
-    "prompt", "missing", "unreadable", "unsupported", "not_a_file", "bad_data_url", "empty", "remote", "not_an_image",
+    "prompt", "missing", "unreadable", "unsupported", "not_a_file", "bad_data_url", "empty", "remote", "not_an_image", "unknown_modality",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from modalink import zoo
+from modalink import files, zoo
 from modalink.errors import PartError
 from modalink.hub.causes import first_line
 
@@ -67,7 +67,7 @@ def locate(reference: str, revision: str | None = None, *, weights: bool = True)
 
 def is_hub_id(reference: str) -> bool:
     """Whether a reference names a hub repository: `name` or `owner/name`, and no such folder exists."""
-    path = Path(reference).expanduser()
+    path = files.named(reference, PartError)
     local = reference.startswith(("zoo:", ".", "/", "~")) or reference.count("/") > 1 or "\\" in reference
     return not local and not path.is_dir()
 
@@ -79,7 +79,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _folder(reference: str) -> Path:
-    folder = Path(reference).expanduser()
+    folder = files.named(reference, PartError)
     if not folder.is_dir():
         raise PartError(
             f"{reference}: no such folder; give a folder with config.json, zoo:NAME, or a hub id OWNER/NAME"

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from modalink import modalities
 from modalink.conversation import Content, Conversation, Medium, Text, Turn, Use
-from modalink.data.records import RecordSource, checked_messages, columns, open_records
+from modalink.data.lookalike import open_fitting
+from modalink.data.records import RecordSource, checked_messages, columns
 from modalink.data.source import SourceConfig, media_folder, placed
 from modalink.errors import SampleError
 
@@ -36,7 +37,13 @@ class InterleavedConfig(SourceConfig):
     def open(self) -> RecordSource:
         """Find the documents."""
         folder = media_folder(self.media, self.path)
-        return RecordSource(open_records(self.path), partial(_read, folder=folder, use=self.use))
+        records = open_fitting(self.path, fits, "'texts', 'text_list' or 'content'")
+        return RecordSource(records, partial(_read, folder=folder, use=self.use))
+
+
+def fits(record: dict[str, Any]) -> bool:
+    """Whether a record has the columns of a document."""
+    return bool({"text_list", "texts", "content"} & record.keys())
 
 
 def _read(record: dict[str, Any], id: str, *, folder: Path, use: Use | None) -> Conversation:
