@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: setup demo test check docs lock
+.PHONY: setup demo test check docs towers lock
 
 setup: $(STAMP)
 
@@ -30,6 +30,10 @@ docs: setup
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[docs]'
 	$(BIN)/python docs/tools/pages.py
 	$(BIN)/python -m mkdocs build --strict --config-file build/mkdocs.yml
+
+# The table of vision towers in docs/encoders.md: each is tried at tiny size; about ten minutes on one core.
+towers: setup
+	$(BIN)/python docs/tools/vision_towers.py
 
 # The tested set, from this environment: names and versions, without the packages that exist on one platform only.
 lock:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
 import transformers
 import yaml
 from transformers import AutoConfig, PreTrainedConfig
@@ -60,18 +59,14 @@ def _tried(name: str) -> Iterator[str]:
             try:
                 yield _found(VisionConfig(checkpoint=reference, layer=layer)).replace("|", "/")
             except ModalinkError as error:
-                said = str(error).removeprefix(f"{reference}: ").removeprefix("this encoder is refused: ")
-                yield "refused: " + said.replace("|", "/")
+                yield "refused: " + str(error).replace(f"{reference}: ", "").removeprefix("refused: ").replace("|", "/")
 
 
 def _found(config: VisionConfig) -> str:
-    with torch.device("meta"):
-        encoder = config.build(weights=False)
     verdict = verdict_on(config)
     if verdict.verdict != "right":
-        raise PartError(verdict.reason)
-    rows, columns = encoder.grid or (0, 0)
-    return f"{Reading(**verdict.facts)}: {rows} × {columns} × {encoder.dim}"
+        raise PartError(f"{verdict.verdict}: {verdict.reason}")
+    return str(Reading(**verdict.facts))
 
 
 def _folder(model_type: str, folder: Path) -> Path:

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from modalink import hub
+from modalink.encoders._reading import UnreadableError
+
 _BLOCKS = 4
 _WIDTHS = {
     "hidden_size": 64,
@@ -57,27 +60,36 @@ class Miniature(NamedTuple):
 def miniature(
     kind: type[PreTrainedModel], config: PreTrainedConfig, side: int, run: Callable[[PreTrainedModel, Tensor], Tensor]
 ) -> Miniature | None:
-    """The smallest form of a tower that runs; None if all that run take more than a second.
+    """The smallest form of a tower that runs; None if all that might run take more than a second.
 
     Args:
         kind: The tower's class.
         config: Its configuration.
         side: Side of the images that it reads, in pixels.
         run: What is asked of it: a tower and images to its hidden state.
+
+    Raises:
+        UnreadableError: None runs; the message has the last one's reason.
     """
+    reason, too_large = "", False
     for smaller, pixels in _forms(config, side):
-        # Each class has its own words for sizes that do not go together.
-        with suppress(Exception):
+        try:
             with torch.device("meta"):
                 parameters = sum(parameter.numel() for parameter in kind(smaller).parameters())
             # About the floating-point operations: most weights meet an image once every 16 x 16 pixels.
             work = 2 * parameters * (pixels / 16) ** 2
-            if parameters <= _MOST_PARAMETERS and work <= _MOST_WORK:
-                tower = kind(smaller).eval()
-                draw(tower)
-                run(tower, torch.zeros(1, 3, pixels, pixels))
-                return Miniature(tower, pixels, 6 if work <= _FINE_WORK else 4)
-    return None
+            if parameters > _MOST_PARAMETERS or work > _MOST_WORK:
+                too_large = True
+                continue
+            tower = kind(smaller).eval()
+            draw(tower)
+            run(tower, torch.zeros(1, 3, pixels, pixels))
+            return Miniature(tower, pixels, 6 if work <= _FINE_WORK else 4)
+        except Exception as error:  # each class has its own words for sizes that do not go together
+            reason = hub.first_line(error)
+    if too_large:
+        return None
+    raise UnreadableError(f"it cannot read an image alone: {reason}")
 
 
 def _forms(config: PreTrainedConfig, side: int) -> Iterator[tuple[PreTrainedConfig, int]]:

@@ -93,6 +93,9 @@ def hidden_state(tower: PreTrainedModel, values: Tensor, layer: Layer, *, interp
         values: Images [i c h w].
         layer: Index into the hidden states (0 is the embeddings), or `output` for the last one after the final norm.
         interpolate: Whether the images have another side than the position table.
+
+    Raises:
+        ValueError: It does not give a hidden state for each block.
     """
     if tower.config.model_type == "timm_wrapper":
         return _timm_state(tower, values, layer)
@@ -102,7 +105,10 @@ def hidden_state(tower: PreTrainedModel, values: Tensor, layer: Layer, *, interp
     if layer == "output":
         output: Tensor = tower(values, **options).last_hidden_state
         return output
-    state: Tensor = tower(values, output_hidden_states=True, **options).hidden_states[layer]
+    states = tower(values, output_hidden_states=True, **options).hidden_states or ()
+    if len(states) != (depth(tower) or 0) + 1:
+        raise ValueError(f"it gives {len(states)} hidden states, has {depth(tower)} blocks; set layer: output")
+    state: Tensor = states[layer]
     return state
 
 
