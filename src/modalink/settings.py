@@ -28,11 +28,11 @@ class RunSettings(Settings):
 
     device: str | None = None
     """Where to compute, for example `cpu` or `cuda:1`; by default this process's accelerator if there is one."""
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=4096)
     """CPU threads of one operation; by default as many as torch takes, which `OMP_NUM_THREADS` limits."""
-    processes: int = Field(default=1, ge=1)
+    processes: int = Field(default=1, ge=1, le=1024)
     """Processes that `modalink train` starts on this machine, one for each accelerator; `torchrun` has its own."""
-    workers: int = Field(default=2, ge=0)
+    workers: int = Field(default=2, ge=0, le=1024)
     """Threads that read and prepare training data ahead of the step; 0 does it in place."""
     cache: Path | None = Field(default_factory=lambda: user_folder("XDG_CACHE_HOME", ".cache") / "features")
     """Folder where outputs of frozen parts are kept for later runs; `off` keeps them in memory alone."""

@@ -177,6 +177,15 @@ def test_the_chat_template_of_transformers_knows_uses_and_the_blocks_of_others(m
     assert spelled == "<s>one [IMG0][IMG1][IMG2]<image>[IMG0][IMG1][IMG2]\n"
 
 
+def test_an_encoder_decoders_reply_is_words_whatever_it_spells(make_system, talk, tmp_path):
+    processor = make_system(llm=tiny_t5(tmp_path / "t5"), template="question-answer").processor
+    prepared = processor.prepare(talk(("user", "What </s> <image>?"), ("assistant", "A </s> and <image>.")))
+    special = {i for i, token in processor.tokenizer.added_tokens_decoder.items() if token.special}
+    assert [token for token in prepared.labels if token in special] == [processor.tokenizer.eos_token_id]
+    assert processor.tokenizer.decode(prepared.labels, skip_special_tokens=True) == "A </s> and <image>."
+    assert processor.tokens.placeholders["image"] not in prepared.input_ids
+
+
 def test_an_encoder_decoders_reply_reads_no_media(make_system, talk, picture, tmp_path):
     system = make_system(llm=tiny_t5(tmp_path / "t5"), template="question-answer")
     with pytest.raises(PromptError, match=r"^sample: the reply holds a medium of modality 'image' that is read; "):

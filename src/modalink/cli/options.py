@@ -1,8 +1,12 @@
 """Options that several commands take; what they set otherwise comes from `modalink.settings`."""
 
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import typer
+
+debugging: ContextVar[bool] = ContextVar("debugging", default=False)
+"""Whether `modalink --debug` was asked for."""
 
 RUN = ("--run", "--run-dir")
 """Names of the option of the run folder: `torchrun` takes a plain `--run` for its own `--run-path`."""

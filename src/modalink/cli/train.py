@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from modalink.cli.options import Cache, Device, Processes, Threads, Workers, run_option
+from modalink.cli.options import Cache, Device, Processes, Threads, Workers, debugging, run_option
 from modalink.cli.progress import show
 from modalink.recipe import load
 from modalink.settings import in_environment, run_settings
@@ -15,7 +15,6 @@ from modalink.training.train import train as train_stages
 
 
 def train(
-    context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one that ships.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings to change, for example stages.0.batch=8.")
@@ -43,7 +42,7 @@ def train(
     settings = run_settings(device=device, threads=threads, processes=processes, workers=workers, cache=cache)
     if settings.processes > 1 and not launched():
         flags = _flags({"--tiny": tiny, "--json": as_json})
-        debug = _flags({"--debug": context.parent is not None and context.parent.params.get("debug", False)})
+        debug = _flags({"--debug": debugging.get()})
         command = ["-m", "modalink", *debug, "train", "--run", str(run), *flags, "--", recipe, *(overrides or [])]
         launch(command, settings.processes, in_environment(settings))
         return

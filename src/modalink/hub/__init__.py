@@ -1,6 +1,7 @@
 """From a reference (`zoo:NAME`, a folder, a hub id) to files, an architecture, weights and an identity."""
 
 from modalink.hub.architectures import architecture, component, is_known
+from modalink.hub.bars import without_bars
 from modalink.hub.causes import first_line
 from modalink.hub.files import FETCHING, fetching, locate
 from modalink.hub.identities import Identity, identity, identity_of
@@ -18,4 +19,5 @@ __all__ = [
     "is_known",
     "load",
     "locate",
+    "without_bars",
 ]

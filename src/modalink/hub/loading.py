@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from modalink.errors import PartError
+from modalink.hub.bars import without_bars
 from modalink.hub.causes import first_line
 from modalink.hub.files import locate, weight_files
 
@@ -42,15 +43,12 @@ def load(
     folder = locate(reference, revision)
     where = f"{reference}/{subfolder}" if subfolder else reference
     try:
-        model, info = auto_class.from_pretrained(
-            folder,
-            subfolder=subfolder,
-            # As a torch.dtype: diffusers reads names, "auto" among them, as float32.
-            dtype=getattr(torch, _saved_dtype(folder / subfolder) if dtype == "auto" else dtype),
-            output_loading_info=True,
-            local_files_only=True,
-            **options,
-        )
+        # As a torch.dtype: diffusers reads names, "auto" among them, as float32.
+        options["dtype"] = getattr(torch, _saved_dtype(folder / subfolder) if dtype == "auto" else dtype)
+        with without_bars():
+            model, info = auto_class.from_pretrained(
+                folder, subfolder=subfolder, output_loading_info=True, local_files_only=True, **options
+            )
     except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
         raise PartError(
             f"{where}: {auto_class.__name__} cannot be read from {folder / subfolder}: {first_line(error)}"

@@ -138,7 +138,8 @@ class SavedByReference(ModalinkPreTrainedModel):
         self.config.references = {part: asdict(hub.identity_of(_config_of(spec, part))) for part in sorted(untouched)}
         state = own_state(self.state_dict() if state_dict is None else state_dict, untouched)
         kwargs["save_original_format"] = False
-        super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
+        with hub.without_bars():
+            super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
         tensor_files.share(Path(save_directory))
 
     def trainable_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:

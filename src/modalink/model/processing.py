@@ -261,7 +261,7 @@ class ModalinkProcessor(ProcessorMixin):
         """A medium that is read, with what is said beside it."""
         reader, projector = self.readers[modality], self.spec.inputs[modality].projector
         layout = reader.layout(handle)
-        text = tuple(projector.text_ids(said, self.tokenizer)) if projector.reads_text else ()
+        text = tuple(projector.text_ids(said, prompts.reader(said, self.tokenizer))) if projector.reads_text else ()
         tokens = self.prompt_layout(modality, layout).tokens
         load = Reading(handle, reader, sample)
         return Item(layout, handle.digest, load, tokens=tokens, caption=caption, text=text)
@@ -292,8 +292,10 @@ class ModalinkProcessor(ProcessorMixin):
                     "an encoder-decoder can only make media: put it before the reply, or make it"
                 )
             self._add_item(medium, answer, {}, targets, sample)
-        pieces = [self._place(sample, answer, p) if isinstance(p, Medium) else p.text for p in answer.content]
-        ids = list(self.tokenizer("".join(pieces)).input_ids)
+        page = prompts.Page(partial(self._place, sample))
+        page.content(answer, answer.content)
+        written = prompts.Rendered(page.text, sample, written=page.written)
+        ids = prompts.tokenize(written, self.tokenizer, frame=True).input_ids
         end = self.tokenizer.eos_token_id
         return ids if ids[-1:] == [end] else [*ids, end]
 

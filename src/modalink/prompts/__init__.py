@@ -12,13 +12,14 @@ from transformers import PreTrainedTokenizerBase
 from modalink.errors import PromptError, UnknownNameError
 from modalink.prompts.llm import ChatTemplate, from_tokenizer
 from modalink.prompts.records import RECORDS
-from modalink.prompts.template import Place, Rendered, Span, Template
-from modalink.prompts.tokens import IGNORED, Tokenized, tokenize
+from modalink.prompts.template import Page, Place, Rendered, Span, Template
+from modalink.prompts.tokens import IGNORED, Tokenized, reader, tokenize
 from modalink.prompts.turns import TurnTemplate
 
 __all__ = [
     "IGNORED",
     "ChatTemplate",
+    "Page",
     "Place",
     "Rendered",
     "Span",
@@ -28,6 +29,7 @@ __all__ = [
     "from_tokenizer",
     "get",
     "names",
+    "reader",
     "tokenize",
 ]
 

@@ -15,10 +15,12 @@ SHOWN = 200
 """Characters of an answer that are kept for the list of items."""
 LONGEST_TEXT = 20_000
 """Characters of a reply that is kept whole."""
-LONGEST_TEXTS = 1 << 26
+LONGEST_TEXTS = 1 << 24
 """Characters of all replies that are kept whole."""
 MOST_UNMATCHED = 2_000_000
-"""Predictions that may fit no question before the file is taken for another one."""
+"""Predictions that `--partial` may leave out before the file is taken for another one."""
+MOST_TOLD = 100_000
+"""Predictions that may fit no question before the rest is not read, where any is an error."""
 
 _NOT_FOUND, _SHARED = -1, -2
 
@@ -44,7 +46,8 @@ def grade_predictions(
     Raises:
         DataError: Predictions and questions do not fit together, and the options do not allow it.
     """
-    match, replies = _Match(questions, path, by_row), _Replies(most_kept)
+    most = MOST_UNMATCHED if options.missing == "skip" else MOST_TOLD
+    match, replies = _Match(questions, path, by_row, most), _Replies(most_kept)
     grades: list[Grade | None] = [None] * len(questions)
     for row, prediction in enumerate(benchmark.replies(path, options)):
         at = match.question_of(row, prediction)
@@ -105,6 +108,7 @@ class _Replies:
 class _Unmatched:
     """Predictions of one kind that could not be used: how many, and the first of them."""
 
+    most: int
     count: int = 0
     first: list[str] = field(default_factory=list)
 
@@ -112,9 +116,9 @@ class _Unmatched:
         self.count += 1
         if len(self.first) < 3:
             self.first.append(f"{prediction.where} {why}")
-        if self.count > MOST_UNMATCHED:
+        if self.count > self.most:
             raise DataError(
-                f"{prediction.where}: more than {MOST_UNMATCHED:,} predictions fit no question, or one again "
+                f"{prediction.where}: more than {self.most:,} predictions fit no question, or one again "
                 f"({self.first[0]}); is it the right file?"
             )
 
@@ -122,12 +126,12 @@ class _Unmatched:
 class _Match:
     """Finds each prediction's question, and keeps account of what does not fit."""
 
-    def __init__(self, questions: list[Question], path: Path, by_row: bool) -> None:
+    def __init__(self, questions: list[Question], path: Path, by_row: bool, most: int) -> None:
         self.questions, self.path, self.by_row = questions, path, by_row
         self.index = _index(questions)
         self.parts = {member for question in questions for _, member in question.groups}
         self.rows: dict[int, str] = {}
-        self.doubled, self.unknown, self.elsewhere = _Unmatched(), _Unmatched(), _Unmatched()
+        self.doubled, self.unknown, self.elsewhere = (_Unmatched(most) for _ in range(3))
         self.ordered = 0
         self.first_keys: tuple[str, ...] = ()
 

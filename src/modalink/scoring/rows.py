@@ -34,6 +34,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_once)
+_plain_decoder = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def _json(path: Path, inside: tuple[str, ...], limits: Limits) -> Iterator[Row]:
             yield from (_row(f"{name}, item {n}", value) for n, value in enumerate(text.items(), 1))
             text.end()
             return
-        lines = text.holds_lines()
+        lines = path.suffix == ".jsonl" or text.holds_lines()
     if lines:
         yield from _json_lines(path, limits)
         return
@@ -232,13 +233,13 @@ class _Text:
         self.at += 1
         return character
 
-    def value(self, limit: int | None = None) -> Any:
+    def value(self, limit: int | None = None, decoder: json.JSONDecoder = _decoder) -> Any:
         """The next value, whole; by default as long as a row may be."""
         limit = self.limits.longest if limit is None else limit
         self.peek()
         while True:
             try:
-                value, end = _decoder.raw_decode(self.buffer, self.at)
+                value, end = decoder.raw_decode(self.buffer, self.at)
                 # A number may go on in the next chunk.
                 if end < len(self.buffer) or self.done:
                     if beyond := json_files.excess(self.buffer[self.at : end]):
@@ -289,10 +290,10 @@ class _Text:
     def holds_lines(self) -> bool:
         """Whether the file is a run of values, not one; only the first chunk is asked."""
         try:
-            self.value(self.limits.chunk)
+            self.value(self.limits.chunk, _plain_decoder)
         except DataError:
             return False
-        return self.peek() != "" or self.path.suffix == ".jsonl"
+        return self.peek() != ""
 
     def end(self) -> None:
         """Nothing may follow."""
