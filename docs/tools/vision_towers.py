@@ -21,7 +21,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from modalink.encoders import verdict_on
 from modalink.encoders._reading import Reading
 from modalink.encoders.vision import VisionConfig
-from modalink.errors import ModalinkError, PartError
+from modalink.errors import ModalinkError
 
 PAGE = Path(__file__).parents[1] / "encoders.md"
 TOWERS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -59,14 +59,14 @@ def _tried(name: str) -> Iterator[str]:
             try:
                 yield _found(VisionConfig(checkpoint=reference, layer=layer)).replace("|", "/")
             except ModalinkError as error:
-                yield "refused: " + str(error).replace(f"{reference}: ", "").removeprefix("refused: ").replace("|", "/")
+                yield "refused: " + str(error).replace(f"{reference}: ", "").replace("|", "/")
 
 
 def _found(config: VisionConfig) -> str:
     verdict = verdict_on(config)
-    if verdict.verdict != "right":
-        raise PartError(f"{verdict.verdict}: {verdict.reason}")
-    return str(Reading(**verdict.facts))
+    if verdict.verdict == "right":
+        return str(Reading(**verdict.facts))
+    return f"{verdict.verdict}: {verdict.reason}"
 
 
 def _folder(model_type: str, folder: Path) -> Path:

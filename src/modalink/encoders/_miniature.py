@@ -151,6 +151,8 @@ def _narrow(data: dict[str, Any]) -> dict[str, Any]:
     else:
         small = {k: [n // 4 for n in data[k]] for k in _STAGE_WIDTHS if _quarters(data.get(k))}
         small |= {k: min(data[k], n) for k, n in _COEFFICIENTS.items() if isinstance(data.get(k), float)}
+        if "width_coefficient" in small and isinstance(data.get("hidden_dim"), int):
+            small["hidden_dim"] = round(data["hidden_dim"] * small["width_coefficient"] / data["width_coefficient"])
         if isinstance(heads := data.get("num_heads"), list | tuple) and isinstance(data.get("embed_dim"), int):
             small["embed_dim"] = 8 * heads[0]
     return {key: small.get(key, _nested(value, _narrow)) for key, value in data.items()}

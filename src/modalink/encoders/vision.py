@@ -17,6 +17,9 @@ from modalink.encoders._reading import Reading, UnreadableError, find
 from modalink.errors import PartError
 from modalink.roles import BlockEncoder, EncoderConfig
 
+_SOFT = 0.3
+"""Strength of weights with which tokens learn less of each other, for towers whose drawn weights blur all places."""
+
 
 class VisionConfig(EncoderConfig):
     """Settings of a vision tower."""
@@ -95,7 +98,11 @@ class VisionConfig(EncoderConfig):
         layer = small_index(tower)
         if not _towers.is_blocks_output(tower, torch.randn(1, 3, pixels, pixels), layer):
             raise UnreadableError(f"its hidden state {index} is not what its block {index} gives; set layer: output")
-        reading = find(lambda images: run(tower, images), pixels, cells)
+        try:
+            reading = find(lambda images: run(tower, images), pixels, cells)
+        except UnreadableError:
+            _miniature.draw(tower, _SOFT)
+            reading = find(lambda images: run(tower, images), pixels, cells)
         trace = Trace.of(kind, tower.config, layer, pixels, self.checkpoint)
         return VisionEncoder(tower, reading, trace, keep_cls=False, side=pixels, name=self.checkpoint)
 
