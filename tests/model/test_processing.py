@@ -86,7 +86,7 @@ def test_what_is_read_and_made_reaches_projector_and_conditions(make_system, pic
     sample = system.processor.prepare(_document(picture, "both"))
     batch = collate([sample], packed=False, pad_id=0)
     output = system.model(**batch.inputs())
-    (output.logits.sum() + output.conditions["image"].sum()).backward()
+    (output.logits.sum() + output.conditions["image"]["tokens"].sum()).backward()
     for side in (system.model.model.input_projectors, system.model.output_projectors):
         assert all(weight.grad is not None for weight in side.parameters())
 

@@ -257,7 +257,7 @@ def test_ids_are_shown_on_one_line_and_cut(write: Write) -> None:
 
 
 def test_a_file_of_other_predictions_is_not_read_to_its_end(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "MOST_TOLD", 10)
+    monkeypatch.setattr(matching, "MOST_UNMATCHED_IN_ERROR", 10)
     monkeypatch.setattr(matching, "MOST_UNMATCHED", 20)
     rows = [RIGHT[0]] * 15
     with pytest.raises(DataError, match=r"line 12: more than 10 predictions .* answers 3 again"):

@@ -1,18 +1,19 @@
 """From a system's spec to its parts, each built to the widths of its neighbours."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
 from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
 from modalink import modalities
 from modalink.encoders import verify
 from modalink.errors import PartError
 from modalink.llms import add_new_tokens
-from modalink.recipe import SystemSpec
+from modalink.recipe import OutputSpec, SystemSpec
 from modalink.recipe.groups import LLM, Group
-from modalink.roles import Encoder, InputProjector, OutputProjector
+from modalink.roles import ConditionShape, Encoder, InputProjector
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,13 @@ def signal_spellings(modality: str, count: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Parts:
-    """The modules that `ModalinkForConditionalGeneration` is made of."""
+    """What `ModalinkForConditionalGeneration` is made of."""
 
     encoders: dict[str, Encoder]
     input_projectors: dict[str, InputProjector]
     language_model: PreTrainedModel
-    output_projectors: dict[str, OutputProjector]
+    output_projectors: dict[str, nn.Module]
+    condition_shapes: dict[str, dict[str, ConditionShape]]
 
     def as_arguments(self) -> dict[str, Any]:
         """Keyword arguments of the composite's constructor."""
@@ -100,14 +102,24 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
             input_projectors[modality] = chosen.projector.build(
                 dim_in=encoder.dim, dim_out=width, example=encoder.layout(example)
             )
-    output_projectors: dict[str, OutputProjector] = {}
-    for modality, wanted in spec.outputs.items():
-        length, dim = wanted.generator.condition_shape()
-        with _named(Group.output_projector(modality)):
-            output_projectors[modality] = wanted.projector.build(
-                dim_in=width, dim_out=dim, tokens_in=wanted.signal_tokens, tokens_out=length
+    shapes = {modality: wanted.generator.condition_shapes() for modality, wanted in spec.outputs.items()}
+    output_projectors = {m: _output_projector(m, wanted, width, shapes[m]) for m, wanted in spec.outputs.items()}
+    return Parts(encoders, input_projectors, llm, output_projectors, shapes)
+
+
+def _output_projector(modality: str, wanted: OutputSpec, width: int, shapes: Mapping[str, ConditionShape]) -> nn.Module:
+    """A head for each condition of a generator; where it has one, that head itself."""
+    group, heads = Group.output_projector(modality), nn.ModuleDict()
+    for name, shape in shapes.items():
+        if not name.isidentifier() or hasattr(heads, name):
+            raise PartError(f"{Group.generator(modality)}: found a condition {name!r}, needed a free name for a module")
+        with _named(group if len(shapes) == 1 else f"{group}: {name}"):
+            heads[name] = wanted.projector.build(
+                dim_in=width, dim_out=shape.width, tokens_in=wanted.signal_tokens, tokens_out=shape.tokens or 1
             )
-    return Parts(encoders, input_projectors, llm, output_projectors)
+    if not shapes:
+        raise PartError(f"{Group.generator(modality)}: found no conditions, needed at least one")
+    return heads if len(shapes) > 1 else heads[next(iter(shapes))]
 
 
 class _named:

@@ -54,7 +54,7 @@ class SoundConfig(ItemObjectiveConfig):
         sums = []
         for modality, targets in self.targets(batch).items():
             if chosen := targets.learned:
-                played = generators[modality].generator.play(conditions_of(output, batch, modality)[chosen])
+                played = generators[modality].generator.play(conditions_of(output, batch, modality).take(chosen))
                 wanted = targets.media.values.to(played)[chosen]
                 sums.append((played - wanted).square().mean(1).sum())
         return torch.stack(sums).sum()
