@@ -117,7 +117,7 @@ def _sides(data: dict[str, Any], side: int) -> list[int]:
     """Sides of a miniature's images: a few patches, or what pyramids of strides and windows divide."""
     patch = _first(data.get("patch_size"))
     few = patch * _PATCHES if patch is not None and not _is_pyramid(data) else None
-    return [few, side] if few is not None and few < side else [*(s for s in (192, 224, 256) if s < side), side]
+    return [few, side] if few is not None else [*(s for s in (192, 224, 256) if s < side), side]
 
 
 def _resized(data: dict[str, Any], side: int) -> dict[str, Any]:
@@ -198,8 +198,9 @@ def _timm(config: PreTrainedConfig, side: int) -> Iterator[tuple[PreTrainedConfi
         {},
     ]
     for shape in shapes:
-        for smaller in dict.fromkeys((side // 4 if side % 4 == 0 and side // 4 >= 64 else side, 96, 192, 224, side)):
-            if smaller <= side:
+        quarter = side // 4 if side % 4 == 0 and side // 4 >= 64 else 96
+        for smaller in dict.fromkeys((quarter, 96, 192, 224, side)):
+            if smaller <= max(side, 96):
                 for sized in ({"img_size": smaller}, {}):
                     yield type(config).from_dict(config.to_dict() | {"model_args": given | shape | sized}), smaller
 
