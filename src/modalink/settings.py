@@ -39,6 +39,17 @@ class RunSettings(Settings):
     cache_bytes: ByteSize = ByteSize(10 * 10**9)
     """Most bytes in that folder, for example `50GB`; what was not used for longest makes room."""
 
+    track: tuple[str, ...] | None = None
+    """Trackers of the metrics, with commas: `tensorboard`, `wandb`, `mlflow`, `trackio`, or `off` for none; by default
+    TensorBoard where it is installed."""
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        if value is False or value == "off":
+            return ()
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
     @field_validator("cache", mode="before")
     @classmethod
     def _off(cls, value: Any) -> Any:
@@ -76,6 +87,8 @@ def in_environment(settings: RunSettings) -> dict[str, str]:
     """Variables that give another process the same settings."""
     given = settings.model_dump(mode="json", exclude_none=True)
     given.setdefault("cache", "off")
+    if "track" in given:
+        given["track"] = ",".join(given["track"]) or "off"
     return {f"{PREFIX}{name.upper()}": str(value) for name, value in given.items()}
 
 

@@ -31,6 +31,12 @@ Cache = Annotated[
     str | None,
     typer.Option("--cache", help="Folder for outputs of frozen parts, kept between runs; `off`: in memory alone."),
 ]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        "--track", help="tensorboard, wandb, mlflow, trackio (with commas) or off; by default TensorBoard if installed."
+    ),
+]
 Processes = Annotated[
     int | None,
     typer.Option(

@@ -5,7 +5,6 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -15,6 +14,7 @@ from modalink.encoders._images import ImagePreprocessor, image_processor
 from modalink.encoders._probing import verify
 from modalink.encoders._reading import Reading, UnreadableError, find
 from modalink.errors import PartError
+from modalink.kinds import Width
 from modalink.roles import BlockEncoder, EncoderConfig
 
 _SOFT = 0.3
@@ -30,7 +30,7 @@ class VisionConfig(EncoderConfig):
     own result after its final norm, and the only choice for convolutional towers."""
     keep_cls: bool = False
     """Whether the class token stays, in front of the patches."""
-    image_size: int | None = Field(default=None, gt=0)
+    image_size: Width | None = None
     """Side of the images in pixels, if not the checkpoint's own; learned positions are interpolated."""
     pad_to_square: bool = False
     """Whether images are filled to squares with the mean colour, instead of cropped or squashed."""
@@ -79,7 +79,7 @@ class VisionConfig(EncoderConfig):
         """
         config, side = self._form()
         kind = _towers.tower_class(config)
-        with torch.device("meta"):
+        with torch.device("meta"), hub.foreign(PartError, f"{self.checkpoint}: its architecture cannot be built"):
             full = kind(config)
         index, depth = _state_index(full, self.layer, self.checkpoint), _towers.depth(full) or 0
 
@@ -145,7 +145,8 @@ class Trace(NamedTuple):
         """
         # A part may be built where gradients are off.
         with torch.inference_mode(False), torch.enable_grad(), torch.device("meta"):
-            tower = kind(config).train(False)
+            with hub.foreign(PartError, f"{name}: its architecture cannot be built"):
+                tower = kind(config).train(False)
             index = _state_index(tower, layer, name)
             image = torch.empty(1, 3, side, side)
             try:

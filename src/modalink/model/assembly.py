@@ -1,13 +1,13 @@
 """From a system's spec to its parts, each built to the widths of its neighbours."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
-from modalink import modalities
+from modalink import modalities, prompts
 from modalink.encoders import verify
 from modalink.errors import PartError
 from modalink.llms import add_new_tokens
@@ -22,20 +22,30 @@ class Tokens:
 
     placeholders: dict[str, int]
     signals: dict[str, list[int]]
+    prompt: list[int] = field(default_factory=list)
+    """Those that the prompt template writes and the LLM's own vocabulary lacks."""
+
+    @property
+    def learned(self) -> list[int]:
+        """Tokens that need rows of their own in the LLM: all but placeholders."""
+        return [*(token for run in self.signals.values() for token in run), *self.prompt]
 
     @classmethod
     def add(cls, spec: SystemSpec, tokenizer: PreTrainedTokenizerBase) -> "Tokens":
         """Put the system's tokens into a tokenizer, in place; a token that it already has keeps its id.
 
-        Signal tokens come first: they are predicted, placeholders never are.
+        Signal tokens and those of the prompt come first: they are predicted, placeholders never are.
         """
         signals = {m: signal_spellings(m, output.signal_tokens) for m, output in spec.outputs.items()}
         placeholders = {m: modalities.get(m).placeholder for m in spec.inputs}
-        spellings = [*(s for run in signals.values() for s in run), *placeholders.values()]
+        marks = prompts.marks(spec.prompt.template) if spec.prompt.add_tokens else ()
+        lacking = [mark for mark in marks if mark not in tokenizer.get_vocab()]
+        spellings = [*(s for run in signals.values() for s in run), *marks, *placeholders.values()]
         tokenizer.add_tokens([AddedToken(s, special=True, normalized=False) for s in spellings], special_tokens=True)
         return cls(
             {m: tokenizer.convert_tokens_to_ids(s) for m, s in placeholders.items()},
             {m: tokenizer.convert_tokens_to_ids(run) for m, run in signals.items()},
+            tokenizer.convert_tokens_to_ids(lacking),
         )
 
     @classmethod
@@ -45,10 +55,12 @@ class Tokens:
         for modality, output in spec.outputs.items():
             signals[modality] = list(range(vocabulary, vocabulary + output.signal_tokens))
             vocabulary += output.signal_tokens
+        marks = len(prompts.marks(spec.prompt.template)) if spec.prompt.add_tokens else 0
+        prompt = list(range(vocabulary, vocabulary + marks))
         for modality in spec.inputs:
-            placeholders[modality] = vocabulary
+            placeholders[modality] = vocabulary + marks
             vocabulary += 1
-        return cls(placeholders, signals)
+        return cls(placeholders, signals, prompt)
 
 
 def signal_spellings(modality: str, count: int) -> list[str]:
@@ -84,10 +96,10 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     """
     llm = spec.llm.build(weights=LLM not in without_weights)
     width = llm.get_input_embeddings().embedding_dim
-    if signals := [token for run in tokens.signals.values() for token in run]:
+    if new := tokens.learned:
         vocabulary = llm.get_output_embeddings().out_features
         at_end = {token for m, run in tokens.signals.items() if spec.outputs[m].signal_start == "end" for token in run}
-        add_new_tokens(llm, signals, max(vocabulary, max(signals) + 1), like_end=at_end)
+        add_new_tokens(llm, new, max(vocabulary, max(new) + 1), like_end=at_end)
 
     encoders: dict[str, Encoder] = {}
     input_projectors: dict[str, InputProjector] = {}

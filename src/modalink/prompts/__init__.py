@@ -28,6 +28,7 @@ __all__ = [
     "TurnTemplate",
     "from_tokenizer",
     "get",
+    "marks",
     "names",
     "reader",
     "tokenize",
@@ -37,6 +38,11 @@ __all__ = [
 def names() -> tuple[str, ...]:
     """The names of all templates."""
     return (*RECORDS, "llm")
+
+
+def marks(name: str) -> tuple[str, ...]:
+    """Special tokens, beside those that begin and end a text, that a template writes."""
+    return RECORDS[name].marks if name in RECORDS else ()
 
 
 def get(name: str, tokenizer: PreTrainedTokenizerBase | None = None) -> Template:

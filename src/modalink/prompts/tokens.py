@@ -54,7 +54,8 @@ def tokenize(rendered: Rendered, tokenizer: PreTrainedTokenizerBase, *, frame: b
         if token not in special:
             raise PromptError(
                 f"{rendered.id}: the template writes {token!r}, which is no special token of this tokenizer; "
-                "choose a template of this LLM, or get the template with prompts.get(name, tokenizer)"
+                "choose a template of this LLM, let it learn the token (`prompt: {add_tokens: true}` in the recipe, "
+                "and llm.new_tokens in a stage's train), or get the template with prompts.get(name, tokenizer)"
             )
     ids, spans = _encode(rendered, tokenizer, special, frame)
     acting = set(special.values())

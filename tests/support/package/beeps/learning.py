@@ -20,6 +20,9 @@ class BeepsConfig(SourceConfig):
     kind: Literal["beeps"] = "beeps"
     count: int = 40
 
+    def tiny(self):
+        return self.at_most(count=24)
+
     def open(self):
         return Beeps(self.count)
 
