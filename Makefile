@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: setup demo test check docs lock
+.PHONY: setup demo test check docs lock fuzz storm
 
 setup: $(STAMP)
 
@@ -24,6 +24,16 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Damaged inputs of all kinds, for so many minutes: make fuzz MINUTES=30
+MINUTES ?= 10
+fuzz: setup
+	$(BIN)/python tests/robustness/fuzz.py --minutes $(MINUTES)
+
+# Runs killed at random places, so many times: make storm KILLS=100
+KILLS ?= 100
+storm: setup
+	$(BIN)/python tests/robustness/storm.py --kills $(KILLS)
 
 # The site, into site/; a broken link is an error.
 docs: setup
