@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from modalink import files
+from modalink.errors import DataError
 
 
 def names(folder: Path) -> list[str]:
@@ -133,3 +134,20 @@ def test_an_absent_file_has_no_lines(tmp_path: Path) -> None:
 def test_a_full_disk_is_told() -> None:
     with pytest.raises(OSError, match="No space left"):
         files.append_json_lines(Path("/dev/full"), [{"a": 1}])
+
+
+ODD_NAMES = ["x" * 300, "x" * 5000, "a/" * 3000, "a\0b", "\ud800", "~nobody-of-this-name/x"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=range(len(ODD_NAMES)))
+def test_a_text_that_names_no_file_is_told_shortly(name: str) -> None:
+    with pytest.raises(DataError, match="no file can be called so: ") as caught:
+        files.named(name, DataError)
+    assert len(str(caught.value)) < 250
+
+
+def test_what_is_absent_is_a_path_and_the_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.named("~/a b", DataError) == tmp_path / "a b"
+    assert files.named(tmp_path / "file" / "inner", DataError) == tmp_path / "file" / "inner"

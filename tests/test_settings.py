@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modalink.errors import OptionError, UnknownNameError
-from modalink.settings import RunSettings, run_settings, user_file, user_folder
+from modalink.settings import RunSettings, in_environment, run_settings, user_file, user_folder
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_where_the_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("threads: none", r"settings\.yaml, threads: found 'none'; input should be a valid integer"),
         ("threads: 0", r"settings\.yaml, threads: found 0; input should be greater than or equal to 1"),
         ("[1, 2]", r"settings\.yaml: found a list, needed lines of `setting: value`"),
-        ("a: b: c", r"settings\.yaml: cannot be read as YAML"),
+        ("a: b: c", r"settings\.yaml, line 1: this is no YAML"),
     ],
 )
 def test_a_wrong_file_is_told(folder: Path, content: str, says: str) -> None:
@@ -82,3 +82,13 @@ def test_the_cache_is_a_folder_or_off(
 def test_the_cache_is_in_the_users_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert run_settings().cache == tmp_path / "modalink" / "features"
+
+
+@pytest.mark.parametrize("cache", ["off", "/a"])
+def test_another_process_finds_the_same_settings_in_its_environment(
+    cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = run_settings(cache=cache, processes=3, threads=2, cache_bytes="2GB")
+    for name, value in in_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert run_settings() == settings

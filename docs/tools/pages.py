@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
 PACKAGE = ROOT / "src" / "modalink"
 ROOMS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists())
-GROUND_FLOOR = sorted(f"modalink.{path.stem}" for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+GROUND_FLOOR = sorted(f"modalink.{path.stem}" for path in PACKAGE.glob("*.py") if not path.stem.startswith("__"))
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").iterdir() if path.suffix in (".py", ".toml"))
 
 

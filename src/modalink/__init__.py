@@ -5,10 +5,14 @@ Three depths:
     modalink.load("runs/demo").ask("What is left of the cube?", image="a.png")     # a line
     session = modalink.load("runs/demo"); session.chat([...])                     # a session
     model, processor = modalink.build("demo"); model.generate(**processor(...))   # the machinery
+
+After `import modalink` the Auto classes and pipelines of transformers load what it saved.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from modalink import auto_classes
 
 if TYPE_CHECKING:
     from modalink.conversation import Conversation as Conversation
@@ -47,3 +51,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+auto_classes.announce()

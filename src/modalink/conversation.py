@@ -7,15 +7,23 @@ from typing import Any, Literal, cast, get_args
 from modalink import modalities
 from modalink.errors import PromptError
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 Use = Literal["read", "made", "both"]
+_SOURCES = ("url", "data", "base64", "bytes", "path")
 
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of text."""
+    """A piece of text.
+
+    Raises:
+        PromptError: It holds half a surrogate pair, which no text in UTF-8 does and no tokenizer reads.
+    """
 
     text: str
+
+    def __post_init__(self) -> None:
+        _refuse_halves(self.text, "a text")
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,18 @@ class Medium:
         caption: Text that describes it: the `align` objective's target when the assistant makes this medium.
         use: Whether the system reads it, makes it, or both: makes it and reads it from there on, as a document teaches
             that holds media between its texts. By default the one that speaks decides, see `use_in`.
+
+    Raises:
+        PromptError: The caption holds half a surrogate pair.
     """
 
     modality: str
     source: Any
     caption: str | None = None
     use: Use | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_halves(self.caption or "", "a caption")
 
     def use_in(self, role: Role, reads: Collection[str], makes: Collection[str]) -> Use:
         """What a system does with this medium in a turn.
@@ -67,7 +81,7 @@ class Turn:
     """What one speaker says.
 
     Args:
-        role: Who speaks.
+        role: Who speaks; `tool` is what a tool gave back.
         content: Text and media in order.
         loss: Whether training learns from it; only what the assistant says is ever learned.
     """
@@ -130,10 +144,18 @@ def carries_loss(message: Mapping[str, Any], where: str) -> bool:
     return all(marks.values())
 
 
+def _refuse_halves(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        found = f"half a surrogate pair, {text[error.start]!a}, as character {error.start}"
+        raise PromptError(f"{what} holds {found}, which is no character; write the text anew in UTF-8") from None
+
+
 def _turn(message: Mapping[str, Any], where: str) -> Turn:
     role = message.get("role")
     if role not in get_args(Role):
-        raise PromptError(f"{where}: found role {role!r}, needed one of {', '.join(get_args(Role))}")
+        raise PromptError(f"{where}: found role {role!r:.80}, needed one of {', '.join(get_args(Role))}")
     content = message.get("content")
     if isinstance(content, str):
         return Turn(cast(Role, role), (Text(content),), carries_loss(message, where))
@@ -157,23 +179,37 @@ def _piece(block: Any, where: str) -> Content:
         return Text(block["text"])
     source = block_source(block)
     if source is None:
-        raise PromptError(f"{where}: a block of type {kind!r} needs its source under {kind!r}, 'path', 'url' or 'data'")
+        raise PromptError(
+            f"{where}: a block of type {kind!r:.80} needs its source under its type, 'path', 'url' or 'data'"
+        )
     use = block.get("use")
     if use not in (None, *get_args(Use)):
         raise PromptError(f"{where}: found the use {use!r:.80}, needed one of {', '.join(get_args(Use))}, or none")
-    return Medium(modalities.of_block(kind), source, block.get("caption"), use)
+    if not isinstance(caption := block.get("caption"), str | None):
+        raise PromptError(f"{where}: found the caption {caption!r:.80}, needed text")
+    return Medium(modalities.of_block(kind), source, caption, use)
 
 
 def block_source(block: Mapping[str, Any]) -> Any:
     """Where the medium of a content block comes from; None where the block does not tell."""
-    keys = (block["type"], *modalities.block_types(block["type"]), "path", "url", "data")
-    source = next((block[key] for key in keys if block.get(key) is not None), None)
-    if not isinstance(source, Mapping):
-        return source
+    keys = (block["type"], *modalities.block_types(block["type"]), "path", "url", "data", "base64", "bytes")
+    key = next((key for key in keys if block.get(key) is not None), None)
+    if key is None or not isinstance(block[key], Mapping):
+        return None if key is None else _stored(key, block[key])
+    return inner_source(block[key])
+
+
+def inner_source(source: Mapping[str, Any]) -> Any:
+    """The source that a mapping holds, as data sets and OpenAI write it; None where it holds none."""
     data = source.get("data")
     if isinstance(data, str) and "format" in source:  # OpenAI's bare base64
         return f"data:application/{source['format']};base64,{data}"
-    return next((source[key] for key in ("url", "data", "bytes", "path") if source.get(key)), None)
+    return next((_stored(key, source[key]) for key in _SOURCES if source.get(key)), None)
+
+
+def _stored(key: str, source: Any) -> Any:
+    """Bytes that JSON can only hold as base64 become a data URL; any other source stays."""
+    return f"data:;base64,{source}" if key in ("base64", "bytes") and isinstance(source, str) else source
 
 
 def _message(turn: Turn) -> dict[str, Any]:

@@ -28,15 +28,37 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _SHORT.maxlevel = 3
 
 
+_LONGEST_LINE = 1500
+
+
 def shown(value: Any) -> str:
     """A value as an error shows it: as written, but never long, however much it holds."""
     return "nothing" if value is None else _SHORT.repr(value)[:100]
 
 
+def brief(text: str, longest: int = 60) -> str:
+    """A name as an error shows it, without quotes: on one line, what cannot be printed escaped, never long."""
+    few = text[:longest] + ("..." if len(text) > longest else "")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in few)
+
+
 class ModalinkError(ValueError):
-    """Base of all errors a user of modalink can cause and mend."""
+    """Base of all errors a user of modalink can cause and mend.
+
+    Args:
+        text: What was found, what was needed, which item, what to do; of a line that some input made very long, the
+            middle is left out.
+    """
 
     exit_code = 1
+
+    def __init__(self, text: str) -> None:
+        super().__init__("\n".join(map(_cut, text.split("\n"))))
+
+
+def _cut(line: str) -> str:
+    end = _LONGEST_LINE // 3
+    return line if len(line) <= _LONGEST_LINE else f"{line[: 2 * end]} [...] {line[-end:]}"
 
 
 class RecipeError(ModalinkError):
@@ -60,7 +82,7 @@ class UnknownNameError(RecipeError):
         near = difflib.get_close_matches(found, names, n=1, cutoff=0.5)
         place = f"{where}: " if where else ""
         hint = f"did you mean {near[0]!r}? " if near else ""
-        super().__init__(f"{place}unknown {what} {found!r}; {hint}known: {', '.join(names) or 'none'}")
+        super().__init__(f"{place}unknown {what} {shown(found)}; {hint}known: {', '.join(names) or 'none'}")
         self.found = found
         self.nearest = near[0] if near else None
 

@@ -7,12 +7,17 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
+
+from modalink.errors import shown
+
+Damaged = Callable[[str], Exception]
+"""Makes the error of who reads from what is wrong, for example the class `CheckpointError`."""
 
 
 @contextmanager
@@ -50,6 +55,47 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
     except BaseException:
         _remove(beside)
         raise
+
+
+def content(path: Path, damaged: Damaged, longest: int) -> bytes:
+    """The bytes of a file, of a longer one its first `longest` + 1.
+
+    Args:
+        path: The file.
+        damaged: Makes the error.
+        longest: How many its reader takes at most.
+
+    Raises:
+        Exception: What `damaged` makes: the file is absent or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(longest + 1)
+    except FileNotFoundError:
+        raise damaged("there is no such file") from None
+    except (OSError, ValueError) as error:  # a ValueError of a name that no file can have
+        raise damaged(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def named(text: str | os.PathLike[str], damaged: Damaged) -> Path:
+    """The path that a text names, with `~` for the home folder; whether something is there is not asked.
+
+    Args:
+        text: What people, recipes or files say.
+        damaged: Makes the error.
+
+    Raises:
+        Exception: What `damaged` makes: no file can have that name.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.lstat()
+    except (OSError, ValueError, RuntimeError) as error:
+        # What is merely absent, or behind a door, is a path.
+        if not isinstance(error, OSError) or error.errno == errno.ENAMETOOLONG:
+            cause = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+            raise damaged(f"{shown(os.fspath(text))}: no file can be called so: {cause}") from None
+    return path
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from modalink import files
 from modalink.errors import shown
+from modalink.files import Damaged
 
 LONGEST = 64 * 2**20
 """Bytes of one value, a file or a line."""
@@ -25,9 +27,6 @@ MOST = 2_000_000
 DIGITS = 308
 """Digits of one number: those of the largest float."""
 
-Damaged = Callable[[str], Exception]
-"""Makes the error of who reads from what is wrong, for example the class `CheckpointError`."""
-
 _NEEDED = {"dict_type": "a mapping", "dataclass_type": "a mapping", "list_type": "a list", "string_type": "text"}
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
@@ -35,13 +34,14 @@ _LONG_NUMBER = b"0" * (DIGITS + 1)
 _NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 
 
-def parse(content: bytes | str, damaged: Damaged, shape: Any = object) -> Any:
+def parse(content: bytes | str, damaged: Damaged, shape: Any = object, loads: Callable[[str], Any] = json.loads) -> Any:
     """The value that a JSON text says.
 
     Args:
         content: The text, bytes in UTF-8.
         damaged: Makes the error.
         shape: What the value must be, as pydantic understands types: `dict[str, Any]`, a dataclass, `object` for all.
+        loads: Builds the value, where a reader minds more than `json.loads` does.
 
     Raises:
         Exception: What `damaged` makes: it is no JSON, exceeds the bounds, or has another shape.
@@ -52,7 +52,7 @@ def parse(content: bytes | str, damaged: Damaged, shape: Any = object) -> Any:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content.removeprefix("\ufeff")
         if beyond := excess(text):
             raise damaged(f"is no JSON that is read: {beyond}")
-        value = json.loads(text)
+        value = loads(text)
     except UnicodeDecodeError as error:
         raise damaged(f"is no JSON: its byte {error.start} is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -74,8 +74,8 @@ def shaped(value: Any, damaged: Damaged, shape: Any) -> Any:
         if details["type"] == "missing":
             raise damaged(f"the key {place!r} is missing") from None
         needed = _NEEDED.get(details["type"], details["msg"].removeprefix("Input should be "))
-        where = f"under {place!r} " if place else ""
-        raise damaged(f"found {shown(details['input'])} {where}in its JSON, needed {needed}") from None
+        where = f" under {place!r}" if place else ""
+        raise damaged(f"found {shown(details['input'])}{where}, needed {needed}") from None
 
 
 def read(path: Path, damaged: Damaged, shape: Any = object, *, remedy: str = "") -> Any:
@@ -94,14 +94,7 @@ def read(path: Path, damaged: Damaged, shape: Any = object, *, remedy: str = "")
     def of_file(detail: str) -> Exception:
         return damaged(f"{path}: {detail}" + (f"; {remedy}" if remedy else ""))
 
-    try:
-        with path.open("rb") as file:
-            content = file.read(LONGEST + 1)
-    except FileNotFoundError:
-        raise of_file("there is no such file") from None
-    except (OSError, ValueError) as error:  # a ValueError of a name that no file can have
-        raise of_file(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return parse(content, of_file, shape)
+    return parse(files.content(path, of_file, LONGEST), of_file, shape)
 
 
 def lines(path: Path, damaged: Damaged, shape: Any = object, *, remedy: str = "") -> Iterator[Any]:

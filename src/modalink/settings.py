@@ -12,10 +12,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ByteSize, Field, ValidationError, field_validator
 
-from modalink.errors import OptionError, UnknownNameError
+from modalink import files, yaml_files
+from modalink.errors import OptionError, UnknownNameError, shown
 from modalink.kinds import Settings
 
 PREFIX = "MODALINK_"
@@ -30,6 +30,8 @@ class RunSettings(Settings):
     """Where to compute, for example `cpu` or `cuda:1`; by default this process's accelerator if there is one."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of one operation; by default as many as torch takes, which `OMP_NUM_THREADS` limits."""
+    processes: int = Field(default=1, ge=1)
+    """Processes that `modalink train` starts on this machine, one for each accelerator; `torchrun` has its own."""
     workers: int = Field(default=2, ge=0)
     """Threads that read and prepare training data ahead of the step; 0 does it in place."""
     cache: Path | None = Field(default_factory=lambda: user_folder("XDG_CACHE_HOME", ".cache") / "features")
@@ -45,7 +47,7 @@ class RunSettings(Settings):
     @field_validator("cache")
     @classmethod
     def _expanded(cls, value: Path | None) -> Path | None:
-        return value and value.expanduser()
+        return value and files.named(value, ValueError)
 
 
 def run_settings(**given: Any) -> RunSettings:
@@ -67,7 +69,14 @@ def run_settings(**given: Any) -> RunSettings:
     except ValidationError as error:
         first = error.errors()[0]
         value, where = found[str(first["loc"][0])]
-        raise OptionError(f"{where}: found {value!r}; {first['msg'][:1].lower()}{first['msg'][1:]}") from error
+        raise OptionError(f"{where}: found {shown(value)}; {first['msg'][:1].lower()}{first['msg'][1:]}") from error
+
+
+def in_environment(settings: RunSettings) -> dict[str, str]:
+    """Variables that give another process the same settings."""
+    given = settings.model_dump(mode="json", exclude_none=True)
+    given.setdefault("cache", "off")
+    return {f"{PREFIX}{name.upper()}": str(value) for name, value in given.items()}
 
 
 def user_file() -> Path:
@@ -96,10 +105,7 @@ def _in_environment() -> _Found:
 def _in_file(path: Path) -> _Found:
     if not path.is_file():
         return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise OptionError(f"{path}: cannot be read as YAML: {error}") from error
+    content = yaml_files.read(path, OptionError).data or {}
     if not isinstance(content, dict):
         raise OptionError(f"{path}: found a {type(content).__name__}, needed lines of `setting: value`")
     return {str(name): (value, f"{path}, {name}") for name, value in content.items()}

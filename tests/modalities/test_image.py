@@ -205,6 +205,42 @@ def test_limits_are_met_exactly():
     assert refused(Image.new("L", (10, 10)), max_pixels=99).reason == "too_large"
 
 
+@pytest.mark.parametrize(
+    ("mode", "format", "times"),
+    [("RGB", "PNG", 1), ("P", "PNG", 1), ("CMYK", "JPEG", 1), ("RGBA", "PNG", 3), ("LA", "PNG", 3), ("I;16", "PNG", 3),
+     ("F", "TIFF", 3), ("I", "TIFF", 3), ("RGB", "WEBP", 3), ("RGBA", "AVIF", 3), ("RGB", "JPEG2000", 8), ("RGBA", "JPEG2000", 8)],
+)  # fmt: skip
+def test_the_limit_is_one_on_work(mode, format, times):
+    """Transparency, deep values and slow decoders cost a multiple of a plain pixel, in time and in memory."""
+    data = encoded(Image.new(mode, (10, 10)), format)
+    assert image.read(data, max_pixels=100 * times).size == (10, 10)
+    error = refused(data, max_pixels=100 * times - 1)
+    assert error.reason == "too_large"
+    assert f"10 x 10 = 100 pixels, at most {(100 * times - 1) // times} are read" in str(error)
+    assert times == 1 or f"in {format}, each being the work of {times} plain ones; scale it down" in str(error)
+
+
+def test_a_transparent_colour_of_a_palette_is_work_too():
+    picture = Image.new("P", (10, 10))
+    assert refused(encoded(picture, "PNG", transparency=0), max_pixels=299).reason == "too_large"
+
+
+def test_every_transparency_of_every_value_lies_on_white():
+    value, alpha = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    picture = Image.fromarray(np.dstack([value, value, value, alpha]))
+    expected = Image.alpha_composite(Image.new("RGBA", picture.size, (255,) * 4), picture).convert("RGB")
+    np.testing.assert_array_equal(np.asarray(image.read(picture)), np.asarray(expected))
+
+
+@pytest.mark.parametrize("values", [
+    np.array([["a", "b"]]), np.array([[b"a"]]), np.array([[None]]), np.array([[1 + 2j]]),
+    np.array([["2020-01-01"]], "datetime64[D]"), np.zeros((2, 2), [("a", "u1")]), np.array([[{}, []]], object),
+])  # fmt: skip
+def test_arrays_of_what_is_no_number(values):
+    error = refused(values)
+    assert error.reason == "not_an_image" and "found values of type" in str(error)
+
+
 def test_a_huge_file_is_refused_unopened(tmp_path):
     path = tmp_path / "sparse.png"
     with open(path, "wb") as file:

@@ -39,3 +39,17 @@ def test_without_an_accelerator_it_is_the_cpu(monkeypatch):
 def test_a_device_that_is_none_is_told():
     with pytest.raises(OptionError, match="found the device 'gpu', needed cpu, cuda"):
         use(RunSettings(device="gpu"))
+
+
+def test_two_processes_of_a_machine_need_two_accelerators(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert use(RunSettings()) == torch.device("cuda", 0)
+    with pytest.raises(
+        OptionError, match="found the device cuda:1 for 2 processes of this machine, needed one for each"
+    ):
+        use(RunSettings(device="cuda:1"))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    with pytest.raises(OptionError, match="found 2 cuda devices and 3 processes on this machine"):
+        use(RunSettings())

@@ -72,6 +72,7 @@ def test_what_will_be_evaluated_and_what_is_borrowed(both_ways, tmp_path):
 
 def test_all_topics_are_examined_and_fine(found):
     assert list(found) == [
+        "machine",
         "weights",
         "parts",
         "widths",

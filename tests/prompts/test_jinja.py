@@ -73,6 +73,20 @@ def test_hugging_face_learns_the_same_tokens(name, talk, place, family):
 
 
 @pytest.mark.parametrize("name", RECORDS)
+def test_what_a_tool_gives_back_stands_like_the_words_of_a_user(name, talk, place, family):
+    template = prompts.get(name, family("byte_level"))
+    rounds = talk(("user", "Weather?"), ("assistant", "{}"), ("tool", "Sunny."), ("assistant", "Fine."))
+    theirs = family("byte_level").apply_chat_template(
+        messages(rounds, True), chat_template=template.jinja(), tokenize=False
+    )
+    rendered = template.render(rounds, place)
+    assert theirs == rendered.text
+    like = talk(("user", "Weather?"), ("assistant", "{}"), ("user", "Sunny."), ("assistant", "Fine."))
+    assert rendered.text == template.render(like, place).text
+    assert rendered.labelled == template.render(like, place).labelled
+
+
+@pytest.mark.parametrize("name", RECORDS)
 def test_hugging_face_reads_and_makes_what_the_use_tells(name, family):
     template = prompts.get(name, family("byte_level"))
     stands = {"read": "<image>", "made": "[IMG0][IMG1]", "both": "[IMG0][IMG1]<image>"}
@@ -108,6 +122,6 @@ def test_wrong_turns_are_refused(talk, family):
     with pytest.raises(jinja2.TemplateError, match="take turns"):
         said = talk(("user", "a"), ("user", "b")).to_messages()
         tokenizer.apply_chat_template(said, chat_template=prompts.get("llama-2", tokenizer).jinja(), tokenize=False)
-    with pytest.raises(jinja2.TemplateError, match="role tool"):
-        said = [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]
+    with pytest.raises(jinja2.TemplateError, match="role robot"):
+        said = [{"role": "user", "content": "a"}, {"role": "robot", "content": "b"}]
         tokenizer.apply_chat_template(said, chat_template=prompts.get("chatml", tokenizer).jinja(), tokenize=False)

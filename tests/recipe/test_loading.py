@@ -96,3 +96,16 @@ def test_a_file_goes_before_a_shipped_name(see, tmp_path, monkeypatch):
     see.rename(tmp_path / "demo")
     assert load("demo").name == "see"
     assert find("llava-7b") == shipped()["llava-7b"]
+
+
+ODD = ["x" * 5000, "a/" * 3000 + "b.yaml", "a\0b", "\ud800.yaml", "~nobody-here/x.yaml", ""]
+
+
+@pytest.mark.parametrize("reference", ODD, ids=range(len(ODD)))
+def test_a_name_that_no_file_can_have_is_an_error_in_words(see, tmp_path, reference):
+    with pytest.raises(RecipeError):
+        load(reference)
+    if "\ud800" not in reference and "\0" not in reference:
+        (tmp_path / "top.yaml").write_text(f"extends: {reference!r}\n")
+        with pytest.raises(RecipeError, match=r"^top\.yaml, line 1, extends: "):
+            load(tmp_path / "top.yaml")

@@ -1,5 +1,11 @@
+from modalink import yaml_files
+from modalink.errors import RecipeError
 from modalink.recipe.merging import changed_leaves, merge, supersede
-from modalink.recipe.yaml_lines import read
+
+
+def read(text: str, name: str) -> yaml_files.Document:
+    return yaml_files.parse(text, name, RecipeError)
+
 
 BASE = "a: {x: 1, y: [1, 2]}\nprojector: {kind: mlp, layers: 2}\n"
 

@@ -84,3 +84,13 @@ def test_an_overridden_value_is_no_longer_published():
     assert recipe.provenance["stages.0.batch"] == "assumed: override 'stages.0.batch=8'"
     assert "llm.checkpoint" not in recipe.provenance
     assert recipe.provenance["stages.0"].startswith("code: ")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["x" * 10**5, "seed=" + "x" * 10**5, "x" * 10**5 + "=1", "seed=[" + "1," * 40_000, "a." * 50_000 + "b=1"],
+)
+def test_a_long_override_is_cut_in_the_message(see, override):
+    with pytest.raises(RecipeError) as caught:
+        load(see, [override])
+    assert len(str(caught.value)) < 2000

@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from modalink.errors import CheckpointError
+from modalink.recipe import Init
 from modalink.runs.folder import differences, locked, open_run, write_text
+from modalink.runs.saved_weights import find
 
 
 def test_differences_name_places_in_both_trees() -> None:
@@ -42,6 +44,33 @@ def test_a_run_of_an_earlier_version_is_known_again_by_what_its_keys_meant(make_
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(written))
     with pytest.raises(CheckpointError, match=r"objectives\.2\.condition_dropout: the run has 0\.4, the recipe 0\.3"):
         open_run(tmp_path, recipe)
+
+
+DAMAGED = {
+    "nothing": b"",
+    "bytes": bytes(range(256)),
+    "UTF-16": "name: a".encode("utf-16"),
+    "no YAML": b"a: [",
+    "a list": b"- a",
+    "a word": b"recipe",
+    "a tag": b"name: !!python/object/apply:os.system [ls]",
+    "deep": b"[" * 5000,
+    "no recipe": b"stages: {a: 1}\noutputs: [1]\n",
+    "stages of words": b"name: a\nstages: [a, b]\noutputs: {image: 3}\n",
+    "half": b"name: a\nllm: {checkpoint: zoo:llm",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_recipe_of_a_run_is_named_with_its_remedy(make_recipe, tmp_path: Path, content: bytes) -> None:
+    open_run(tmp_path, make_recipe())
+    (tmp_path / "recipe.yaml").write_bytes(content)
+    for opened in (
+        lambda: open_run(tmp_path, make_recipe()),
+        lambda: find(Init.model_validate({"from": str(tmp_path)}), print),
+    ):
+        with pytest.raises(CheckpointError, match=r"^\S*recipe\.yaml: this file of the run is damaged, .*restore it"):
+            opened()
 
 
 def test_an_empty_folder_and_a_start_that_was_cut_off_are_no_run_yet(make_recipe, tmp_path: Path) -> None:

@@ -232,5 +232,16 @@ def test_against_another_file_is_a_paired_test(write: Write) -> None:
     assert report.comparison is not None and report.comparison.difference == 50
     assert report.comparison.p_value < 0.001 and report.comparison.interval[0] > 30
     assert report.as_dict()["against"]["difference"] == 50
-    with pytest.raises(DataError, match="other questions answered"):
-        score("msvd_qa", write("h.jsonl", good[:39]), write("c.json", gold), {"missing": "skip"}, write("d.jsonl", bad))
+
+
+def test_files_that_answer_other_questions_are_compared_in_what_they_share(write: Write) -> None:
+    gold = write("a.json", [{"question_id": n, "answer": "a"} for n in range(40)])
+    good, bad = (replies(*((n, text) for n in range(40))) for text in ("a", "b"))
+    mine, theirs = write("g.jsonl", good[:39]), write("b.jsonl", bad[1:])
+    with pytest.raises(DataError, match="1 of 40 questions have no prediction"):
+        score("msvd_qa", mine, gold, against=theirs)
+    report = score("msvd_qa", mine, gold, {"missing": "skip"}, theirs)
+    assert report.count == 38 and report.comparison is not None and report.comparison.difference == 100
+    assert any("38 questions are answered in both files (39 and 39)" in note for note in report.notes)
+    with pytest.raises(DataError, match="no question that both files answer"):
+        score("msvd_qa", write("c.jsonl", good[:1]), gold, {"missing": "skip"}, theirs)

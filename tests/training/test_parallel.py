@@ -1,7 +1,9 @@
-"""Two processes learn what one learns."""
+"""Two processes learn what one learns, and end together."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,14 +19,23 @@ from modalink.training.train import train
 CHILD = str(Path(__file__).with_name("child.py"))
 
 
-def _two(recipe: Recipe, run: Path, *fate: str) -> subprocess.CompletedProcess[str]:
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+MODALINK = ["-m", "modalink", "train"]
+
+
+def _file(recipe: Recipe, run: Path) -> str:
     file = run.with_name(f"{run.name}.yaml")
     file.write_text(recipe.to_yaml())
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.run(
-        [*launch, CHILD, str(file), str(run), *fate],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+    return str(file)
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def _two(recipe: Recipe, run: Path, *fate: str) -> subprocess.CompletedProcess[str]:
+    return _run([*TORCHRUN, "--standalone", CHILD, _file(recipe, run), str(run), *fate])
 
 
 def test_two_processes_train_the_weights_that_one_trains(
@@ -43,8 +54,10 @@ def test_two_processes_train_the_weights_that_one_trains(
     recipe = make_recipe(micro_tokens=60, batch=4, data=whole, evaluate=watched | {"keep_best": best})
     one, two = tmp_path / "one", tmp_path / "two"
     train(recipe, one)
-    done = _two(recipe, two)
+    done = _run([sys.executable, *MODALINK, _file(recipe, two), "--run", str(two), "--processes", "2"])
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].replace("\n", "") == f"{two}: complete"
+    assert done.stdout.count("stage pretrain") == 1
 
     for stage in ("pretrain", "instruct"):
         lines = [
@@ -81,5 +94,46 @@ def test_two_processes_killed_go_on_to_the_bit(make_recipe: Callable[..., Recipe
 
 
 def test_a_batch_that_two_processes_cannot_share_is_refused(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
-    done = _two(make_recipe(batch=3), tmp_path / "run")
-    assert "stage pretrain: found batch 3 and 2 processes, needed a batch that they can share evenly" in done.stdout
+    file, run = _file(make_recipe(batch=3), tmp_path / "run"), tmp_path / "run"
+    message = "stage pretrain: found batch 3 and 2 processes, needed a batch that they can share evenly; change either"
+    alone = _run([sys.executable, *MODALINK, file, "--run", str(run), "--processes", "2"])
+    assert (alone.returncode, alone.stderr) == (1, f"modalink: {message} of the two\n")
+    under_torchrun = _run([*TORCHRUN, *MODALINK, file, "--run-dir", str(run)])
+    assert under_torchrun.returncode == 1
+    assert f"modalink: {message} of the two\n" in under_torchrun.stderr
+
+
+def test_ctrl_c_saves_and_a_killed_process_ends_all(
+    make_recipe: Callable[..., Recipe], pretrain, tmp_path: Path
+) -> None:
+    """The processes are found by the run folder in their command lines."""
+    run = tmp_path / "run"
+    file = _file(make_recipe(pretrain(steps=100_000, batch=2, checkpoint_every=100_000)), run)
+    command = [sys.executable, *MODALINK, file, "--run", str(run), "--processes", "2", "--json"]
+
+    def stopped(by: Callable[[int], None]) -> tuple[int, str]:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            while '"StepDone"' not in process.stdout.readline():
+                assert process.poll() is None
+            by(process.pid)
+            _, stderr = process.communicate(timeout=120)
+        assert _processes(run) == []
+        return process.returncode, stderr
+
+    code, words = stopped(lambda pid: os.kill(pid, signal.SIGINT))
+    assert code == 130
+    assert words.startswith("modalink: stopped as asked after step ") and words.count("\n") == 1
+    assert list((run / "pretrain" / "checkpoints").iterdir())
+    code, words = stopped(lambda pid: os.kill(next(p for p in _processes(run) if p != pid), signal.SIGKILL))
+    assert code == 1
+    assert words.startswith("modalink: process ") and "was killed by SIGKILL" in words and words.count("\n") == 1
+
+
+def _processes(run: Path) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(run).encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found

@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 from modalink.cli.evaluate import evaluate_by_itself, tables
-from modalink.cli.options import Cache, Device, Threads, Workers
+from modalink.cli.options import Cache, Device, Threads, Workers, run_option
 from modalink.cli.progress import show
 from modalink.evaluation.evaluators.tiny_world import EVALUATOR
 from modalink.recipe import Recipe, load
@@ -29,7 +29,7 @@ def demo(
         typer.Argument(metavar="KEY=VALUE", help="Settings of the recipe to change, for example seed=1."),
     ] = None,
     *,
-    run: Annotated[Path | None, typer.Option("--run", help="Folder of the run; by default runs/demo.")] = None,
+    run: Annotated[Path | None, run_option("Folder of the run; by default runs/demo.")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="A tenth of the training, and a smaller evaluation.")] = False,
     samples: Annotated[
         int | None,

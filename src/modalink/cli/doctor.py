@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from modalink.cli.options import Device, Threads
+from modalink.cli.options import Device, Processes, Threads
 from modalink.model.device import use
 from modalink.planning import Finding, examine
 from modalink.recipe import load
@@ -26,9 +26,10 @@ def doctor(
     tiny: Annotated[bool, typer.Option("--tiny", help="The same system with every part at tiny size.")] = False,
     device: Device = None,
     threads: Threads = None,
+    processes: Processes = None,
     as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON lines.")] = False,
 ) -> None:
-    """Check a recipe before training: parts, widths, prompt, data, and one real batch of each stage.
+    """Check a recipe before training: machine, parts, widths, prompt, data, and one real batch of each stage.
 
     Ends with exit code 1 when something failed, so that a script can rely on it. Text that is learned stands between
     double brackets.
@@ -39,7 +40,8 @@ def doctor(
     """
     chosen = load(recipe, overrides or [], tiny=tiny)
     failed = False
-    for finding in examine(chosen, device=use(run_settings(device=device, threads=threads))):
+    settings = run_settings(device=device, threads=threads, processes=processes)
+    for finding in examine(chosen, device=use(settings), processes=settings.processes):
         failed |= finding.status == "failed"
         print(json.dumps(asdict(finding)), flush=True) if as_json else _draw(finding)
     raise typer.Exit(int(failed))

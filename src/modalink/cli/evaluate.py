@@ -12,7 +12,7 @@ from rich.table import Table
 from modalink.cli.options import Best, Device, Threads
 from modalink.cli.progress import answering
 from modalink.cli.score import Choices, pairs, show
-from modalink.errors import OptionError
+from modalink.errors import OptionError, brief
 from modalink.evaluation import runner
 from modalink.evaluation.dataset import open_dataset
 from modalink.evaluation.evaluators import Evaluator, Results, evaluator_of
@@ -104,7 +104,7 @@ def evaluate(
     if evaluation.report is not None:
         _keep(run, label, evaluation.report.as_dict())
     if as_json:
-        print(json.dumps(_data(name, evaluation), ensure_ascii=False))
+        print(json.dumps(_data(name, evaluation), allow_nan=False))
     else:
         _show_evaluation(evaluation)
 
@@ -168,7 +168,7 @@ def _compact(title: str, measures: Sequence[Measure]) -> Table:
 def _show_results(results: Results, as_json: bool) -> None:
     if as_json:
         numbers = {key: value for key, value in results.to_dict().items() if key != "examples"}
-        print(json.dumps(numbers, ensure_ascii=False))
+        print(json.dumps(numbers, allow_nan=False))
     else:
         Console(highlight=False).print(*tables(results))
 
@@ -223,6 +223,6 @@ def _show_evaluation(evaluation: Evaluation) -> None:
 
 def _show_skipped(skipped: list[Skipped]) -> None:
     for one in skipped[:10]:
-        print(f"left out: question {one.id}: {one.why}")
+        print(f"left out: question {brief(one.id)}: {brief(one.why, 500)}")
     if len(skipped) > 10:
         print(f"left out: {len(skipped) - 10} more, which --json lists")

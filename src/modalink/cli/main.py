@@ -48,10 +48,10 @@ class _Commands(TyperGroup):
             text, code = explain(error)
             if code is None or ctx.params["debug"]:
                 raise
-            print(text, file=sys.stderr)
+            _say(text, code)
             raise typer.Exit(code) from None
         except KeyboardInterrupt:
-            print("\nmodalink: stopped", file=sys.stderr)
+            _say("\nmodalink: stopped", 130)
             raise typer.Exit(130) from None
 
 
@@ -71,6 +71,14 @@ def explain(error: Exception) -> tuple[str, int | None]:
         return str(error), None
     name = type(error).__name__
     return f"modalink: {name}: {error}\nThis looks like a defect; `modalink --debug ...` shows where it happened.", 1
+
+
+def _say(text: str, code: int) -> None:
+    """Say an error where the user sees it once: one of several processes leaves that to the one that started it."""
+    from modalink.training.launch import hand_over
+
+    if not hand_over(text, code):
+        print(text, file=sys.stderr)
 
 
 def _load(name: str) -> Any:

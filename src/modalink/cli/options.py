@@ -1,8 +1,17 @@
 """Options that several commands take; what they set otherwise comes from `modalink.settings`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+RUN = ("--run", "--run-dir")
+"""Names of the option of the run folder: `torchrun` takes a plain `--run` for its own `--run-path`."""
+
+
+def run_option(help: str) -> Any:
+    """The option of the run folder."""
+    return typer.Option(*RUN, help=help)
+
 
 Device = Annotated[
     str | None, typer.Option("--device", help="Where to compute; by default an accelerator if there is one.")
@@ -17,6 +26,12 @@ Best = Annotated[
 Cache = Annotated[
     str | None,
     typer.Option("--cache", help="Folder for outputs of frozen parts, kept between runs; `off`: in memory alone."),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes", min=1, help="Processes to start on this machine, one for each accelerator; by default 1."
+    ),
 ]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Threads that prepare data ahead of the step; by default 2.")

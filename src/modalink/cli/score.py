@@ -58,12 +58,12 @@ def score(
         options["missing"] = "skip"
     report = score_files(benchmark, predictions, annotations, options, against, _load_encoder)
     if as_json:
-        print(json.dumps(report.as_dict(per_item)))
+        print(json.dumps(report.as_dict(per_item), allow_nan=False))
         return
     show(report)
     if per_item:
         for item in report.as_dict(per_item=True)["items"]:
-            print(json.dumps(item))
+            print(json.dumps(item, allow_nan=False))
 
 
 def _load_encoder(checkpoint: str) -> FeatureEncoder:
@@ -89,7 +89,8 @@ def show(report: ScoreReport) -> None:
     console = Console(highlight=False, soft_wrap=True)
     low_high = f"   95 % interval {report.interval[0]:.4g} to {report.interval[1]:.4g}" if report.interval else ""
     console.print(f"{report.benchmark}: {report.score:.6g} {report.unit}{low_high}", markup=False)
-    console.print(f"{report.count} scored, {report.parse_failures} parse failures", markup=False)
+    if report.count is not None:
+        console.print(f"{report.count} scored, {report.parse_failures} parse failures", markup=False)
     console.print(f"rule: {report.rule}\nsource: {report.source}", markup=False)
     for note in report.notes:
         console.print(f"note: {note}", markup=False)

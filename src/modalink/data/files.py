@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from modalink import json_files
+from modalink import files, json_files
 from modalink.errors import DataError, SampleError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -80,11 +80,11 @@ class TableRecords:
         return f"{self.path}, row {index + 1}"
 
 
-def _json_record(content: bytes, damaged: json_files.Damaged) -> dict[str, Any]:
+def _json_record(content: bytes, damaged: files.Damaged) -> dict[str, Any]:
     return json_files.parse(content, damaged, dict[str, Any])
 
 
-def _text_record(line: bytes, damaged: json_files.Damaged) -> dict[str, Any]:
+def _text_record(line: bytes, damaged: files.Damaged) -> dict[str, Any]:
     try:
         return {"text": line.decode("utf-8").rstrip("\r\n")}
     except UnicodeDecodeError as error:

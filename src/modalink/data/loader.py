@@ -73,7 +73,7 @@ class Loader:
         self._on_bad_sample = on_bad_sample
         self._rank = rank
         self._world = world
-        self._bad_runs: Counter[int] = Counter()
+        self._bad_runs: dict[int, list[Bad]] = {number: [] for number in range(len(sources))}
         self._at = _At(0, self._draws.cursor)
         self._identity = {
             "sources": [list(pair) for pair in zip(self._names, self._sizes, strict=True)],
@@ -143,7 +143,7 @@ class Loader:
                     batch = []
 
     def _take(self, prepared: Prepared, draw: Draw) -> None:
-        self._bad_runs[draw.source] = 0
+        self._bad_runs[draw.source].clear()
         if prepared.cut:
             detail = f"{prepared.cut} text tokens cut at the maximum length"
             self.ledger.add(self._at.step, prepared.id, "text_cut", detail)
@@ -153,16 +153,16 @@ class Loader:
         if self._on_bad_sample == "fail":
             raise DataError(f"{name}: sample {bad.sample} is bad ({bad.reason}): {bad.detail}") from bad.error
         self.ledger.add(self._at.step, bad.sample, bad.reason, bad.detail)
-        self._bad_runs[draw.source] += 1
+        run = self._bad_runs[draw.source]
+        run.append(bad)
         # One good sample in an epoch interrupts every run of twice the others; a share may miss it for long.
         whole = self._world == 1 and size is not None and 2 * size - 1 <= MAX_BAD_RUN
         most = 2 * size - 1 if whole and size is not None else MAX_BAD_RUN
-        if self._bad_runs[draw.source] >= most:
+        if len(run) >= most:
             count = f"all its {size}" if whole else f"{most} in a row of its"
             last = f"the last was {bad.sample} ({bad.reason}): {bad.detail}"
-            raise DataError(
-                f"{name}: {count} samples are bad; {last}; by reason: {self.ledger.summary()}"
-            ) from bad.error
+            reasons = Counter({one.sample: one.reason for one in run}.values())  # each once, however often it came
+            raise DataError(f"{name}: {count} samples are bad; {last}; by reason: {dict(reasons)}") from bad.error
 
 
 def _size(source: Source | Stream, name: str) -> int | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from modalink import json_files
-from modalink.data.records import Records, record_id
+from modalink.data.records import Records, columns, record_id
 from modalink.data.shards import Member, ShardSample
 from modalink.data.source import place
 from modalink.errors import SampleError
@@ -107,7 +107,7 @@ class ShardPairs:
 def _cell(record: dict[str, Any], column: str, id: str, reason: str) -> Any:
     value = record.get(column)
     if value in (None, ""):
-        raise SampleError(id, reason, f"found nothing under {column!r} among the columns {', '.join(record)}")
+        raise SampleError(id, reason, f"found nothing under {column!r} among the columns {columns(record)}")
     return value
 
 

@@ -1,8 +1,9 @@
 """Records by number, out of one file or many of any format, and how they become conversations."""
 
 import bisect
-from collections.abc import Callable, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,6 +14,8 @@ from modalink.data.source import find_files
 from modalink.errors import DataError, PromptError, SampleError
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+_LONGEST_NAME = 200
+_MOST_NAMES = 20
 
 
 @runtime_checkable
@@ -56,10 +59,14 @@ def _open_file(path: Path, suffixes: Sequence[str]) -> Records:
         raise DataError(f"{path}: cannot be read: {error}") from error
 
 
-class RecordSource:
-    """Records read as conversations by a function of the record and its place."""
+Convert = Callable[[dict[str, Any], str], Conversation]
+"""Reads a record as a conversation, given its name; raises `SampleError` or `PromptError`."""
 
-    def __init__(self, records: Records, convert: Callable[[dict[str, Any], str], Conversation]) -> None:
+
+class RecordSource:
+    """Records read as conversations by a function."""
+
+    def __init__(self, records: Records, convert: Convert) -> None:
         self._records = records
         self._convert = convert
 
@@ -67,7 +74,7 @@ class RecordSource:
         return len(self._records)
 
     def __getitem__(self, index: int) -> Conversation:
-        return self._convert(self._records[index], self._records.where(index))
+        return converted(self._records[index], self._records.where(index), self._convert)
 
 
 class JoinedRecords:
@@ -94,17 +101,38 @@ class JoinedRecords:
         return self._parts[number], index - (self._ends[number - 1] if number else 0)
 
 
+def converted(record: dict[str, Any], where: str, convert: Convert) -> Conversation:
+    """A record as a conversation; what cannot be said in one becomes a `SampleError`."""
+    id = record_id(record, where)
+    with naming(id, "bad_text"):
+        return convert(record, id)
+
+
 def record_id(record: dict[str, Any], where: str) -> str:
-    """The name of a record: its own `id`, else its place."""
+    """The name of a record: its own `id`, a number or a text that is not long, else its place."""
     own = record.get("id")
-    return where if own in (None, "") else str(own)
+    named = isinstance(own, str | int) and not isinstance(own, bool) and own != ""
+    return str(own) if named and len(str(own)) <= _LONGEST_NAME else where
+
+
+def columns(record: dict[str, Any]) -> str:
+    """The names of a record's columns, for errors."""
+    names = [f"{name:.40}" for name in islice(record, _MOST_NAMES)]
+    return ", ".join(names + ["..."] * (len(record) > _MOST_NAMES)) or "none"
+
+
+@contextmanager
+def naming(id: str, reason: str) -> Iterator[None]:
+    """Makes a `PromptError` one of the sample."""
+    try:
+        yield
+    except PromptError as error:
+        raise SampleError(id, reason, str(error).removeprefix(f"{id}, ").removeprefix(f"{id}: ")) from error
 
 
 def checked_messages(messages: Any, id: str) -> Conversation:
     """Chat messages as a conversation; what is wrong with them becomes a `SampleError`."""
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise SampleError(id, "bad_messages", f"found messages {messages!r:.80}, needed a list of mappings")
-    try:
+    with naming(id, "bad_messages"):
         return Conversation.from_messages(messages, id)
-    except PromptError as error:
-        raise SampleError(id, "bad_messages", str(error).removeprefix(f"{id}, ").removeprefix(f"{id}: ")) from error

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from modalink.errors import DataError, SampleError
 
+_LARGEST = 2**30
+"""Most bytes of one member."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -18,12 +21,15 @@ class Member:
 
     def read(self) -> bytes:
         """The file's bytes."""
+        where = f"{self.shard} at byte {self.offset}"
+        if not 0 <= self.size <= _LARGEST:
+            detail = f"claims {self.size:,} bytes, at most {_LARGEST:,} are read; store it as a file of its own"
+            raise SampleError(where, "too_large", detail)
         try:
             with open(self.shard, "rb") as file:
                 file.seek(self.offset)
                 return file.read(self.size)
         except OSError as error:
-            where = f"{self.shard} at byte {self.offset}"
             raise SampleError(where, "unreadable", f"cannot be read: {error}") from error
 
 

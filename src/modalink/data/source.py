@@ -2,17 +2,23 @@
 
 import glob
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
+from urllib.parse import unquote
 
 from pydantic import Field
 
-from modalink.conversation import Content, Conversation, Medium
+from modalink import files
+from modalink.conversation import Content, Conversation, Medium, inner_source
 from modalink.errors import DataError
 from modalink.kinds import KindConfig
+
+# No path: those of media have a suffix, and so a dot.
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{64,}={0,2}\s*")
 
 
 @runtime_checkable
@@ -75,11 +81,12 @@ def find_files(pattern: str, suffixes: Sequence[str], *, deep: bool = False) -> 
     Raises:
         DataError: Nothing is there.
     """
-    expanded = os.path.expanduser(pattern)
-    path = Path(expanded)
+    path = files.named(pattern, DataError)
     if path.is_file():
         return [path]
-    candidates = path.glob("**/*" if deep else "*") if path.is_dir() else map(Path, glob.glob(expanded, recursive=True))
+    candidates = (
+        path.glob("**/*" if deep else "*") if path.is_dir() else map(Path, glob.glob(str(path), recursive=True))
+    )
     found = sorted(p for p in candidates if p.name.lower().endswith(tuple(suffixes)) and p.is_file())
     if not found:
         state = "the folder holds none" if path.is_dir() else "there is no such file or folder"
@@ -88,12 +95,21 @@ def find_files(pattern: str, suffixes: Sequence[str], *, deep: bool = False) -> 
 
 
 def place(source: Any, folder: Path) -> Any:
-    """A medium's source with a relative path hung against a folder, and what `datasets` leaves undecoded unwrapped."""
+    """A medium's source as the modalities take it.
+
+    A relative path hangs against the folder; mappings with bytes or a path, as `datasets` leaves them, are unwrapped;
+    `file://` is a path, and base64 without a name, unless there is such a file, becomes a data URL.
+    """
     if isinstance(source, dict):
-        source = source.get("bytes") or source.get("path")
-    if not isinstance(source, str | Path) or str(source)[:5].lower() == "data:" or "://" in str(source):
+        source = inner_source(source)
+    if isinstance(source, str) and source.startswith("file://"):
+        source = unquote(source.removeprefix("file://"))
+    if not isinstance(source, str | Path) or str(source)[:5].lower() == "data:" or "://" in str(source)[:32]:
         return source
-    return str(folder / os.path.expanduser(source))
+    if isinstance(source, str) and _BASE64.fullmatch(source) and not os.path.exists(folder / source):
+        return f"data:;base64,{''.join(source.split())}"
+    # Not for `~name`: a record may hold any signs, and no user is looked up by them.
+    return str(folder / (os.path.expanduser(source) if str(source).startswith("~/") else source))
 
 
 def placed(content: Iterable[Content], folder: Path) -> tuple[Content, ...]:
@@ -106,6 +122,6 @@ def placed(content: Iterable[Content], folder: Path) -> tuple[Content, ...]:
 def media_folder(media: str | None, path: str) -> Path:
     """The folder that records' paths are relative to: the given one, else that of the records."""
     if media is not None:
-        return Path(media).expanduser()
-    records = Path(path).expanduser()
+        return files.named(media, DataError)
+    records = files.named(path, DataError)
     return records if records.is_dir() else records.parent

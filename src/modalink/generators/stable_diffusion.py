@@ -121,7 +121,12 @@ class StableDiffusion(Generator, Denoises, ReadsText):
     def encode_text(self, texts: list[str]) -> Float[Tensor, "i {self.condition_tokens} {self.condition_dim}"]:
         """The pipeline's own conditions for captions; a caption that is too long is cut."""
         tokens = self.tokenizer(
-            texts, padding="max_length", max_length=self.condition_tokens, truncation=True, return_tensors="pt"
+            texts,
+            padding="max_length",
+            max_length=self.condition_tokens,
+            truncation=True,
+            split_special_tokens=True,  # what a caption spells out does not act
+            return_tensors="pt",
         )
         masked = getattr(self.text_encoder.config, "use_attention_mask", False)
         conditions: Tensor = self.text_encoder(

@@ -1,13 +1,12 @@
 """What a checkpoint is built like, read without its weights, and for well-known hub ids without a network."""
 
-import json
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from transformers import AutoConfig, PreTrainedConfig, TimmWrapperConfig
 
+from modalink import json_files, yaml_files
 from modalink.errors import MissingExtraError, PartError
 from modalink.hub.causes import first_line
 from modalink.hub.files import is_hub_id, locate
@@ -47,16 +46,17 @@ def component(reference: str, name: str, revision: str | None = None) -> dict[st
         return facts
     folder = locate(reference, revision, weights=False) / name
     file = folder / ("scheduler_config.json" if name == "scheduler" else "config.json")
-    try:
-        settings: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise PartError(f"{reference}: cannot read {name}/{file.name} in {folder.parent}: {error}") from error
+    settings: dict[str, Any] = json_files.read(file, partial(_of, reference), dict[str, Any])
     return settings
+
+
+def _of(reference: str, detail: str) -> PartError:
+    return PartError(f"{reference}: {detail}")
 
 
 @cache
 def _known() -> dict[str, dict[str, Any]]:
-    facts: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("known.yaml").read_text("utf-8"))
+    facts: dict[str, dict[str, Any]] = yaml_files.read(Path(__file__).with_name("known.yaml"), PartError).data
     return facts
 
 

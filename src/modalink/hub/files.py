@@ -1,7 +1,11 @@
 """Where a checkpoint's files are: `zoo:NAME` in the package, a local folder, or a snapshot of a hub repository."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
@@ -12,7 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from modalink import zoo
+from modalink import files, zoo
 from modalink.errors import PartError
 from modalink.hub.causes import first_line
 
@@ -21,6 +25,26 @@ WEIGHTS = ("*.safetensors", "*.bin")
 _PAPERS = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
 # Half-precision twins, single-file copies and other formats double a download that nothing reads.
 _NEVER = ("*.fp16.*", "*non_ema*", "*.msgpack", "*onnx*", "*openvino*", "original/*", "safety_checker/*")
+
+FETCHING = frozenset({"token", "cache_dir", "force_download", "local_files_only"})
+"""Options of `fetching`."""
+_options: ContextVar[tuple[tuple[str, Any], ...]] = ContextVar("_options", default=())
+
+
+@contextmanager
+def fetching(**options: Any) -> Iterator[None]:
+    """Read the hub with other options than the client's own, for all that is located inside.
+
+    Args:
+        options: `token`, `cache_dir`, `force_download`, `local_files_only`, as for `huggingface_hub.snapshot_download`.
+    """
+    if options.get("force_download"):
+        _snapshot.cache_clear()
+    before = _options.set(tuple(sorted(options.items())))
+    try:
+        yield
+    finally:
+        _options.reset(before)
 
 
 def locate(reference: str, revision: str | None = None, *, weights: bool = True) -> Path:
@@ -38,12 +62,12 @@ def locate(reference: str, revision: str | None = None, *, weights: bool = True)
         if revision is not None:
             raise PartError(f"{reference}: only hub checkpoints have a revision, found {revision!r}; remove it")
         return zoo.path(reference.removeprefix("zoo:")) if reference.startswith("zoo:") else _folder(reference)
-    return _snapshot(reference, revision, weights)
+    return _snapshot(reference, revision, weights, _options.get())
 
 
 def is_hub_id(reference: str) -> bool:
     """Whether a reference names a hub repository: `name` or `owner/name`, and no such folder exists."""
-    path = Path(reference).expanduser()
+    path = files.named(reference, PartError)
     local = reference.startswith(("zoo:", ".", "/", "~")) or reference.count("/") > 1 or "\\" in reference
     return not local and not path.is_dir()
 
@@ -55,7 +79,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _folder(reference: str) -> Path:
-    folder = Path(reference).expanduser()
+    folder = files.named(reference, PartError)
     if not folder.is_dir():
         raise PartError(
             f"{reference}: no such folder; give a folder with config.json, zoo:NAME, or a hub id OWNER/NAME"
@@ -64,14 +88,14 @@ def _folder(reference: str) -> Path:
 
 
 @cache
-def _snapshot(repo: str, revision: str | None, weights: bool) -> Path:
-    folder = _fetch(repo, revision, _PAPERS)
+def _snapshot(repo: str, revision: str | None, weights: bool, options: tuple[tuple[str, Any], ...]) -> Path:
+    folder = _fetch(repo, revision, _PAPERS, options)
     if not weights:
         return folder
     # A pipeline keeps its weights in subfolders; what lies beside model_index.json are single-file copies of them.
     prefix = "*/" if (folder / "model_index.json").is_file() else ""
     for pattern in WEIGHTS:
-        folder = _fetch(repo, revision, (*_PAPERS, prefix + pattern))
+        folder = _fetch(repo, revision, (*_PAPERS, prefix + pattern), options)
         if weight_files(folder):
             return folder
     raise PartError(f"{repo}: found no weights ({' or '.join(WEIGHTS)}) on the hub or in the local cache; {_REMEDY}")
@@ -80,10 +104,11 @@ def _snapshot(repo: str, revision: str | None, weights: bool) -> Path:
 _REMEDY = "connect to the network once, or give a local folder or zoo:NAME instead"
 
 
-def _fetch(repo: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+def _fetch(repo: str, revision: str | None, patterns: tuple[str, ...], options: tuple[tuple[str, Any], ...]) -> Path:
     where = repo if revision is None else f"{repo} at revision {revision!r}"
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=[*patterns], ignore_patterns=[*_NEVER]))
+        chosen: dict[str, Any] = {"allow_patterns": [*patterns], "ignore_patterns": [*_NEVER]}
+        return Path(snapshot_download(repo, revision=revision, **(chosen | dict(options))))
     except GatedRepoError:
         cause = "the hub asks for its licence to be accepted; accept it on the model's page and run `hf auth login`"
     except RepositoryNotFoundError:

@@ -5,9 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from modalink import files
+from modalink import files, yaml_files
 from modalink.errors import PartError
 from modalink.hub.files import is_hub_id, locate, weight_files
 from modalink.roles import PartConfig
@@ -83,8 +81,8 @@ def _licence(folder: Path) -> str:
     card = folder / "README.md"
     if card.is_file() and (match := re.match(r"---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.DOTALL)):
         try:
-            matter = yaml.safe_load(match[1])
-        except yaml.YAMLError:
+            matter = yaml_files.parse(match[1], str(card), PartError).data
+        except PartError:
             matter = None
         if isinstance(matter, dict) and matter.get("license"):
             return str(matter["license_name"] if matter.get("license_name") else matter["license"])

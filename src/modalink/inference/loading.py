@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import nn
 
-from modalink import hub
+from modalink import files, hub
 from modalink.devices import multiplies_bfloat16
 from modalink.errors import CheckpointError, PartError
 from modalink.inference.session import Session
@@ -34,7 +34,7 @@ def load(
     place = use(run_settings(device=device, threads=threads))
     system = System.load(_model(run))
     if best:
-        _take(system, best_of_run(Path(run).expanduser()))
+        _take(system, best_of_run(files.named(run, CheckpointError)))
     modules: list[nn.Module] = [system.model, *system.generators.values()]
     for module in modules:
         module.to(place).eval()
@@ -55,7 +55,7 @@ def _take(system: System, weights: Path) -> None:
 
 
 def _model(run: str | os.PathLike[str]) -> Path:
-    folder = Path(run).expanduser()
+    folder = files.named(run, CheckpointError)
     if (folder / "model" / "config.json").is_file():
         return folder / "model"
     if (folder / "config.json").is_file():

@@ -11,7 +11,8 @@ from modalink.errors import MediumError
 
 _ON_ITS_SIDE = (5, 6, 7, 8)
 _EXIF_IN_TEXT = (b"Raw profile type exif", b"XML:com.adobe.xmp")
-_WHITE = (255, 255, 255, 255)
+_WHITE = (255, 255, 255)
+_SLOW = {"JPEG2000": 8, "AVIF": 3, "WEBP": 3}
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -56,6 +57,16 @@ def _tells_late(file: BytesIO | BufferedReader) -> bool:
     return len(head) == 8
 
 
+def work(image: Image.Image) -> int:
+    """How many plain pixels' work one pixel of an image is: to decode it, and to make it RGB.
+
+    Measured on noise, the worst case: 0.014 s for a million pixels of PNG, 0.05 of AVIF and WebP, 0.4 of JPEG 2000;
+    transparency and values of more than 8 bits triple the time and the memory of what follows.
+    """
+    deep = image.mode == "F" or image.mode.startswith("I")
+    return max(_SLOW.get(image.format or "", 1), 3 if deep or image.has_transparency_data else 1)
+
+
 def rgb(image: Image.Image, label: str) -> Image.Image:
     """An image of any mode in RGB: transparent parts lie on white, 16-bit values are scaled to 8."""
     if image.mode == "F":
@@ -64,8 +75,10 @@ def rgb(image: Image.Image, label: str) -> Image.Image:
         values = np.asarray(image)
         return rgb(_from_values(values.astype(np.uint16) if _within(values, 0.0, 65535.0) else values, label), label)
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer).convert("RGB")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        ground = Image.new("RGB", layer.size, _WHITE)
+        ground.paste(layer, mask=layer.getchannel("A"))
+        return ground
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -87,6 +100,9 @@ def _from_values(values: Shaped[np.ndarray, "h w *c"], label: str) -> Image.Imag
 
 
 def _bytes(values: Shaped[np.ndarray, "h w *c"], label: str) -> UInt8[np.ndarray, "h w *c"]:
+    needed = "needed uint8, uint16, bool, or floats from 0 to 1"
+    if values.dtype.kind not in "buif":
+        raise MediumError(label, "not_an_image", f"found values of type {values.dtype}, {needed}")
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values)
     if values.dtype == np.uint16:
@@ -96,8 +112,7 @@ def _bytes(values: Shaped[np.ndarray, "h w *c"], label: str) -> UInt8[np.ndarray
     if np.issubdtype(values.dtype, np.floating) and _within(values, 0.0, 1.0):
         return np.asarray(np.rint(values * 255), np.uint8)
     span = f"{values.min()} to {values.max()}"
-    detail = f"found {values.dtype} values from {span}, needed uint8, uint16, bool, or floats from 0 to 1"
-    raise MediumError(label, "not_an_image", detail)
+    raise MediumError(label, "not_an_image", f"found {values.dtype} values from {span}, {needed}")
 
 
 def _within(values: Shaped[np.ndarray, "..."], low: float, high: float) -> bool:

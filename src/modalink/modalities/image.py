@@ -16,8 +16,9 @@ from modalink.errors import MediumError
 from modalink.modalities import _binary, _pixels
 from modalink.roles import MediumHandle, ModalityRecord
 
-MAX_PIXELS = 89_478_485
-"""Most pixels of one image, checked before decoding; equals Pillow's own warning line, so that the two agree."""
+MAX_PIXELS = 2**26
+"""Most pixels of one image, checked before decoding; fewer where a pixel costs more work, see `_pixels.work`. Below
+Pillow's own warning line, so that the two agree."""
 MAX_BYTES = 256 * 2**20
 """Most bytes of one encoded image."""
 MAX_ASPECT = 200
@@ -61,7 +62,7 @@ class _StoredImage(ImageHandle):
         self._stored, self._max_pixels = stored, max_pixels
         with stored.open() as file:
             header = _header(file, stored.label, max_pixels)
-            _check_size(*header.size, stored.label, max_pixels)
+            _check_size(*header.size, stored.label, max_pixels, header)
             super().__init__(stored.label, *_pixels.upright_size(header, file))
 
     @property
@@ -77,7 +78,7 @@ class _GivenImage(ImageHandle):
     def __init__(self, source: Image.Image | Shaped[np.ndarray, "..."], label: str, max_pixels: int) -> None:
         self._source, self._max_pixels = source, max_pixels
         width, height = _pixels.array_size(source, label) if isinstance(source, np.ndarray) else source.size
-        _check_size(width, height, label, max_pixels)
+        _check_size(width, height, label, max_pixels, None if isinstance(source, np.ndarray) else source)
         super().__init__(label, *((width, height) if isinstance(source, np.ndarray) else _pixels.upright_size(source)))
 
     @cached_property
@@ -103,7 +104,7 @@ def open_image(
         source: Path, bytes, data URL (base64), PIL image, array `[h w]`, `[h w 1]`, `[h w 3]` or `[h w 4]` (uint8,
             uint16, bool, or floating point from 0 to 1), or a handle.
         name: What errors call it; by default its path or form.
-        max_pixels: Larger images are refused by their header.
+        max_pixels: Larger images are refused by their header; see `MAX_PIXELS`.
         max_bytes: Larger files are refused before they are opened.
 
     Raises:
@@ -156,7 +157,7 @@ def _header(file: BytesIO | BufferedReader, label: str, max_pixels: int) -> Imag
 
 
 def _decoded(image: Image.Image, label: str, max_pixels: int) -> Image.Image:
-    _check_size(*image.size, label, max_pixels)
+    _check_size(*image.size, label, max_pixels, image)
     try:
         image.load()
         return _pixels.rgb(_pixels.upright(image), label)
@@ -168,11 +169,15 @@ def _decoded(image: Image.Image, label: str, max_pixels: int) -> Image.Image:
         raise MediumError(label, reason, f"is {reason}: {error}; fetch or write it again") from error
 
 
-def _check_size(width: int, height: int, label: str, max_pixels: int) -> None:
+def _check_size(width: int, height: int, label: str, max_pixels: int, image: Image.Image | None) -> None:
     if min(width, height) == 0:
         raise MediumError(label, "empty", f"has {width} x {height} pixels, needed at least one")
-    if width * height > max_pixels:
-        detail = f"has {width} x {height} = {width * height:,} pixels, at most {max_pixels:,} are read; scale it down"
+    work = 1 if image is None else _pixels.work(image)
+    if width * height * work > max_pixels:
+        limit = f"at most {max_pixels // work:,} are read"
+        if image is not None and work > 1:
+            limit += f" of mode {image.mode} in {image.format or 'memory'}, each being the work of {work} plain ones"
+        detail = f"has {width} x {height} = {width * height:,} pixels, {limit}; scale it down"
         raise MediumError(label, "too_large", detail)
     if max(width, height) > MAX_ASPECT * min(width, height):
         detail = f"has {width} x {height} pixels, one side may be at most {MAX_ASPECT} times the other; crop it"

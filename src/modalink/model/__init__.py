@@ -32,7 +32,8 @@ __all__ = [
     "skeleton",
 ]
 
-AutoConfig.register("modalink", ModalinkConfig)
-AutoProcessor.register(ModalinkConfig, ModalinkProcessor)
+# `modalink.auto_classes` has put their names there already.
+AutoConfig.register(ModalinkConfig.model_type, ModalinkConfig, exist_ok=True)
+AutoProcessor.register(ModalinkConfig, ModalinkProcessor, exist_ok=True)
 for auto in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
     auto.register(ModalinkConfig, ModalinkForConditionalGeneration)

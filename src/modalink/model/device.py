@@ -15,7 +15,7 @@ def use(settings: RunSettings) -> torch.device:
         The device; of several accelerators of a kind this process's own, where the settings name none.
 
     Raises:
-        OptionError: There is no such device.
+        OptionError: There is no such device, or not one for each process of this machine.
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
@@ -27,6 +27,19 @@ def use(settings: RunSettings) -> torch.device:
         except RuntimeError as error:
             raise OptionError(f"found the device {settings.device!r}, needed cpu, cuda, cuda:1 or the like") from error
     index: int | None = found.index
-    if found.type == "cpu" or index is not None:
+    if found.type == "cpu":
         return found
-    return torch.device(found.type, int(os.environ.get("LOCAL_RANK", "0")))
+    _check_share(found, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return found if index is not None else torch.device(found.type, int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def _check_share(device: torch.device, processes: int) -> None:
+    """Demand a device for each of the processes of this machine."""
+    if processes > 1 and device.index is not None:
+        raise OptionError(
+            f"found the device {device} for {processes} processes of this machine, needed one for each; "
+            f"give the device {device.type}"
+        )
+    if processes > 1 and processes > torch.accelerator.device_count():
+        found = f"{torch.accelerator.device_count()} {device.type} devices and {processes} processes on this machine"
+        raise OptionError(f"found {found}, needed one for each; start fewer processes")

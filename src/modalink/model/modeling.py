@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
 from modalink.errors import PromptError
-from modalink.llms import packs
+from modalink.llms import ATTENTION, packs
 from modalink.model.arguments import Given, unpack
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.places import Placement, signal_runs
@@ -184,7 +184,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
     @property
     def packs(self) -> bool:
         """Whether the LLM can read a packed batch."""
-        return packs(self.language_model)
+        return self.language_model.config._attn_implementation == ATTENTION and packs(self.language_model)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.language_model.get_input_embeddings()

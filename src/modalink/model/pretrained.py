@@ -1,23 +1,28 @@
 """The composite as Hugging Face saves and loads models: its own weights in the folder, untouched parts by reference."""
 
+import os
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-import torch
+from peft import PeftConfig, inject_adapter_in_model, load_peft_weights, set_peft_model_state_dict
 from torch import nn
 from transformers import PreTrainedModel
 
 from modalink import hub, tensor_files
+from modalink.errors import PartError
 from modalink.model.assembly import Tokens, assemble
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.groups import group_of
-from modalink.model.saving import Fingerprint, load_weights, own_state, refuse_options, verify
+from modalink.model.options import LoadingOptions
+from modalink.model.saving import Fingerprint, load_weights, own_state, verify
 from modalink.recipe import SystemSpec
-from modalink.recipe.groups import LLM, Group
+from modalink.recipe.groups import LLM, LORA, Group
 from modalink.recipe.upgrade import upgraded
 from modalink.roles import PartConfig
+
+_LOADING_INFO = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
 
 
 class ModalinkPreTrainedModel(PreTrainedModel):
@@ -55,28 +60,41 @@ class SavedByReference(ModalinkPreTrainedModel):
 
     @classmethod
     def _from_config(cls, config: ModalinkConfig, **kwargs: Any) -> Self:
-        refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation"})
-        return cls.assembled(config, without_weights=_referenced_parts(config))
+        options = LoadingOptions.of(kwargs, config)
+        return cls.assembled(config, without_weights=_referenced_parts(config))._as(options)
 
     @classmethod
     def from_pretrained(
         cls, folder: str | Path, *args: Any, config: ModalinkConfig | None = None, **kwargs: Any
-    ) -> Self:
+    ) -> Any:
         """Load a saved system: its own weights from the folder, untouched parts from where they came from.
 
         Args:
             folder: A folder that `save_pretrained` wrote, or a hub id of one.
             config: A configuration instead of the folder's.
-            kwargs: `dtype` casts the whole model; `attn_implementation` is handed to the LLM; `revision` picks a
-                version of a hub id. Other options of transformers are refused.
+            kwargs: Options as for `PreTrainedModel.from_pretrained`, see `LoadingOptions`. Those of the hub hold for
+                the parts that the system refers to as well; `attn_implementation` is the LLM's.
+
+        Returns:
+            The model in evaluation mode; with `output_loading_info=True` also the lists of keys that did not fit.
 
         Raises:
-            PartError: A referenced part is not to be had or is not the one that was saved.
+            PartError: A referenced part is not to be had or is not the one that was saved, or an option asks for
+                something that a composed system does not have.
             CheckpointError: The folder's weights do not fit the configuration.
         """
-        refuse_options(kwargs, allowed={"dtype", "torch_dtype", "attn_implementation", "revision"})
-        path = hub.locate(str(folder), kwargs.get("revision"))
-        config = config or ModalinkConfig.from_pretrained(path)
+        options = LoadingOptions.of(kwargs, config)
+        with hub.fetching(**options.fetching):
+            path = hub.locate(str(folder), options.revision) / options.subfolder
+            model = cls._loaded(path, config or ModalinkConfig.from_pretrained(path))
+        model = model._as(options)
+        if options.adapter is not None:
+            model._adapt(os.fspath(options.adapter))
+        options.place(model.eval())
+        return (model, {name: [] for name in _LOADING_INFO}) if options.with_info else model
+
+    @classmethod
+    def _loaded(cls, path: Path, config: ModalinkConfig) -> Self:
         spec = _spec_of(config)
         for part, reference in config.references.items():
             verify(part, reference, _config_of(spec, part))
@@ -84,10 +102,28 @@ class SavedByReference(ModalinkPreTrainedModel):
         model = cls.assembled(config, without_weights=unnamed)
         load_weights(model, path)
         model.fingerprint = Fingerprint.of(model.trainable_groups(), known=config.references)
-        dtype = kwargs.get("dtype") or kwargs.get("torch_dtype")
-        if isinstance(dtype, torch.dtype):
-            model.to(dtype)
-        return model.eval()
+        return model
+
+    def _as(self, options: LoadingOptions) -> Self:
+        """The same model in the precision, and with the attention, that were asked for."""
+        if options.attention is not None:
+            self.language_model.set_attn_implementation(options.attention)
+        return self if options.dtype is None else self.to(options.dtype)
+
+    def _adapt(self, folder: str) -> None:
+        """Put adapters of PEFT on the loaded system, strictly: `load_adapter` renames the composite's weights."""
+        if LORA in self.trainable_groups():
+            raise PartError(
+                f"{folder}: these adapters belong on a system that has LoRA of its own, which PEFT would switch off; "
+                "load the system, and put them on by `peft.PeftModel.from_pretrained` if that is wanted"
+            )
+        inject_adapter_in_model(PeftConfig.from_pretrained(folder), self)
+        prefix = "base_model.model."  # of a `PeftModel` around a model
+        weights = {name.removeprefix(prefix): tensor for name, tensor in load_peft_weights(folder, "cpu").items()}
+        result: Any = set_peft_model_state_dict(self, weights)
+        missing = [name for name in result.missing_keys if ".lora_" in name]
+        if wrong := sorted({*result.unexpected_keys, *missing}):
+            raise PartError(f"{folder}: these adapters do not fit the system: {', '.join(wrong[:3])} (of {len(wrong)})")
 
     def save_pretrained(self, save_directory: str | Path, *args: Any, state_dict: Any = None, **kwargs: Any) -> None:
         """Save the system: trained weights, and the untouched parts by reference (id, revision, hash).

@@ -19,6 +19,7 @@ from modalink.model.expansion import Expanded, ItemText, expand
 from modalink.model.items import Item, Reading, named_after, ragged
 from modalink.model.items import texts as item_texts
 from modalink.model.places import places_of
+from modalink.model.shortening import LongestToken, shortened
 from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
 from modalink.recipe.upgrade import upgraded
@@ -54,6 +55,7 @@ class ModalinkProcessor(ProcessorMixin):
         super().__init__(tokenizer, chat_template=chat_template or self.template.jinja(given, signals))
         self.spec = spec
         self.encoder_decoder = encoder_decoder
+        self._longest_token = LongestToken(tokenizer)
         self.tokens = Tokens.add(spec, tokenizer)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
@@ -99,7 +101,8 @@ class ModalinkProcessor(ProcessorMixin):
         Args:
             conversation: The sample. Media are read by encoders, made by generators, or both, see `Medium.use_in`; of
                 one that is both, the signal tokens stand before what is read.
-            max_tokens: Longest sequence; text beyond it is cut from the end, media never are.
+            max_tokens: Longest sequence; text beyond it is cut from the end, media never are. Text far beyond it is cut
+                before it is tokenised, so that the tokens it would have made are not counted.
             template: Prompt template for this sample instead of the system's.
             reply: End with the start of the assistant's turn, ready for generation.
 
@@ -111,17 +114,27 @@ class ModalinkProcessor(ProcessorMixin):
         question, answer = conversation, None
         if self.encoder_decoder and not reply:
             question, answer = _split_reply(conversation)
+        asks = reply or answer is not None
+        limited = question if max_tokens is None else shortened(question, max_tokens, self._longest_token, whole=asks)
         place = partial(self._place, conversation.id)
-        rendered = chosen.render(question, place, system=self.spec.prompt.system, reply=reply or answer is not None)
+        rendered = chosen.render(limited, place, system=self.spec.prompt.system, reply=asks)
         tokenized = prompts.tokenize(rendered, self.tokenizer)
         media: dict[str, list[Item]] = {}
         targets: dict[str, list[Item]] = {}
-        for *_, medium, turn in rendered.media:
+        for number, (*_, medium, turn) in enumerate(rendered.media, start=1):
             self._add_item(medium, turn, media, targets, conversation.id)
+            if max_tokens is not None and (taken := self._taken(media, targets)) >= max_tokens:
+                few = f"the first {number} of " if number < len(rendered.media) else ""
+                raise _no_room(conversation.id, f"{few}its media", taken, max_tokens)
         expanded = self._expand(tokenized.input_ids, tokenized.labels, media)
         if answer is not None:
             expanded = replace(expanded, labels=self._answer_labels(answer, targets, conversation.id))
         input_ids, labels, cut = self._cut(expanded, max_tokens, conversation.id)
+        if limited is not question and not cut:
+            raise PromptError(
+                f"{conversation.id}: its {sum(len(turn.text) for turn in question.turns):,} characters are too many to "
+                f"be tokenised, and those that are read make fewer than {max_tokens} tokens; shorten its texts"
+            )
         placed = {m: [item.tokens for item in items] for m, items in media.items()}
         places = {m: [*places_of(input_ids, [self.tokens.placeholders[m]], placed[m])] for m in media}
         spoken = [IGNORED, *labels] if self.encoder_decoder else input_ids
@@ -265,6 +278,11 @@ class ModalinkProcessor(ProcessorMixin):
         given = {token: n > 0 for run in self.tokens.signals.values() for n, token in enumerate(run)}
         return expand(ids, labels, items, given)
 
+    def _taken(self, media: Mapping[str, list[Item]], targets: Mapping[str, list[Item]]) -> int:
+        """How many tokens these items take at least."""
+        made = sum(len(self.tokens.signals[modality]) * len(items) for modality, items in targets.items())
+        return made + sum(item.tokens for items in media.values() for item in items)
+
     def _answer_labels(self, answer: Turn, targets: dict[str, list[Item]], sample: str) -> list[int]:
         media = [piece for piece in answer.content if isinstance(piece, Medium)]
         for medium in media:
@@ -285,10 +303,7 @@ class ModalinkProcessor(ProcessorMixin):
             return ids, labels, 0
         room = max_tokens - sum(expanded.fixed)
         if room <= 0:
-            raise PromptError(
-                f"{sample}: its media take {max_tokens - room} tokens, which leaves no room for text within the "
-                f"maximum of {max_tokens}; raise max_tokens or use a projector that makes fewer tokens"
-            )
+            raise _no_room(sample, "its media", max_tokens - room, max_tokens)
         stay = []
         for place, fixed in enumerate(expanded.fixed):
             if fixed:
@@ -298,6 +313,13 @@ class ModalinkProcessor(ProcessorMixin):
                 room -= 1
         labels = labels if self.encoder_decoder else [labels[i] for i in stay]
         return [ids[i] for i in stay], labels, len(ids) - len(stay)
+
+
+def _no_room(sample: str, media: str, taken: int, max_tokens: int) -> PromptError:
+    return PromptError(
+        f"{sample}: {media} take {taken} tokens, which leaves no room for text within the maximum of {max_tokens}; "
+        "raise max_tokens or use a projector that makes fewer tokens"
+    )
 
 
 def _split_reply(conversation: Conversation) -> tuple[Conversation, Turn]:

@@ -4,8 +4,9 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -17,30 +18,58 @@ from modalink.model.groups import Groups, group_of
 from modalink.roles import PartConfig
 
 
+class _Trace(NamedTuple):
+    """What tells that a parameter was written."""
+
+    version: int
+    """PyTorch's counter of in-place writes, an optimizer's updates among them."""
+    dtype: torch.dtype
+    bits: int | None
+    """The sum of all its bits, which also shows writes through `.data`, as of adapters that are merged; None where the
+    parameter has no bits on this device."""
+
+
 @dataclass(frozen=True)
 class Fingerprint:
-    """How often each parameter of the referenced parts had been written when it was loaded.
+    """The parameters of the referenced parts, as they were loaded.
 
-    PyTorch counts in-place writes to a tensor, an optimizer's updates among them; a part whose counters stand still and
-    that nothing may train is still the one that was loaded.
+    A part that nothing has written, and that nothing may train, is still the one that was loaded; in a wider precision,
+    too.
     """
 
-    versions: dict[str, int]
+    traces: dict[str, _Trace]
     parts: frozenset[str]
 
     @classmethod
     def of(cls, groups: Groups, known: Collection[str] | None = None) -> "Fingerprint":
-        """The present counters; `known` names the parts that come from a reference (None: the LLM and all encoders)."""
+        """The present state; `known` names the parts that come from a reference (None: the LLM and all encoders)."""
         parts = frozenset(n for n in groups if (_is_referenced(n) if known is None else n in known))
-        return cls({name: p._version for part in parts for name, p in groups[part]}, parts)
+        traces = {name: _Trace(p._version, p.dtype, _bits(p, p.dtype)) for part in parts for name, p in groups[part]}
+        return cls(traces, parts)
 
     def untouched(self, groups: Groups) -> set[str]:
         """Parts that can be saved by reference."""
 
-        def same(part: str) -> bool:
-            return all(not p.requires_grad and p._version == self.versions[name] for name, p in groups[part])
+        def same(name: str, parameter: nn.Parameter) -> bool:
+            trace = self.traces[name]
+            return (
+                not parameter.requires_grad
+                and parameter._version == trace.version
+                and _bits(parameter, trace.dtype) == trace.bits
+            )
 
-        return {part for part in self.parts if same(part)}
+        return {part for part in self.parts if all(same(name, p) for name, p in groups[part])}
+
+
+@torch.no_grad()
+def _bits(tensor: Tensor, dtype: torch.dtype) -> int | None:
+    """The sum of a tensor's bits in a precision, 64 at a time."""
+    if tensor.is_meta:
+        return None
+    content = tensor.detach().to(dtype).contiguous().flatten().view(torch.uint8)
+    whole = content.numel() // 8 * 8
+    words, rest = content[:whole].clone() if content.storage_offset() % 8 else content[:whole], content[whole:]
+    return int(words.view(torch.int64).sum()) + int(rest.sum())
 
 
 def _is_referenced(group: str) -> bool:
@@ -111,14 +140,3 @@ def verify(part: str, reference: Mapping[str, Any], config: PartConfig) -> None:
             f"{part}: {reference['id']} now has weights of hash {found.sha256[:12]}, needed "
             f"{reference['sha256'][:12]}, with which this system was trained; restore that version or train again"
         )
-
-
-def refuse_options(options: Mapping[str, Any], allowed: Collection[str]) -> None:
-    """Raise for an option of transformers that modalink does not carry out, so that none is silently ignored."""
-    # The Auto classes always hand on `adapter_kwargs`; adapters are parts of a composed system and load with it.
-    ours = {*allowed, "adapter_kwargs"}
-    for name, value in options.items():
-        if name not in ours and value is not None and not (name == "trust_remote_code" and value is False):
-            raise PartError(
-                f"loading a composed system does not know the option {name}={value!r}; known: {sorted(allowed)}"
-            )

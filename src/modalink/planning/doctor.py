@@ -12,6 +12,7 @@ from modalink.errors import ModalinkError, PartError
 from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
 from modalink.model.groups import table
 from modalink.planning.evaluated import evaluated
+from modalink.planning.machine import machine
 from modalink.planning.rehearsal import rehearse
 from modalink.planning.sample import first_prepared, head, marked, opened
 from modalink.recipe import Init, Recipe, Stage
@@ -24,8 +25,8 @@ class Finding:
     """One thing that was examined.
 
     Args:
-        topic: `weights`, `parts`, `widths`, `prompt`, `init`, or of a stage `init STAGE`, `data STAGE`, `sample STAGE`,
-            `batch STAGE`, `evaluation STAGE`.
+        topic: `machine`, `weights`, `parts`, `widths`, `prompt`, `init`, or of a stage `init STAGE`, `data STAGE`,
+            `sample STAGE`, `batch STAGE`, `evaluation STAGE`.
         status: Whether training can go on with it as it is.
         lines: What was found.
     """
@@ -35,13 +36,15 @@ class Finding:
     lines: tuple[str, ...]
 
 
-def examine(recipe: Recipe, *, device: torch.device | str = "cpu") -> Iterator[Finding]:
+def examine(recipe: Recipe, *, device: torch.device | str = "cpu", processes: int = 1) -> Iterator[Finding]:
     """Examine a recipe, topic by topic, in the order in which training would need them.
 
     Args:
         recipe: What to examine.
         device: Where the rehearsal of a step runs.
+        processes: How many processes of this machine will train.
     """
+    yield from _guarded("machine", machine(recipe, torch.device(device), processes))
     system: System | None = None
     try:
         system = compose(recipe, seed=recipe.seed)

@@ -38,13 +38,13 @@ _SOURCE = """\
 {{- $start -}}
 {%- if not $system_inside -%}{{- head -}}{%- endif -%}
 {%- for message in turns -%}
-  {%- if message['role'] not in ['user', 'assistant'] -%}
-    {{- raise_exception('found a turn of role ' + message['role'] + ' where only user and assistant may speak') -}}
-  {%- elif $alternates and (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
+  {%- if message['role'] not in ['user', 'assistant', 'tool'] -%}
+    {{- raise_exception('found a turn of role ' + message['role'] + '; only user, assistant and tool may speak') -}}
+  {%- elif $alternates and (message['role'] != 'assistant') != (loop.index0 % 2 == 0) -%}
     {{- raise_exception('user and assistant must take turns, the user first') -}}
   {%- endif -%}
   {{- read(message) -}}
-  {%- if message['role'] == 'user' -%}
+  {%- if message['role'] != 'assistant' -%}
     {%- if said.media and not $wording -%}
       {%- set said.opening = said.media -%}{%- set said.rest = '' -%}
     {%- endif -%}

@@ -144,8 +144,8 @@ def check_reply(conversation: Conversation) -> None:
     """Refuse to ask for a reply to the assistant's own words.
 
     Raises:
-        PromptError: The last turn is not the user's.
+        PromptError: The last turn is the assistant's.
     """
-    if conversation.turns[-1].role != "user":
+    if conversation.turns[-1].role not in ("user", "tool"):
         last = conversation.turns[-1].role
         raise PromptError(f"{conversation.id}: a reply needs the user to speak last, found a turn of role {last!r}")

@@ -29,7 +29,7 @@ class TurnTemplate(Template):
     system_inside: bool = False
     """The system message stands inside the first user turn, before its text."""
     user: str
-    """What the user says."""
+    """What the user says, or a tool gives back."""
     reply: str
     """The assistant's prefix, without loss: a prompt for generation ends with it."""
     answer: str
@@ -86,7 +86,7 @@ class TurnTemplate(Template):
         if not self.system_inside:
             self._write_system(page, opening)
         for index, turn in enumerate(turns):
-            if turn.role == "user":
+            if turn.role != "assistant":
                 self._write_user(page, turn, opening if self.system_inside and index == 0 else None)
             else:
                 self._write_answer(page, turn)
@@ -126,7 +126,7 @@ class TurnTemplate(Template):
             return
         for index, turn in enumerate(turns):
             needed = ("user", "assistant")[index % 2]
-            if turn.role != needed:
+            if (turn.role == "assistant") != (needed == "assistant"):
                 where = f"{conversation.id}, turn {index} after the system message"
                 raise PromptError(f"{where}: found role {turn.role!r}; template {self.name!r} needs {needed!r} there")
 

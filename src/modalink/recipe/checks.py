@@ -7,12 +7,13 @@ from typing import Any
 from modalink import modalities
 from modalink.errors import RecipeError, UnknownNameError
 from modalink.kinds import config_class, kinds
-from modalink.recipe.errors import Loc, Problem
+from modalink.recipe.errors import Problem
 from modalink.recipe.evaluation import Evaluation
 from modalink.recipe.groups import LLM, LORA, NEW_TOKENS, Group
 from modalink.recipe.paths import look_up
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import SystemSpec
+from modalink.yaml_files import Loc
 
 _OBJECTIVES = "modalink.training.objectives"
 

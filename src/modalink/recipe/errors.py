@@ -7,8 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from modalink.errors import UnknownNameError
-
-Loc = tuple[str | int, ...]
+from modalink.yaml_files import Loc, dotted
 
 
 class Problem(NamedTuple):
@@ -26,11 +25,6 @@ class Problems(ValueError):
     def __init__(self, items: list[Problem]) -> None:
         super().__init__("\n".join(f"{dotted(item.loc)}: {item.text}".removeprefix(": ") for item in items))
         self.items = items
-
-
-def dotted(loc: Loc) -> str:
-    """A place as it is written in overrides, for example `stages.0.batch`."""
-    return ".".join(str(step) for step in loc)
 
 
 def problems(model: type[BaseModel], error: ValidationError) -> list[Problem]:

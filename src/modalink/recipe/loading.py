@@ -1,26 +1,27 @@
 """From a file, or the name of a shipped recipe, to a checked `Recipe`."""
 
 from collections.abc import Sequence
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from modalink.errors import RecipeError, UnknownNameError
-from modalink.recipe.errors import dotted, problems
+from modalink import files, yaml_files
+from modalink.errors import RecipeError, UnknownNameError, shown
+from modalink.recipe.errors import problems
 from modalink.recipe.merging import changed_leaves, merge, supersede
 from modalink.recipe.overrides import override
 from modalink.recipe.schema import Recipe
 from modalink.recipe.tiny import tiny_form
 from modalink.recipe.upgrade import upgraded
-from modalink.recipe.yaml_lines import Document, read
+from modalink.yaml_files import Document, dotted
 
 _SUFFIXES = (".yaml", ".yml")
 
 
 def shipped() -> dict[str, Path]:
     """The recipes that come with modalink: name -> file."""
-    folder = Path(str(files("modalink") / "recipes"))
+    folder = Path(str(resources.files("modalink") / "recipes"))
     return {file.stem: file for file in sorted(folder.glob("*.yaml"), key=lambda file: file.stem)}
 
 
@@ -37,7 +38,7 @@ def load(reference: str | Path, overrides: Sequence[str] = (), *, tiny: bool = F
     """
     file = find(reference)
     document = _extended(file, ())
-    if Path(reference).expanduser().is_dir():
+    if files.named(reference, RecipeError).is_dir():
         document = Document(upgraded(document.data), document.places)
     if tiny:
         document = Document(tiny_form(_checked(document)), {(): f"tiny form of {file.name}"})
@@ -50,7 +51,7 @@ def find(reference: str | Path) -> Path:
     Raises:
         UnknownNameError: There is no such file, and no shipped recipe has that name.
     """
-    path = Path(reference).expanduser()
+    path = files.named(reference, RecipeError)
     known = shipped()
     if path.is_file():
         return path
@@ -69,11 +70,11 @@ def _extended(file: Path, above: tuple[Path, ...]) -> Document:
     if file in above:
         circle = " -> ".join(f.name for f in (*above[above.index(file) :], file))
         raise RecipeError(f"{file.name}: `extends` goes round in a circle: {circle}")
-    document = read(_text(file), file.name)
+    document = yaml_files.read(file, RecipeError, name=file.name)
     if document.data is None:
         raise RecipeError(f"{file.name}: the file is empty, needed a recipe")
     if not isinstance(document.data, dict):
-        raise RecipeError(f"{document.place(())}: found {document.data!r:.60}, needed a mapping (`key: value`)")
+        raise RecipeError(f"{document.place(())}: found {shown(document.data)}, needed a mapping (`key: value`)")
     if "extends" not in document.data:
         return document
     base = _extended(_base_of(file, document), (*above, file))
@@ -86,21 +87,12 @@ def _extended(file: Path, above: tuple[Path, ...]) -> Document:
 def _base_of(file: Path, document: Document) -> Path:
     reference = document.data["extends"]
     if not isinstance(reference, str):
-        raise RecipeError(f"{document.place(('extends',))}, extends: found {reference!r:.60}, needed a name or a file")
-    beside = file.parent / reference
+        raise RecipeError(f"{document.place(('extends',))}, extends: found {shown(reference)}, needed a name or a file")
     try:
+        beside = files.named(file.parent / reference, RecipeError)
         return beside if beside.is_file() else find(reference)
     except RecipeError as error:
         raise RecipeError(f"{document.place(('extends',))}, extends: {error}") from None
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{file.name}: byte {error.start} is not UTF-8; needed a YAML file") from None
-    except OSError as error:
-        raise RecipeError(f"{file}: cannot be read: {error.strerror}") from None
 
 
 def _checked(document: Document) -> Recipe:

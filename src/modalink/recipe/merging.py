@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from modalink.recipe.errors import Loc, dotted
-from modalink.recipe.yaml_lines import Document
+from modalink.yaml_files import Document, Loc, dotted
 
 _KIND_KEYS = ("kind", "source")
 

@@ -4,11 +4,11 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from modalink.errors import RecipeError
-from modalink.recipe.errors import Loc, dotted
+from modalink import yaml_files
+from modalink.errors import RecipeError, shown
 from modalink.recipe.merging import supersede
 from modalink.recipe.paths import split, step_into
-from modalink.recipe.yaml_lines import Document, read_value
+from modalink.yaml_files import Document, Loc, dotted
 
 
 def override(document: Document, overrides: Sequence[str]) -> Document:
@@ -28,9 +28,9 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
     for text in overrides:
         path, equals, value = text.partition("=")
         if not equals or not path.strip():
-            raise RecipeError(f"{text!r} is no override: needed PATH=VALUE, for example stages.0.batch=8")
-        place = f"override {text!r}"
-        loc = _set(data, split(path.strip()), read_value(value, place), place)
+            raise RecipeError(f"{shown(text)} is no override: needed PATH=VALUE, for example stages.0.batch=8")
+        place = f"override {shown(text)}"
+        loc = _set(data, split(path.strip()), yaml_files.parse(value, place, RecipeError).data, place)
         places = {p: old for p, old in places.items() if p[: len(loc)] != loc}
         places |= {p: place for n in range(len(loc)) if (p := loc[: n + 1]) not in places}
         if isinstance(data, dict) and "provenance" in data:

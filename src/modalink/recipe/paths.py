@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from modalink.errors import RecipeError, UnknownNameError
-from modalink.recipe.errors import Loc, dotted
+from modalink.errors import RecipeError, UnknownNameError, shown
 from modalink.recipe.stage import TrainGroup
+from modalink.yaml_files import DEEPEST, Loc, dotted
 
 
 def split(path: str) -> Loc:
@@ -18,7 +18,9 @@ def split(path: str) -> Loc:
     """
     steps = path.split(".")
     if not all(steps):
-        raise RecipeError(f"{path!r} is no path: found an empty step, needed keys and indices joined by dots")
+        raise RecipeError(f"{shown(path)} is no path: found an empty step, needed keys and indices joined by dots")
+    if len(steps) > DEEPEST:
+        raise RecipeError(f"{shown(path)} is no path: found {len(steps)} steps, needed {DEEPEST} at most")
     if steps[0] == "stages" and steps[2:3] == ["train"] and len(steps) > 3:
         tail = steps[-1:] if steps[-1] in TrainGroup.model_fields and len(steps) > 4 else []
         group = steps[3 : len(steps) - len(tail)]

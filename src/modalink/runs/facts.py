@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from modalink import json_files
+from modalink import json_files, yaml_files
 from modalink.errors import CheckpointError
 from modalink.runs.metrics import Best, best_of, read_records
 from modalink.runs.results import read_results
+from modalink.runs.shapes import LedgerLine, Manifest, ReportedRecipe
+
+_RESTORE = "this file of the run is damaged: restore it, or choose another run folder"
 
 
 @dataclass(frozen=True)
@@ -141,14 +142,15 @@ def read_run(folder: Path) -> RunFacts:
         raise CheckpointError(
             f"{folder}: found no recipe.yaml, needed a folder that `modalink train` or `modalink demo` made"
         )
-    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = yaml_files.read(path, CheckpointError, remedy=_RESTORE).data
+    recipe = json_files.shaped(content, lambda detail: _damaged(path, detail), ReportedRecipe)
     stages = [_stage(folder / stage["name"], stage) for stage in recipe.get("stages", [])]
-    return RunFacts(folder, recipe, _manifest(folder / "manifest.json"), stages, read_results(folder))
+    return RunFacts(folder, recipe, read_manifest(folder / "manifest.json"), stages, read_results(folder))
 
 
 def _stage(folder: Path, settings: Mapping[str, Any]) -> StageFacts:
-    lines = json_files.lines(folder / "ledger.jsonl", CheckpointError, dict[str, Any], remedy="delete that line")
-    ledger = Counter(str(line.get("reason", "unknown")) for line in lines)
+    lines = json_files.lines(folder / "ledger.jsonl", CheckpointError, LedgerLine, remedy="delete that line")
+    ledger = Counter(line.get("reason", "unknown") for line in lines)
     return StageFacts(settings["name"], settings, read_records(folder / "metrics.jsonl"), dict(ledger.most_common()))
 
 
@@ -156,5 +158,16 @@ def _trains(rows: Iterable[Mapping[str, Any]], group: str) -> bool:
     return any(row["group"] == group and row["trained"] for row in rows)
 
 
-def _manifest(path: Path) -> Mapping[str, Any]:
-    return json_files.read(path, CheckpointError, dict[str, Any]) if path.is_file() else {}
+def read_manifest(path: Path) -> dict[str, Any]:
+    """What a run's manifest says; nothing where there is none.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    found: dict[str, Any]
+    found = json_files.read(path, CheckpointError, Manifest, remedy=_RESTORE) if path.is_file() else {}
+    return found
+
+
+def _damaged(path: Path, detail: str) -> CheckpointError:
+    return CheckpointError(f"{path}: {detail}; {_RESTORE}")

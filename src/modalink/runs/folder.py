@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from modalink import files
-from modalink.errors import CheckpointError
+from modalink.errors import CheckpointError, RecipeError, shown
 from modalink.recipe import Recipe, load
 
 RECIPE, MODEL = "recipe.yaml", "model"
@@ -43,6 +43,21 @@ def locked(run: Path) -> Iterator[None]:
         yield
 
 
+def read_recipe(run: Path) -> Recipe:
+    """The recipe that a run folder was made for.
+
+    Raises:
+        CheckpointError: The run's file is damaged.
+    """
+    try:
+        return load(run)
+    except RecipeError as error:
+        raise CheckpointError(
+            f"{run / RECIPE}: this file of the run is damaged, or of another modalink; restore it, or choose another "
+            f"run folder: {error}"
+        ) from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small file, whole or not at all.
 
@@ -73,9 +88,11 @@ def differences(before: Any, now: Any, place: str = "") -> dict[str, tuple[Any, 
 
 def _check_same(run: Path, recipe: Recipe) -> None:
     # Compared as they are read, not as they are written: a key that has come since has its default in both.
-    changed = differences(load(run).to_dict(), recipe.to_dict())
+    changed = differences(read_recipe(run).to_dict(), recipe.to_dict())
     if changed:
-        lines = "".join(f"\n  {key}: the run has {old!r}, the recipe {new!r}" for key, (old, new) in changed.items())
+        lines = "".join(
+            f"\n  {key}: the run has {shown(old)}, the recipe {shown(new)}" for key, (old, new) in changed.items()
+        )
         raise CheckpointError(
             f"{run} holds a run of another recipe; they differ in{lines}\n"
             "give the same recipe to go on with this run, or another run folder to begin a new one"

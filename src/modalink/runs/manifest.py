@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from modalink import json_files
 from modalink.errors import CheckpointError
 from modalink.hub import identity_of
 from modalink.model import System
@@ -18,6 +17,7 @@ from modalink.model.groups import GroupRow, table
 from modalink.recipe import Recipe
 from modalink.recipe.groups import Group
 from modalink.roles import PartConfig
+from modalink.runs.facts import read_manifest
 from modalink.runs.folder import differences, write_text
 
 PACKAGES = ("modalink", "torch", "transformers", "diffusers", "peft", "safetensors", "tokenizers", "numpy", "pillow")
@@ -46,14 +46,15 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
     Raises:
         CheckpointError: A part's weights have changed since the run began, or the file cannot be written.
     """
-    before = read_manifest(path) if path.exists() else content
+    before = read_manifest(path) or content
     hashes = [{part["part"]: part.get("sha256") for part in parts} for parts in (before["parts"], content["parts"])]
-    for kept, found in zip(before.get("lineage", []), content.get("lineage", []), strict=True):
-        if kept["sha256"] != found["sha256"]:
-            raise CheckpointError(
-                f"{path.parent}: the weights in {found['from']} are not those that the run began from; restore them, "
-                "or choose another run folder"
-            )
+    was, now = before.get("lineage", []), content.get("lineage", [])
+    if [source["sha256"] for source in was] != [source["sha256"] for source in now]:
+        places = ", ".join(str(source.get("from")) for source in now or was)
+        raise CheckpointError(
+            f"{path.parent}: the weights in {places} are not those that the run began from; restore them, or choose "
+            "another run folder"
+        )
     if changed := sorted(differences(hashes[0], hashes[1])):
         raise CheckpointError(
             f"{path.parent}: the weights of {', '.join(changed)} are not those that the run began with; "
@@ -62,21 +63,11 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The content of a run's manifest.
-
-    Raises:
-        CheckpointError: The file is damaged.
-    """
-    remedy = "restore it, or choose another run folder"
-    return json_files.read(path, CheckpointError, dict[str, Any], remedy=remedy)
-
-
 def keep_threads(run: Path) -> None:
     """Take as many threads as the run had before: with another number the last bits of its steps would differ."""
-    path = run / "manifest.json"
-    if path.exists():
-        torch.set_num_threads(read_manifest(path)["environment"]["threads"])
+    environment = read_manifest(run / "manifest.json").get("environment", {})
+    if (threads := environment.get("threads", 0)) > 0:
+        torch.set_num_threads(threads)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from modalink import files, json_files
 from modalink.errors import CheckpointError
+from modalink.runs.shapes import Record
 
 
 def rewind(path: Path, size: int) -> None:
@@ -40,7 +41,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     Raises:
         CheckpointError: A line is damaged.
     """
-    return list(json_files.lines(path, CheckpointError, dict[str, Any], remedy="delete that line"))
+    return list(json_files.lines(path, CheckpointError, Record, remedy="delete that line"))
 
 
 def best_of(records: Iterable[dict[str, Any]], metric: str, mode: Literal["min", "max"]) -> Best | None:

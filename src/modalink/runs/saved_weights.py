@@ -10,9 +10,9 @@ from torch import Tensor
 
 from modalink import files
 from modalink.errors import CheckpointError, UnknownNameError
-from modalink.recipe import Init, load
+from modalink.recipe import Init
 from modalink.runs import checkpoints
-from modalink.runs.folder import MODEL, RECIPE
+from modalink.runs.folder import MODEL, RECIPE, read_recipe
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def find(init: Init, warn: Callable[[str], None]) -> SavedWeights:
         CheckpointError: There is no such folder, or it holds no weights.
         UnknownNameError: The run has no stage of that name.
     """
-    folder = Path(init.source).expanduser()
+    folder = files.named(init.source, CheckpointError)
     if (folder / RECIPE).is_file():
         return SavedWeights(init, folder, _of_run(init, folder, warn))
     if init.stage is not None:
@@ -61,7 +61,7 @@ def find(init: Init, warn: Callable[[str], None]) -> SavedWeights:
 
 
 def _of_run(init: Init, folder: Path, warn: Callable[[str], None]) -> list[Path]:
-    names = [stage.name for stage in load(folder).stages]
+    names = [stage.name for stage in read_recipe(folder).stages]
     if init.stage is not None and init.stage not in names:
         raise UnknownNameError(f"stage of {init.source}", init.stage, names)
     last = len(names) if init.stage is None else names.index(init.stage) + 1
@@ -85,7 +85,7 @@ def best_of_run(run: Path) -> Path:
     Raises:
         CheckpointError: No stage keeps any, or they are damaged.
     """
-    for stage in reversed(load(run).stages):
+    for stage in reversed(read_recipe(run).stages):
         if (path := checkpoints.best_weights(run / stage.name / "checkpoints")) is not None:
             return path
     raise CheckpointError(f"{run}: found no best checkpoint; a stage keeps one with evaluate: {{keep_best: ...}}")

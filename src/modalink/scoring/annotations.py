@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modalink.errors import DataError
+from modalink.errors import DataError, shown
 from modalink.scoring.metrics.choice import LETTERS
-from modalink.scoring.predictions import as_text, first_of
+from modalink.scoring.predictions import as_text, first_of, names_of
 from modalink.scoring.rows import Row, read_rows
 
 
@@ -19,9 +19,7 @@ def field_of(fields: Mapping[str, Any], names: tuple[str, ...], where: str, what
     for name in names:
         if name in fields:
             return fields[name]
-    raise DataError(
-        f"{where}: found fields {', '.join(map(repr, fields))}, needed {what} under {' or '.join(map(repr, names))}"
-    )
+    raise DataError(f"{where}: found fields {names_of(fields)}, needed {what} under {' or '.join(map(repr, names))}")
 
 
 def text_of(fields: Mapping[str, Any], *names: str) -> str:
@@ -35,6 +33,50 @@ def groups_of(fields: Mapping[str, Any], *families: str) -> tuple[tuple[str, str
     return tuple((family, str(fields[family])) for family in families if fields.get(family) not in (None, ""))
 
 
+def list_of(fields: Mapping[str, Any], name: str, where: str) -> list[Any]:
+    """The list under a name, empty where there is none.
+
+    Raises:
+        DataError: It is something else.
+    """
+    value = fields.get(name)
+    if value is None or value == "":
+        return []
+    if not isinstance(value, list):
+        raise DataError(f"{where}: found {shown(value)} under {name!r}, needed a list")
+    return value
+
+
+def mapping_of(fields: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+    """The mapping under a name, empty where there is none.
+
+    Raises:
+        DataError: It is something else.
+    """
+    value = fields.get(name)
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: found {shown(value)} under {name!r}, needed a mapping")
+    return value
+
+
+def whole_number(value: Any, where: str, what: str, of: range = range(1 << 62)) -> int:
+    """A whole number that a file gives as number or as text.
+
+    Raises:
+        DataError: It is none, or not of the range.
+    """
+    if (isinstance(value, float) and value.is_integer()) or (
+        isinstance(value, str) and value.strip().isdecimal() and len(value) < 20
+    ):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in of:
+        most = f"a whole number from {of.start} to {of.stop - 1}" if of.stop < 1 << 62 else "a whole number"
+        raise DataError(f"{where}: found {shown(value)} as {what}, needed {most}")
+    return value
+
+
 def rows_if_there(path: Path) -> Iterator[Row]:
     """The rows of a file that may lie beside the annotations; none where it does not."""
     return read_rows(path) if path.is_file() else iter(())
@@ -44,7 +86,7 @@ def annotators_answers(row: Row, names: tuple[str, ...] = ("answer",)) -> tuple[
     """The annotators' answers of a row: texts, or objects that hold each text."""
     entries = field_of(row.fields, ("answers", "gt_answers", "references"), row.where, "the annotators' answers")
     if not isinstance(entries, list) or not entries:
-        raise DataError(f"{row.where}: found {entries!r:.60}, needed a list of the annotators' answers")
+        raise DataError(f"{row.where}: found {shown(entries)}, needed a list of the annotators' answers")
     texts = (field_of(e, names, row.where, "an answer") if isinstance(e, dict) else e for e in entries)
     return tuple(as_text(text, row.where) for text in texts)
 
@@ -57,9 +99,10 @@ def letter_of(answer: Any, where: str) -> str:
     """
     if isinstance(answer, str) and len(answer) == 1 and answer in LETTERS:
         return answer
-    if isinstance(answer, int | str) and not isinstance(answer, bool) and str(answer).isdecimal() and int(answer) < 26:
-        return LETTERS[int(answer)]
-    raise DataError(f"{where}: found {answer!r:.60} as right answer, needed a letter or an index from 0")
+    try:
+        return LETTERS[whole_number(answer, where, "right answer", range(26))]
+    except DataError:
+        raise DataError(f"{where}: found {shown(answer)} as right answer, needed a letter or an index from 0") from None
 
 
 def option_columns(fields: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from modalink.kinds import Settings
 from modalink.scoring.bootstrap import REPLICATES, Sample, means
@@ -17,17 +18,22 @@ from modalink.scoring.features import EncoderLoader
 from modalink.scoring.predictions import IDS, REPLIES, Prediction, as_text, read_predictions
 
 
-class BenchmarkOptions(Settings):
+class ScoreOptions(Settings):
     """What every benchmark lets a user choose."""
+
+    replicates: int = Field(default=REPLICATES, ge=1, le=100_000)
+    """Bootstrap replicates behind the interval."""
+
+
+class BenchmarkOptions(ScoreOptions):
+    """What every benchmark of questions lets a user choose."""
 
     id_field: str = ""
     """Name of the field that holds a prediction's question id, where it is none of the usual ones."""
     reply_field: str = ""
     """Name of the field that holds a prediction's reply, where it is none of the usual ones."""
     missing: Literal["error", "skip", "wrong"] = "error"
-    """What a question without a prediction is: an error, left out of the score (`--partial`), or an empty reply."""
-    replicates: int = REPLICATES
-    """Bootstrap replicates behind the interval."""
+    """What a question without a prediction is: an error, left out of the score (`--partial`), or a wrong answer."""
 
 
 @dataclass(slots=True)
@@ -63,6 +69,8 @@ class Grade:
     """False where the benchmark's rule found no answer in the reply."""
     detail: Any = None
     """More than one number, where the benchmark needs it for its summary."""
+    answer_id: str = ""
+    """What the prediction file calls the reply, where it does."""
 
 
 @dataclass(slots=True)
@@ -84,7 +92,8 @@ class Summary:
     notes: list[str] = field(default_factory=list)
     """What a reader of the number must know."""
     items: list[GradedQuestion] = field(default_factory=list)
-    count: int = 0
+    count: int | None = None
+    """How many things were scored; None where the files do not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,15 +141,20 @@ class Benchmark:
     predictions: str
     """The prediction files that are read."""
     aliases: tuple[str, ...] = ()
-    options: type[BenchmarkOptions] = BenchmarkOptions
+    options: type[ScoreOptions] = BenchmarkOptions
 
-    def rule_of(self, options: BenchmarkOptions) -> str:
+    def rule_of(self, options: ScoreOptions) -> str:
         """The rule in words."""
         return self.rule if isinstance(self.rule, str) else self.rule(options)
 
 
 Grader = Callable[[Question, Any, str, Any], Grade]
 """From (question, reply, place for messages, options) to a grade."""
+
+
+def wrong(question: Question, options: Any) -> Grade:
+    """The grade of a question without a prediction, where `missing=wrong` is asked for."""
+    return Grade(0.0, parsed=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,11 +168,15 @@ class QuestionBenchmark(Benchmark):
     )
     """From the prediction file or folder and options to replies."""
     grade: Grader
+    when_missing: Callable[[Question, Any], Grade] = wrong
+    """The grade of a missing reply that counts as wrong; raises `OptionError` where the score has no such thing."""
     summarise: Callable[[list[GradedQuestion], Any], Summary]
     prompt: Callable[[Question], str] = lambda question: question.text
     """What the model is asked."""
     setup: Setup = Setup()
     """Where its files are, and what is shown."""
+    when_unmatched: str = ""
+    """What to try where predictions answer no question."""
     self_contained: bool = False
     """Whether prediction files carry the right answers, so that no annotation file is needed."""
     keeps_text: bool = False
@@ -181,9 +199,8 @@ def plain_replies(
     content: tuple[str, ...] = (),
 ) -> Iterator[Prediction]:
     """The replies of a file with one row a question, with the fields that the options name."""
-    ids = (options.id_field,) if options.id_field else ids
     replies = (options.reply_field,) if options.reply_field else replies
-    return read_predictions(path, ids, replies, content=content)
+    return read_predictions(path, ids, replies, content=content, id_field=options.id_field)
 
 
 def group_means(items: Iterable[GradedQuestion], scale: float = 1.0, digits: int | None = None) -> dict[str, float]:

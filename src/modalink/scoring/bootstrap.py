@@ -29,7 +29,7 @@ class Sample(Protocol):
         """The score of the whole sample."""
 
     def paired(self, other: Self, rng: np.random.Generator, replicates: int) -> Float[np.ndarray, "2 b"]:
-        """Scores of both samples over the same rows, drawn anew with replacement."""
+        """Scores of both samples over the same rows, drawn anew with replacement; NaN where a draw has none."""
 
     def exchanged(self, other: Self, rng: np.random.Generator, replicates: int) -> Float[np.ndarray, "2 b"]:
         """Scores of both samples after each row changed sides with probability one half."""
@@ -91,7 +91,7 @@ class Ranking:
     def paired(self, other: Self, rng: np.random.Generator, replicates: int) -> Float[np.ndarray, "2 b"]:
         blocks = _draws(np.ones(len(self.scores), int), rng, replicates)
         both = np.concatenate([np.stack([self._areas(w), other._areas(w)]) for w in blocks], 1)
-        return both[:, np.isfinite(both).all(0)]  # a draw without one of the classes has no area
+        return both
 
     def exchanged(self, other: Self, rng: np.random.Generator, replicates: int) -> Float[np.ndarray, "2 b"]:
         pairs = []
@@ -114,14 +114,21 @@ class Comparison:
     difference: float
     """The first model's score minus the second's."""
     interval: tuple[float, float]
-    """95 % of the paired bootstrap of the difference."""
+    """95 % of the paired bootstrap of the difference; NaN where no replicate has a score."""
     p_value: float
     """Two-sided, of the approximate randomisation test."""
 
 
 def interval(sample: Sample, replicates: int = REPLICATES, seed: int = 0) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval of a score."""
-    values = sample.paired(sample, np.random.default_rng(seed), replicates)[0]
+    """The 95 % percentile bootstrap interval of a score; NaN where no replicate has a score."""
+    return _middle(sample.paired(sample, np.random.default_rng(seed), replicates)[0])
+
+
+def _middle(values: Float[np.ndarray, " b"]) -> tuple[float, float]:
+    """Where the middle 95 % of the replicates lie, of those that have a score."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return np.nan, np.nan
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
@@ -131,12 +138,12 @@ def compare(left: Sample, right: Sample, replicates: int = REPLICATES, seed: int
     rng = np.random.default_rng(seed)
     difference = left.value() - right.value()
     a, b = left.paired(right, rng, replicates)
-    low, high = np.quantile(a - b, [0.025, 0.975])
+    spread = _middle(a - b)
     permutations = PERMUTATIONS if isinstance(left, Sums) else replicates
     a, b = left.exchanged(right, rng, permutations)
     # The tolerance lets rearrangements that give the same sum count as equal, whatever the order of addition.
     extreme = int((np.abs(a - b) >= abs(difference) - 1e-12).sum())
-    return Comparison(difference, (float(low), float(high)), (1 + extreme) / (1 + permutations))
+    return Comparison(difference, spread, (1 + extreme) / (1 + permutations))
 
 
 def _distinct(rows: Float[np.ndarray, "n k"]) -> tuple[Float[np.ndarray, "u k"], np.ndarray]:

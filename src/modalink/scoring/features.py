@@ -1,14 +1,20 @@
 """Features of generated and real media: read from files, or computed by the encoder that the caller brings."""
 
-from collections.abc import Callable, Sequence
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from modalink.errors import DataError
+from modalink.errors import DataError, brief
 from modalink.scoring.metrics.frechet import Gaussian, gaussian
+from modalink.scoring.rows import place
+
+LARGEST = 1 << 32
+"""Bytes of all arrays of a file, unpacked."""
 
 
 @runtime_checkable
@@ -42,29 +48,79 @@ def read_array(path: Path, names: tuple[str, ...] = ("features", "arr_0")) -> Fl
     """The matrix of a .npy file, or of a .npz file under one of some names.
 
     Raises:
-        DataError: The file is missing or of another kind, or holds no matrix of numbers.
+        DataError: The file is missing or of another kind, or holds no matrix of finite numbers.
     """
     arrays = read_arrays(path)
     name = next((name for name in names if name in arrays), next(iter(arrays)) if len(arrays) == 1 else None)
     if name is None:
-        raise DataError(f"{path}: found arrays {', '.join(arrays)}, needed one of {', '.join(names)}")
-    array = arrays[name]
-    if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise DataError(
-            f"{path}: found {name} of shape {array.shape} and type {array.dtype}, needed a matrix of numbers [n d]"
+            f"{place(path)}: found arrays {', '.join(map(brief, arrays))}, needed one of {', '.join(names)}"
         )
-    return array.astype(np.float64)
+    return matrix(arrays, name, path)
+
+
+def matrix(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Float[np.ndarray, "n d"]:
+    """One array of a file, which must be a matrix of finite numbers.
+
+    Raises:
+        DataError: It is absent, something else, or holds NaN or infinity; the message tells the row.
+    """
+    if name not in arrays:
+        raise DataError(f"{place(path)}: found arrays {', '.join(map(brief, arrays))}, needed {name}")
+    array = arrays[name]
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.size:
+        raise DataError(
+            f"{place(path)}: found {brief(name)} of shape {array.shape} and type {array.dtype}, needed a matrix of "
+            "numbers [n d]"
+        )
+    values = array.astype(np.float64)
+    check_finite(values, f"{place(path)}: {brief(name)}")
+    return values
+
+
+def check_finite(values: Float[np.ndarray, "n ..."], where: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        DataError: There is one; the message tells the first row that has it.
+    """
+    rows = np.isfinite(values.reshape(len(values), -1)).all(1)
+    if not rows.all():
+        raise DataError(
+            f"{where}: row {int(np.argmin(rows))} (from 0) and {len(rows) - int(rows.sum()) - 1} more hold NaN or "
+            "infinity, needed finite numbers"
+        )
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a .npy or .npz file by name; pickled objects are refused."""
-    if path.suffix not in (".npy", ".npz") or not path.is_file():
-        raise DataError(f"{path}: no such .npy or .npz file of features")
+    """The arrays of a .npy or .npz file by name; pickled objects are refused.
+
+    Raises:
+        DataError: The file is missing, damaged, larger than is read, or of another kind.
+    """
     try:
-        arrays = np.load(path, allow_pickle=False)
-        return {"features": arrays} if isinstance(arrays, np.ndarray) else {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path}: not a file of numpy arrays ({error})") from error
+        if path.suffix not in (".npy", ".npz") or not path.is_file():
+            raise DataError(f"{place(path)}: no such .npy or .npz file of features")
+        if (size := _unpacked_size(path)) > LARGEST:
+            raise DataError(f"{place(path)}: found {size:,} bytes of arrays, needed {LARGEST:,} at most")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with path.open("rb") as file:  # numpy leaves a damaged archive open
+                arrays = np.load(file, allow_pickle=False)
+                if isinstance(arrays, np.ndarray):
+                    return {"features": arrays}
+                return {name: arrays[name] for name in arrays.files}
+    except DataError:
+        raise
+    except Exception as error:  # numpy lets every error of its header's parser through
+        raise DataError(f"{place(path)}: not a file of numpy arrays ({brief(str(error), 200)})") from error
+
+
+def _unpacked_size(path: Path) -> int:
+    if not zipfile.is_zipfile(path):
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return sum(member.file_size for member in archive.infolist())
 
 
 def read_gaussian(path: Path, modality: str, encoder: str, load_encoder: EncoderLoader) -> tuple[Gaussian, int | None]:
@@ -82,13 +138,28 @@ def read_gaussian(path: Path, modality: str, encoder: str, load_encoder: Encoder
     if path.is_dir():
         if not encoder:
             raise DataError(
-                f"{path}: a folder of media needed an encoder: --option encoder=CHECKPOINT, or give its features as "
-                ".npy"
+                f"{place(path)}: a folder of media needed an encoder: --option encoder=CHECKPOINT, or give its "
+                "features as .npy"
             )
         features = load_encoder(encoder).folder(path, modality)
-    elif path.suffix == ".npz" and {"mu", "sigma"} <= read_arrays(path).keys():
-        arrays = read_arrays(path)
-        return Gaussian(arrays["mu"].astype(np.float64), arrays["sigma"].astype(np.float64)), None
+        check_finite(features, f"{place(path)}: features of {encoder}")
+    elif path.suffix == ".npz" and {"mu", "sigma"} <= (arrays := read_arrays(path)).keys():
+        return _statistics(arrays, path), None
     else:
         features = read_array(path)
+    if len(features) < 2:
+        raise DataError(f"{place(path)}: found {len(features)} features, needed at least two for a covariance")
     return gaussian(features), len(features)
+
+
+def _statistics(arrays: Mapping[str, np.ndarray], path: Path) -> Gaussian:
+    """The mean and covariance of a file of statistics."""
+    mean, covariance = np.atleast_2d(arrays["mu"]), np.atleast_2d(arrays["sigma"])
+    mean, covariance = (matrix({n: a}, n, path) for n, a in (("mu", mean), ("sigma", covariance)))
+    width = mean.shape[1]
+    if mean.shape != (1, width) or covariance.shape != (width, width):
+        raise DataError(
+            f"{place(path)}: found mu of shape {arrays['mu'].shape} and sigma of shape {arrays['sigma'].shape}, needed "
+            "[d] and [d d]"
+        )
+    return Gaussian(mean[0], covariance)

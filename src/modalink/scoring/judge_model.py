@@ -3,6 +3,7 @@
 Every reply is written down with the model's name, so that a score can be computed again without the judge.
 """
 
+import hashlib
 import json
 import os
 import threading
@@ -15,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modalink import json_files
-from modalink.errors import DataError
-from modalink.scoring.predictions import identity
+from modalink import files, json_files
+from modalink.errors import DataError, brief, shown
+from modalink.scoring.annotations import whole_number
+from modalink.scoring.predictions import identity, names_of
 from modalink.scoring.rows import Row, read_rows
 
 
@@ -34,6 +36,10 @@ class Request:
     """Repetition after a reply that said nothing usable."""
     temperature: float = 0.0
     max_tokens: int = 256
+    answer: str = ""
+    """The answer that is judged."""
+    answer_id: str = ""
+    """What the prediction file calls it, where it does."""
 
     @property
     def key(self) -> tuple[str, int, int]:
@@ -50,6 +56,15 @@ class Verdict:
     run: int = 0
     attempt: int = 0
     model: str = ""
+    answer_hash: str = ""
+    """Of the answer that was judged, where it is known; see `hash_of`."""
+    answer_id: str = ""
+    """What its prediction file called that answer, where it is known."""
+
+
+def hash_of(answer: str) -> str:
+    """A short hash of an answer, by which a recorded reply is known to be about it."""
+    return hashlib.sha256(answer.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +97,11 @@ class Endpoint:
             text = answer["choices"][0]["message"]["content"] or ""
         except (KeyError, IndexError, TypeError) as error:
             raise DataError(f"judge {self.url}: found {str(answer)[:200]!r}, needed a chat completion") from error
-        return Verdict(request.id, text, request.run, request.attempt, str(answer.get("model", self.model)))
+        if not isinstance(text, str):
+            raise DataError(f"judge {self.url}: found {shown(text)} as content of its reply, needed text")
+        model = str(answer.get("model", self.model))
+        answer_hash = hash_of(request.answer) if request.answer else ""
+        return Verdict(request.id, text, request.run, request.attempt, model, answer_hash)
 
     def _post(self, body: bytes, item: str) -> Any:
         key = os.environ.get("OPENAI_API_KEY", "")
@@ -111,8 +130,12 @@ class JudgeModel:
 
     endpoint: Endpoint | None = None
     record: Path | None = None
-    """JSON lines {id, run, attempt, model, reply}."""
+    """JSON lines {id, run, attempt, model, answer_hash, reply}."""
     known: dict[tuple[str, int, int], Verdict] = field(default_factory=dict)
+    unattributed: int = 0
+    """Replies that were used and do not tell which answer they are about."""
+    unjudged: int = 0
+    """Answers that were left out because there is no reply about them."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -120,9 +143,24 @@ class JudgeModel:
         """The models that spoke, for the note beside the number."""
         return ", ".join(sorted({reply.model or "unnamed" for reply in self.known.values()})) or "none"
 
+    @property
+    def origin(self) -> str:
+        """Where the replies come from, for messages."""
+        return str(self.record) if self.record else f"judge {self.endpoint.url}" if self.endpoint else "judge"
+
     def add(self, replies: Iterable[Verdict]) -> None:
-        """Take over recorded replies."""
-        self.known |= {(reply.id, reply.run, reply.attempt): reply for reply in replies}
+        """Take over recorded replies.
+
+        Raises:
+            DataError: Two of them are for one item in one run, and differ.
+        """
+        for reply in replies:
+            key = reply.id, reply.run, reply.attempt
+            if self.known.setdefault(key, reply).text != reply.text:
+                raise DataError(
+                    f"{self.origin}: found two replies for {brief(reply.id)} in run {reply.run}, needed one; are they "
+                    "replies about several models?"
+                )
 
     def ask(self, requests: Sequence[Request], workers: int = 8) -> list[str | None]:
         """The replies to some requests, None where there is neither a recorded reply nor an endpoint."""
@@ -136,14 +174,29 @@ class JudgeModel:
                 self.known[request.key] = reply
                 self._write(reply)
         verdict = self.known.get(request.key)
-        return None if verdict is None else verdict.text
+        if verdict is None:
+            return None
+        self._check_answer(request, verdict)
+        return verdict.text
+
+    def _check_answer(self, request: Request, verdict: Verdict) -> None:
+        """A reply about another model's answer must not grade this one."""
+        pairs = [(request.answer_id, verdict.answer_id), (hash_of(request.answer), verdict.answer_hash)]
+        known = [(asked, judged) for asked, judged in pairs if asked and judged]
+        for asked, judged in known:
+            if asked != judged:
+                raise DataError(
+                    f"{self.origin}: the judge's reply for {brief(request.id)} is about another answer "
+                    f"({brief(judged)}) than that of the predictions ({brief(asked)}); needed replies about them"
+                )
+        with self._lock:
+            self.unattributed += not known
 
     def _write(self, reply: Verdict) -> None:
         if self.record is None:
             return
-        line = {"id": reply.id, "run": reply.run, "attempt": reply.attempt, "model": reply.model, "reply": reply.text}
-        with self.record.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        line = {"id": reply.id, "run": reply.run, "attempt": reply.attempt, "model": reply.model}
+        files.append_json_lines(self.record, [{**line, "answer_hash": reply.answer_hash, "reply": reply.text}])
 
 
 def read_verdicts(path: Path, official: Callable[[Row], Iterable[Verdict]] | None = None) -> Iterator[Verdict]:
@@ -165,8 +218,7 @@ def read_verdicts(path: Path, official: Callable[[Row], Iterable[Verdict]] | Non
             None,
         )
         if not key or not isinstance(text, str):
-            raise DataError(
-                f"{row.where}: found fields {', '.join(map(repr, fields))}, needed an id and the judge's reply as text"
-            )
-        run, attempt = (fields.get(name, 0) for name in ("run", "attempt"))
-        yield Verdict(key, text, int(run), int(attempt), str(fields.get("model", "")))
+            raise DataError(f"{row.where}: found {names_of(fields)}, needed an id and the judge's reply as text")
+        run, attempt = (whole_number(fields.get(name, 0), row.where, name) for name in ("run", "attempt"))
+        model, answer_hash, answer_id = (str(fields.get(name, "")) for name in ("model", "answer_hash", "answer2_id"))
+        yield Verdict(key, text, run, attempt, model, answer_hash, answer_id)

@@ -1,9 +1,15 @@
 """Benchmarks whose replies a language model judges."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from modalink.errors import DataError
+from pydantic import Field
+
+from modalink import files
+from modalink.errors import DataError, OptionError, brief, shown
 from modalink.scoring.benchmark import BenchmarkOptions, GradedQuestion
 from modalink.scoring.judge_model import Endpoint, JudgeModel, Request, Verdict, read_verdicts
 from modalink.scoring.rows import Row
@@ -18,7 +24,7 @@ class JudgeOptions(BenchmarkOptions):
     """Name of the judging model; the number depends on it, and must be told with it."""
     replies: str = ""
     """File of recorded replies, read first and added to; several, one a run, separated by commas."""
-    runs: int = 1
+    runs: int = Field(default=1, ge=1, le=100)
     """How often the judge is asked about everything; the score is the mean."""
 
     @property
@@ -43,10 +49,21 @@ def judge_of(options: JudgeOptions, official: Callable[[Row], Iterable[Verdict]]
     judge = JudgeModel(
         Endpoint(options.judge, options.judge_model) if options.judge else None, paths[0] if paths else None
     )
+    for path in paths:
+        files.named(path, DataError)
+    _check_distinct(paths)
     for number, path in enumerate(paths):
         if path.exists() or not options.judge:
-            judge.add(Verdict(r.id, r.text, r.run or number, r.attempt, r.model) for r in read_verdicts(path, official))
+            judge.add(replace(r, run=r.run or number) for r in read_verdicts(path, official))
     return judge
+
+
+def _check_distinct(paths: Sequence[Path]) -> None:
+    """One file must not count as several runs."""
+    seen: dict[str, Path] = {}
+    for path in (path for path in paths if path.is_file()):
+        if (first := seen.setdefault(files.sha256(path), path)) is not path:
+            raise OptionError(f"option replies: {first} and {path} hold the same replies, needed a file of each run")
 
 
 def needed_judge(options: JudgeOptions, official: Callable[[Row], Iterable[Verdict]] | None = None) -> JudgeModel:
@@ -55,8 +72,7 @@ def needed_judge(options: JudgeOptions, official: Callable[[Row], Iterable[Verdi
     if judge is None:
         raise DataError(
             "this benchmark is scored by a judge, and none was given: --option judge=http://HOST/v1 --option "
-            "judge_model=NAME, "
-            "or --option replies=FILE with recorded replies"
+            "judge_model=NAME, or --option replies=FILE with recorded replies"
         )
     return judge
 
@@ -66,28 +82,69 @@ def ask_runs(
     items: list[GradedQuestion],
     request: Callable[[GradedQuestion, int], Request],
     options: JudgeOptions,
-) -> tuple[list[GradedQuestion], list[list[str]]]:
-    """Ask the judge about every item, once a run.
+) -> tuple[list[GradedQuestion], list[list[str | None]]]:
+    """Ask the judge about every item that has an answer, once a run.
 
     Returns:
-        The items that have a reply in every run (all, unless `--partial` lets some be missing), and the replies by run.
+        The items that have a reply in every run (all, unless `--partial` lets some be missing), and the replies by run,
+        None for an item without an answer.
 
     Raises:
         DataError: Some have none.
     """
     runs = max(options.runs, 1 + max((run for _, run, _ in judge.known), default=0))
-    flat = iter(judge.ask([request(item, run) for item in items for run in range(runs)]))
-    replies = [[next(flat) for _ in range(runs)] for _ in items]
-    lost = [item.question.id for item, texts in zip(items, replies, strict=True) if None in texts]
-    if lost and (options.missing == "error" or len(lost) == len(items)):
+    answered = [item for item in items if item.grade.parsed]
+    flat = iter(judge.ask([request(item, run) for item in answered for run in range(runs)]))
+    replies = {item.question.id: [next(flat) for _ in range(runs)] for item in answered}
+    lost = {key: None for key, texts in replies.items() if None in texts}
+    if lost and (options.missing != "skip" or len(lost) == len(answered)):
         raise DataError(
-            f"found no judge's reply for {len(lost)} of {len(items)} items ({', '.join(lost[:3])}, ...) in {runs} "
-            f"runs; give "
-            "--option judge=ADDRESS to ask for them, or --partial to leave them out"
+            f"{judge.origin}: found no judge's reply for {len(lost)} of {len(answered)} items "
+            f"({', '.join(map(brief, islice(lost, 3)))}, ...) in {runs} runs; give --option judge=ADDRESS to ask for "
+            "them, or --partial to leave them out"
         )
-    complete = [
-        (item, [t for t in texts if t is not None])
-        for item, texts in zip(items, replies, strict=True)
-        if None not in texts
-    ]
-    return [item for item, _ in complete], [texts for _, texts in complete]
+    judge.unjudged = len(lost)
+    complete = [item for item in items if item.question.id not in lost]
+    return complete, [replies.get(item.question.id, [None] * runs) for item in complete]
+
+
+def answer_of(item: GradedQuestion) -> tuple[str, str]:
+    """What is judged, for a `Request`: the answer, and what its file calls it."""
+    return item.grade.answer, item.grade.answer_id
+
+
+def check_readable(
+    judge: JudgeModel, replies: Sequence[Sequence[str | None]], parsed: Sequence[Sequence[Any]], needed: str
+) -> None:
+    """Refuse a judge, or a file, of which nothing can be read: its score would be that of an empty model.
+
+    Args:
+        judge: Who gave the replies.
+        replies: What it said, by item and run.
+        parsed: What each reply was found to say, None where that was nothing.
+        needed: The form of a reply.
+
+    Raises:
+        DataError: None of the replies can be read.
+    """
+    texts = [text for by_run in replies for text in by_run if text is not None]
+    # One odd reply of a judge is its opinion; one in a file makes the file doubtful.
+    few = 1 if judge.endpoint is None else 2
+    if len(texts) >= few and all(verdict is None for by_run in parsed for verdict in by_run):
+        raise DataError(
+            f"{judge.origin}: could read none of {len(texts)} judge's replies, of which the first is "
+            f"{shown(texts[0])}; needed {needed}"
+        )
+
+
+def judge_notes(judge: JudgeModel, runs: int, hint: str) -> list[str]:
+    """Notes on who judged, and whether it is known what was judged."""
+    notes = [f"judge: {judge.name}, {runs} run{'s' * (runs > 1)}; {hint}"]
+    if judge.unjudged:
+        notes.append(f"partial: {judge.unjudged} answers have no judge's reply and are left out")
+    if judge.unattributed:
+        notes.append(
+            f"{judge.unattributed} of the judge's replies do not tell whose answers they are about; check that it is "
+            "these"
+        )
+    return notes

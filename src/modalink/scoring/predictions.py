@@ -1,12 +1,13 @@
 """What a model answered, as prediction files tell it: one reply for one question."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modalink.errors import DataError
+from modalink.errors import DataError, brief, shown
 from modalink.scoring.rows import Row, read_rows
 
 IDS = ("question_id", "questionId", "qid", "id", "pid", "index", "uid", "image_id", "image", "video_id", "video_name")
@@ -28,6 +29,10 @@ class Prediction:
     """The name under which the file kept the reply."""
     question: str = ""
     """The question's text, where the file repeats it."""
+    answer_id: str = ""
+    """What the file calls the reply, where it does, as LLaVA's files do."""
+    part: str = ""
+    """The part of the benchmark that it is of, where its file tells: one that is not annotated is left out."""
 
 
 def identity(value: Any, where: str) -> str:
@@ -39,7 +44,7 @@ def identity(value: Any, where: str) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise DataError(f"{where}: found {value!r:.60} as id, needed text or a whole number")
+        raise DataError(f"{where}: found {shown(value)} as id, needed text or a whole number")
     return str(value)
 
 
@@ -53,7 +58,7 @@ def as_text(value: Any, where: str) -> str:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return str(value)
-    raise DataError(f'{where}: found {value!r:.60} as reply, needed text; an empty reply is written as ""')
+    raise DataError(f'{where}: found {shown(value)} as reply, needed text; an empty reply is written as ""')
 
 
 def as_number(value: Any, where: str) -> float:
@@ -64,10 +69,22 @@ def as_number(value: Any, where: str) -> float:
     """
     try:
         number = float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise DataError(f"{where}: found {value!r:.60}, needed a finite number")
+        raise DataError(f"{where}: found {shown(value)}, needed a finite number")
+    return number
+
+
+def as_probability(value: Any, where: str) -> float:
+    """A reply as a number from 0 to 1.
+
+    Raises:
+        DataError: It is no such number.
+    """
+    number = as_number(value, where)
+    if not 0 <= number <= 1:
+        raise DataError(f"{where}: found {number:g}, needed a probability from 0 to 1")
     return number
 
 
@@ -76,12 +93,29 @@ def first_of(fields: Mapping[str, Any], names: tuple[str, ...]) -> str:
     return next((name for name in names if name in fields), "")
 
 
-def row_id(row: Row, names: tuple[str, ...]) -> str:
-    """The id of a row, "" where it has none."""
-    if row.key is not None:
+def row_id(row: Row, names: tuple[str, ...], named: str = "") -> str:
+    """The id of a row, "" where it has none.
+
+    Args:
+        row: The row.
+        names: Names of fields that may hold it, the likelier first.
+        named: The name that a user gave, which every row needs to have.
+
+    Raises:
+        DataError: The field that the user named is not there, or holds no id.
+    """
+    if named and named not in row.fields:
+        raise DataError(f"{row.where}: found {names_of(row.fields)}, needed {shown(named)}, the option id_field")
+    if row.key is not None and not named:
         return row.key
-    name = first_of(row.fields, names)
+    name = named or first_of(row.fields, names)
     return identity(row.fields[name], row.where) if name else ""
+
+
+def names_of(fields: Mapping[str, Any]) -> str:
+    """The names of a row's fields, as a message shows them."""
+    few = ", ".join(map(shown, itertools.islice(fields, 12)))
+    return few + (", ..." if len(fields) > 12 else "") or "nothing"
 
 
 def read_predictions(
@@ -90,6 +124,7 @@ def read_predictions(
     replies: tuple[str, ...] = REPLIES,
     inside: tuple[str, ...] = INSIDE,
     content: tuple[str, ...] = (),
+    id_field: str = "",
 ) -> Iterator[Prediction]:
     """The replies of a prediction file.
 
@@ -99,17 +134,20 @@ def read_predictions(
         replies: Names that may hold the reply, the likelier first.
         inside: Names under which an object may hold its rows.
         content: Names of fields that tell a question by its content, for rows without an id.
+        id_field: The name that a user gave for the id.
 
     Raises:
-        DataError: A row has no reply.
+        DataError: A row has no reply, or not the id that the user named.
     """
     for row in read_rows(path, inside):
         name = first_of(row.fields, replies)
         if not name:
-            found = ", ".join(map(repr, row.fields)) or "nothing"
-            raise DataError(f"{row.where}: found {found}, needed a reply: {', '.join(replies)}")
-        key = row_id(row, ids)
+            raise DataError(
+                f"{row.where}: found {names_of(row.fields)}, needed a reply: {', '.join(map(brief, replies))}"
+            )
+        key = row_id(row, ids, id_field)
         if not key and content and all(name in row.fields for name in content):
             key = "\n".join(str(row.fields[name]) for name in content)
         prompt = row.fields.get("prompt") or row.fields.get("question") or ""
-        yield Prediction(row.where, (key,) if key else (), row.fields[name], name, str(prompt))
+        answer_id = str(row.fields.get("answer_id") or "")
+        yield Prediction(row.where, (key,) if key else (), row.fields[name], name, str(prompt), answer_id=answer_id)

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from modalink.errors import OptionError, RecipeError, UnknownNameError
+from modalink.errors import OptionError, RecipeError, UnknownNameError, shown
 from modalink.kinds import Settings
 from modalink.scoring import benchmarks
-from modalink.scoring.benchmark import Benchmark, BenchmarkOptions, QuestionBenchmark
+from modalink.scoring.benchmark import Benchmark, BenchmarkOptions, QuestionBenchmark, ScoreOptions
 
 _Settings = TypeVar("_Settings", bound=Settings)
 
@@ -62,8 +62,13 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_ ]", "", name.lower())
 
 
-def options_of(benchmark: Benchmark, given: dict[str, Any]) -> BenchmarkOptions:
+def options_of(benchmark: Benchmark, given: dict[str, Any]) -> ScoreOptions:
     """The options of a benchmark, checked; see `checked`."""
+    for name in BenchmarkOptions.model_fields.keys() & given.keys() - benchmark.options.model_fields.keys():
+        raise OptionError(
+            f"option {name}{' (--partial)' if name == 'missing' else ''}: {benchmark.title} compares whole sets, in "
+            "which no prediction answers a question"
+        )
     return checked(benchmark.options, benchmark.title, given)
 
 
@@ -83,7 +88,7 @@ def checked(options: type[_Settings], title: str, given: Mapping[str, Any]) -> _
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise OptionError(f"option {name}: found {first['input']!r:.60}; {first['msg']}") from error
+        raise OptionError(f"option {name}: found {shown(first['input'])}; {first['msg']}") from error
 
 
 def catalogue() -> list[dict[str, str]]:
@@ -92,8 +97,10 @@ def catalogue() -> list[dict[str, str]]:
 
 
 def _described(benchmark: Benchmark) -> dict[str, str]:
-    common = ("id_field", "reply_field", "missing", "replicates")
-    options = (f"{name}={info.default}" for name, info in benchmark.options.model_fields.items() if name not in common)
+    own = {
+        name: info for name, info in benchmark.options.model_fields.items() if name not in BenchmarkOptions.model_fields
+    }
+    options = (f"{name}={info.default}" for name, info in own.items())
     return {
         "title": benchmark.title,
         "unit": benchmark.unit,

@@ -5,9 +5,12 @@ with one value a line. JSON lines are known by their content, since several benc
 """
 
 import csv
+import itertools
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import TextIOBase
@@ -15,9 +18,22 @@ from pathlib import Path
 from typing import Any
 
 from modalink import json_files
-from modalink.errors import DataError, MissingExtraError
+from modalink.errors import DataError, MissingExtraError, brief, shown
 
-_decoder = json.JSONDecoder()
+
+class _KeyTwiceError(ValueError):
+    """A mapping has a key twice, of which the last would win."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise _KeyTwiceError(f"found the key {shown(twice)} twice in one mapping, needed every key once")
+    return fields
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_once)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +47,8 @@ class Limits:
 
 
 _LIMITS = Limits()
+LARGEST_BOOK = 1 << 28
+"""Bytes that a workbook may have when it is unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +72,37 @@ def read_rows(path: Path, inside: tuple[str, ...] = (), limits: Limits = _LIMITS
         DataError: The file is missing, of another kind, not UTF-8, or damaged; the message says where.
     """
     readers = {".csv": _csv, ".tsv": _csv, ".xlsx": _xlsx, ".txt": _lines}
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    try:
+    with _reading(path):
+        if not path.is_file():
+            raise DataError(f"{place(path)}: no such file")
         if path.suffix in readers:
             yield from readers[path.suffix](path, limits)
         elif path.suffix in (".json", ".jsonl"):
             yield from _json(path, inside, limits)
         else:
             raise DataError(
-                f"{path}: found a {path.suffix or 'nameless'} file, needed .json, .jsonl, .csv, .tsv, .xlsx or .txt"
+                f"{place(path)}: found a {brief(path.suffix) or 'nameless'} file, needed .json, .jsonl, .csv, .tsv, "
+                ".xlsx or .txt"
             )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Says of which file it is that cannot be read."""
+    try:
+        yield
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text ({error.reason} near byte {error.start}); save it as UTF-8") from error
+        raise DataError(
+            f"{place(path)}: not UTF-8 text ({error.reason} near byte {error.start}); save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{place(path)}: cannot be read ({error.strerror or error})") from error
+
+
+def place(path: Path) -> str:
+    """A file as messages name it: the path as it was given, for several files may have one name."""
+    text = str(path)
+    return brief(text if len(text) <= 200 else f"...{text[-200:]}", 210)
 
 
 def _row(where: str, value: Any, key: str | None = None) -> Row:
@@ -74,13 +110,14 @@ def _row(where: str, value: Any, key: str | None = None) -> Row:
 
 
 def _json(path: Path, inside: tuple[str, ...], limits: Limits) -> Iterator[Row]:
+    name = place(path)
     with path.open(encoding="utf-8-sig") as file:
         text = _Text(file, path, limits)
         first = text.peek()
         if first == "":
-            raise DataError(f"{path}: the file is empty")
+            raise DataError(f"{name}: the file is empty")
         if first == "[":
-            yield from (_row(f"{path.name}, item {n}", value) for n, value in enumerate(text.items(), 1))
+            yield from (_row(f"{name}, item {n}", value) for n, value in enumerate(text.items(), 1))
             text.end()
             return
         lines = text.holds_lines()
@@ -94,11 +131,12 @@ def _json(path: Path, inside: tuple[str, ...], limits: Limits) -> Iterator[Row]:
 def _members(text: "_Text", path: Path, inside: tuple[str, ...]) -> Iterator[Row]:
     """Rows of one object: of the array or object that it holds under a name of `inside`, else its members."""
     held: list[Row] | None = []
+    name = place(path)
     for key in text.keys():  # noqa: SIM118 - a method of ours, not a mapping's
         if held is not None and key in inside and text.peek() in ("[", "{"):
             yield from _entries(text, path, key)
             return
-        row = _row(f"{path.name}, key {key!r}", text.value(), key)
+        row = _row(f"{name}, key {shown(key)}", text.value(), key)
         # What stands before the named array is a header of a few members; an object keyed by id has no such name.
         if held is not None and inside and len(held) < 64:
             held.append(row)
@@ -111,17 +149,22 @@ def _members(text: "_Text", path: Path, inside: tuple[str, ...]) -> Iterator[Row
 
 def _entries(text: "_Text", path: Path, key: str) -> Iterator[Row]:
     """Rows of the array or object that comes next."""
+    where = f"{place(path)}, {key}"
     if text.peek() == "[":
-        yield from (_row(f"{path.name}, {key} {n}", value) for n, value in enumerate(text.items(), 1))
+        yield from (_row(f"{where} {n}", value) for n, value in enumerate(text.items(), 1))
     else:
         for name in text.keys():  # noqa: SIM118
-            yield _row(f"{path.name}, {key} {name}", text.value(), name)
+            yield _row(f"{where} {brief(name)}", text.value(), name)
 
 
 def read_member(path: Path, name: str, limits: Limits = _LIMITS) -> Iterator[Row]:
     """The rows that a JSON object holds under a name, whatever else it holds; none where the file is no such object."""
-    if path.suffix != ".json" or not path.is_file():
-        return
+    with _reading(path):
+        if path.suffix == ".json" and path.is_file():
+            yield from _member(path, name, limits)
+
+
+def _member(path: Path, name: str, limits: Limits) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig") as file:
         text = _Text(file, path, limits)
         if text.peek() != "{" or text.holds_lines():
@@ -138,16 +181,20 @@ def read_member(path: Path, name: str, limits: Limits = _LIMITS) -> Iterator[Row
 
 
 def _json_lines(path: Path, limits: Limits) -> Iterator[Row]:
+    name = place(path)
     with path.open(encoding="utf-8-sig") as file:
         number = 0
         while line := file.readline(limits.longest):
             number += 1
-            where = f"{path.name}, line {number}"
+            where = f"{name}, line {number}"
             if len(line) == limits.longest:
                 raise DataError(f"{where}: longer than {limits.longest} characters; is the file damaged?")
             if not line.strip():
                 continue
-            yield _row(where, json_files.parse(line, partial(_damaged, where, line), object))
+            try:
+                yield _row(where, json_files.parse(line, partial(_damaged, where, line), loads=_decoder.decode))
+            except _KeyTwiceError as error:
+                raise _damaged(where, line, str(error)) from error
 
 
 def _damaged(where: str, line: str, what: str) -> DataError:
@@ -254,22 +301,32 @@ class _Text:
 
     def damaged(self, what: str) -> DataError:
         after = f" after {self.last!r}" if self.last else ""
-        return DataError(f"{self.path}: not valid JSON{after}: {what}")
+        return DataError(f"{place(self.path)}: not valid JSON{after}: {what}")
 
 
 def _csv(path: Path, limits: Limits) -> Iterator[Row]:
     csv.field_size_limit(limits.longest)
+    name = place(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+        reader = csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
         try:
-            for row in reader:
-                where = f"{path.name}, line {reader.line_num}"
-                if None in row or None in row.values():
-                    count = len(reader.fieldnames or ())
-                    raise DataError(f"{where}: found another number of columns than the {count} of the header")
-                yield Row(where, row)
+            header = next(reader, [])
+            _check_header(name, header)
+            for cells in filter(None, reader):
+                where = f"{name}, line {reader.line_num}"
+                if len(cells) != len(header):
+                    raise DataError(f"{where}: found another number of columns than the {len(header)} of the header")
+                yield Row(where, dict(zip(header, cells, strict=True)))
         except csv.Error as error:
-            raise DataError(f"{path.name}, line {reader.line_num}: {error}") from error
+            raise DataError(f"{name}, line {reader.line_num}: {error}") from error
+
+
+def _check_header(name: str, header: Sequence[str]) -> None:
+    """A table names every column, and each once: of two of one name the last would win."""
+    if not header:
+        raise DataError(f"{name}: the file is empty")
+    if twice := [column for column, count in Counter(header).items() if count > 1]:
+        raise DataError(f"{name}: found the column {shown(twice[0])} twice in the header, needed every name once")
 
 
 def _xlsx(path: Path, limits: Limits) -> Iterator[Row]:
@@ -277,19 +334,41 @@ def _xlsx(path: Path, limits: Limits) -> Iterator[Row]:
         import openpyxl
     except ImportError as error:
         raise MissingExtraError(f"reading {path.name}", "openpyxl", "scoring") from error
+    name = place(path)
+    header: list[str] = []
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not an XLSX workbook ({error})") from error
-    lines = book.active.iter_rows(values_only=True)
-    header = [str(name) for name in next(lines, ())]
-    for number, line in enumerate(lines, 2):
-        # A sheet cannot tell an empty text from no value.
-        yield Row(f"{path.name}, row {number}", {k: "" if v is None else v for k, v in zip(header, line, strict=True)})
-    book.close()
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > LARGEST_BOOK:
+            raise DataError(f"{name}: found {size:,} bytes in the workbook, needed {LARGEST_BOOK:,} at most; use CSV")
+        sheet = openpyxl.load_workbook(path, read_only=True, data_only=True).active
+        for number, cells in enumerate(map(_filled, sheet.iter_rows(values_only=True)), 1):
+            if not header:
+                header = list(map(str, cells))
+                _check_header(name, header)
+            elif len(cells) > len(header):
+                count = len(header)
+                raise DataError(f"{name}, row {number}: found another number of columns than the {count} of the header")
+            elif cells:
+                # A sheet cannot tell an empty text from no value.
+                texts = ("" if cell is None else cell for cell in cells)
+                yield Row(f"{name}, row {number}", dict(itertools.zip_longest(header, texts, fillvalue="")))
+    except DataError:
+        raise
+    except Exception as error:  # the library lets every error of its parsers through
+        raise DataError(f"{name}: not an XLSX workbook ({brief(str(error))})") from error
+    if not header:
+        raise DataError(f"{name}: the file is empty")
+
+
+def _filled(cells: Sequence[Any]) -> Sequence[Any]:
+    """The cells of a row without the empty ones at its end."""
+    end = next((end for end in range(len(cells), 0, -1) if cells[end - 1] is not None), 0)
+    return cells[:end]
 
 
 def _lines(path: Path, limits: Limits) -> Iterator[Row]:
+    name = place(path)
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
-            yield Row(f"{path.name}, line {number}", {"value": line.rstrip("\n")})
+            yield Row(f"{name}, line {number}", {"value": line.rstrip("\n")})

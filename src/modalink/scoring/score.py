@@ -3,25 +3,34 @@
 Predictions are read, graded and forgotten one by one, so that a file of any size fits.
 """
 
-import json
+import math
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from modalink.errors import DataError
+import numpy as np
+
+from modalink import files
+from modalink.errors import DataError, OptionError, brief
 from modalink.scoring.benchmark import (
-    Benchmark,
     BenchmarkOptions,
     GradedQuestion,
     QuestionBenchmark,
+    ScoreOptions,
     SetBenchmark,
     Summary,
+    scores_of,
 )
 from modalink.scoring.bootstrap import Comparison, compare, interval
 from modalink.scoring.features import EncoderLoader, no_encoder
+from modalink.scoring.judged import JudgeOptions
 from modalink.scoring.matching import grade_predictions
 from modalink.scoring.registry import load, options_of
+from modalink.scoring.rows import place
+
+MOST_QUESTIONS = 3_000_000
+"""Questions of one benchmark: all of them are held at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,7 @@ class ScoreReport:
     unit: str
     score: float
     metrics: dict[str, float]
-    count: int
+    count: int | None
     parse_failures: int
     interval: tuple[float, float] | None
     """95 % bootstrap interval of the score."""
@@ -101,9 +110,22 @@ def score(
     """
     name, benchmark = load(name)
     checked = options_of(benchmark, options or {})
-    summarise = partial(_summary, benchmark, annotations, checked, load_encoder)
-    summary = summarise(predictions)
-    comparison = None if against is None else _compare(summary, summarise(against), against)
+    _check_judged_twice(checked, against)
+    for path in (annotations, predictions, against, *dict(checked).values()):
+        if isinstance(path, Path):
+            files.named(path, DataError)
+    with np.errstate(all="ignore"):  # what is not finite in the end is refused below
+        if isinstance(benchmark, QuestionBenchmark):
+            summary, other = _of_questions(benchmark, checked, annotations, predictions, against)
+        else:
+            assert isinstance(benchmark, SetBenchmark)
+            summary, *others = (
+                benchmark.compare(path, annotations, checked, load_encoder) for path in (predictions, against) if path
+            )
+            other = others[0] if others else None
+        comparison = None if other is None or against is None else _compare(summary, other, against)
+        spread = None if summary.sample is None else _finite(interval(summary.sample, checked.replicates))
+    _check_finite(predictions, summary)
     return ScoreReport(
         name,
         benchmark.rule_of(checked),
@@ -113,45 +135,140 @@ def score(
         summary.metrics,
         summary.count,
         sum(not item.grade.parsed for item in summary.items),
-        interval(summary.sample, checked.replicates) if summary.sample is not None else None,
-        summary.notes + (["no interval: the score is no mean over items"] if summary.sample is None else []),
+        spread,
+        summary.notes + _notes(summary, spread, predictions, annotations, against),
         summary,
-        json.loads(checked.model_dump_json(exclude_defaults=True)),
+        checked.model_dump(mode="json", exclude_defaults=True),
         comparison,
     )
 
 
-def _compare(left: Summary, right: Summary, against: Path) -> Comparison:
-    if left.sample is None or right.sample is None:
-        raise DataError("this score is no mean over items, so that two files cannot be tested against each other")
-    if [item.question.id for item in left.items] != [item.question.id for item in right.items]:
-        raise DataError(f"{against}: found other questions answered; a paired test needed the same ones in both files")
-    return compare(left.sample, right.sample)
-
-
-def _summary(
-    benchmark: Benchmark,
+def _of_questions(
+    benchmark: QuestionBenchmark,
+    options: ScoreOptions,
     annotations: Path | None,
-    options: BenchmarkOptions,
-    load_encoder: EncoderLoader,
     predictions: Path,
-) -> Summary:
-    if isinstance(benchmark, SetBenchmark):
-        return benchmark.compare(predictions, annotations, options, load_encoder)
-    assert isinstance(benchmark, QuestionBenchmark)
+    against: Path | None,
+) -> tuple[Summary, Summary | None]:
+    """The summary of the predictions, and of those they are compared with."""
+    assert isinstance(options, BenchmarkOptions)
+    items, notes = _graded(benchmark, options, annotations, predictions)
+    if against is None:
+        return _summarised(benchmark, options, items, notes), None
+    others, _ = _graded(benchmark, options, annotations, against)
+    if options.missing == "skip":
+        items, others, in_common = _in_common(items, others, against)
+        notes = [*notes, *in_common]
+    return _summarised(benchmark, options, items, notes), _summarised(benchmark, options, others, [])
+
+
+def _graded(
+    benchmark: QuestionBenchmark, options: BenchmarkOptions, annotations: Path | None, predictions: Path
+) -> tuple[list[GradedQuestion], list[str]]:
+    """The graded questions of a prediction file, with notes on how predictions and questions fit together."""
     if annotations is None and not benchmark.self_contained:
         raise DataError(f"{benchmark.title}: needed --annotations: {benchmark.annotations}")
-    questions = list(benchmark.questions(annotations or predictions, options))
+    source = annotations or predictions
+    questions = list(islice(benchmark.questions(source, options), MOST_QUESTIONS + 1))
+    if len(questions) > MOST_QUESTIONS:
+        raise DataError(
+            f"{place(source)}: found more than {MOST_QUESTIONS:,} questions, needed fewer; score them in parts"
+        )
+    if not any(question.scored for question in questions):
+        chosen = ", ".join(f"{name}={value}" for name, value in options.model_dump(exclude_defaults=True).items())
+        raise DataError(
+            f"{place(source)}: found no question to score"
+            + (f" with the options {brief(chosen, 200)}" if chosen else "")
+        )
     # In one and the same file the rows belong together, even where two questions are worded alike.
-    by_row = annotations is None or annotations.resolve() == predictions.resolve()
+    by_row = not benchmark.setup.generated and source.resolve() == predictions.resolve()
     grades, notes = grade_predictions(benchmark, questions, predictions, options, by_row)
     items = [
         GradedQuestion(question, grade)
         for question, grade in zip(questions, grades, strict=True)
         if grade and question.scored
     ]
-    if not items:
-        raise DataError(f"{predictions}: found no prediction for any question of {annotations or predictions}")
+    return items, notes
+
+
+def _summarised(
+    benchmark: QuestionBenchmark, options: BenchmarkOptions, items: list[GradedQuestion], notes: list[str]
+) -> Summary:
     summary = benchmark.summarise(items, options)
     summary.notes[:0] = notes
     return summary
+
+
+def _in_common(
+    items: list[GradedQuestion], others: list[GradedQuestion], against: Path
+) -> tuple[list[GradedQuestion], list[GradedQuestion], list[str]]:
+    """The items of the questions that both files answer, and a note where that leaves some out."""
+    ids = {item.question.id for item in items} & {item.question.id for item in others}
+    if not ids:
+        raise DataError(
+            f"{place(against)}: found no question that both files answer, so that there is nothing to compare"
+        )
+    common = [[item for item in those if item.question.id in ids] for those in (items, others)]
+    left_out = len(items) + len(others) - 2 * len(ids)
+    note = f"partial: {len(ids)} questions are answered in both files ({len(items)} and {len(others)}), and are scored"
+    return common[0], common[1], [note] if left_out else []
+
+
+def _compare(left: Summary, right: Summary, against: Path) -> Comparison:
+    if left.sample is None or right.sample is None:
+        raise DataError("this score is no mean over items, so that two files cannot be tested against each other")
+    if [item.question.id for item in left.items] != [item.question.id for item in right.items]:
+        raise DataError(
+            f"{place(against)}: found other questions answered; a paired test needed the same ones in both files; "
+            "--partial compares those in common"
+        )
+    comparison = compare(left.sample, right.sample)
+    if _finite(comparison.interval) is None:
+        raise DataError(f"{place(against)}: found {len(left.items)} questions in common, too few to draw them anew")
+    return comparison
+
+
+def _finite(interval: tuple[float, float]) -> tuple[float, float] | None:
+    return interval if all(map(math.isfinite, interval)) else None
+
+
+def _check_judged_twice(options: ScoreOptions, against: Path | None) -> None:
+    """Recorded replies of a judge are about the answers of one model."""
+    if against is not None and isinstance(options, JudgeOptions) and options.replies and not options.judge:
+        raise OptionError(
+            "--against: the recorded replies of a judge are about one model's answers; score both files, each with "
+            "replies of its own, or give the judge's address instead of --option replies"
+        )
+
+
+def _check_finite(predictions: Path, summary: Summary) -> None:
+    """What is no number must not be printed as one."""
+    for name, value in {"score": summary.score, **summary.metrics}.items():
+        if not math.isfinite(value):
+            raise DataError(
+                f"{place(predictions)}: {name} is {value}: the numbers in the files are too large or too small"
+            )
+    for item, value in zip(summary.items, scores_of(summary.items), strict=True):
+        if not math.isfinite(value):
+            raise DataError(
+                f"{place(predictions)}: the score of {brief(item.question.id)} is {value}, needed a finite number"
+            )
+
+
+def _notes(
+    summary: Summary,
+    spread: tuple[float, float] | None,
+    predictions: Path,
+    annotations: Path | None,
+    against: Path | None,
+) -> list[str]:
+    """Notes that hold for every benchmark."""
+    notes = []
+    if summary.sample is None:
+        notes.append("no interval: the score is no mean over items")
+    elif spread is None:
+        notes.append("no interval: too few items to draw them anew")
+    for option, path in (("--annotations", annotations), ("--against", against)):
+        if path is not None and path.resolve() == predictions.resolve():
+            notes.append(f"{option} is the file of the predictions itself")
+    return notes

@@ -180,7 +180,7 @@ def validation_losses(learner: Learner, validation: Validation) -> dict[str, flo
         for name, value in learner.forward(_STEP, part).items():
             sums[name] += float(value)
     names = list(learner.objectives)
-    totals = parallel.summed([found[name] for found in (sums, counts) for name in names], learner.device)
+    totals = parallel.summed([found[name] for found in (sums, counts) for name in names])
     pairs = zip(names, totals[: len(names)], totals[len(names) :], strict=True)
     losses = {name: total / count for name, total, count in pairs if count}
     if not losses:

@@ -71,7 +71,7 @@ def train_steps(
         if done == learner.steps:
             learner.watch.finish()
         evaluate(done)  # before `save`: the checkpoint covers the line that it writes
-        stopped = parallel.summed([float(run.stop.requested)], run.device)[0] > 0
+        stopped = parallel.summed([float(run.stop.requested)])[0] > 0
         if done % stage.checkpoint_every == 0 or done == learner.steps or stopped:
             path = save(run, learner, loader, done)
             if stopped:

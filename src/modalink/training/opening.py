@@ -32,11 +32,7 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loade
     Raises:
         TrainingError: The processes cannot share a batch evenly.
     """
-    if stage.batch % parallel.world():
-        raise TrainingError(
-            f"stage {stage.name}: found batch {stage.batch} and {parallel.world()} processes, needed a batch that they "
-            "can share evenly; change either of the two"
-        )
+    check_share(stage, parallel.world())
     if parallel.rank():
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     ledger = Ledger(folder / "ledger.jsonl")
@@ -55,6 +51,19 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loade
         rank=parallel.rank(),
         world=parallel.world(),
     )
+
+
+def check_share(stage: Stage, processes: int) -> None:
+    """Demand a batch of which each process has as many samples as any other.
+
+    Raises:
+        TrainingError: The stage's is another.
+    """
+    if stage.batch % processes:
+        raise TrainingError(
+            f"stage {stage.name}: found batch {stage.batch} and {processes} processes, needed a batch that they "
+            "can share evenly; change either of the two"
+        )
 
 
 def open_metrics(folder: Path, checkpoint: Checkpoint | None, stack: ExitStack) -> Metrics | None:

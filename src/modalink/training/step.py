@@ -119,7 +119,7 @@ class Learner:
     def micro_batches(self, samples: Sequence[Prepared]) -> list[MicroBatch]:
         """This process's share of a step's samples in forward passes, as many as on every other process."""
         chunks = self.divided(samples)
-        passes = parallel.largest(len(chunks), self.device)
+        passes = int(parallel.largest([float(len(chunks))])[0])
         while len(chunks) < passes:  # a share has as many samples as any other, so there is one to halve
             longest = max(range(len(chunks)), key=lambda i: len(chunks[i]))
             chunk = chunks[longest]
@@ -164,7 +164,7 @@ class Learner:
     def counts(self, batches: Sequence[Batch]) -> dict[str, int]:
         """Units of each objective in the whole step: in all micro-batches of all processes."""
         own = [float(sum(o.count(batch) for batch in batches)) for o in self.objectives.values()]
-        return dict(zip(self.objectives, map(int, parallel.summed(own, self.device)), strict=True))
+        return dict(zip(self.objectives, map(int, parallel.summed(own)), strict=True))
 
     def gradients(
         self, step: int, parts: Iterable[MicroBatch], counts: Mapping[str, int]
@@ -182,7 +182,7 @@ class Learner:
         own: Counter[str] = Counter()
         for name, number in zip(names, numbers, strict=False):
             own[name] += number  # type: ignore[assignment]
-        totals = parallel.summed([float(own[name]) for name in counts], self.device)
+        totals = parallel.summed([float(own[name]) for name in counts])
         losses = {name: total / count for (name, count), total in zip(counts.items(), totals, strict=True) if count}
         return losses, dict(zip(self.trained, numbers[len(names) :], strict=True))
 
@@ -220,7 +220,7 @@ class Learner:
     ) -> None:
         """Tell the watch which groups could have received a gradient, on any process, and how large it was."""
         chances = self.watch.chances_in([part.batch for part in parts])
-        held = parallel.summed([float(chance and bool(losses)) for chance in chances], self.device)
+        held = parallel.summed([float(chance and bool(losses)) for chance in chances])
         self.watch.note([processes > 0 for processes in held], norms)
 
     def sizes(self, samples: Sequence[Prepared]) -> dict[str, int]:
@@ -231,7 +231,7 @@ class Learner:
             "tokens": sum(len(sample.input_ids) for sample in samples),
             "items": sum(map(len, items)),
         }
-        totals = parallel.summed([float(number) for number in own.values()], self.device)
+        totals = parallel.summed([float(number) for number in own.values()])
         return dict(zip(own, map(int, totals), strict=True))
 
     def explain(

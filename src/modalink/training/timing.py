@@ -94,7 +94,7 @@ def measure(
         for dtype in (torch.bfloat16, torch.float32):  # in this order: a learner in float32 makes the weights so too
             learner = make_learner(run, stage, trained, steps=1, dtype=dtype)
             shortest = seconds_per_step(learner, samples)
-            seconds[str(dtype).removeprefix("torch.")] = parallel.summed([shortest], run.device)[0]
+            seconds[str(dtype).removeprefix("torch.")] = parallel.summed([shortest])[0]
     return seconds
 
 

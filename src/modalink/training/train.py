@@ -1,6 +1,6 @@
 """A run: all stages of a recipe, one after the other, in one folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
@@ -64,6 +64,7 @@ def train(
             return run
         steps = {stage.name: stage.steps for stage in recipe.stages if stage.steps is not None}
         emit(RunStarted(run, known, steps))
+        _check_processes(settings, emit)
         if known and settings.threads is None:
             keep_threads(run)
         system = compose(recipe, seed=recipe.seed) if system is None else system
@@ -75,18 +76,28 @@ def train(
             initialise(system.model, lent[None])
         cache = _feature_cache(recipe, place, settings) if cache is None else cache
         shared = Run(run, recipe, system, cache, place, emit, stop, settings.workers)
-        try:
-            for stage in recipe.stages:
-                if stage.name in lent:
-                    initialise(system.model, lent[stage.name])
-                cast(StageConfig, stage).run(shared)
-        finally:
-            cache.flush()
+        _train_stages(shared, lent)
         if parallel.rank() == 0:
             _save_model(system, run / MODEL)
         parallel.barrier()
         emit(RunFinished(run, before=False))
     return run
+
+
+def _train_stages(run: Run, lent: Mapping[str | None, SavedWeights]) -> None:
+    try:
+        for stage in run.recipe.stages:
+            if stage.name in lent:
+                initialise(run.system.model, lent[stage.name])
+            cast(StageConfig, stage).run(run)
+    finally:
+        run.cache.flush()
+
+
+def _check_processes(settings: RunSettings, emit: OnEvent) -> None:
+    if settings.processes > parallel.world() == 1:
+        text = f"found one process, and the settings ask for {settings.processes}"
+        emit(Warned(f"{text}: `modalink train --processes` or `torchrun` start them"))
 
 
 def _feature_cache(recipe: Recipe, device: torch.device, settings: RunSettings) -> FeatureCache:

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from pydantic import PositiveInt
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import TypedDict
 
 from modalink import json_files, tensor_files
 from modalink.errors import PartError
@@ -17,6 +19,12 @@ from modalink.tiny_world.scenes import CELLS, COLOURS, SHAPES, SIZES, WorldObjec
 _CROP_PX = 30
 _STRIDE_PX = 21
 _OUTPUTS = (2, len(SHAPES), len(COLOURS), len(SIZES))
+
+
+class _Config(TypedDict):
+    """What the part's `config.json` holds."""
+
+    width: PositiveInt
 
 
 class SceneClassifierNet(nn.Module):
@@ -81,7 +89,7 @@ class SceneClassifier:
     def load(cls, folder: Path | None = None) -> "SceneClassifier":
         """Load the classifier that ships with the package, or one from another folder."""
         folder = folder or Path(__file__).parent / "parts" / "scene_classifier"
-        net = SceneClassifierNet(width=json_files.read(folder / "config.json", PartError, dict[str, int])["width"])
+        net = SceneClassifierNet(width=json_files.read(folder / "config.json", PartError, _Config)["width"])
         net.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
         return cls(net.eval())
 

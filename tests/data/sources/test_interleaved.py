@@ -87,5 +87,5 @@ def test_columns_of_any_modality(write_lines, depth):
 )
 def test_documents_of_another_form_are_bad_samples(write_lines, record, reason, message):
     with pytest.raises(SampleError, match=f"^r: .*{message}") as caught:
-        opened(write_lines, {"id": "r", **record})[0]
+        opened(write_lines, {"texts": ["a", None], "images": [None, "b"]}, {"id": "r", **record})[1]
     assert caught.value.reason == reason

@@ -36,7 +36,7 @@ def test_a_turn_may_carry_no_loss(tmp_path):
     wrong = [{"from": "gpt", "value": "a", "loss": "no"}]
     source = opened(tmp_path, {"conversations": said}, {"conversations": wrong})
     assert [turn.loss for turn in source[0].turns] == [False, True]
-    with pytest.raises(SampleError, match="turn 0: found loss 'no', needed true or false"):
+    with pytest.raises(SampleError, match="message 0: found loss 'no', needed true or false"):
         source[1]
 
 

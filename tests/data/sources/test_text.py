@@ -36,7 +36,7 @@ def test_an_own_column(write_lines):
 
 @pytest.mark.parametrize("record", [{"text": " "}, {"text": 3}, {"other": "x"}])
 def test_a_record_without_text(write_lines, record):
-    source = TextConfig(path=str(write_lines("a.jsonl", [record]))).open()
+    source = TextConfig(path=str(write_lines("a.jsonl", [record, {"text": "a"}]))).open()
     with pytest.raises(SampleError, match="needed 'messages', 'conversations' or text under 'text'") as caught:
         source[0]
     assert caught.value.reason == "no_text"

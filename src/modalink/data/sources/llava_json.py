@@ -1,10 +1,11 @@
-"""LLaVA's own format: one JSON file (or lines) of conversations with `<image>` markers, and a folder of images."""
+"""LLaVA's own format, one of those that `messages` recognises: conversations with `<image>` markers, and images."""
 
 from functools import partial
 from typing import Literal
 
-from modalink.data import sharegpt
-from modalink.data.records import RecordSource, open_records
+from modalink.data import formats
+from modalink.data.lookalike import open_fitting
+from modalink.data.records import RecordSource
 from modalink.data.source import SourceConfig, media_folder
 
 
@@ -19,5 +20,6 @@ class LlavaJsonConfig(SourceConfig):
 
     def open(self) -> RecordSource:
         """Find the records."""
-        read = partial(sharegpt.read, folder=media_folder(self.media, self.path))
-        return RecordSource(open_records(self.path, (".json", ".jsonl")), read)
+        read = partial(formats.read, name="sharegpt", folder=media_folder(self.media, self.path))
+        fits = formats.FORMATS["sharegpt"].fits
+        return RecordSource(open_fitting(self.path, fits, "conversations", (".json", ".jsonl")), read)

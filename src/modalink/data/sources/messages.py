@@ -1,17 +1,17 @@
-"""Chat messages in the shape of Hugging Face and OpenAI: JSON, parquet, or a hub data set, at random or streamed."""
+"""Conversations in the formats that people have: JSON, CSV, parquet, or a hub data set, at random or streamed."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from modalink import modalities
-from modalink.conversation import Conversation, block_source
+from modalink.conversation import Conversation
+from modalink.data import formats
 from modalink.data.arrow import ArrowRecords, RecordStream, load_dataset
-from modalink.data.records import RecordSource, checked_messages, open_records, record_id
-from modalink.data.source import SourceConfig, media_folder, placed
+from modalink.data.lookalike import check_fits, open_fitting, seems
+from modalink.data.records import RecordSource, converted
+from modalink.data.source import SourceConfig, media_folder
 from modalink.errors import SampleError
 
 
@@ -20,7 +20,7 @@ class MessagesConfig(SourceConfig):
 
     kind: Literal["messages"] = "messages"
     path: str | None = None
-    """jsonl, json or parquet: a file, a folder or a pattern."""
+    """jsonl, json, csv, tsv or parquet: a file, a folder or a pattern."""
     dataset: str | None = None
     """What `datasets.load_dataset` takes: a hub id or a local folder."""
     subset: str | None = None
@@ -37,8 +37,16 @@ class MessagesConfig(SourceConfig):
     """Decides the order within a stream's windows."""
     media: str | None = None
     """Folder that relative paths hang against; by default the file's own, for a data set the working folder."""
+    format: Literal["auto"] | formats.Name = "auto"
+    """How a record is written; by default told by its columns. `messages`: OpenAI's and Hugging Face's. `sharegpt`:
+    also LLaVA's, InternVL's and Qwen-VL's. `alpaca`, `query_response`, `prompt_completion`: a column each."""
+    place: formats.Place = "marker"
+    """Where media of columns such as `images` or `image` stand: at their markers (`<image>`) or blocks. `first` puts
+    those of a record without markers, or one that lacks its marker, before the first words of the user."""
     column: str = "messages"
-    """Column of the messages. Blocks of media without a source take theirs from columns such as `images` or `image`."""
+    """Column of the messages."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Columns that the format calls otherwise, for example `{image: photo, prompt: question, completion: answer}`."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -56,57 +64,38 @@ class MessagesConfig(SourceConfig):
     def open(self) -> RecordSource | RecordStream:
         """Find the records, or begin the stream."""
         if self.path is not None:
-            return RecordSource(open_records(self.path), self._reader(media_folder(self.media, self.path)))
-        read = self._reader(Path(self.media or "").expanduser())
-        name = str(self.dataset)
+            read = partial(self._read, folder=media_folder(self.media, self.path))
+            return RecordSource(open_fitting(self.path, self._fits, _NEEDED), read)
+        read, name = partial(self._read, folder=Path(self.media or "").expanduser()), str(self.dataset)
         found = load_dataset(
             name, subset=self.subset, split=self.split, revision=self.revision, streaming=self.streaming
         )
         if self.streaming:
-            return RecordStream(found, read, name, self.window, self.seed)
-        return RecordSource(ArrowRecords(found, name), read)
+            return RecordStream(found, partial(converted, convert=read), name, self.window, self.seed)
+        records = ArrowRecords(found, name)
+        check_fits(records, self._fits, _NEEDED, name)
+        return RecordSource(records, read)
 
-    def _reader(self, folder: Path) -> partial[Conversation]:
-        return partial(_read, column=self.column, folder=folder)
+    def _named(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record, its columns called as its format calls them."""
+        names = {"messages": self.column, **self.columns}
+        taken = {name: record[own] for name, own in names.items() if own in record}
+        return {**{name: value for name, value in record.items() if name not in names.values()}, **taken}
 
+    def _format(self, record: dict[str, Any]) -> formats.Name | None:
+        return formats.recognise(record) if self.format == "auto" else self.format
 
-def _read(record: dict[str, Any], where: str, *, column: str, folder: Path) -> Conversation:
-    id = record_id(record, where)
-    messages = record.get(column)
-    if not isinstance(messages, list):
-        raise SampleError(id, "bad_messages", f"found {messages!r:.80} under {column!r}, needed a list of messages")
-    conversation = checked_messages(_supplied(messages, record, id), id)
-    return Conversation(tuple(replace(t, content=placed(t.content, folder)) for t in conversation.turns), id)
+    def _fits(self, record: dict[str, Any]) -> bool:
+        named = self._named(record)
+        name = self._format(named)
+        return name is not None and formats.FORMATS[name].fits(named) and not formats.is_preference(named)
 
-
-def _supplied(messages: list[Any], record: dict[str, Any], id: str) -> list[Any]:
-    """The messages, with sources from the record's media columns put into the blocks that have none."""
-    supply = {row.name: _column(record, row.columns) for row in modalities.records()}
-    wanting = dict.fromkeys(supply, 0)
-
-    def block(value: Any) -> Any:
-        name = modalities.of_block(value["type"]) if isinstance(value, dict) and value.get("type") else None
-        if name not in supply or block_source(value) is not None:
-            return value
-        wanting[name] += 1
-        sources = supply[name]
-        return {**value, name: sources[wanting[name] - 1]} if wanting[name] <= len(sources) else value
-
-    def message(value: Any) -> Any:
-        if not isinstance(value, dict) or not isinstance(value.get("content"), list):
-            return value
-        return {**value, "content": [block(piece) for piece in value["content"]]}
-
-    supplied = [message(value) for value in messages]
-    for name, sources in supply.items():
-        if wanting[name] != len(sources):
-            detail = f"found {wanting[name]} {name} blocks without a source and {len(sources)} {name}s in columns"
-            raise SampleError(id, "media_count", f"{detail}, needed as many of each")
-    return supplied
+    def _read(self, record: dict[str, Any], id: str, *, folder: Path) -> Conversation:
+        named = self._named(record)
+        name = self._format(named)
+        if name is None or formats.is_preference(named):
+            raise SampleError(id, "bad_messages", f"fits no format of conversations; {seems(named)}")
+        return formats.read(named, id, name, folder=folder, place=self.place)
 
 
-def _column(record: dict[str, Any], columns: tuple[str, str]) -> list[Any]:
-    value = next((record[name] for name in columns if record.get(name) is not None), None)
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
+_NEEDED = "one of messages, conversations, instruction and output, query and response, prompt and completion"

@@ -9,7 +9,7 @@ from pydantic import Field
 from modalink import modalities
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.data.pairing import FolderPairs, Pair, Pairs, ShardPairs, TablePairs
-from modalink.data.records import SUFFIXES, open_records
+from modalink.data.records import SUFFIXES, naming, open_records
 from modalink.data.shards import index_shards
 from modalink.data.source import SourceConfig, find_files
 from modalink.errors import DataError
@@ -71,22 +71,24 @@ class PairSource:
 
     def __getitem__(self, index: int) -> Conversation:
         direction = self._config.direction
-        if direction == "both":
-            index, draw = divmod(index, 2)
-            pair = self._pairs[index]
-            return self._draw(pair, "#draw") if draw else self._describe(pair, "#caption")
-        return self._draw(self._pairs[index]) if direction == "draw" else self._describe(self._pairs[index])
+        index, draw = divmod(index, 2) if direction == "both" else (index, direction == "draw")
+        pair = self._pairs[index]
+        mark = ("#draw" if draw else "#caption") if direction == "both" else ""
+        with naming(pair.id + mark, "no_caption"):
+            return self._draw(pair, mark) if draw else self._describe(pair, mark)
 
-    def _describe(self, pair: Pair, mark: str = "") -> Conversation:
+    def _describe(self, pair: Pair, mark: str) -> Conversation:
         prompt = self._chosen(self._prompts, pair)
         asked = Turn("user", (Medium(self._config.modality, pair.source), Text(f"\n{prompt}")))
         return Conversation((asked, Turn("assistant", (Text(pair.caption),))), pair.id + mark)
 
-    def _draw(self, pair: Pair, mark: str = "") -> Conversation:
+    def _draw(self, pair: Pair, mark: str) -> Conversation:
         asked = Turn("user", (Text(self._chosen(self._requests, pair)),))
         drawn = Medium(self._config.modality, pair.source, pair.caption)
         return Conversation((asked, Turn("assistant", (drawn,))), pair.id + mark)
 
     def _chosen(self, texts: tuple[str, ...], pair: Pair) -> str:
-        text = random.Random(f"{self._config.seed}/{pair.id}").choice(texts)
+        # A file's name need be no text: what cannot be decoded in it stands there as half a surrogate pair.
+        seed = f"{self._config.seed}/{pair.id}".encode("utf-8", "surrogatepass")
+        text = random.Random(seed).choice(texts)
         return text.replace("{modality}", self._config.modality).replace("{caption}", pair.caption)

@@ -1,11 +1,12 @@
-"""Text alone: documents (lines of `.txt`, `text` fields) or conversations (`messages`, ShareGPT's `conversations`)."""
+"""Text alone: documents (lines of `.txt`, `text` fields), or conversations in any format that `messages` reads."""
 
 from pathlib import Path
 from typing import Any, Literal
 
 from modalink.conversation import Conversation, Text, Turn
-from modalink.data import sharegpt
-from modalink.data.records import SUFFIXES, RecordSource, checked_messages, open_records, record_id
+from modalink.data import formats
+from modalink.data.lookalike import open_fitting
+from modalink.data.records import SUFFIXES, RecordSource, columns
 from modalink.data.source import SourceConfig
 from modalink.errors import SampleError
 
@@ -17,19 +18,21 @@ class TextConfig(SourceConfig):
     path: str
     """txt (a document a line), jsonl, json, csv, tsv or parquet: a file, a folder or a pattern."""
     column: str = "text"
-    """Column of a document's text, where a record holds neither `messages` nor `conversations`."""
+    """Column of a document's text, where a record holds no conversation."""
 
     def open(self) -> RecordSource:
         """Find the records."""
-        return RecordSource(open_records(self.path, (".txt", *SUFFIXES)), self._read)
+        needed = f"{self.column!r} or those of a conversation"
+        return RecordSource(open_fitting(self.path, self._fits, needed, (".txt", *SUFFIXES)), self._read)
 
-    def _read(self, record: dict[str, Any], where: str) -> Conversation:
-        if "messages" in record:
-            return checked_messages(record["messages"], record_id(record, where))
-        if "conversations" in record:
-            return sharegpt.read(record, where, Path())
-        id, text = record_id(record, where), record.get(self.column)
+    def _fits(self, record: dict[str, Any]) -> bool:
+        return self.column in record or formats.recognise(record) is not None
+
+    def _read(self, record: dict[str, Any], id: str) -> Conversation:
+        if name := formats.recognise(record):
+            return formats.read(record, id, name, folder=Path())
+        text = record.get(self.column)
         if not isinstance(text, str) or not text.strip():
             needed = f"'messages', 'conversations' or text under {self.column!r}"
-            raise SampleError(id, "no_text", f"found the keys {', '.join(record)}; needed {needed}")
+            raise SampleError(id, "no_text", f"found the keys {columns(record)}; needed {needed}")
         return Conversation((Turn("assistant", (Text(text),)),), id)

@@ -110,8 +110,8 @@ def _medium(row: Row) -> str:
 
 def _of_images(path: Path, name: str) -> dict[str, str]:
     """What COCO's list of images tells about each: its file, and in NoCaps its domain: in, near or out of COCO's."""
-    rows = read_member(path, "images")
-    return {str(row.fields["id"]): str(row.fields[name]) for row in rows if name in row.fields}
+    rows = (row for row in read_member(path, "images") if name in row.fields and "id" in row.fields)
+    return {str(row.fields["id"]): str(row.fields[name]) for row in rows}
 
 
 def _replies(path: Path, options: CaptionOptions) -> Iterator[Prediction]:
@@ -129,8 +129,6 @@ def _summarise(items: list[GradedQuestion], options: CaptionOptions) -> Summary:
         metrics |= {f"{group[1]}/{name}": value for name, value in _scores(part, options).corpus.items()}
     if len(items) == 1:
         notes.append("CIDEr of a single item is 0: no word is rare among one")
-    if empty := sum(not item.grade.answer.strip() for item in items):
-        notes.append(f"{empty} captions are empty")
     return Summary(metrics["CIDEr"], metrics, means(scores.cider), notes, items, len(items))
 
 

@@ -1,19 +1,21 @@
 """CLIPScore: whether captions fit their images, without right captions; RefCLIPScore, with them."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from modalink.errors import DataError
-from modalink.scoring.benchmark import BenchmarkOptions, Grade, GradedQuestion, Question, SetBenchmark, Summary
+from modalink.errors import DataError, brief, shown
+from modalink.scoring.benchmark import Grade, GradedQuestion, Question, ScoreOptions, SetBenchmark, Summary
 from modalink.scoring.bootstrap import means
-from modalink.scoring.features import EncoderLoader, read_arrays
+from modalink.scoring.features import EncoderLoader, check_finite, matrix, read_arrays
 from modalink.scoring.metrics.clip_score import PREFIX, clip_scores, cosines, ref_clip_scores
-from modalink.scoring.predictions import as_text, read_predictions
+from modalink.scoring.predictions import REPLIES, as_text, read_predictions
+from modalink.scoring.rows import place
 
 
-class ClipOptions(BenchmarkOptions):
+class ClipOptions(ScoreOptions):
     """Options of CLIPScore."""
 
     encoder: str = ""
@@ -24,54 +26,110 @@ class ClipOptions(BenchmarkOptions):
 
 def _compare(predictions: Path, annotations: Path | None, options: ClipOptions, load_encoder: EncoderLoader) -> Summary:
     if predictions.suffix == ".npz":
-        arrays = read_arrays(predictions)
-        ids = [str(n) for n in range(len(arrays.get("images", ())))]
+        ids, arrays = _given(predictions)
     else:
         ids, arrays = _embedded(predictions, annotations, options, load_encoder)
-    if not {"images", "captions"} <= arrays.keys() or arrays["images"].shape != arrays["captions"].shape or not ids:
+    images, captions = arrays.images, arrays.captions
+    _check(predictions, images=images, captions=captions, references=np.concatenate(arrays.references or [captions]))
+    if images.shape != captions.shape:
         raise DataError(
-            f"{predictions}: found { ({n: a.shape for n, a in arrays.items()}) }, needed images [n d] and captions "
-            f"[n d]"
+            f"{place(predictions)}: found images of shape {images.shape} and captions of shape {captions.shape}, "
+            "needed images [n d] and captions [n d]"
         )
-    images, captions = arrays["images"].astype(float), arrays["captions"].astype(float)
     scores = clip_scores(images, captions)
     metrics = {"CLIPScore": float(scores.mean()), "cosine": float(cosines(images, captions).mean())}
-    if "references" in arrays:
-        metrics["RefCLIPScore"] = float(ref_clip_scores(scores, captions, list(arrays["references"])).mean())
+    if arrays.references:
+        metrics["RefCLIPScore"] = float(ref_clip_scores(scores, captions, arrays.references).mean())
     items = [GradedQuestion(Question(name), Grade(score)) for name, score in zip(ids, scores.tolist(), strict=True)]
     notes = [f"embeddings of {options.encoder or 'the given file'}; half precision moves the fourth digit"]
     return Summary(metrics["CLIPScore"], metrics, means(scores), notes, items, len(items))
 
 
+class _Embeddings(NamedTuple):
+    """Embeddings of images [n d], captions [n d] and, of each image, its right captions [r d]; none where not given."""
+
+    images: np.ndarray
+    captions: np.ndarray
+    references: list[np.ndarray]
+
+
+def _check(path: Path, **arrays: np.ndarray) -> None:
+    """A row without a direction has no angle."""
+    for name, array in arrays.items():
+        check_finite(array, f"{place(path)}: {name}")
+        if array.shape[1] and not (lengths := np.linalg.norm(array, axis=1)).all():
+            raise DataError(f"{place(path)}: {name}: row {int(np.argmin(lengths))} (from 0) is all zero")
+
+
+def _given(path: Path) -> tuple[list[str], _Embeddings]:
+    """The embeddings of a file; images may have different numbers of references."""
+    arrays = read_arrays(path)
+    if not {"images", "captions"} <= arrays.keys():
+        shapes = {name: array.shape for name, array in arrays.items()}
+        raise DataError(f"{place(path)}: found {shown(shapes)}, needed images [n d] and captions [n d]")
+    images, captions = matrix(arrays, "images", path), matrix(arrays, "captions", path)
+    references: list[np.ndarray] = []
+    if "references" in arrays:
+        flat = arrays["references"].reshape(-1, arrays["references"].shape[-1] if arrays["references"].ndim else 1)
+        rows = matrix({"references": flat}, "references", path)
+        owners = arrays.get("reference_images", np.repeat(np.arange(len(images)), len(rows) // len(images)))
+        if (
+            owners.shape != rows.shape[:1]
+            or rows.shape[1] != images.shape[1]
+            or set(owners.tolist()) != set(range(len(images)))
+        ):
+            raise DataError(
+                f"{place(path)}: found references of shape {arrays['references'].shape} for {len(images)} images, "
+                "needed [n r d], or [m d] with reference_images [m], the row of the image of each"
+            )
+        references = [rows[owners == image] for image in range(len(images))]
+    return [str(n) for n in range(len(images))], _Embeddings(images, captions, references)
+
+
 def _embedded(
     predictions: Path, folder: Path | None, options: ClipOptions, load_encoder: EncoderLoader
-) -> tuple[list[str], dict[str, Any]]:
+) -> tuple[list[str], _Embeddings]:
     """The embeddings of captions, images and references by the encoder."""
     if folder is None or not folder.is_dir() or not options.encoder:
         raise DataError(
-            f"{predictions}: captions needed --annotations FOLDER of images and --option encoder=CHECKPOINT"
+            f"{place(predictions)}: captions needed --annotations FOLDER of images and --option encoder=CHECKPOINT"
         )
-    captions = {p.keys[0]: as_text(p.reply, p.where) for p in read_predictions(predictions) if p.keys}
+    captions = {key: as_text(reply, where) for key, reply, where in _by_image(predictions)}
     paths = {name: path for path in sorted(folder.iterdir()) for name in (path.stem, path.name)}
     if lost := [name for name in captions if name not in paths]:
-        raise DataError(f"{folder}: found no image for {len(lost)} captions ({', '.join(lost[:3])})")
+        few = ", ".join(map(brief, lost[:3]))
+        raise DataError(f"{place(folder)}: found no image for {len(lost)} captions ({few})")
+    texts = [PREFIX + caption for caption in captions.values()]
+    right = _references(options.references, list(captions)) if options.references else []
     encoder = load_encoder(options.encoder)
-    arrays: dict[str, Any] = {
-        "images": encoder.media([paths[name] for name in captions], "image"),
-        "captions": encoder.texts([PREFIX + caption for caption in captions.values()]),
-    }
-    if options.references:
-        right = {
-            p.keys[0]: p.reply if isinstance(p.reply, list) else [p.reply]
-            for p in read_predictions(options.references)
-            if p.keys
-        }
-        groups = [[PREFIX + as_text(text, name) for text in right[name]] for name in captions if name in right]
-        if len(groups) != len(captions):
-            raise DataError(f"{options.references}: found references for {len(groups)} of {len(captions)} captions")
-        flat = encoder.texts([text for group in groups for text in group])
-        arrays["references"] = np.split(flat, np.cumsum([len(group) for group in groups])[:-1])
-    return list(captions), arrays
+    images = encoder.media([paths[name] for name in captions], "image")
+    flat = encoder.texts([text for group in right for text in group]) if right else np.empty((0, 0))
+    references = np.split(flat, np.cumsum([len(group) for group in right])[:-1]) if right else []
+    return list(captions), _Embeddings(images, encoder.texts(texts), references)
+
+
+def _by_image(path: Path) -> Iterator[tuple[str, Any, str]]:
+    """The image, the text and the place of each row, every image once."""
+    seen: set[str] = set()
+    for p in read_predictions(path, replies=(*REPLIES, "references", "captions")):
+        key = next(iter(p.keys), "")
+        if not key or key in seen:
+            raise DataError(f"{p.where}: found {f'{brief(key)} twice' if key else 'no image'}, needed every image once")
+        seen.add(key)
+        yield key, p.reply, p.where
+    if not seen:
+        raise DataError(f"{place(path)}: found no captions")
+
+
+def _references(path: Path, names: Sequence[str]) -> list[list[str]]:
+    """The right captions of each image, with the prefix."""
+    right = {}
+    for key, reply, where in _by_image(path):
+        right[key] = [PREFIX + as_text(text, where) for text in (reply if isinstance(reply, list) else [reply])]
+    groups = [right[name] for name in names if right.get(name)]
+    if len(groups) != len(names):
+        raise DataError(f"{place(path)}: found references for {len(groups)} of {len(names)} captions")
+    return groups
 
 
 BENCHMARKS = {
@@ -82,8 +140,8 @@ BENCHMARKS = {
         source="Hessel et al. 2021; jmhessel/clipscore",
         unit="fraction",
         annotations="folder of images, where captions are given as text",
-        predictions=".npz with images [n d], captions [n d] and references [n r d]; or {image: caption} with --option "
-        "encoder",
+        predictions=".npz with images [n d], captions [n d] and references [n r d], or [m d] with the row of the image "
+        "of each in reference_images [m]; or {image: caption} with --option encoder",
         options=ClipOptions,
         compare=_compare,
     ),

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from modalink.errors import DataError
-from modalink.scoring.benchmark import BenchmarkOptions, SetBenchmark, Summary
+from modalink.scoring.benchmark import ScoreOptions, SetBenchmark, Summary
 from modalink.scoring.features import EncoderLoader, read_gaussian
 from modalink.scoring.metrics.frechet import frechet_distance
+from modalink.scoring.rows import place
 
 
-class DistanceOptions(BenchmarkOptions):
+class DistanceOptions(ScoreOptions):
     """Options of distances."""
 
     encoder: str = ""
@@ -24,7 +25,10 @@ def distance(title: str, modality: str, source: str, features: str) -> SetBenchm
         (left, n), (right, m) = (
             read_gaussian(path, modality, options.encoder, load_encoder) for path in (generated, real)
         )
-        value = frechet_distance(left, right)
+        try:
+            value = frechet_distance(left, right)
+        except DataError as error:
+            raise DataError(f"{place(generated)} and {place(real)}: {error}") from error
         notes = [f"features of {options.encoder or f'the given files; the published number needs {features}'}"]
         if few := [str(count) for count in (n, m) if count is not None and count <= left.mean.size]:
             notes.append(
@@ -33,7 +37,7 @@ def distance(title: str, modality: str, source: str, features: str) -> SetBenchm
             )
         metrics = {"distance": value, "dimensions": float(left.mean.size)}
         metrics |= {name: float(count) for name, count in (("generated", n), ("real", m)) if count is not None}
-        return Summary(value, metrics, None, notes, count=n or 0)
+        return Summary(value, metrics, None, notes, count=n)
 
     return SetBenchmark(
         title=title,

@@ -1,11 +1,13 @@
 """GQA: compositional questions about scenes; plain equality, and how steady the answers are."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from modalink.scoring.annotations import field_of, text_of
+from modalink.errors import DataError, brief, shown
+from modalink.scoring.annotations import field_of, list_of, mapping_of, text_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
     Grade,
@@ -39,25 +41,28 @@ def _questions(path: Path, options: GqaOptions) -> Iterator[Question]:
     for row in read_rows(path):
         fields = row.fields
         key, text = row_id(row, IDS), text_of(fields, "question")
-        types, groups = fields.get("types") or {}, fields.get("groups") or {}
+        types, groups = (mapping_of(fields, name, row.where) for name in ("types", "groups"))
+        group = groups.get("global")
         gold = {
             "answer": str(field_of(fields, ("answer",), row.where, "the right answer")),
-            "global": groups.get("global"),
-            "entailed": tuple(other for other in fields.get("entailed") or () if other != key),
+            "global": None if group is None else str(group),
+            "entailed": tuple(str(other) for other in list_of(fields, "entailed", row.where) if other != key),
             "common": "Common" in str(types.get("detailed", "")),
             "choices": choices.get(key),
             "balanced": bool(fields.get("isBalanced", True)),
         }
-        families = _groups(types, text, fields.get("semantic"))
+        families = _groups(types, text, list_of(fields, "semantic", row.where), row.where)
         scored = bool(fields.get("isBalanced", True)) or options.consistency
         yield Question(key, gold, text, text_of(fields, "imageId"), groups=families, scored=scored)
 
 
-def _groups(types: dict[str, Any], text: str, program: Any) -> tuple[tuple[str, str], ...]:
+def _groups(types: Mapping[str, Any], text: str, program: list[Any], where: str) -> tuple[tuple[str, str], ...]:
     families = [(family, str(types[family])) for family in ("structural", "semantic") if types.get(family)]
     if types.get("structural"):
         families.insert(0, ("kind", "open" if types["structural"] == "query" else "binary"))
-    if isinstance(program, list):
+    if program:
+        if not all(isinstance(step, dict) for step in program):
+            raise DataError(f"{where}: found {shown(program)} as semantic, needed a list of steps")
         steps = [f"{step.get('operation')}: {step.get('argument')}" for step in program]
         number = sum(not any(mark in step for mark in ("exist", "query: name", "choose name")) for step in steps)
         families += [("steps", str(number)), ("words", str(len(text.split())))]
@@ -68,9 +73,7 @@ def _replies(path: Path, options: GqaOptions) -> Iterator[Prediction]:
     for prediction in plain_replies(path, options):
         finished = options.postprocess == "none" or (options.postprocess == "auto" and prediction.field == "prediction")
         text = as_text(prediction.reply, prediction.where)
-        yield Prediction(
-            prediction.where, prediction.keys, text if finished else text.rstrip(".").lower(), prediction.field
-        )
+        yield replace(prediction, reply=text if finished else text.rstrip(".").lower())
 
 
 def _grade(question: Question, reply: Any, where: str, options: GqaOptions) -> Grade:
@@ -105,8 +108,12 @@ def _consistency(items: list[GradedQuestion], by_id: dict[str, GradedQuestion]) 
 
 
 def _belongs(item: GradedQuestion, name: str) -> bool:
-    choices = ("color", "material", "shape") if item.question.gold["common"] else item.question.gold["choices"][name]
-    return item.grade.answer in choices
+    gold, where = item.question.gold, f"choices of {brief(item.question.id)}"
+    if gold["common"]:
+        return item.grade.answer in ("color", "material", "shape")
+    if name not in (gold["choices"] or ()):
+        raise DataError(f"{where}: found nothing under {name!r}; is the option choices the official file of choices?")
+    return item.grade.answer in list_of(gold["choices"], name, where)
 
 
 def _distribution(items: list[GradedQuestion]) -> float:

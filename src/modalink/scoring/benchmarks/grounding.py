@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from modalink.errors import DataError
 from modalink.scoring.annotations import field_of, groups_of, text_of
 from modalink.scoring.benchmark import (
@@ -33,7 +35,7 @@ class GroundingOptions(BenchmarkOptions):
     """
     boxes: Literal["xywh", "xyxy"] = "xywh"
     """What the numbers of an annotation are: left, top, width, height as in COCO, or two corners; in pixels."""
-    threshold: float = 0.5
+    threshold: float = Field(default=0.5, ge=0, le=1)
     """Overlap that a right box must exceed."""
     inclusive: bool = False
     """Whether it may equal the threshold too, as in lmms-eval and Qwen-VL."""
@@ -133,6 +135,7 @@ def grounding(title: str, source: str, files: tuple[str, ...], aliases: tuple[st
         questions=_questions,
         replies=_replies,
         grade=_grade,
+        when_missing=lambda question, options: Grade(0.0, parsed=False, detail=(0.0, None)),
         summarise=_summarise,
         setup=Setup(files=files),
         prompt=lambda q: f"Please provide the bounding box coordinate of the region this sentence describes: {q.text}",

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from modalink.errors import DataError
+from modalink.errors import DataError, OptionError, brief
 from modalink.scoring.annotations import field_of, text_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
@@ -17,11 +17,12 @@ from modalink.scoring.benchmark import (
     Setup,
     Summary,
     scores_of,
+    wrong,
 )
 from modalink.scoring.bootstrap import Ranking, means
 from modalink.scoring.metrics.ranking import auroc
-from modalink.scoring.predictions import IDS, Prediction, as_number, as_text, row_id
-from modalink.scoring.rows import read_rows
+from modalink.scoring.predictions import IDS, Prediction, as_number, as_probability, as_text, names_of, row_id
+from modalink.scoring.rows import Row, read_rows
 
 SCORES = ("proba", "prob", "score", "probability")
 LABELS = ("label", "prediction", "pred", "text", "answer", "response", "reply", "value")
@@ -45,27 +46,42 @@ def _questions(path: Path, options: MemesOptions) -> Iterator[Question]:
 
 def _replies(path: Path, options: MemesOptions) -> Iterator[Prediction]:
     """Each row's probability and decision, of which one may be missing."""
-    scores, labels = ((options.reply_field,), ()) if options.reply_field else (SCORES, LABELS)
     for row in read_rows(path):
-        key = row_id(row, (options.id_field,) if options.id_field else IDS)
+        scores, labels = _names(row, options)
+        key = row_id(row, IDS, options.id_field)
         score, label = (next((row.fields[n] for n in names if n in row.fields), None) for names in (scores, labels))
         if score is None and label is None:
-            raise DataError(
-                f"{row.where}: found fields {', '.join(map(repr, row.fields))}, needed proba, label or a reply"
-            )
+            wanted = brief(options.reply_field) or "proba, label or a reply"
+            raise DataError(f"{row.where}: found fields {names_of(row.fields)}, needed {wanted}")
         yield Prediction(row.where, (key,) if key else (), (score, label), "proba" if score is not None else "label")
+
+
+def _names(row: Row, options: MemesOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fields that may hold a row's probability, and those that may hold its decision."""
+    if not (named := options.reply_field):
+        return SCORES, LABELS
+    return ((), (named,)) if str(row.fields.get(named)).isalpha() else ((named,), ())
 
 
 def _grade(question: Question, reply: Any, where: str, options: MemesOptions) -> Grade:
     score, label = reply if isinstance(reply, tuple) else (None, reply)
-    number = None if score is None else as_number(score, where)
+    number = None if score is None else as_probability(score, where)
     if label is None and number is not None:
         decision: int | None = int(number >= 0.5)
     else:
-        decision = WORDS.get(as_text(label, where).strip().lower())
+        decision = WORDS.get(as_text(label, where).strip().removesuffix(".").lower())
     return Grade(
         float(decision == question.gold), "" if decision is None else str(decision), decision is not None, number
     )
+
+
+def _when_missing(question: Question, options: MemesOptions) -> Grade:
+    if options.metric == "auroc":
+        raise OptionError(
+            f"option missing=wrong: {brief(question.id)} has no prediction, and a ranking has no place for it; give "
+            "--option metric=accuracy, or --partial"
+        )
+    return wrong(question, options)
 
 
 def _summarise(items: list[GradedQuestion], options: MemesOptions) -> Summary:
@@ -92,7 +108,7 @@ BENCHMARKS = {
         rule=lambda o: (
             "area under the ROC curve of the probability of hateful, ties counted half"
             if o.metric == "auroc"
-            else "accuracy; the whole reply is yes or no, any other is wrong"
+            else "accuracy; the whole reply is yes or no, with or without a period, any other is wrong"
         ),
         source="Kiela et al. 2020 (challenge); scikit-learn's roc_auc_score; accuracy as in Vision-CAIR/MiniGPT-4",
         unit="percent",
@@ -103,6 +119,7 @@ BENCHMARKS = {
         questions=_questions,
         replies=_replies,
         grade=_grade,
+        when_missing=_when_missing,
         summarise=_summarise,
         setup=Setup(files=("dev_seen.jsonl", "dev_unseen.jsonl", "dev.jsonl"), options={"metric": "accuracy"}),
         prompt=lambda question: (

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modalink.errors import DataError
-from modalink.scoring.annotations import field_of, rows_if_there, text_of
+from modalink.scoring.annotations import field_of, list_of, rows_if_there, text_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
     Grade,
@@ -43,10 +43,10 @@ def _questions(path: Path, options: IconqaOptions) -> Iterator[Question]:
             continue
         task = text_of(fields, "ques_type")
         groups = [("task", task)] * bool(task) + [
-            ("skill", str(skill)) for skill in skills.get(key, fields.get("skills", ()))
+            ("skill", str(skill)) for skill in skills.get(key, list_of(fields, "skills", row.where))
         ]
         gold = str(field_of(fields, ("answer", "label"), row.where, "the right answer"))
-        choices, text = tuple(map(str, fields.get("choices") or ())), text_of(fields, "question")
+        choices, text = tuple(map(str, list_of(fields, "choices", row.where))), text_of(fields, "question")
         image = str(fields.get("image", "image.png" if row.key else ""))
         # In problems.json every image has the same name, in a folder of its problem.
         media, *shown = (f"{task}/{key}/{name}" if row.key else name for name in (image, *_pictures(task, choices)))
@@ -60,8 +60,8 @@ def _pictures(task: str, choices: tuple[str, ...]) -> tuple[str, ...]:
     return choices if task == "choose_img" else ()
 
 
-def _beside(path: Path) -> dict[str, Any]:
-    return {str(row.key): row.fields.get("value", ()) for row in rows_if_there(path)}
+def _beside(path: Path) -> dict[str, list[Any]]:
+    return {str(row.key): list_of(row.fields, "value", row.where) for row in rows_if_there(path)}
 
 
 def _replies(path: Path, options: IconqaOptions) -> Iterator[Prediction]:

@@ -5,19 +5,21 @@ from typing import Literal
 
 from pydantic import Field
 
-from modalink.scoring.benchmark import BenchmarkOptions, SetBenchmark, Summary
+from modalink.errors import DataError
+from modalink.scoring.benchmark import ScoreOptions, SetBenchmark, Summary
 from modalink.scoring.features import EncoderLoader, read_array
 from modalink.scoring.metrics.inception import from_logits, inception_score
+from modalink.scoring.rows import place
 
 
-class InceptionOptions(BenchmarkOptions):
+class InceptionOptions(ScoreOptions):
     """Options of the inception score."""
 
     input: Literal["probabilities", "logits"] = "probabilities"
     """What the classifier's outputs are."""
     splits: int = Field(default=10, ge=1)
     """Parts whose scores are averaged."""
-    shuffle_seed: int | None = None
+    shuffle_seed: int | None = Field(default=None, ge=0, lt=1 << 32)
     """Shuffles the samples first; torch-fidelity takes 2020, the original keeps the order."""
 
 
@@ -27,7 +29,10 @@ def _compare(
     values = read_array(predictions, ("probabilities", "logits", "features", "arr_0"))
     if options.input == "logits":
         values = from_logits(values)
-    mean, std = inception_score(values, options.splits, options.shuffle_seed)
+    try:
+        mean, std = inception_score(values, options.splits, options.shuffle_seed)
+    except DataError as error:
+        raise DataError(f"{place(predictions)}: {error}") from error
     notes = ["the published number needs Inception-v3's 1,008 classes with the TensorFlow weights"]
     return Summary(mean, {"mean": mean, "std": std}, None, notes, count=len(values))
 

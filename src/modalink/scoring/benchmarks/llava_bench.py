@@ -1,11 +1,12 @@
 """LLaVA-Bench in the wild: 60 open questions on 24 images; a judge scores the model beside GPT-4 without eyes."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from modalink.errors import DataError
+from modalink.errors import DataError, OptionError, brief
 from modalink.scoring.annotations import rows_if_there, text_of
 from modalink.scoring.benchmark import (
     Grade,
@@ -19,7 +20,7 @@ from modalink.scoring.benchmark import (
 )
 from modalink.scoring.bootstrap import Sums
 from modalink.scoring.judge_model import Request
-from modalink.scoring.judged import JudgeOptions, ask_runs, needed_judge
+from modalink.scoring.judged import JudgeOptions, answer_of, ask_runs, check_readable, judge_notes, needed_judge
 from modalink.scoring.predictions import IDS, REPLIES, Prediction, row_id
 from modalink.scoring.rows import read_rows
 
@@ -48,9 +49,10 @@ def parse(review: str) -> tuple[float, float]:
     """The two scores of a review's first line; -1 and -1, which go into the mean, where it has not exactly two."""
     parts = review.split("\n")[0].replace(",", " ").split(" ")
     try:
-        return (float(parts[0]), float(parts[1])) if len(parts) == 2 else FAILED
+        scores = (float(parts[0]), float(parts[1])) if len(parts) == 2 else FAILED
     except ValueError:
         return FAILED
+    return scores if all(map(math.isfinite, scores)) else FAILED
 
 
 def _questions(path: Path, options: JudgeOptions) -> Iterator[Question]:
@@ -62,7 +64,7 @@ def _questions(path: Path, options: JudgeOptions) -> Iterator[Question]:
     for row in read_rows(file):
         key, image = row_id(row, IDS), text_of(row.fields, "image")
         caption = contexts.get(image, "")
-        context = "\n".join(caption) if isinstance(caption, list) else str(caption)
+        context = "\n".join(map(str, caption)) if isinstance(caption, list) else str(caption)
         category = text_of(row.fields, "category").removeprefix("llava_bench_")
         yield Question(
             key,
@@ -78,7 +80,8 @@ def _replies(path: Path, options: JudgeOptions) -> Iterator[Prediction]:
 
 
 def _request(item: GradedQuestion, run: int) -> Request:
-    return Request(item.question.id, _content(item), SYSTEM, run, temperature=0.2, max_tokens=1024)
+    answer, answer_id = answer_of(item)
+    return Request(item.question.id, _content(item), SYSTEM, run, 0, 0.2, 1024, answer, answer_id)
 
 
 def _content(item: GradedQuestion) -> str:
@@ -97,14 +100,16 @@ def _summarise(items: list[GradedQuestion], options: JudgeOptions) -> Summary:
             "the judge compares with GPT-4's answers: needed answers_gpt4.jsonl and context.jsonl beside the questions"
         )
     items, reviews = ask_runs(judge, items, _request, options)
-    pairs = np.array([[parse(text) for text in texts] for texts in reviews])
+    pairs = np.array([[parse(text or "") for text in texts] for texts in reviews])
+    read = [[None if pair == FAILED else pair for pair in map(tuple, by_run)] for by_run in pairs.tolist()]
+    check_readable(judge, reviews, read, "two numbers on its first line")
     runs = pairs.shape[1]
     for item, mine in zip(items, pairs, strict=True):
         readable = bool((mine[:, 0] >= 0).all())
         item.grade = Grade(float(mine[:, 1].mean()), item.grade.answer, readable, mine.tolist())
     metrics = _metrics(items, pairs)
     sample = Sums(pairs.reshape(len(items), -1), lambda sums: 100 * (sums[:, 1::2] / sums[:, ::2]).mean(1))
-    notes = [f"judge: {judge.name}, {runs} run{'s' * (runs > 1)}; the number moves with the judge's version"]
+    notes = judge_notes(judge, runs, "the number moves with the judge's version")
     return Summary(metrics["all"], metrics, sample, notes, items, len(items))
 
 
@@ -121,6 +126,9 @@ def _metrics(items: list[GradedQuestion], pairs: np.ndarray) -> dict[str, float]
         metrics[name] = ratios[0] if len(ratios) == 1 else round(sum(ratios) / len(ratios), 1)
         by_run = by_run or ratios  # those of `all`, which comes first
     metrics["gpt4_score"], metrics["model_score"] = (round(10 * float(mean), 1) for mean in pairs.mean((0, 1)))
+    gpt4, model = pairs.mean(0).T
+    # The field's tables average the rounded scores of several runs.
+    metrics |= {"all_unrounded": float((100 * model / gpt4).mean()), "mean_of_runs": sum(by_run) / len(by_run)}
     return metrics | {f"run/{number}": ratio for number, ratio in enumerate(by_run, 1)}
 
 
@@ -130,6 +138,13 @@ def _ratio(gpt4: float, model: float) -> float:
             "the judge's scores of GPT-4 average 0, so that nothing can be divided by them; are the reviews whole?"
         )
     return round(model / gpt4 * 100, 1)
+
+
+def _when_missing(question: Question, options: JudgeOptions) -> Grade:
+    raise OptionError(
+        f"option missing=wrong: {brief(question.id)} has no prediction, and only a judge scores GPT-4's answer to it; "
+        "give the model's empty reply as a prediction, or --partial"
+    )
 
 
 BENCHMARKS = {
@@ -146,6 +161,7 @@ BENCHMARKS = {
         questions=_questions,
         replies=_replies,
         grade=ungraded,
+        when_missing=_when_missing,
         summarise=_summarise,
         keeps_text=True,
         setup=Setup(files=("questions.jsonl",), max_new_tokens=1024, judged=True),

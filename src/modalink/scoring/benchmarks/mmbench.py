@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from modalink.errors import DataError
-from modalink.scoring.annotations import field_of, groups_of, option_columns, text_of
+from modalink.errors import DataError, brief, shown
+from modalink.scoring.annotations import field_of, groups_of, option_columns, text_of, whole_number
 from modalink.scoring.benchmark import Grade, GradedQuestion, Question, QuestionBenchmark, Setup, Summary, plain_replies
 from modalink.scoring.bootstrap import means
-from modalink.scoring.judge_model import Request
-from modalink.scoring.judged import JudgeOptions, judge_of
+from modalink.scoring.judge_model import JudgeModel, Request
+from modalink.scoring.judged import JudgeOptions, check_readable, judge_notes, judge_of
 from modalink.scoring.metrics.choice import LETTERS, choose
 from modalink.scoring.predictions import Prediction, as_text, row_id
 from modalink.scoring.prompts import LETTER, lettered
@@ -63,10 +63,9 @@ def questions(path: Path, options: MmbenchOptions) -> Iterator[Question]:
         fields = row.fields
         key = row_id(row, IDS)
         answer = field_of(fields, ("answer",), row.where, "the right letter")
-        if not key.isdecimal() or not isinstance(answer, str) or answer not in LETTERS or not answer:
-            raise DataError(
-                f"{row.where}: found index {key!r:.30} and answer {answer!r:.30}, needed a whole number and a letter"
-            )
+        whole_number(key, row.where, "index")
+        if not isinstance(answer, str) or len(answer) != 1 or answer not in LETTERS:
+            raise DataError(f"{row.where}: found {shown(answer)} as answer, needed a letter")
         hint = str(fields.get("hint") or "")
         text = f"{hint}\n{fields.get('question', '')}" if hint not in ("", "nan") else text_of(fields, "question")
         groups = groups_of(fields, "split", "l2-category", "category")
@@ -135,7 +134,7 @@ def summarise(items: list[GradedQuestion], options: MmbenchOptions) -> Summary:
 
 def _ask_judge(items: list[GradedQuestion], options: MmbenchOptions) -> list[str]:
     """Let the judge decide the open items, if there is one; what it cannot decide in three tries stays wrong."""
-    open_items = [item for item in items if not item.grade.parsed]
+    open_items = [item for item in items if not item.grade.parsed and item.grade.detail is not None]
     judge = judge_of(options)
     if not open_items or judge is None:
         return (
@@ -143,14 +142,39 @@ def _ask_judge(items: list[GradedQuestion], options: MmbenchOptions) -> list[str
             if open_items
             else []
         )
+    read: list[tuple[str, str | None]] = []
+    undecided = open_items
     for attempt in range(3):
-        waiting = [item for item in open_items if not item.grade.parsed]
-        asked = [Request(i.question.id, _judge_prompt(i), attempt=attempt, max_tokens=16) for i in waiting]
-        for item, verdict in zip(waiting, judge.ask(asked), strict=True):
-            choice = choose(verdict, _choices(item.question), options.verbose_answers) if verdict is not None else None
-            if choice:
-                item.grade = Grade(float(choice == item.question.gold), choice)
-    return [f"{len(open_items)} replies were decided by the judge {judge.name}"]
+        verdicts = judge.ask([_request(item, attempt) for item in undecided])
+        if attempt == 0:
+            _check_replied(judge, undecided, verdicts, options)
+        for item, verdict in zip(undecided, verdicts, strict=True):
+            if verdict is not None:
+                choice = choose(verdict, _choices(item.question), options.verbose_answers)
+                read.append((verdict, choice))
+                item.grade = Grade(float(choice == item.question.gold), choice) if choice else item.grade
+        undecided = [item for item in undecided if not item.grade.parsed]
+    check_readable(judge, [[text] for text, _ in read], [[choice] for _, choice in read], "an option's letter, or Z")
+    decided = len(open_items) - len(undecided)
+    return judge_notes(judge, 1, f"it decided {decided} of {len(open_items)} replies that the text rules left open")
+
+
+def _check_replied(
+    judge: JudgeModel, items: list[GradedQuestion], verdicts: list[str | None], options: MmbenchOptions
+) -> None:
+    lost = [item.question.id for item, verdict in zip(items, verdicts, strict=True) if verdict is None]
+    if lost and (options.missing != "skip" or len(lost) == len(items)):
+        raise DataError(
+            f"{judge.origin}: found no judge's reply for {len(lost)} of {len(items)} replies that chose no option "
+            f"({', '.join(map(brief, lost[:3]))}, ...); give --option judge=ADDRESS to ask for them, or --partial to "
+            "count them as wrong"
+        )
+
+
+def _request(item: GradedQuestion, attempt: int) -> Request:
+    answer, answer_id = str(item.grade.detail), item.grade.answer_id
+    prompt = _judge_prompt(item)
+    return Request(item.question.id, prompt, attempt=attempt, max_tokens=16, answer=answer, answer_id=answer_id)
 
 
 def _judge_prompt(item: GradedQuestion) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from modalink.errors import DataError
+from modalink.errors import DataError, OptionError, shown
 from modalink.scoring.annotations import field_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
@@ -23,7 +23,7 @@ from modalink.scoring.benchmark import (
 from modalink.scoring.bootstrap import Sums
 from modalink.scoring.metrics import yes_no
 from modalink.scoring.predictions import Prediction, as_text
-from modalink.scoring.rows import read_rows
+from modalink.scoring.rows import place, read_rows
 
 PERCEPTION = ("existence", "count", "position", "color", "posters", "celebrity", "scene", "landmark", "artwork", "OCR")
 COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
@@ -41,21 +41,31 @@ def _key(task: str, image: str, question: str) -> str:
 
 def _lines(path: Path, tasks: Sequence[str], columns: int) -> Iterator[tuple[str, str, list[str]]]:
     """(place, task, cells) of the tab separated text files of a folder, one file a task."""
+    if not any((path / f"{task}.txt").is_file() for task in tasks):
+        below = next((p.parent for task in tasks for p in sorted(path.glob(f"*/{task}.txt"))), None)
+        hint = f"; is it {below}?" if below else ""
+        raise DataError(f"{path}: found no {tasks[0]}.txt or another sub-task's file in it{hint}")
     for task in tasks:
         file = path / f"{task}.txt"
         if not file.is_file():
             continue
         # A reply may hold other line separators than \n, at which str.splitlines would cut.
         with file.open(encoding="utf-8", newline="\n") as lines:
-            for number, line in enumerate(lines, 1):
+            for number, line in enumerate(_decoded(file, lines), 1):
                 cells = line.rstrip("\r\n").split("\t")
                 if len(cells) < columns:
                     raise DataError(
-                        f"{file}, line {number}: found {len(cells)} tab separated cells, needed {columns}: image, "
-                        f"question, "
-                        "label, reply; a reply must hold no tab or line end"
+                        f"{place(file)}, line {number}: found {len(cells)} tab separated cells, needed {columns}: "
+                        "image, question, label, reply; a reply must hold no tab or line end"
                     )
-                yield f"{file.name}, line {number}", task, cells
+                yield f"{place(file)}, line {number}", task, cells
+
+
+def _decoded(file: Path, lines: Iterator[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise DataError(f"{place(file)}: not UTF-8 text ({error.reason} near byte {error.start})") from error
 
 
 def _questions(tasks: Sequence[str]) -> Callable[[Path, MmeOptions], Iterator[Question]]:
@@ -64,7 +74,7 @@ def _questions(tasks: Sequence[str]) -> Callable[[Path, MmeOptions], Iterator[Qu
         numbers: Counter[str] = Counter()
         for where, task, (image, text, label, *_) in rows:
             if label.lower() not in ("yes", "no"):
-                raise DataError(f"{where}: found label {label!r:.40}, needed yes or no")
+                raise DataError(f"{where}: found label {shown(label)}, needed yes or no")
             key = _key(task, image, text)
             numbers[task] += 1
             yield Question(
@@ -90,6 +100,8 @@ def _table(path: Path, tasks: Sequence[str]) -> Iterator[tuple[str, str, list[st
 def _replies(tasks: Sequence[str]) -> Callable[[Path, MmeOptions], Iterator[Prediction]]:
     def read(path: Path, options: MmeOptions) -> Iterator[Prediction]:
         if path.is_dir():
+            if options.id_field or options.reply_field:
+                raise OptionError("options id_field and reply_field: the sub-tasks' text files have no named fields")
             for where, task, cells in _lines(path, tasks, 4):
                 yield Prediction(where, (_key(task, cells[0], cells[1]),), "\t".join(cells[3:]), "reply", cells[1])
             return
@@ -108,21 +120,31 @@ def _grade(question: Question, reply: Any, where: str, options: MmeOptions) -> G
     return Grade(float(choice == question.gold), choice, choice != "other")
 
 
-def _table_of(items: list[GradedQuestion], tasks: list[str]) -> np.ndarray:
+def _table_of(items: list[GradedQuestion], tasks: list[str], partial: bool) -> np.ndarray:
     """A row for each image, with columns (right answers, both right, images) of its task."""
-    by_task = {task: [item for item in items if item.question.groups[0][1] == task] for task in tasks}
     rows = []
-    for at, (task, task_items) in enumerate(by_task.items()):
-        if len(task_items) % 2:
+    for at, task in enumerate(tasks):
+        images: dict[int, list[GradedQuestion]] = {}
+        for item in items:
+            if item.question.groups[0][1] == task:
+                images.setdefault(_image_of(item), []).append(item)
+        pairs = [pair for pair in images.values() if len(pair) == 2]
+        if not pairs or (len(pairs) < len(images) and not partial):
             raise DataError(
-                f"MME {task}: found {len(task_items)} questions, needed pairs: two consecutive lines for each image"
+                f"MME {task}: found {sum(map(len, images.values()))} questions, needed pairs: two consecutive lines "
+                "for each image"
             )
-        for first, second in zip(task_items[::2], task_items[1::2], strict=True):
-            right = first.grade.score + second.grade.score
+        for pair in pairs:
+            right = sum(item.grade.score for item in pair)
             row = np.zeros(3 * len(tasks))
             row[3 * at : 3 * at + 3] = right, right == 2, 1
             rows.append(row)
     return np.array(rows)
+
+
+def _image_of(item: GradedQuestion) -> int:
+    """The number of a question's image in its sub-task, two questions each, as the official script counts."""
+    return (int(item.question.id.rpartition("/")[2]) - 1) // 2
 
 
 def _task_scores(sums: np.ndarray) -> np.ndarray:
@@ -140,7 +162,7 @@ def _summariser(tasks: Sequence[str]) -> Callable[[list[GradedQuestion], MmeOpti
                 f"MME: found no questions of {', '.join(absent)}; --partial sums the {len(there)} sub-tasks that are "
                 f"there"
             )
-        columns = _table_of(items, there)
+        columns = _table_of(items, there, options.missing == "skip")
         scores = dict(zip(there, _task_scores(columns.sum(0, keepdims=True))[0].tolist(), strict=True))
         parts = {"perception": PERCEPTION, "cognition": COGNITION}
         metrics = {
@@ -151,6 +173,8 @@ def _summariser(tasks: Sequence[str]) -> Callable[[list[GradedQuestion], MmeOpti
         total = sum(scores.values())
         sample = Sums(columns, lambda sums: _task_scores(sums).sum(1))
         notes = [f"without the sub-tasks {', '.join(absent)}"] if absent else []
+        if alone := len(items) - 2 * len(columns):
+            notes.append(f"partial: {alone} questions whose image has no other one answered are left out of the score")
         return Summary(total, {**metrics, **scores}, sample, notes, items, len(items))
 
     return summarise

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.annotations import field_of, text_of
+from modalink.scoring.annotations import field_of, list_of, text_of
 from modalink.scoring.benchmark import Grade, GradedQuestion, Question, QuestionBenchmark, Setup, Summary, ungraded
 from modalink.scoring.bootstrap import means
 from modalink.scoring.judge_model import JudgeModel, Request, Verdict
-from modalink.scoring.judged import JudgeOptions, ask_runs, needed_judge
+from modalink.scoring.judged import JudgeOptions, answer_of, ask_runs, check_readable, judge_notes, needed_judge
 from modalink.scoring.predictions import IDS, row_id
 from modalink.scoring.rows import Row, read_rows
 
@@ -68,7 +68,7 @@ def parse(reply: str) -> float | None:
 def _questions(path: Path, options: JudgeOptions) -> Iterator[Question]:
     path = path / "mm-vet.json" if path.is_dir() else path
     for row in read_rows(path):
-        abilities = sorted(set(row.fields.get("capability", ())))
+        abilities = sorted({str(ability) for ability in list_of(row.fields, "capability", row.where)})
         groups = (
             *(("capability", a) for a in abilities),
             *([("integration", "_".join(abilities))] if abilities else []),
@@ -85,7 +85,7 @@ def _questions(path: Path, options: JudgeOptions) -> Iterator[Question]:
 
 def _graded_before(row: Row) -> Iterator[Verdict]:
     """Replies of a row of the official grade file {id: {model: [...], content: [...], score: [...]}}."""
-    contents, models = row.fields.get("content"), row.fields.get("model", [])
+    contents, models = row.fields.get("content"), list_of(row.fields, "model", row.where)
     if row.key is None or not isinstance(contents, list):
         raise DataError(
             f"{row.where}: found no list of contents, needed the official grade file or JSON lines {{id, reply}}"
@@ -99,7 +99,7 @@ def _request(item: GradedQuestion, run: int, attempt: int) -> Request:
     table = f"{PROMPT}\n" + " | ".join([item.question.text, gold, item.grade.answer, ""])
     # The first repetition is still asked at temperature 0.
     temperature = 0.5 * max(0, attempt - 1)
-    return Request(item.question.id, table + AGAIN * (attempt > 0), "", run, attempt, temperature, max_tokens=3)
+    return Request(item.question.id, table + AGAIN * (attempt > 0), "", run, attempt, temperature, 3, *answer_of(item))
 
 
 def _repeat(item: GradedQuestion, run: int, reply: str, judge: JudgeModel) -> float | None:
@@ -116,9 +116,10 @@ def _summarise(items: list[GradedQuestion], options: JudgeOptions) -> Summary:
     judge = needed_judge(options, _graded_before)
     items, replies = ask_runs(judge, items, lambda item, run: _request(item, run, 0), options)
     parsed = [
-        [_repeat(item, run, text, judge) for run, text in enumerate(texts)]
+        [None if text is None else _repeat(item, run, text, judge) for run, text in enumerate(texts)]
         for item, texts in zip(items, replies, strict=True)
     ]
+    check_readable(judge, replies, parsed, "a number from 0 to 1 at its start")
     table, runs = np.array([[grade or 0.0 for grade in grades] for grades in parsed]).T, len(parsed[0])
     for item, grades, scores in zip(items, parsed, table.T, strict=True):
         item.grade = Grade(float(scores.mean()), item.grade.answer, None not in grades, scores.tolist())
@@ -132,7 +133,7 @@ def _summarise(items: list[GradedQuestion], options: JudgeOptions) -> Summary:
     for group in dict.fromkeys(group for item in items for group in item.question.groups):
         mask = [group in item.question.groups for item in items]
         metrics["/".join(group)] = round(float((100 * table[:, mask].sum(1) / sum(mask)).mean()), 1)
-    notes = [f"judge: {judge.name}, {runs} run{'s' * (runs > 1)}; the paper takes five runs of gpt-4-0613"]
+    notes = judge_notes(judge, runs, "the paper takes five runs of gpt-4-0613")
     return Summary(metrics["total"], metrics, means(table.mean(0), 100.0), notes, items, len(items))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modalink.errors import DataError
+from modalink.errors import DataError, shown
 from modalink.scoring.annotations import field_of, text_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
@@ -33,7 +33,9 @@ _NAMES = re.compile(r"\b(" + "|".join(sorted(CLASSES, key=len, reverse=True)) + 
 def class_of(value: Any, where: str) -> str | None:
     """The one class that a value names, by its alphabetical index or by its name in a text; None if not one."""
     if (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value.isdecimal()):
-        return CLASSES[int(value)] if int(value) < len(CLASSES) else None
+        # Text is compared as text: it may have more digits than a number can.
+        index = str(value).lstrip("0") or "0"
+        return next((name for number, name in enumerate(CLASSES) if str(number) == index), None)
     classes = set(_NAMES.findall(as_text(value, where).lower().replace("_", " ")))
     return classes.pop() if len(classes) == 1 else None
 
@@ -44,7 +46,7 @@ def _questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
         gold = class_of(label, row.where)
         if gold is None:
             raise DataError(
-                f"{row.where}: found {label!r:.40}, needed one of ModelNet40's classes or an index from 0 to 39"
+                f"{row.where}: found {shown(label)}, needed one of ModelNet40's classes or an index from 0 to 39"
             )
         yield Question(
             row_id(row, ("object_id", *IDS)),

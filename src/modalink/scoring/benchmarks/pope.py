@@ -1,6 +1,7 @@
 """POPE: whether a model sees objects that are not there. The score is F1 of `yes`, averaged over the splits given."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,24 +85,33 @@ def _replies(path: Path, options: PopeOptions) -> Iterator[Prediction]:
     for file in _files(path):
         split = _split(file) if path.is_dir() else ""
         for prediction in plain_replies(file, options, replies=REPLIES):
+            keys: tuple[str, ...]
             if contents:
-                keys = tuple(contents[key] for key in prediction.keys if key in contents) or (
-                    "not in the file of questions",
-                )
+                content = next((contents[key] for key in prediction.keys if key in contents), "")
+                keys = (content,) if content else (f"{''.join(prediction.keys)}, not in the file of questions",)
+                yield replace(prediction, keys=keys, part=content.partition("\n")[0])
             else:
                 keys = tuple(f"{split}/{key}" if split else key for key in prediction.keys)
-            yield Prediction(prediction.where, keys, prediction.reply, prediction.field, prediction.question)
+                yield replace(prediction, keys=keys, part=split)
 
 
 def _contents(path: Path) -> Iterator[tuple[str, str]]:
     for row in read_rows(path):
-        image, text, split = (str(row.fields.get(name, "")) for name in ("image", "text", "category"))
+        image, text, split = (
+            str(field_of(row.fields, (name,), row.where, "what LLaVA's file of questions has"))
+            for name in ("image", "text", "category")
+        )
         yield row_id(row, IDS), _content(image, text, split)
 
 
 def _grade(question: Question, reply: Any, where: str, options: PopeOptions) -> Grade:
     yes = yes_no.pope(as_text(reply, where))
     return Grade(float(yes == (question.gold == "yes")), "yes" if yes else "no", detail=yes)
+
+
+def _when_missing(question: Question, options: PopeOptions) -> Grade:
+    # An empty reply says yes by the rule, which would be right half of the time.
+    return Grade(0.0, parsed=False, detail=question.gold == "no")
 
 
 def _ratios(sums: np.ndarray) -> dict[str, np.ndarray]:
@@ -158,8 +168,11 @@ BENCHMARKS = {
         questions=_questions,
         replies=_replies,
         grade=_grade,
+        when_missing=_when_missing,
         summarise=_summarise,
         setup=Setup(files=("*pope_*.json",), folder=True),
+        when_unmatched="answers to all splits in one file, as LLaVA's, need its file of questions: --option "
+        "questions=llava_pope_test.jsonl",
         prompt=lambda question: f"{question.text}\n{SHORT}",
     ),
 }

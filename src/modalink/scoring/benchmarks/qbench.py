@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from modalink.errors import DataError
-from modalink.scoring.annotations import field_of, text_of
+from modalink.errors import DataError, shown
+from modalink.scoring.annotations import field_of, list_of, text_of, whole_number
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
     Grade,
@@ -35,7 +35,8 @@ class QbenchOptions(BenchmarkOptions):
 def _questions(path: Path, options: QbenchOptions) -> Iterator[Question]:
     for row in read_rows(path):
         fields = row.fields
-        choices = tuple(map(str, field_of(fields, ("candidates",), row.where, "the options")))
+        field_of(fields, ("candidates",), row.where, "the options")
+        choices = tuple(map(str, list_of(fields, "candidates", row.where)))
         gold = str(
             field_of(
                 fields,
@@ -45,9 +46,9 @@ def _questions(path: Path, options: QbenchOptions) -> Iterator[Question]:
             )
         )
         if gold not in choices:
-            raise DataError(f"{row.where}: found right option {gold!r}, needed one of {choices}")
+            raise DataError(f"{row.where}: found right option {shown(gold)}, needed one of {shown(choices)}")
         groups = [
-            (name, names[fields[name]])
+            (name, names[whole_number(fields[name], row.where, name, range(len(names)))])
             for name, names in (("type", TYPES), ("concern", CONCERNS))
             if fields.get(name) is not None
         ]

@@ -1,12 +1,12 @@
 """ScienceQA: school science questions with options, about half with an image."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from modalink.errors import DataError
-from modalink.scoring.annotations import field_of, letter_of, text_of
+from modalink.scoring.annotations import field_of, letter_of, list_of, text_of, whole_number
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
     Grade,
@@ -20,7 +20,7 @@ from modalink.scoring.benchmark import (
 from modalink.scoring.metrics.choice import LETTERS, science_qa
 from modalink.scoring.predictions import IDS, as_text, row_id
 from modalink.scoring.prompts import LETTER, lettered
-from modalink.scoring.rows import read_rows
+from modalink.scoring.rows import Row, read_rows
 
 SUBJECTS = {"natural science": "NAT", "social science": "SOC", "language science": "LAN"}
 
@@ -40,28 +40,29 @@ def questions(path: Path, options: ScienceqaOptions) -> Iterator[Question]:
         if fields.get("split", options.split) != options.split:
             continue
         answer = letter_of(field_of(fields, ("answer", "label"), row.where, "the right answer"), row.where)
-        choices = tuple(map(str, fields.get("choices", ())))
-        number = len(choices) or fields.get("num_choices", 5)
-        if not isinstance(number, int) or LETTERS.index(answer) >= number:
-            raise DataError(f"{row.where}: found answer {answer} of {number!r} choices")
+        choices = tuple(map(str, list_of(fields, "choices", row.where)))
+        number = len(choices) or whole_number(fields.get("num_choices", 5), row.where, "number of choices", range(27))
+        if LETTERS.index(answer) >= number:
+            raise DataError(f"{row.where}: found answer {answer} of {number} choices")
         hint, text = str(fields.get("hint") or ""), text_of(fields, "question")
         text = f"Context: {hint}\n{text}" if hint else text
         key, image = row_id(row, ("pid", *IDS)), str(fields.get("image") or "")
         # In problems.json every image is called image.png, in a folder of its problem.
         media = f"{options.split}/{key}/{image}" if image and row.key else image
-        yield Question(key, (answer, number), text, media, choices=choices, groups=_groups(fields))
+        yield Question(key, (answer, number), text, media, choices=choices, groups=_groups(row))
 
 
-def _groups(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _groups(row: Row) -> tuple[tuple[str, str], ...]:
     """The official breakdown; TXT means that there is a hint, NO that there is neither hint nor image."""
+    fields = row.fields
     image = bool(fields["has_image"] if "has_image" in fields else fields.get("image"))
     hint = bool(fields.get("hint"))
     groups = [("context", "IMG")] * image + [("context", "TXT")] * hint
     groups += [("context", "NO")] * ("hint" in fields and not image and not hint)
-    if fields.get("subject") in SUBJECTS:
-        groups.append(("subject", SUBJECTS[fields["subject"]]))
+    if (subject := text_of(fields, "subject")) in SUBJECTS:
+        groups.append(("subject", SUBJECTS[subject]))
     if grade := text_of(fields, "grade").removeprefix("grade"):
-        groups.append(("grade", "G1-6" if int(grade) <= 6 else "G7-12"))
+        groups.append(("grade", "G1-6" if whole_number(grade, row.where, "grade") <= 6 else "G7-12"))
     if topic := fields.get("topic"):
         groups.append(("topic", str(topic)))
     return tuple(groups)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from modalink.scoring.annotations import field_of, text_of
+from modalink.scoring.annotations import field_of, text_of, whole_number
 from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark, Setup, mean_summary
 from modalink.scoring.metrics.choice import choose
 from modalink.scoring.predictions import IDS, as_text, row_id
@@ -32,11 +32,12 @@ def questions(path: Path, options: SeedOptions) -> Iterator[Question]:
     """All questions of SEED-Bench.json."""
     for row in read_rows(path, ("questions",)):
         fields = row.fields
-        dimension = int(field_of(fields, ("question_type_id",), row.where, "the dimension, 1 to 12"))
+        dimension = field_of(fields, ("question_type_id",), row.where, "the dimension, 1 to 12")
+        dimension = whole_number(dimension, row.where, "dimension")
         choices = tuple(str(fields.get(f"choice_{letter}", "")) for letter in "abcd")
         kind = "image" if dimension in IMAGE else "video"
         groups = (("type", kind), ("dimension", DIMENSIONS.get(dimension, str(dimension))))
-        gold = field_of(fields, ("answer",), row.where, "the right letter")
+        gold = as_text(field_of(fields, ("answer",), row.where, "the right letter"), row.where)
         yield Question(
             row_id(row, IDS), gold, text_of(fields, "question"), text_of(fields, "data_id"), choices,
             groups, modality=kind,

@@ -54,6 +54,11 @@ def _grade(question: Question, reply: Any, where: str, options: SpeechOptions) -
     return Grade(edits / words if words else float(edits > 0), transcript, detail=(edits, words))
 
 
+def _when_missing(question: Question, options: SpeechOptions) -> Grade:
+    words = len(_tidy(question.gold, options).split())
+    return Grade(1.0, parsed=False, detail=(words, words))
+
+
 def _summarise(items: list[GradedQuestion], options: SpeechOptions) -> Summary:
     columns = np.array([item.grade.detail for item in items], float)
     if not columns[:, 1].sum():
@@ -84,6 +89,7 @@ BENCHMARKS = {
         options=SpeechOptions,
         questions=_questions,
         grade=_grade,
+        when_missing=_when_missing,
         summarise=_summarise,
         setup=Setup(modality="audio"),
     ),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import Field, NonNegativeInt
 
 from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark, Setup, mean_summary
 from modalink.scoring.predictions import as_text
@@ -18,9 +18,9 @@ class TinyWorldOptions(BenchmarkOptions):
 
     split: Literal["validation", "test"] = "test"
     """Split of compositions."""
-    count: PositiveInt = 900
+    count: int = Field(default=900, ge=1, le=100_000)
     """How many questions, all kinds in turn."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Picks scenes and words."""
 
 

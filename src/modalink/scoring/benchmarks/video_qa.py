@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from modalink.errors import DataError
+from modalink.errors import DataError, brief, shown
 from modalink.scoring.annotations import field_of, groups_of, rows_if_there, text_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
@@ -86,7 +86,7 @@ def activitynet_questions(path: Path, options: BenchmarkOptions) -> Iterator[Que
         kinds = [member for family, member in question.groups if family == "type"]
         if any(kind not in map(str, range(len(ACTIVITYNET_TYPES))) for kind in kinds):
             raise DataError(
-                f"question {question.id}: found type {kinds[0]!r}, needed 0 to {len(ACTIVITYNET_TYPES) - 1}"
+                f"question {brief(question.id)}: found type {shown(kinds[0])}, needed 0 to {len(ACTIVITYNET_TYPES) - 1}"
             )
         question.groups = tuple(("type", ACTIVITYNET_TYPES[int(kind)]) for kind in kinds)
         yield question

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from modalink.errors import DataError
-from modalink.scoring.benchmark import Grade, GradedQuestion, QuestionBenchmark, Setup, Summary, group_means, ungraded
+from modalink.scoring.benchmark import Grade, GradedQuestion, QuestionBenchmark, Setup, Summary, ungraded
 from modalink.scoring.benchmarks import video_qa
 from modalink.scoring.bootstrap import Sums
 from modalink.scoring.judge_model import Request, Verdict
-from modalink.scoring.judged import JudgeOptions, ask_runs, needed_judge
+from modalink.scoring.judged import JudgeOptions, answer_of, ask_runs, check_readable, judge_notes, needed_judge
 from modalink.scoring.rows import Row
 
 SYSTEM = (
@@ -61,6 +61,8 @@ def parse(reply: str) -> tuple[str, int] | None:
         MemoryError,
     ):
         return None
+    if not -(10**6) < score < 10**6:
+        return None
     return ("yes" if "yes" in verdict else "no" if "no" in verdict else verdict), score
 
 
@@ -76,15 +78,17 @@ def _judged_before(row: Row) -> Iterator[Verdict]:
 
 def _request(item: GradedQuestion, run: int) -> Request:
     asked = PROMPT.format(question=item.question.text, answer=item.question.gold, prediction=item.grade.answer)
-    return Request(item.question.id, asked, SYSTEM, run, max_tokens=64)
+    answer, answer_id = answer_of(item)
+    return Request(item.question.id, asked, SYSTEM, run, max_tokens=64, answer=answer, answer_id=answer_id)
 
 
 def _summarise_judged(items: list[GradedQuestion], options: JudgeOptions) -> Summary:
     judge = needed_judge(options, _judged_before)
     items, replies = ask_runs(judge, items, _request, options)
     columns = np.zeros((len(items), 4))
-    for i, (item, texts) in enumerate(zip(items, replies, strict=True)):
-        parsed = [parse(text) for text in texts]
+    table = [[None if text is None else parse(text) for text in texts] for texts in replies]
+    check_readable(judge, replies, table, "a Python dictionary {'pred': 'yes' or 'no', 'score': 0 to 5}")
+    for i, (item, parsed) in enumerate(zip(items, table, strict=True)):
         verdicts = [verdict or ("no", 0) for verdict in parsed]
         yes, no, score = (
             sum(v == "yes" for v, _ in verdicts),
@@ -97,10 +101,19 @@ def _summarise_judged(items: list[GradedQuestion], options: JudgeOptions) -> Sum
     metrics = {
         "accuracy": sample.value(),
         "score": float(columns[:, 2].sum() / columns[:, 3].sum()),
-        **group_means(items, 100.0),
+        **_by_group(items, columns),
     }
-    notes = [f"judge: {judge.name}; the number moves by points with the judge's version"]
+    notes = judge_notes(judge, len(replies[0]), "the number moves by points with the judge's version")
     return Summary(metrics["accuracy"], metrics, sample, notes, items, len(items))
+
+
+def _by_group(items: list[GradedQuestion], columns: np.ndarray) -> dict[str, float]:
+    """The accuracy of each kind of question, by the same rule as that of all."""
+    groups: dict[str, list[int]] = {}
+    for i, item in enumerate(items):
+        for family, member in item.question.groups:
+            groups.setdefault(f"{family}/{member}", []).append(i)
+    return {name: float(_accuracy(columns[rows].sum(0, keepdims=True))[0]) for name, rows in groups.items()}
 
 
 def _accuracy(sums: np.ndarray) -> np.ndarray:

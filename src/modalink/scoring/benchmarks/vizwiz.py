@@ -1,12 +1,14 @@
 """VizWiz: questions of blind people about their photographs: their answers, and whether there is one at all."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from modalink.scoring.annotations import annotators_answers, field_of, groups_of, text_of
+from modalink.errors import OptionError, brief
+from modalink.scoring.annotations import annotators_answers, field_of, groups_of, text_of, whole_number
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
     Grade,
@@ -20,7 +22,7 @@ from modalink.scoring.benchmark import (
 from modalink.scoring.benchmarks import vqa
 from modalink.scoring.bootstrap import Ranking
 from modalink.scoring.metrics.ranking import average_precision, f1
-from modalink.scoring.predictions import IDS, REPLIES, Prediction, as_number, row_id
+from modalink.scoring.predictions import IDS, REPLIES, Prediction, as_probability, row_id
 from modalink.scoring.prompts import SHORT
 from modalink.scoring.rows import read_rows
 
@@ -29,6 +31,8 @@ class VizwizOptions(vqa.VqaOptions):
     """Options of VizWiz-VQA."""
 
     variant: vqa.VariantName = "vizwiz"
+    questions: Path | None = None
+    """A file {question_id, image} such as LLaVA's llava_test.jsonl, where the ids of the predictions are its own."""
 
 
 # The image names the question in the official files; other files number the rows.
@@ -44,8 +48,17 @@ def questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
         )
 
 
-def _replies(path: Path, options: BenchmarkOptions) -> Iterator[Prediction]:
-    return plain_replies(path, options, IMAGE_FIRST, REPLIES)
+def _replies(path: Path, options: VizwizOptions) -> Iterator[Prediction]:
+    """The replies; LLaVA's have the numbers of its own file of questions, which tells their images."""
+    images = dict(_images(options.questions)) if options.questions else {}
+    for prediction in plain_replies(path, options, IMAGE_FIRST, REPLIES):
+        keys = tuple(images.get(key, key) for key in prediction.keys)
+        yield replace(prediction, keys=keys)
+
+
+def _images(path: Path) -> Iterator[tuple[str, str]]:
+    for row in read_rows(path, ("questions",)):
+        yield row_id(row, IDS), str(field_of(row.fields, ("image",), row.where, "the image of a question"))
 
 
 def _prompt(question: Question) -> str:
@@ -54,7 +67,7 @@ def _prompt(question: Question) -> str:
 
 def _answerability_questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
     for row in read_rows(path):
-        gold = as_number(field_of(row.fields, ("answerable",), row.where, "0 or 1"), row.where)
+        gold = whole_number(field_of(row.fields, ("answerable",), row.where, "0 or 1"), row.where, "label", range(2))
         text, image = text_of(row.fields, "question"), text_of(row.fields, "image")
         yield Question(row_id(row, IMAGE_FIRST), gold, text, image)
 
@@ -65,8 +78,15 @@ def _answerability_replies(path: Path, options: BenchmarkOptions) -> Iterator[Pr
 
 def _answerability_grade(question: Question, reply: Any, where: str, options: BenchmarkOptions) -> Grade:
     # The positive class is the unanswerable one, which files express by its complement.
-    score = 1 - as_number(reply, where)
+    score = 1 - as_probability(reply, where)
     return Grade(float((score > 0.5) == (question.gold == 0)), str(reply), detail=score)
+
+
+def _answerability_when_missing(question: Question, options: BenchmarkOptions) -> Grade:
+    raise OptionError(
+        f"option missing=wrong: {brief(question.id)} has no prediction, and a ranking has no place for it; give "
+        "--partial"
+    )
 
 
 def _answerability_summarise(items: list[GradedQuestion], options: BenchmarkOptions) -> Summary:
@@ -89,13 +109,14 @@ BENCHMARKS = {
         source="Gurari et al. 2018; VizWiz API, vqaEval.py: reply normalised, answers raw; prompt of haotian-liu/LLaVA",
         unit="percent",
         annotations="val.json: [{image, question, answers: [{answer}], answer_type, answerable}]",
-        predictions="[{image, answer}]",
+        predictions="[{image, answer}], or LLaVA's {question_id, text} with --option questions",
         options=VizwizOptions,
         questions=questions,
         replies=_replies,
         grade=vqa.grade,
         summarise=vqa.summarise,
         setup=Setup(files=("val.json", "train.json")),
+        when_unmatched="answers with the ids of LLaVA's file of questions need it: --option questions=llava_test.jsonl",
         prompt=_prompt,
     ),
     "vizwiz_answerability": QuestionBenchmark(
@@ -108,6 +129,7 @@ BENCHMARKS = {
         questions=_answerability_questions,
         replies=_answerability_replies,
         grade=_answerability_grade,
+        when_missing=_answerability_when_missing,
         summarise=_answerability_summarise,
         setup=Setup(
             why_not_asked="it takes the probability that a photograph can answer, and a reply in words is none; write "

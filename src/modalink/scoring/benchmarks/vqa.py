@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from modalink.scoring.annotations import annotators_answers, groups_of, text_of
+from modalink.scoring.annotations import annotators_answers, field_of, groups_of, text_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
     Grade,
@@ -49,7 +49,8 @@ def questions(path: Path, options: VqaOptions, answer: tuple[str, ...] = ("answe
 
 
 def _texts(path: Path) -> dict[str, str]:
-    return {row_id(row, IDS): str(row.fields["question"]) for row in read_rows(path, ("questions",))}
+    rows = read_rows(path, ("questions",))
+    return {row_id(r, IDS): str(field_of(r.fields, ("question",), r.where, "the words of a question")) for r in rows}
 
 
 def grade(question: Question, reply: Any, where: str, options: VqaOptions) -> Grade:

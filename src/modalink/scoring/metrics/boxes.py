@@ -4,6 +4,7 @@ Source: conventions of Shikra and LLaVA (`[x1, y1, x2, y2]`), Qwen-VL (`(x1,y1),
 (`{<x1><y1><x2><y2>}`); deepcs233/Visual-CoT, REC/calculation.py, for boxes on an image padded to a square.
 """
 
+import math
 import re
 from typing import Literal
 
@@ -12,23 +13,24 @@ Box = tuple[float, float, float, float]
 Coordinates = Literal["unit", "square", "hundred", "thousand", "pixel"]
 """Shares of the image; shares of the image padded to a square; hundredths; thousandths; pixels."""
 
-_N = r"\s*(-?\d+(?:\.\d+)?)\s*"
+_DECIMAL = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+_N = rf"\s*({_DECIMAL})\s*"
 _FORMS = (
     re.compile(rf"\[{_N},{_N},{_N},{_N}\]"),
     re.compile(rf"<{_N}>\s*<{_N}>\s*<{_N}>\s*<{_N}>"),
     re.compile(rf"\({_N},{_N}\)\s*,?\s*\({_N},{_N}\)"),
 )
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_NUMBER = re.compile(_DECIMAL)
 
 
 def parse(reply: str) -> Box | None:
     """The first box of a reply in one of the usual forms, or four bare numbers that are all its numbers."""
     hits = [match for match in (form.search(reply) for form in _FORMS) if match]
-    if hits:
-        left, top, right, bottom = map(float, min(hits, key=lambda match: match.start()).groups())
-        return left, top, right, bottom
-    numbers = [float(number) for number in _NUMBER.findall(reply)]
-    return (numbers[0], numbers[1], numbers[2], numbers[3]) if len(numbers) == 4 else None
+    texts = min(hits, key=lambda match: match.start()).groups() if hits else _NUMBER.findall(reply)
+    if len(texts) != 4:
+        return None
+    left, top, right, bottom = map(float, texts)
+    return (left, top, right, bottom) if all(map(math.isfinite, (left, top, right, bottom))) else None
 
 
 def to_pixels(box: Box, width: float, height: float, coordinates: Coordinates) -> Box:

@@ -28,10 +28,9 @@ def gaussian(features: Float[np.ndarray, "n d"]) -> Gaussian:
     Raises:
         DataError: There are fewer than two, or some are not finite.
     """
-    if len(features) < 2 or not np.isfinite(features).all():
-        raise DataError(
-            f"found {len(features)} features, of which some may not be finite; needed at least two finite ones"
-        )
+    finite = int(np.isfinite(features).all(1).sum())
+    if finite < max(2, len(features)):
+        raise DataError(f"found {len(features)} features of which {finite} are finite, needed all, at least two finite")
     values = features.astype(np.float64)
     return Gaussian(values.mean(0), np.atleast_2d(np.cov(values, rowvar=False)))
 

@@ -33,8 +33,14 @@ def inception_score(
     values = probabilities.astype(np.float64)
     if len(values) < splits:
         raise DataError(f"found {len(values)} samples, needed at least one for each of {splits} splits")
-    if not np.allclose(values.sum(1), 1, atol=1e-3) or (values < 0).any():
-        raise DataError("found rows that do not sum to 1, needed probabilities; are they logits? --option input=logits")
+    sums = values.sum(1)
+    bad = ~(np.isclose(sums, 1, atol=1e-3) & (values >= 0).all(1))
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise DataError(
+            f"found {bad.sum()} rows that do not sum to 1, the first is {first} (from 0) with the sum "
+            f"{sums[first]:.4g}, needed probabilities; are they logits? --option input=logits"
+        )
     if seed is not None:
         values = values[np.random.RandomState(seed).permutation(len(values))]
     bounds = [part * len(values) // splits for part in range(splits + 1)]
