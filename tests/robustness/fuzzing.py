@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 EXAMPLES = "FUZZ_EXAMPLES"
 """The environment variable that `make fuzz` sets: inputs for each test of weight 1."""
-_FEW = 60
+_FEW = 25
 
 
 def fuzzed(weight: float = 1.0) -> Callable[[Any], Any]:

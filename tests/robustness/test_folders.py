@@ -66,7 +66,7 @@ def _spoil(whole: Path, copy: Path, name: str, content: bytes | None) -> None:
 def test_model_folders(run: Path, parts: dict[str, Path], tmp_path: Path) -> None:
     whole, copy = run / "model", tmp_path / "model"
 
-    @fuzzed(0.15)
+    @fuzzed(0.3)
     @given(damaged=_damaged(whole))
     def answer(damaged: tuple[str, bytes | None]) -> None:
         _spoil(whole, copy, *damaged)
@@ -82,7 +82,7 @@ def test_run_folders(run: Path, parts: dict[str, Path], data: dict[str, str], ma
     shutil.rmtree(whole / "model")
     recipe = make_recipe(steps=2, checkpoint_every=1)
 
-    @fuzzed(0.1)
+    @fuzzed(0.2)
     @given(damaged=_damaged(whole))
     def resume(damaged: tuple[str, bytes | None]) -> None:
         _spoil(whole, copy, *damaged)

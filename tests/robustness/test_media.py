@@ -29,7 +29,7 @@ def test_damaged_bytes(format: str, tmp_path: Path) -> None:
     file = tmp_path / f"picture.{format.lower()}"
     image = modalities.get("image")
 
-    @fuzzed(2)
+    @fuzzed(1)
     @given(content=damaged_bytes(_picture(format)), as_file=st.booleans())
     def read(content: bytes, as_file: bool) -> None:
         file.write_bytes(content)

@@ -3,7 +3,6 @@
 import os
 import resource
 import sys
-import sysconfig
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,10 +15,7 @@ from modalink.errors import ModalinkError
 SECONDS = 5.0
 GIGABYTES = 1.5
 
-_CODE = tuple(
-    str(Path(folder).resolve())
-    for folder in {*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), str(Path(modalink.__file__).parent)}
-)
+_CODE = tuple({os.path.abspath(p) for p in (sys.prefix, sys.base_prefix, Path(modalink.__file__).parent)})
 _SYSTEM = ("/dev/null", "/dev/urandom", "/proc/", "/sys/", "/etc/mime.types", "/etc/localtime", "/usr/", "/lib")
 _watching: list[tuple[tuple[str, ...], list[str]]] = []
 
