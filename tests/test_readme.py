@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PACKAGE = ROOT / "src" / "modalink"
 DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")),
+    *(ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "examples/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted(PACKAGE.glob("*/README.md")),
 ]
@@ -82,3 +82,22 @@ def test_the_readme_names_recipes_that_ship():
     for name in re.findall(r"modalink (?:train|doctor) ([a-z0-9.-]+) ", README):
         if not name.endswith(".yaml"):
             assert load(name).name == name
+
+
+def _commands(text):
+    """The commands of indented blocks, without what stands behind them."""
+    lines = re.findall(r"^    ((?:\.venv/bin/)?(?:modalink|make) .*)$", text, re.MULTILINE)
+    return [re.split(r"\s{2,}|; `", line)[0] for line in lines]
+
+
+def _numbers(text):
+    """The numbers of the table of results and of the paragraph under it."""
+    results, _, _ = text[text.index("\n| ") :].partition("\n    .venv/bin/modalink")
+    return sorted(re.findall(r"\d+(?:\.\d+)?", results))
+
+
+def test_the_chinese_readme_has_the_commands_recipes_and_numbers_of_the_english_one():
+    chinese = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+    assert _commands(chinese) == _commands(README)
+    assert re.findall(r"```.*?```", chinese, re.DOTALL) == re.findall(r"```.*?```", README, re.DOTALL)
+    assert _numbers(chinese) == _numbers(README)

@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors import safe_open
 
 from modalink import tensor_files
+from modalink.errors import CheckpointError
 
 
 def test_a_file_holds_the_tensors_and_words_and_is_as_open_as_its_neighbours(tmp_path: Path) -> None:
@@ -20,6 +22,37 @@ def test_a_file_holds_the_tensors_and_words_and_is_as_open_as_its_neighbours(tmp
     neighbour = tmp_path / "neighbour"
     neighbour.write_text("")
     assert path.stat().st_mode == neighbour.stat().st_mode
+
+
+BROKEN = [
+    b"",
+    b"{}",
+    b"\0" * 64,
+    bytes(range(256)),
+    (2**63).to_bytes(8, "little") + b"{}",
+    (2**20).to_bytes(8, "little"),
+]
+
+
+@pytest.mark.parametrize("content", BROKEN, ids=range(len(BROKEN)))
+def test_what_is_no_tensor_file_is_named_with_its_remedy(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"a\.safetensors: cannot be read as safetensors: .*; restore it$"):
+        tensor_files.read(tmp_path / "a.safetensors", CheckpointError, remedy="restore it")
+
+
+def test_every_cut_of_a_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    tensor_files.save({"a": torch.ones(3), "b": torch.zeros(2, 2)}, path)
+    whole = path.read_bytes()
+    assert tensor_files.read(path, CheckpointError)["a"].tolist() == [1, 1, 1]
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+            tensor_files.read(path, CheckpointError)
+    for absent in (tmp_path, tmp_path / "absent.safetensors"):
+        with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+            tensor_files.read(absent, CheckpointError)
 
 
 def test_the_process_keeps_its_mask() -> None:

@@ -98,6 +98,32 @@ def named(text: str | os.PathLike[str], damaged: Damaged) -> Path:
     return path
 
 
+def inside(folder: Path, name: Any, damaged: Damaged) -> Path:
+    """The path of a file that another file of a folder names: it must be in the folder.
+
+    A link may lead into the `blobs` of the hub's cache, where a snapshot's files are.
+
+    Args:
+        folder: The folder.
+        name: What the other file says.
+        damaged: Makes the error.
+
+    Raises:
+        Exception: What `damaged` makes: the name leads out of the folder, by itself or through a link.
+    """
+    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise damaged(f"{folder}: it names the file {shown(name)}, needed the name of a file in it")
+    path = named(folder / name, damaged)
+    try:
+        home, end = folder.resolve(), path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise damaged(f"{path}: this link cannot be followed: {error}") from None
+    blobs = [parent.parent / "blobs" for parent in home.parents if parent.name == "snapshots"]
+    if not any(end.is_relative_to(allowed) for allowed in (home, *blobs)):
+        raise damaged(f"{path}: this link leads out of its folder, to {end}; put a copy of the file there")
+    return path
+
+
 def write(path: Path, content: str | bytes) -> None:
     """Write a small file, whole or not at all; text in UTF-8.
 

@@ -11,11 +11,16 @@ import importlib
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from modalink.errors import RecipeError, UnknownNameError
+
+Count = Annotated[int, Field(ge=1, le=1000)]
+"""A number of layers, heads, groups or tokens: a thousand times as many would only fill the memory."""
+Width = Annotated[int, Field(ge=1, le=2**17)]
+"""A number of channels, or of pixels along a side."""
 
 
 class Settings(BaseModel):

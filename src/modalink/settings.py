@@ -28,16 +28,27 @@ class RunSettings(Settings):
 
     device: str | None = None
     """Where to compute, for example `cpu` or `cuda:1`; by default this process's accelerator if there is one."""
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=4096)
     """CPU threads of one operation; by default as many as torch takes, which `OMP_NUM_THREADS` limits."""
-    processes: int = Field(default=1, ge=1)
+    processes: int = Field(default=1, ge=1, le=1024)
     """Processes that `modalink train` starts on this machine, one for each accelerator; `torchrun` has its own."""
-    workers: int = Field(default=2, ge=0)
+    workers: int = Field(default=2, ge=0, le=1024)
     """Threads that read and prepare training data ahead of the step; 0 does it in place."""
     cache: Path | None = Field(default_factory=lambda: user_folder("XDG_CACHE_HOME", ".cache") / "features")
     """Folder where outputs of frozen parts are kept for later runs; `off` keeps them in memory alone."""
     cache_bytes: ByteSize = ByteSize(10 * 10**9)
     """Most bytes in that folder, for example `50GB`; what was not used for longest makes room."""
+
+    track: tuple[str, ...] | None = None
+    """Trackers of the metrics, with commas: `tensorboard`, `wandb`, `mlflow`, `trackio`, or `off` for none; by default
+    TensorBoard where it is installed."""
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        if value is False or value == "off":
+            return ()
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
     @field_validator("cache", mode="before")
     @classmethod
@@ -76,6 +87,8 @@ def in_environment(settings: RunSettings) -> dict[str, str]:
     """Variables that give another process the same settings."""
     given = settings.model_dump(mode="json", exclude_none=True)
     given.setdefault("cache", "off")
+    if "track" in given:
+        given["track"] = ",".join(given["track"]) or "off"
     return {f"{PREFIX}{name.upper()}": str(value) for name, value in given.items()}
 
 

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from modalink.files import Damaged
 
 _MASK = os.umask(0o077)
 os.umask(_MASK)
@@ -30,6 +32,48 @@ def save(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | N
     """
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata)
     _share(path)
+
+
+def read(path: Path, damaged: Damaged, *, remedy: str = "") -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name.
+
+    Args:
+        path: The file.
+        damaged: Makes the error.
+        remedy: What its reader can do, the end of the message.
+
+    Raises:
+        Exception: What `damaged` makes: the file is absent, cut off or no safetensors.
+    """
+    try:
+        return load_file(path)
+    except Exception as error:  # the library raises an error of its own for each thing that may be wrong in a header
+        cause = "there is no such file" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+        raise damaged(f"{path}: cannot be read as safetensors: {cause}" + (f"; {remedy}" if remedy else "")) from None
+
+
+def refuse_odd(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor], where: Path, damaged: Damaged) -> None:
+    """Refuse weights that no training of ours writes: of another shape or kind than the model's, or not finite.
+
+    Args:
+        tensors: What a file holds.
+        like: The model's own, by the same names.
+        where: What errors call the file.
+        damaged: Makes the error.
+
+    Raises:
+        Exception: What `damaged` makes.
+    """
+    for name, tensor in tensors.items():
+        if tensor.shape != like[name].shape:
+            raise damaged(f"{where}: {name} has the shape {tuple(tensor.shape)}, needed {tuple(like[name].shape)}")
+        if tensor.is_floating_point() != like[name].is_floating_point() or tensor.is_complex():
+            kind = "floating point" if like[name].is_floating_point() else str(like[name].dtype)
+            raise damaged(f"{where}: {name} is {str(tensor.dtype).removeprefix('torch.')}, needed {kind}")
+        if tensor.is_floating_point() and not bool(
+            torch.isfinite(tensor if tensor.itemsize > 1 else tensor.float()).all()
+        ):
+            raise damaged(f"{where}: {name} holds values that are no finite numbers; take an earlier checkpoint")
 
 
 def share(folder: Path) -> None:

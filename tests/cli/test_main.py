@@ -1,13 +1,18 @@
 import errno
+import json
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
+from typer import BadParameter
 
 from modalink.cli import main
 from modalink.cli.main import COMMANDS, explain
-from modalink.errors import DataError, RecipeError
+from modalink.errors import DataError, RecipeError, UnknownNameError
 
 
 def test_help_lists_every_command_in_a_line(modalink):
@@ -31,7 +36,7 @@ def test_every_command_shows_an_example(modalink, name):
     [
         (["trian"], "No such command 'trian'. Did you mean 'train'?"),
         (["train"], "Missing argument"),
-        (["train", "demo"], "Missing option '--run'."),
+        (["train", "demo"], "Missing option '--run' / '--run-dir'."),
         (["recipes", "demi"], "modalink: unknown recipe 'demi'; did you mean 'demo'? known: "),
         (["doctor", "demo", "stages.0.bacth=8"], "unknown key 'bacth'; did you mean 'batch'?"),
         (["zoo", "build", "visoin"], "modalink: unknown zoo part 'visoin'; did you mean 'vision'? known: "),
@@ -78,10 +83,14 @@ def test_a_defect_shows_its_traceback_only_on_demand(modalink, monkeypatch):
     assert isinstance(debug.exception, ZeroDivisionError)
 
 
-def test_ctrl_c_ends_with_130_and_clean_words(modalink, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "rest"),
+    [("chat", ""), ("doctor", ""), *((n, "; the same command resumes") for n in ("train", "evaluate"))],
+)
+def test_ctrl_c_ends_with_130_and_says_how_it_is_resumed(modalink, monkeypatch, name, rest):
     _failing(monkeypatch, KeyboardInterrupt())
-    result = modalink("chat")
-    assert (result.exit_code, result.stderr) == (130, "\nmodalink: stopped\n")
+    result = modalink(name)
+    assert (result.exit_code, result.stderr) == (130, f"\nmodalink: stopped{rest}\n")
 
 
 def test_a_reader_that_goes_away_ends_it_quietly():
@@ -92,8 +101,86 @@ def test_a_reader_that_goes_away_ends_it_quietly():
         assert process.wait() == 1
 
 
-def test_the_version_is_told(modalink):
-    assert modalink("--version").output == "modalink 0.1.0\n"
+@pytest.mark.parametrize("arguments", [["--version"], ["env"]])
+def test_versions_and_the_machine_are_told(modalink, arguments):
+    lines = modalink(*arguments).output.splitlines()
+    assert lines[0] == "modalink 0.1.0"
+    told = dict(line.split(" ", 1) for line in lines)
+    assert {"python", "platform", "torch", "transformers", "diffusers", "huggingface_hub"} <= told.keys()
+    assert told["torch"] == version("torch")
+    assert re.fullmatch(r"\S.*, \d+ cores", told["cpu"])
+    assert told["accelerator"] == "none" or "GiB" in told["accelerator"]
+
+
+def test_what_a_script_reads_of_the_environment_is_the_same(modalink):
+    facts = json.loads(modalink("env", "--json").output)
+    assert facts["packages"]["torch"] == version("torch")
+    assert isinstance(facts["accelerators"], list) and facts["settings"] is None
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["trian"], ["--show-completion", "bash"]])
+def test_what_needs_no_torch_does_not_wait_for_it(arguments):
+    code = (
+        "import sys\nfrom modalink.cli.main import main\ntry:\n    main()\n"
+        "except SystemExit:\n    print(sorted({'torch', 'transformers', 'diffusers'} & sys.modules.keys()))"
+    )
+    environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("modalink tr", "train"), ("modalink zoo bu", "build")])
+def test_the_shell_completes_commands(typed, offered):
+    words = {"_MODALINK_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    command = [sys.executable, "-m", "modalink"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | words)
+    assert done.stdout.split() == [offered]
+
+
+def test_one_line_installs_completion(tmp_path):
+    environment = os.environ | {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    command = [sys.executable, "-m", "modalink", "--install-completion", "bash"]
+    assert subprocess.run(command, capture_output=True, env=environment).returncode == 0
+    (script,) = re.findall(r"source '(.*)'", (tmp_path / ".bashrc").read_text())
+    assert "_MODALINK_COMPLETE=complete_bash" in Path(script).read_text()
+
+
+ERRORS = [
+    DataError("\n".join(f"line {n}" for n in range(500))),
+    DataError("x" * 100_000 + "; make it shorter"),
+    UnknownNameError("part", "y" * 5_000, [f"part-{n}" for n in range(2_000)]),
+    RecipeError("\n" * 300),
+    OSError(errno.ENAMETOOLONG, "File name too long", "z" * 9_000),
+    KeyError("k" * 50_000),
+    BadParameter("\n".join(["no such option"] * 90)),
+    BadParameter("v" * 30_000),
+]
+
+
+def _rows(text):
+    """How many rows a terminal of 120 columns needs."""
+    return sum(max(1, -(-len(line) // 120)) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_no_error_is_longer_than_20_lines(modalink, monkeypatch, error):
+    _failing(monkeypatch, error)
+    assert 1 <= _rows(modalink("chat").stderr) <= 20
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["a" * 40_000], ["doctor", "demo", "b" * 40_000], ["doctor", "c" * 40_000], ["train", "demo", "--run", "d" * 40_000],
+     ["recipes", "e\n" * 400], ["score", "f" * 40_000, "--predictions", "x"], ["zoo", "build", "g" * 40_000],
+     ["doctor", "demo", *(f"stages.0.wrong{n}=1" for n in range(300))], ["ask", "h" * 40_000, "why?"],
+     ["ask", "i", "why?", "--media", "j" * 40_000], ["train", "demo", "--run", "x", "--threads", "9" * 4_000]],
+    ids=lambda arguments: " ".join(arguments)[:20],
+)  # fmt: skip
+def test_nor_is_one_that_wrong_input_makes(modalink, arguments):
+    result = modalink(*arguments)
+    assert result.exit_code in (1, 2)
+    assert 1 <= _rows(result.stderr) <= 20, result.stderr
+    assert "Traceback" not in result.stderr and "defect" not in result.stderr
 
 
 @pytest.mark.parametrize(("set_before", "after"), [(None, "10000"), ("7", "7")])
@@ -103,3 +190,10 @@ def test_threads_that_wait_soon_sleep_unless_told_otherwise(modalink, monkeypatc
         monkeypatch.delenv("GOMP_SPINCOUNT")
     assert modalink("recipes").exit_code == 0
     assert os.environ["GOMP_SPINCOUNT"] == after
+
+
+def test_what_is_too_long_loses_its_middle():
+    lines = main.brief("\n".join(["what was found", *map(str, range(100)), "what to do"])).splitlines()
+    assert (len(lines), lines[0], lines[-1]) == (20, "what was found", "what to do")
+    assert lines[10] == "... (83 lines are left out here) ..."
+    assert main.brief("short\n  text") == "short\n  text"

@@ -64,3 +64,12 @@ def test_evaluations_have_a_line_of_their_own():
         "pretrain: evaluated after step 4 of 6: loss 1.5000, pope.score 80.2500; the best so far",
         "pretrain: evaluated after step 6 of 6: loss 1.7500",
     ]
+
+
+def test_a_run_that_begins_says_where_its_curves_are():
+    for terminal in (False, True):
+        console = Console(file=StringIO(), force_terminal=terminal, width=100)
+        with show(console=console, curves=["curves: tensorboard --logdir runs/a"]) as on_event:
+            on_event(RunStarted(Path("runs/a"), resumed=False))
+        assert "runs/a: begins" in console.file.getvalue()
+        assert "curves: tensorboard --logdir runs/a" in console.file.getvalue()

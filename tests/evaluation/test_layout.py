@@ -93,3 +93,10 @@ def test_a_wrong_folder_says_what_is_looked_for(folder, tmp_path):
         find_annotations(load("speech_recognition")[1], folder())
     with pytest.raises(DataError, match="no such folder"):
         DataFolder(tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["{}/secret.png", "../secret.png", "a/../../secret.png", "x" * 5000, "a\0b", ".", ""])
+def test_annotations_do_not_lead_out_of_the_folder(folder, tmp_path, name):
+    (tmp_path / "secret.png").touch()
+    (tmp_path / "data").mkdir()
+    assert DataFolder(tmp_path / "data").medium(name.format(tmp_path), IMAGES) is None

@@ -14,6 +14,7 @@ from modalink.errors import PartError
 from modalink.generators.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from modalink.kinds import parse
 from modalink.ragged import Layout, Ragged
+from modalink.roles import Conditions
 from modalink.testing import check_generator
 from modalink.testing.checkpoints import tiny_stable_diffusion
 
@@ -29,6 +30,10 @@ SCHEDULERS = {
 
 def sources(*seeds: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def tokens(values: torch.Tensor) -> Conditions:
+    return Conditions({"tokens": values})
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +63,10 @@ def test_samples_are_those_of_the_pipeline(tmp_path: Path, name: str) -> None:
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.unet.set_attn_processor(AttnProcessor())  # ours, on a CPU at this size
-    conditions = torch.randn(2, 16, 32)
-    empty = ours.encode_text([""]).expand(2, -1, -1)
+    conditions = tokens(torch.randn(2, 16, 32))
+    empty = ours.encode_text([""])["tokens"].expand(2, -1, -1)
     for guidance in (1.0, 3.0):
-        settings = {"num_inference_steps": 4, "guidance_scale": guidance, "prompt_embeds": conditions}
+        settings = {"num_inference_steps": 4, "guidance_scale": guidance, "prompt_embeds": conditions["tokens"]}
         settings |= {"negative_prompt_embeds": empty if guidance > 1 else None}
         expected = pipeline(**settings, generator=sources(5, 6), output_type="latent").images
         found = ours.sample_latents(conditions, steps=4, guidance=guidance, rng=sources(5, 6))
@@ -75,7 +80,7 @@ def test_text_conditions_are_those_of_the_pipeline(folder: Path, generator: Stab
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(folder)
     captions = ["a red cube", "", "many words " * 20]
     expected = pipeline.encode_prompt(captions, "cpu", 1, False)[0]
-    assert torch.equal(generator.encode_text(captions), expected)
+    assert torch.equal(generator.encode_text(captions)["tokens"], expected)
 
 
 def test_guidance_moves_away_from_the_empty_text(generator: StableDiffusion) -> None:
@@ -83,7 +88,7 @@ def test_guidance_moves_away_from_the_empty_text(generator: StableDiffusion) -> 
     empty = generator.encode_text([""])
     walks = [generator.sample_latents(empty, steps=3, guidance=g, rng=sources(0)) for g in (1.0, 3.0)]
     assert torch.allclose(walks[0], walks[1], atol=1e-4)
-    other = -empty
+    other = tokens(-empty["tokens"])
     walks = [generator.sample_latents(other, steps=3, guidance=g, rng=sources(0)) for g in (1.0, 3.0)]
     assert (walks[0] - walks[1]).abs().max() > 0.01
 
@@ -107,7 +112,7 @@ def test_the_denoising_error_is_the_textbooks(tmp_path: Path, kind: str) -> None
     folder = tiny_stable_diffusion(tmp_path, scheduler=diffusers.DDIMScheduler(**NOISE, prediction_type=kind))
     config = StableDiffusionConfig(checkpoint=str(folder))
     ours, weighted = config.build(), config.replace(min_snr=5.0).build()
-    latents, conditions = torch.randn(2, 4, 16, 16), torch.randn(2, 16, 32)
+    latents, conditions = torch.randn(2, 4, 16, 16), tokens(torch.randn(2, 16, 32))
     kept = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, 0)
     for i, source in enumerate(sources(3, 4)):
         time = torch.randint(1000, (1,), generator=source)
@@ -115,7 +120,7 @@ def test_the_denoising_error_is_the_textbooks(tmp_path: Path, kind: str) -> None
         signal, spread = kept[time].sqrt(), (1 - kept[time]).sqrt()
         noisy = signal * latents[i] + spread * noise
         targets = {"epsilon": noise, "v_prediction": signal * noise - spread * latents[i], "sample": latents[i]}
-        prediction = ours.unet(noisy[None], time, conditions[i : i + 1]).sample[0]
+        prediction = ours.unet(noisy[None], time, conditions["tokens"][i : i + 1]).sample[0]
         expected = (prediction - targets[kind]).square().mean().item()
         found = ours.denoising_error(latents, conditions, sources(3, 4))[i].item()
         assert math.isclose(found, expected, rel_tol=1e-4)
@@ -136,7 +141,9 @@ def test_media_go_to_latents_and_back(folder: Path, generator: StableDiffusion) 
 
 def test_a_projector_in_front_learns_through_the_frozen_unet(generator: StableDiffusion) -> None:
     projector = torch.nn.Linear(6, 32)
-    errors = generator.denoising_error(torch.randn(2, 4, 16, 16), projector(torch.randn(2, 16, 6)), sources(0, 1))
+    errors = generator.denoising_error(
+        torch.randn(2, 4, 16, 16), tokens(projector(torch.randn(2, 16, 6))), sources(0, 1)
+    )
     errors.sum().backward()
     assert projector.weight.grad is not None and projector.weight.grad.abs().max() > 0
     assert all(parameter.grad is None for parameter in generator.parameters())
@@ -144,9 +151,9 @@ def test_a_projector_in_front_learns_through_the_frozen_unet(generator: StableDi
 
 def test_half_precision_parts_take_float_conditions(folder: Path) -> None:
     ours = StableDiffusionConfig(checkpoint=str(folder), dtype="bfloat16").build()
-    errors = ours.denoising_error(torch.randn(1, 4, 16, 16), torch.randn(1, 16, 32), sources(0))
+    errors = ours.denoising_error(torch.randn(1, 4, 16, 16), tokens(torch.randn(1, 16, 32)), sources(0))
     assert errors.dtype == torch.float32
-    assert ours.sample(torch.randn(1, 16, 32), steps=1, guidance=3.0, rng=sources(0))[0].size == (32, 32)
+    assert ours.sample(tokens(torch.randn(1, 16, 32)), steps=1, guidance=3.0, rng=sources(0))[0].size == (32, 32)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +169,7 @@ def test_published_pipelines_build_without_network_or_memory(
     config = StableDiffusionConfig(checkpoint=reference)
     with torch.device("meta"):
         bare = config.build(weights=False)
-    assert config.condition_shape() == shape
+    assert config.condition_shapes()["tokens"].item == shape
     assert config.preprocessor().side == side
     assert sum(parameter.numel() for parameter in bare.parameters()) == parameters
     with pytest.raises(PartError, match="not in the local cache"):

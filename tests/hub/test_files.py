@@ -67,7 +67,7 @@ def test_only_files_that_are_read_are_fetched(monkeypatch: pytest.MonkeyPatch, t
 
     def serve(repo: str, *, allow_patterns: tuple[str, ...], **_: object) -> str:
         asked.append(allow_patterns)
-        (tmp_path / "model_index.json").touch()
+        (tmp_path / "model_index.json").write_text("{}")
         (tmp_path / "unet").mkdir(exist_ok=True)
         if "*/*.safetensors" in allow_patterns:
             (tmp_path / "unet" / "weights.safetensors").touch()

@@ -206,7 +206,7 @@ def test_a_medium_is_read_once_and_another_drawn_twice(llm, build, talk, request
     for completion in completions:
         assert [medium.modality for medium in completion.media] == ["image"] * 2
         assert len(completion.conditions["image"]) == 2
-        assert not torch.allclose(*completion.conditions["image"], atol=1e-5)
+        assert not torch.allclose(*completion.conditions["image"]["tokens"], atol=1e-5)
 
 
 def test_rows_that_draw_at_different_places_draw_what_each_draws_alone(painter, talk, request_of):
@@ -224,7 +224,7 @@ def test_rows_that_draw_at_different_places_draw_what_each_draws_alone(painter, 
     assert any(len(own.conditions["image"]) > 1 for own in alone if own.conditions)
     for own, other in zip(alone, together, strict=True):
         for modality, conditions in own.conditions.items():
-            assert torch.allclose(conditions, other.conditions[modality], atol=1e-4)
+            assert torch.allclose(conditions["tokens"], other.conditions[modality]["tokens"], atol=1e-4)
 
 
 def test_conditions_alone_come_where_media_are_not_wanted(artist, talk, request_of):
@@ -232,7 +232,7 @@ def test_conditions_alone_come_where_media_are_not_wanted(artist, talk, request_
     requests = [request_of(artist, talk("Draw it."), media=media, **given) for media in (True, False)]
     whole, bare = Engine(artist.system).generate(requests)
     assert bare.media == () and bare.content == (Text(whole.text),)
-    assert torch.allclose(bare.conditions["image"], whole.conditions["image"], atol=1e-5)
+    assert torch.allclose(bare.conditions["image"]["tokens"], whole.conditions["image"]["tokens"], atol=1e-5)
     assert whole.media == Session(artist.system).chat(talk("Draw it."), **given).conversation.turns[-1].content[1:]
 
 

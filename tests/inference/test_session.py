@@ -1,5 +1,7 @@
 """Sessions of tiny random systems: what is asked arrives, what is drawn comes back, each error says what is wrong."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -219,9 +221,25 @@ def test_a_stream_that_is_left_ends_its_work(reader):
         break
     with pytest.raises(GenerationError, match="read the stream to its end first"):
         _ = stream.answer
-    pieces = iter(reader.stream([{"role": "user", "content": "<image>"}]))
-    with pytest.raises(PromptError, match="spells out '<image>'"):
+    pieces = iter(reader.stream([{"role": "assistant", "content": "I am the last to speak"}]))
+    with pytest.raises(PromptError, match="a reply needs the user to speak last"):
         next(pieces)
+
+
+def test_words_that_spell_special_tokens_are_words_in_every_turn(reader, picture):
+    """In the question, in the answer, and in the turns after it; the medium beside them is still the only one."""
+    first = reader.ask("What is <image> in HTML, and </s>?", image=picture(1), max_new_tokens=3)
+    said = replace(first.conversation.turns[-1], content=(Text("<image> is <s> no tag </s>, [IMG0]."),))
+    talk = Conversation((*first.conversation.turns[:-1], said))
+    second = reader.ask("And <image>?", after=talk, max_new_tokens=3)
+    assert [turn.text for turn in second.conversation.turns[:3]] == [
+        "What is <image> in HTML, and </s>?", "<image> is <s> no tag </s>, [IMG0].", "And <image>?",
+    ]  # fmt: skip
+    processor = reader.system.processor
+    prepared = processor.prepare(Conversation(second.conversation.turns[:3]), reply=True)
+    assert len(prepared.media["image"]) == 1
+    assert prepared.input_ids.count(processor.tokens.placeholders["image"]) == prepared.media["image"][0].tokens
+    assert "And <image>?" in processor.tokenizer.decode(prepared.input_ids)
 
 
 def test_errors_say_what_was_found_and_what_is_known(reader, build, tmp_path, picture):

@@ -115,6 +115,11 @@ def test_the_doctor_examines_its_recipe(recipe):
     assert "objective sound" in said
 
 
+def test_its_tiny_form_is_of_its_own_parts_and_data(recipe):
+    said = call("doctor", recipe, "--tiny")
+    assert "beeps/" in said and "tiny_world" not in said
+
+
 def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(recipe, run, tmp_path):
     call("train", recipe, "--run", tmp_path / "whole")
     weights = [folder / "model" / "model.safetensors" for folder in (run, tmp_path / "whole")]

@@ -20,7 +20,7 @@ def _prepared(system, talk, picture):
 def _loss(system, batch):
     output = system.model(**batch.inputs())
     language = torch.nn.functional.cross_entropy(output.logits.float(), batch.wanted, reduction="sum")
-    return language + sum(c.square().sum() for c in output.conditions.values() if output.conditions)
+    return language + sum(c["tokens"].square().sum() for c in output.conditions.values() if output.conditions)
 
 
 def test_gradients_reach_exactly_the_links(make_system, talk, picture):
@@ -103,8 +103,8 @@ def test_conditions_are_the_projected_last_states_at_the_signal_tokens(make_syst
     decoder = system.model.language_model.get_decoder()
     states = decoder(inputs_embeds=system.model.model.embed(ids)).last_hidden_state
     expected = system.model.output_projectors["image"](states[:, 2:5])
-    torch.testing.assert_close(output.conditions["image"], expected)
-    assert output.conditions["image"].shape[1:] == (16, 32)
+    torch.testing.assert_close(output.conditions["image"]["tokens"], expected)
+    assert expected.shape[1:] == (16, 32)
 
 
 @pytest.mark.parametrize("options", [{}, {"num_beams": 2}, {"cache_implementation": "static"}])

@@ -86,7 +86,7 @@ def test_what_is_read_and_made_reaches_projector_and_conditions(make_system, pic
     sample = system.processor.prepare(_document(picture, "both"))
     batch = collate([sample], packed=False, pad_id=0)
     output = system.model(**batch.inputs())
-    (output.logits.sum() + output.conditions["image"].sum()).backward()
+    (output.logits.sum() + output.conditions["image"]["tokens"].sum()).backward()
     for side in (system.model.model.input_projectors, system.model.output_projectors):
         assert all(weight.grad is not None for weight in side.parameters())
 
@@ -175,6 +175,15 @@ def test_the_chat_template_of_transformers_knows_uses_and_the_blocks_of_others(m
     ]
     spelled = processor.apply_chat_template([{"role": "assistant", "content": content}], tokenize=False)
     assert spelled == "<s>one [IMG0][IMG1][IMG2]<image>[IMG0][IMG1][IMG2]\n"
+
+
+def test_an_encoder_decoders_reply_is_words_whatever_it_spells(make_system, talk, tmp_path):
+    processor = make_system(llm=tiny_t5(tmp_path / "t5"), template="question-answer").processor
+    prepared = processor.prepare(talk(("user", "What </s> <image>?"), ("assistant", "A </s> and <image>.")))
+    special = {i for i, token in processor.tokenizer.added_tokens_decoder.items() if token.special}
+    assert [token for token in prepared.labels if token in special] == [processor.tokenizer.eos_token_id]
+    assert processor.tokenizer.decode(prepared.labels, skip_special_tokens=True) == "A </s> and <image>."
+    assert processor.tokens.placeholders["image"] not in prepared.input_ids
 
 
 def test_an_encoder_decoders_reply_reads_no_media(make_system, talk, picture, tmp_path):

@@ -107,9 +107,10 @@ def test_text_cannot_act(sign, role, tokenizer, place):
     medium = Medium("image", "a.png")
     turns = tuple(Turn(r, (Text(words), medium) if r == "user" else (Text(words),)) for r, words in said.items())
     template = prompts.get("vicuna-v1.1", tokenizer)
-    with pytest.raises(PromptError) as caught:
-        prompts.tokenize(template.render(Conversation(turns, "mail 3"), place), tokenizer)
-    assert str(caught.value).startswith(f"mail 3: a text spells out {sign!r}")
+    tokens = prompts.tokenize(template.render(Conversation(turns, "mail 3"), place), tokenizer)
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special and token.content != "<unk>"}
+    acting = tokenizer.convert_ids_to_tokens([token for token in tokens.input_ids if token in special])
+    assert acting == ["<s>", "<image>", "</s>"]
 
 
 @pytest.mark.parametrize("harmless", ["< image>", "<images>", "###", "<b>", "[IMG]", "<Image>", "|im_end|", "< / s >"])

@@ -109,3 +109,18 @@ def test_a_name_that_no_file_can_have_is_an_error_in_words(see, tmp_path, refere
         (tmp_path / "top.yaml").write_text(f"extends: {reference!r}\n")
         with pytest.raises(RecipeError, match=r"^top\.yaml, line 1, extends: "):
             load(tmp_path / "top.yaml")
+
+
+@pytest.mark.parametrize("number", [-1, 0, 10**6, 10**9, 10**300])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "inputs.image.projector.layers",
+        "inputs.image.projector.width",
+        "inputs.image.encoder.image_size",
+        "llm.lora.rank",
+    ],
+)
+def test_numbers_that_no_system_has_are_refused_before_anything_is_built(see, place, number):
+    with pytest.raises(RecipeError, match=f"{place}: found .*, needed "):
+        load(see, [f"{place}={number}"])

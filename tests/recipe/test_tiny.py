@@ -2,8 +2,9 @@ from typing import Literal
 
 import pytest
 
+from modalink.data.source import SourceConfig
 from modalink.errors import RecipeError
-from modalink.recipe import load, shipped
+from modalink.recipe import Recipe, load, shipped
 from modalink.recipe.tiny import tiny_form
 from modalink.roles import EncoderConfig
 
@@ -18,6 +19,17 @@ class SonarConfig(EncoderConfig):
         raise NotImplementedError
 
     preprocessor = build
+
+
+class WavesConfig(SourceConfig):
+    kind: Literal["waves"] = "waves"
+    count: int = 500
+
+    def tiny(self):
+        return self.at_most(count=5)
+
+    def open(self):
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -44,6 +56,38 @@ def test_the_tiny_world_shows_what_a_stage_teaches():
     stages = load("next-gpt-image", tiny=True).stages
     tasks = {stage.name: set(stage.data[0].tasks) for stage in stages}
     assert tasks == {"encode": {"caption"}, "decode": {"draw"}, "instruct": {"caption", "vqa", "draw"}}
+
+
+@pytest.mark.parametrize(
+    ("sources", "mixture", "expected"),
+    [
+        ([("waves", 0.7), ("waves", 0.3)], "ratio", [("waves", 0.7), ("waves", 0.3)]),
+        ([("waves", None)], "sqrt", [("waves", None)]),
+        ([("waves", 0.7), ("text", 0.2), ("text", 0.1)], "ratio", [("waves", 0.7), ("tiny_world", 1.0)]),
+        ([("waves", None), ("text", None)], "concatenate", [("waves", 1.0), ("tiny_world", 1.0)]),
+        ([("text", 2.0), ("text", 1.0)], "ratio", [("tiny_world", None)]),
+    ],
+)
+def test_sources_that_declare_a_tiny_form_keep_their_place(see, install, sources, mixture, expected):
+    install(WavesConfig)
+    data = load(see).to_dict()
+    stage = data["stages"][0]
+    given = [
+        {"source": name, "weight": weight} | ({"path": "a.txt"} if name == "text" else {}) for name, weight in sources
+    ]
+    stage |= {
+        "data": given,
+        "mixture": mixture,
+        "evaluate": {"every": 5, "data": [source | {"weight": None} for source in given]},
+    }
+    small = Recipe.model_validate(tiny_form(Recipe.model_validate(data))).stages[0]
+    assert [(source.kind, source.weight) for source in small.data] == expected
+    assert small.mixture == (
+        "ratio" if expected[-1][1] else mixture if len(expected) == len(sources) else "concatenate"
+    )
+    assert {source.kind for source in small.evaluate.data} == {name for name, _ in expected}
+    assert all(source.count == 5 for source in small.data if source.kind == "waves")
+    assert all(source.split == "validation" for source in small.evaluate.data if source.kind == "tiny_world")
 
 
 def test_overrides_lie_over_the_tiny_form():

@@ -51,7 +51,7 @@ def test_numbers_reach_tensorboard_by_their_path_in_the_record(tmp_path: Path) -
 
 
 def test_training_goes_without_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modalink.runs.metrics.find_spec", lambda name: None)
+    monkeypatch.setattr("modalink.runs.trackers.find_spec", lambda name: None)
     metrics = Metrics(tmp_path, 0)
     metrics.write({"step": 1, "loss": 2.0})
     metrics.close()

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from modalink.errors import DataError
+from modalink.errors import DataError, OptionError
 from modalink.scoring import judge_model as judges
 from modalink.scoring.judge_model import Endpoint, JudgeModel, Request, Verdict, read_verdicts
 from modalink.scoring.score import score
 from tests.conftest import Write
+from tests.scoring.small_files import small_case
 
 
 class Server:
@@ -241,3 +242,68 @@ def test_an_address_needs_a_model_and_a_record_to_write(write: Write) -> None:
         )
     with pytest.raises(DataError, match="no such file"):
         score("mmvet", answers, gold, {"replies": "nowhere.jsonl", "missing": "skip"})
+
+
+def _llava(write: Write, **more: str) -> tuple[Path, Path]:
+    rows = [{"question_id": n, "text": "x", **{key: f"{value}{n}" for key, value in more.items()}} for n in (0, 1)]
+    return write("q.jsonl", QUESTIONS), write("a.jsonl", rows)
+
+
+def test_replies_about_another_answer_are_refused(server: Server, write: Write, tmp_path: Path) -> None:
+    questions, answers = _llava(write, answer_id="mine")
+    reviews = [{"question_id": n, "content": "8 6", "answer2_id": f"theirs{n}"} for n in (0, 1)]
+    with pytest.raises(DataError, match=r"reviews\.jsonl: the judge's reply for 0 is about another answer \(theirs0\)"):
+        score("llava_bench", answers, questions, {"replies": str(write("reviews.jsonl", reviews))})
+    mine = write("mine.jsonl", [{**row, "answer2_id": f"mine{row['question_id']}"} for row in reviews])
+    assert not any(
+        "whose answers" in note for note in score("llava_bench", answers, questions, {"replies": str(mine)}).notes
+    )
+    annotations, record = write("mm-vet.json", {"v1_0": MMVET["v1_0"]}), str(tmp_path / "grades.jsonl")
+    server.answers = ["0.7"]
+    options = {"judge": server.url, "judge_model": "gpt", "replies": record}
+    assert score("mmvet", write("p.json", {"v1_0": "one"}), annotations, options).score == 70
+    with pytest.raises(DataError, match="about another answer"):
+        score("mmvet", write("other.json", {"v1_0": "two"}), annotations, {"replies": record})
+
+
+def test_one_file_of_replies_is_one_run(write: Write) -> None:
+    questions, answers = _llava(write)
+    first, copy = (
+        write(name, [{"question_id": n, "content": "8 6"} for n in (0, 1)]) for name in ("r.jsonl", "c.jsonl")
+    )
+    for replies in (f"{first},{first}", f"{first},{copy}"):
+        with pytest.raises(OptionError, match="hold the same replies"):
+            score("llava_bench", answers, questions, {"replies": replies})
+    with pytest.raises(OptionError, match="one model's answers"):
+        score("llava_bench", answers, questions, {"replies": str(first)}, answers)
+    twice = write("t.jsonl", [{"question_id": 0, "content": text} for text in ("8 6", "8 7")])
+    with pytest.raises(DataError, match="two replies for 0 in run 0"):
+        score("llava_bench", answers, questions, {"replies": str(twice)})
+
+
+@pytest.mark.parametrize("name", ["llava_bench", "mmvet", "msvd_qa_judge", "mmbench"])
+def test_replies_of_which_none_can_be_read_are_refused(write: Write, tmp_path: Path, name: str) -> None:
+    case = small_case(name, write, tmp_path)
+    if name == "mmbench":
+        case.predictions = write("p.jsonl", [{**row, "text": "perhaps"} for row in case.rows])
+    record = write("r.jsonl", [{"id": key, "reply": "no verdict here"} for key in ("11", "12", "13", "14")])
+    with pytest.raises(DataError, match=r"r\.jsonl: could read none of \d+ judge's replies"):
+        score(name, case.predictions, case.annotations, {"replies": str(record)})
+
+
+def test_mean_of_runs_is_given_unrounded(write: Write) -> None:
+    questions, answers = _llava(write)
+    first = write("r1.jsonl", [{"question_id": 0, "content": "9 7.5"}, {"question_id": 1, "content": "8 5"}])
+    second = write("r2.jsonl", [{"question_id": 0, "content": "9 6"}, {"question_id": 1, "content": "8 4"}])
+    metrics = score("llava_bench", answers, questions, {"replies": f"{first},{second}"}).metrics
+    assert metrics["mean_of_runs"] == pytest.approx((73.5 + 58.8) / 2)
+    assert metrics["all_unrounded"] == pytest.approx(50 * (6.25 + 5) / 8.5)
+
+
+def test_kinds_of_video_questions_are_scored_as_all_are(write: Write) -> None:
+    gold = [{"question_id": n, "question": "who?", "answer": "man", "type": 3} for n in range(3)]
+    answers = write("p.jsonl", [{"question_id": n, "text": "a man"} for n in range(3)])
+    verdicts = ["{'pred': 'yes', 'score': 4}", "{'pred': 'no', 'score': 0}", "{'pred': 'maybe', 'score': 3}"]
+    record = write("r.jsonl", [{"id": n, "reply": text} for n, text in enumerate(verdicts)])
+    report = score("activitynet_qa_judge", answers, write("a.json", gold), {"replies": str(record)})
+    assert report.score == report.metrics["type/yes/no"] == 50

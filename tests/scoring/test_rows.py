@@ -91,6 +91,9 @@ def test_values_longer_than_a_chunk(write: Write) -> None:
         ("a.json", "[" * 100_000, "nested deeper"),
         ("a.jsonl", '{"a": 1}\n{"a": }\n', "a.jsonl, line 2"),
         ("a.csv", "a,b\n1,2\n3\n", "line 3: found another number of columns than the 2"),
+        ("a.csv", "id,text,text\n1,a,b\n", "found the column 'text' twice"),
+        ("a.json", '[{"id": 1, "text": "a", "text": "b"}]', "found the key 'text' twice"),
+        ("a.jsonl", '{"id": 1, "text": "a", "text": "b"}\n', "line 1: found the key 'text' twice"),
         ("a.xlsx", "no workbook", "not an XLSX workbook"),
         ("a.parquet", "x", "found a .parquet file"),
     ],
@@ -112,3 +115,9 @@ def test_too_long_a_value_is_refused(write: Write) -> None:
     limits = Limits(chunk=10, longest=100)
     with pytest.raises(DataError, match="longer than 100"):
         fields(write("a.jsonl", [{"a": "x" * 200}]), limits=limits)
+
+
+def test_files_of_one_name_are_told_apart(write: Write) -> None:
+    for folder in ("a", "b"):
+        with pytest.raises(DataError, match=f"{folder}/answers.jsonl, line 1"):
+            fields(write(f"{folder}/answers.jsonl", "{"))

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from modalink.errors import DataError, OptionError, RecipeError, UnknownNameError
-from modalink.scoring import registry
+from modalink.scoring import matching, registry
+from modalink.scoring import score as scoring
+from modalink.scoring.benchmark import QuestionBenchmark, Summary
 from modalink.scoring.matching import grade_predictions
 from modalink.scoring.registry import catalogue, load, names
 from modalink.scoring.score import score
@@ -245,3 +247,29 @@ def test_files_that_answer_other_questions_are_compared_in_what_they_share(write
     assert any("38 questions are answered in both files (39 and 39)" in note for note in report.notes)
     with pytest.raises(DataError, match="no question that both files answer"):
         score("msvd_qa", write("c.jsonl", good[:1]), gold, {"missing": "skip"}, theirs)
+
+
+def test_ids_are_shown_on_one_line_and_cut(write: Write) -> None:
+    rows = [*RIGHT, {"question_id": "a\nb" + "c" * 5000, "answer": "x"}]
+    with pytest.raises(DataError, match=r"\(a\\nbc+\.\.\.\)") as error:
+        score("msvd_qa", write("p.jsonl", rows), write("a.json", GOLD))
+    assert len(str(error.value)) < 500
+
+
+def test_a_file_of_other_predictions_is_not_read_to_its_end(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "MOST_UNMATCHED_IN_ERROR", 10)
+    monkeypatch.setattr(matching, "MOST_UNMATCHED", 20)
+    rows = [RIGHT[0]] * 15
+    with pytest.raises(DataError, match=r"line 12: more than 10 predictions .* answers 3 again"):
+        score("msvd_qa", write("p.jsonl", rows), write("a.json", GOLD))
+    assert score("msvd_qa", write("p.jsonl", rows), write("a.json", GOLD), {"missing": "skip"}).count == 1
+
+
+def test_score_that_is_no_number_is_an_error(write: Write) -> None:
+    benchmark = load("msvd_qa")[1]
+    assert isinstance(benchmark, QuestionBenchmark)
+    odd = replace(benchmark, summarise=lambda items, options: Summary(math.nan, {}, items=items, count=len(items)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "load", lambda name: (name, odd))
+        with pytest.raises(DataError, match="score is nan"):
+            score("msvd_qa", write("p.jsonl", RIGHT), write("a.json", GOLD))

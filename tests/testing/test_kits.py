@@ -1,6 +1,7 @@
 """The kits pass what keeps its promises, and name the promise that a part breaks."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from modalink import modalities
 from modalink.encoders.vision import VisionConfig
 from modalink.errors import MediumError
 from modalink.ragged import Layout, Ragged
-from modalink.roles import MediumHandle, ModalityRecord
+from modalink.roles import Conditions, ConditionShape, MediumHandle, ModalityRecord
 from modalink.testing import (
     TinyEncoder,
     TinyEncoderConfig,
@@ -32,6 +33,7 @@ from modalink.testing import (
 )
 from modalink.testing.checkpoints import tiny_clip_vision
 from modalink.testing.fakes import TinyPreprocessor
+from tests.support.duet import Duet, DuetConfig
 
 
 def test_the_fakes_keep_the_promises_of_their_roles() -> None:
@@ -214,31 +216,35 @@ class Thawed(TinyGenerator):
         self.requires_grad_(True)
 
 
+def _each(conditions: Conditions, change: Callable[[Tensor], Tensor]) -> Conditions:
+    return Conditions({name: change(values) for name, values in conditions.tensors.items()}, conditions.masks)
+
+
 class Cut(TinyGenerator):
     """Lets no gradient reach the conditions."""
 
-    def denoising_error(self, latents: Tensor, conditions: Tensor, rng: list[torch.Generator]) -> Tensor:
-        return super().denoising_error(latents, conditions.detach() + 0 * conditions, rng)
+    def denoising_error(self, latents: Tensor, conditions: Conditions, rng: list[torch.Generator]) -> Tensor:
+        return super().denoising_error(latents, _each(conditions, lambda x: x.detach() + 0 * x), rng)
 
 
 class Shared(TinyGenerator):
     """Draws the noise of all items from the first one's source."""
 
-    def denoising_error(self, latents: Tensor, conditions: Tensor, rng: list[torch.Generator]) -> Tensor:
+    def denoising_error(self, latents: Tensor, conditions: Conditions, rng: list[torch.Generator]) -> Tensor:
         return super().denoising_error(latents, conditions, rng[:1] * len(rng))
 
 
 class Stubborn(TinyGenerator):
     """Draws the same, whatever is asked for."""
 
-    def sample(self, conditions: Tensor, *, rng: list[torch.Generator], **options: Any) -> list[Any]:
-        return super().sample(torch.zeros_like(conditions), rng=rng, **options)
+    def sample(self, conditions: Conditions, *, rng: list[torch.Generator], **options: Any) -> list[Any]:
+        return super().sample(_each(conditions, torch.zeros_like), rng=rng, **options)
 
 
 class Unseeded(TinyGenerator):
     """Draws from the global random state."""
 
-    def sample(self, conditions: Tensor, *, rng: list[torch.Generator], **options: Any) -> list[Any]:
+    def sample(self, conditions: Conditions, *, rng: list[torch.Generator], **options: Any) -> list[Any]:
         own = [torch.Generator().manual_seed(random.getrandbits(30)) for _ in rng]
         return super().sample(conditions, rng=own, **options)
 
@@ -262,12 +268,58 @@ def test_a_broken_generator_is_found(kind: type[TinyGenerator], promise: str) ->
         check_generator(Config(), from_files=False)
 
 
+class Peeking(Duet):
+    """Reads words that its masks leave out."""
+
+    def picture(self, conditions: Conditions) -> Tensor:
+        return super().picture(Conditions(conditions.tensors))
+
+
+class Plain(Duet):
+    """Looks at its words alone."""
+
+    def picture(self, conditions: Conditions) -> Tensor:
+        return super().picture(_each(conditions, lambda x: x if x.ndim == 3 else torch.zeros_like(x)))
+
+
+class Maskless(Duet):
+    """Says nothing of which words there are."""
+
+    def encode_text(self, texts: list[str]) -> Conditions:
+        return Conditions(super().encode_text(texts).tensors)
+
+
+class Sparing(Duet):
+    """Gives one item, however many are asked for."""
+
+    def null_conditions(self, items: int) -> Conditions:
+        return super().null_conditions(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "promise"),
+    [
+        (Peeking, "denoising_error must not read tokens that a mask leaves out"),
+        (Plain, "the gradient of denoising_error must reach the conditions, found none in 'style'"),
+        (Maskless, "encode_text must give the masks that are declared, found none for words"),
+        (Sparing, "null_conditions must give as many items as asked for, found 1 for 2"),
+    ],
+)
+def test_a_generator_that_breaks_what_it_declares_is_found(kind: type[Duet], promise: str) -> None:
+    class Config(DuetConfig):
+        def build(self, *, weights: bool = True) -> Duet:
+            return kind()
+
+    with pytest.raises(AssertionError, match=promise):
+        check_generator(Config(), from_files=False)
+
+
 def test_a_generator_that_publishes_another_shape_is_found() -> None:
     class Config(TinyGeneratorConfig):
-        def condition_shape(self) -> tuple[int, int]:
-            return 77, 768
+        def condition_shapes(self) -> dict[str, ConditionShape]:
+            return {"text": ConditionShape(768, 77)}
 
-    with pytest.raises(AssertionError, match=r"the generator publishes \(4, 8\), its settings \(77, 768\)"):
+    with pytest.raises(AssertionError, match="the generator publishes tokens 4 x 8, its settings text 77 x 768"):
         check_generator(Config(), from_files=False)
 
 

@@ -63,7 +63,7 @@ def test_conditions_alone_run_no_head(system: System, batch: Batch) -> None:
     assert len(given.logits) == 0
     assert given.conditions is not None
     whole = forward(system.model, batch, {"logits", "conditions"}).conditions
-    assert torch.equal(given.conditions["image"], whole["image"])
+    assert torch.equal(given.conditions["image"]["tokens"], whole["image"]["tokens"])
 
 
 def test_features_and_prompt_tokens_come_without_the_llm(

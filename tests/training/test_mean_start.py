@@ -47,7 +47,9 @@ def test_a_new_mixer_starts_at_the_mean_of_the_captions_conditions(
 
     captions = [item.caption for sample in samples for item in sample.targets.get("image", ())]
     assert captions
-    torch.testing.assert_close(projector.offset.detach(), system.generators["image"].encode_text(captions).mean(0))
+    torch.testing.assert_close(
+        projector.offset.detach(), system.generators["image"].encode_text(captions)["tokens"].mean(0)
+    )
     projector.centre(torch.ones_like(projector.offset))
     centre(system.model, trained, generators, samples)
     assert (projector.offset == 1).all(), "one that has a mean keeps it"

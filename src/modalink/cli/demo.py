@@ -9,10 +9,11 @@ from PIL import Image
 from rich.console import Console
 
 from modalink.cli.evaluate import evaluate_by_itself, tables
-from modalink.cli.options import Cache, Device, Threads, Workers, run_option
+from modalink.cli.options import Cache, Device, Threads, Track, Workers, run_option
 from modalink.cli.progress import show
 from modalink.evaluation.evaluators.tiny_world import EVALUATOR
 from modalink.recipe import Recipe, load
+from modalink.runs.trackers import chosen, where
 from modalink.settings import run_settings
 from modalink.tiny_world import render, sample_scene
 from modalink.training.train import train
@@ -39,6 +40,7 @@ def demo(
     threads: Threads = None,
     workers: Workers = None,
     cache: Cache = None,
+    track: Track = None,
 ) -> None:
     """Train the tiny any-to-any system from the parts that ship, evaluate it on held-out data, and write the report.
 
@@ -55,8 +57,8 @@ def demo(
     if fast:
         recipe = shortened(recipe)
         samples = samples or _FAST_SAMPLES
-    settings = run_settings(device=device, threads=threads, workers=workers, cache=cache)
-    with show(console=console) as on_event:
+    settings = run_settings(device=device, threads=threads, workers=workers, cache=cache, track=track)
+    with show(console=console, curves=where(chosen(settings.track), folder)) as on_event:
         train(recipe, folder, on_event=on_event, settings=settings)
     counts = {} if samples is None else dict.fromkeys(("questions", "captions", "drawings", "ood"), samples)
     results = evaluate_by_itself(str(folder), "tiny_world", EVALUATOR, counts, settings, console)

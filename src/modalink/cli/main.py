@@ -6,26 +6,34 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from modalink import __version__
+from modalink.cli.options import debugging
 from modalink.errors import ModalinkError
 
 COMMANDS = {
     "demo": "Train, evaluate and report the tiny system.",
     "recipes": "Show what ships, or the JSON schema.",
     "doctor": "Check a recipe before training.",
+    "data": "Show what becomes of data.",
     "train": "Train a recipe, or go on with a run.",
     "ask": "Ask a trained run one question.",
     "chat": "Talk with a trained run.",
     "evaluate": "Evaluate a trained run.",
     "score": "Score predictions by a benchmark's rules.",
     "zoo": "List or build the tiny parts that ship.",
+    "env": "Show versions and the machine, for a bug report.",
 }
 """Command -> what it does, in the order of `modalink --help`."""
+_RESUMING = ("demo", "train", "evaluate", "zoo")
+"""Commands that resume when they are started again."""
+_COMMAND = "modalink.command"
+_MOST_ROWS, _WIDTH = 20, 96
+_USAGE_ROWS = 4  # which the command line's parser puts before its errors
 
 
 class _Commands(TyperGroup):
@@ -33,10 +41,12 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         # Both speak to libraries that read their environment when they are imported, which a command's file does.
-        if not ctx.params["debug"]:
+        debugging.set(ctx.params["debug"])
+        if not debugging.get():
             _quieten()
         _spin_briefly()
         name, stub, rest = super().resolve_command(ctx, args)
+        ctx.meta[_COMMAND] = name
         return name, stub if name is None else _load(name), rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -46,12 +56,15 @@ class _Commands(TyperGroup):
             raise
         except Exception as error:
             text, code = explain(error)
+            if code is None and hasattr(error, "message"):
+                error.message = brief(error.message, _MOST_ROWS - _USAGE_ROWS)
             if code is None or ctx.params["debug"]:
                 raise
-            _say(text, code)
+            _say(brief(text), code)
             raise typer.Exit(code) from None
         except KeyboardInterrupt:
-            _say("\nmodalink: stopped", 130)
+            resumes = ctx.meta.get(_COMMAND) in _RESUMING
+            _say("\nmodalink: stopped" + ("; the same command resumes" if resumes else ""), 130)
             raise typer.Exit(130) from None
 
 
@@ -71,6 +84,17 @@ def explain(error: Exception) -> tuple[str, int | None]:
         return str(error), None
     name = type(error).__name__
     return f"modalink: {name}: {error}\nThis looks like a defect; `modalink --debug ...` shows where it happened.", 1
+
+
+def brief(text: str, most: int = _MOST_ROWS) -> str:
+    """A text in at most so many lines of a terminal: what is too much is left out of its middle."""
+    rows = [row for line in text.splitlines() for row in wrap(line, _WIDTH, drop_whitespace=False) or [""]]
+    if len(rows) <= most:
+        return text
+    head = most // 2
+    tail = most - head - 1
+    note = f"... ({len(rows) - head - tail} lines are left out here) ..."
+    return "\n".join([*rows[:head], note, *rows[-tail:]])
 
 
 def _say(text: str, code: int) -> None:
@@ -93,16 +117,16 @@ def single(name: str, function: Callable[..., None]) -> Any:
     return typer.main.get_command(alone)
 
 
-app = typer.Typer(
-    cls=_Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False
-)
+app = typer.Typer(cls=_Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 for _name, _text in COMMANDS.items():
     app.command(_name, help=_text)(lambda: None)
 
 
 def _version(wanted: bool) -> bool:
     if wanted:
-        print(f"modalink {__version__}")
+        from modalink.cli.env import as_text, gathered
+
+        print(as_text(gathered()))
         raise typer.Exit
     return wanted
 
@@ -111,7 +135,7 @@ def _version(wanted: bool) -> bool:
 def modalink(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and all warnings.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show versions and the machine.")
     ] = False,
 ) -> None:
     """Compose, train, evaluate and ask multimodal large language models."""

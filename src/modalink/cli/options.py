@@ -1,8 +1,12 @@
 """Options that several commands take; what they set otherwise comes from `modalink.settings`."""
 
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import typer
+
+debugging: ContextVar[bool] = ContextVar("debugging", default=False)
+"""Whether `modalink --debug` was asked for."""
 
 RUN = ("--run", "--run-dir")
 """Names of the option of the run folder: `torchrun` takes a plain `--run` for its own `--run-path`."""
@@ -26,6 +30,12 @@ Best = Annotated[
 Cache = Annotated[
     str | None,
     typer.Option("--cache", help="Folder for outputs of frozen parts, kept between runs; `off`: in memory alone."),
+]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        "--track", help="tensorboard, wandb, mlflow, trackio (with commas) or off; by default TensorBoard if installed."
+    ),
 ]
 Processes = Annotated[
     int | None,

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,12 +30,13 @@ _LINES_PER_BENCHMARK = 20
 
 
 @contextmanager
-def show(*, as_json: bool = False, console: Console | None = None) -> Iterator[OnEvent]:
+def show(*, as_json: bool = False, console: Console | None = None, curves: Sequence[str] = ()) -> Iterator[OnEvent]:
     """Give the function that draws training events.
 
     Args:
         as_json: One JSON object a line: an event's fields, and its name under `event`.
         console: Where to draw; standard output by default.
+        curves: Lines that say where curves are shown; drawn when a run begins.
     """
     console = console or Console()
     if as_json:
@@ -45,16 +46,16 @@ def show(*, as_json: bool = False, console: Console | None = None) -> Iterator[O
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             TextColumn("{task.fields[loss]}"), console=console,
         ) as bars:  # fmt: skip
-            yield _Bars(bars)
+            yield _Bars(bars, curves)
     else:
-        yield _Lines(console)
+        yield _Lines(console, curves)
 
 
 class _Bars:
     """One bar a stage."""
 
-    def __init__(self, bars: Progress) -> None:
-        self.bars = bars
+    def __init__(self, bars: Progress, curves: Sequence[str] = ()) -> None:
+        self.bars, self.curves = bars, curves
         self.tasks: dict[str, TaskID] = {}
         self.time_left = _TimeLeft()
 
@@ -68,15 +69,16 @@ class _Bars:
         elif isinstance(event, StepDone):
             text = _losses(event.record) + self.time_left(event)
             self.bars.update(self.tasks[event.stage], completed=event.step, loss=text)
-        elif text := _sentence(event):
+        elif text := _sentence(event, self.curves):
             self.bars.console.print(text, markup=False, soft_wrap=True)
 
 
 class _Lines:
     """About twenty lines a stage."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, curves: Sequence[str] = ()) -> None:
         self.print: Callable[..., None] = console.print
+        self.curves = curves
         self.time_left = _TimeLeft()
 
     def __call__(self, event: Event) -> None:
@@ -88,7 +90,7 @@ class _Lines:
                 numbers = _losses(event.record) + self.time_left(event)
                 text = f"{event.stage}: step {event.step} of {event.steps}, {numbers}"
                 self.print(text, markup=False, highlight=False, soft_wrap=True)
-        elif text := _sentence(event):
+        elif text := _sentence(event, self.curves):
             self.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -127,9 +129,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def _sentence(event: Event) -> str:
+def _sentence(event: Event, curves: Sequence[str]) -> str:
     if isinstance(event, RunStarted):
-        return f"{event.run}: {'goes on where it stopped' if event.resumed else 'begins'}"
+        begun = f"{event.run}: {'goes on where it stopped' if event.resumed else 'begins'}"
+        return "\n".join([begun, *curves])
     if isinstance(event, RunFinished):
         return f"{event.run}: {'was complete before' if event.before else 'complete'}"
     if isinstance(event, PrecisionChosen):

@@ -69,11 +69,7 @@ def image_processor(folder: Path | None, config: PreTrainedConfig) -> Any:
         PartError: The folder has none that can be read, and the family is unknown.
     """
     if folder is not None and (folder / "preprocessor_config.json").is_file():
-        try:
-            load: Any = AutoImageProcessor.from_pretrained
-            return load(folder, backend="pil", local_files_only=True)
-        except (OSError, ValueError, TypeError) as error:
-            raise PartError(f"cannot read {folder / 'preprocessor_config.json'}: {hub.first_line(error)}") from error
+        return hub.read(AutoImageProcessor, folder, backend="pil")
     if config.model_type == "timm_wrapper":
         return _timm_processor(config)
     size = {"height": config.image_size, "width": config.image_size} if hasattr(config, "image_size") else {}

@@ -5,7 +5,6 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -13,6 +12,7 @@ from modalink import hub
 from modalink.encoders import _towers
 from modalink.encoders._images import ImagePreprocessor, image_processor
 from modalink.errors import PartError
+from modalink.kinds import Width
 from modalink.roles import BlockEncoder, EncoderConfig
 
 
@@ -25,7 +25,7 @@ class VisionConfig(EncoderConfig):
     own result after its final norm, and the only choice for convolutional towers."""
     keep_cls: bool = False
     """Whether the class token stays, in front of the patches."""
-    image_size: int | None = Field(default=None, gt=0)
+    image_size: Width | None = None
     """Side of the images in pixels, if not the checkpoint's own; learned positions are interpolated."""
     pad_to_square: bool = False
     """Whether images are filled to squares with the mean colour, instead of cropped or squashed."""
@@ -50,7 +50,8 @@ class VisionConfig(EncoderConfig):
         if weights:
             tower = _towers.load_tower(config, self.checkpoint, self.revision, self.dtype)
         else:
-            tower = _towers.tower_class(config)(config)
+            with hub.foreign(PartError, f"{self.checkpoint}: its architecture cannot be built"):
+                tower = _towers.tower_class(config)(config)
             tower = tower if self.dtype == "auto" else tower.to(getattr(torch, self.dtype))
         return VisionEncoder(tower, layer=self.layer, keep_cls=self.keep_cls, side=side, name=self.checkpoint)
 

@@ -63,7 +63,7 @@ class AnswerFile:
 
     def _check_about(self) -> None:
         file = self.folder / ABOUT
-        anew = f"give --out another folder, or delete {self.folder} to begin anew"
+        anew = f"give --out another folder, or delete {self.folder} to start over"
         if not file.exists():
             if self.path.stat().st_size:
                 raise DataError(f"{self.path}: found answers without {ABOUT}, which tells whose they are; {anew}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modalink import modalities
-from modalink.errors import DataError, OptionError
+from modalink.errors import DataError, OptionError, brief
 from modalink.evaluation.layout import DataFolder, find_annotations, find_option_files
 from modalink.evaluation.question import PreparedQuestion, Skipped
 from modalink.scoring.benchmark import Question, QuestionBenchmark
@@ -77,7 +77,7 @@ class Dataset:
             else:
                 prepared_questions.append(PreparedQuestion(question.id, self.prompt_of(question), media))
         if missing and (not partial or not prepared_questions):
-            some = "; ".join(f"question {skipped.id}: {skipped.why}" for skipped in missing[:3])
+            some = "; ".join(f"question {brief(skipped.id)}: {brief(skipped.why, 200)}" for skipped in missing[:3])
             where = f" in {self.folder.path}" if self.folder else ""
             raise DataError(
                 f"{len(missing)} of {len(chosen)} questions show media that are not{where}: {some}; complete the "
@@ -90,8 +90,8 @@ class Dataset:
             modality = question.modality or self.benchmark.setup.modality
             if (question.media or question.shown) and modality not in reads:
                 raise DataError(
-                    f"{self.benchmark.title}, question {question.id}: it is about {modality}, and the model reads "
-                    f"{' and '.join(reads) or 'text only'}; evaluate a model with inputs.{modality}"
+                    f"{self.benchmark.title}, question {brief(question.id)}: it is about {modality}, and the model "
+                    f"reads {' and '.join(reads) or 'text only'}; evaluate a model with inputs.{modality}"
                 )
 
     def _media(self, question: Question) -> tuple[tuple[tuple[str, Path | str], ...], list[str]]:
@@ -166,7 +166,7 @@ def _check(benchmark: QuestionBenchmark, questions: list[Question], source: Path
     seen: set[str] = set()
     for question in questions:
         if problem := next(_problems(benchmark, question, seen), ""):
-            raise DataError(f"{source}: question {question.id or '(without id)'}: {problem}")
+            raise DataError(f"{source}: question {brief(question.id) or '(without id)'}: {problem}")
         seen.add(question.id)
 
 

@@ -75,13 +75,15 @@ class DataFolder:
         Raises:
             DataError: Several files have that name.
         """
-        if (path := self.path / name).is_file():
-            return path
         wanted = Path(name)
+        # What annotations say must not lead out of the folder; a link in it is the user's own.
+        inside = not wanted.is_absolute() and ".." not in wanted.parts and len(name) < 1000 and "\0" not in name
+        if inside and (path := self.path / wanted).is_file():
+            return path
         for key in (f"{wanted.parent.name}/{wanted.name}", wanted.name):
             matches = [p for p in self._index.get(key, ()) if p.name == wanted.name or p.suffix.lower() in suffixes]
-            inside = [path for path in matches if _follows(path.parts, wanted.parts)]
-            if matches := inside or matches:
+            followed = [path for path in matches if _follows(path.parts, wanted.parts)]
+            if matches := followed or matches:
                 break
         if len(matches) > 1:
             raise DataError(
@@ -110,23 +112,23 @@ def find_annotations(benchmark: QuestionBenchmark, folder: DataFolder, split: st
     setup = benchmark.setup
     matches = folder.find(setup.files, split)
     # One split of several files is one of the files.
-    places = sorted({path.parent for path in matches}) if setup.folder and not split else matches
-    if len(places) == 1:
-        return places[0]
+    paths = sorted({path.parent for path in matches}) if setup.folder and not split else matches
+    if len(paths) == 1:
+        return paths[0]
     if not setup.files:
         raise DataError(
             f"{benchmark.title} has no official file to look for: needed --annotations FILE with "
             f"{benchmark.annotations}"
         )
     of = f" of the split {split!r}" if split else ""
-    if not places:
+    if not paths:
         names = " or ".join(setup.files)
         raise DataError(
             f"{folder.path}: found no annotations of {benchmark.title}{of}, needed {names} in it or in a folder "
             f"below; or --annotations FILE: {benchmark.annotations}"
         )
     raise DataError(
-        f"{folder.path}: found several annotations of {benchmark.title}{of}: {', '.join(map(str, places[:4]))}; choose "
+        f"{folder.path}: found several annotations of {benchmark.title}{of}: {', '.join(map(str, paths[:4]))}; choose "
         "one with --split or --annotations"
     )
 

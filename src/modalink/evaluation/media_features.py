@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, AutoTokenizer
 
-from modalink import modalities
+from modalink import hub, modalities
 from modalink.errors import DataError, MissingExtraError, PartError
 
 SUFFIXES = {
@@ -58,7 +58,7 @@ class HubEncoder:
 
     def texts(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
         """Features of texts by an encoder that embeds texts and media alike; too long ones are cut."""
-        tokenizer, options = AutoTokenizer.from_pretrained(self.checkpoint), {"padding": True, "truncation": True}
+        tokenizer, options = hub.read(AutoTokenizer, hub.locate(self.checkpoint)), {"padding": True, "truncation": True}
         encode = _model(self.checkpoint).get_text_features
         return self._in_batches(texts, lambda batch: encode(**tokenizer(list(batch), return_tensors="pt", **options)))
 
@@ -90,20 +90,17 @@ def _vector(output: Any) -> torch.Tensor:
 
 @lru_cache(maxsize=1)
 def _model(checkpoint: str) -> Any:
-    try:
-        return AutoModel.from_pretrained(checkpoint, dtype=torch.float32).eval()
-    except (OSError, ValueError) as error:
-        raise PartError(f"encoder {checkpoint}: cannot be loaded ({error})") from error
+    return hub.read(AutoModel, hub.locate(checkpoint), dtype=torch.float32).eval()
 
 
 def _images(encoder: str) -> Callable[[Sequence[Path]], Any]:
-    processor = AutoImageProcessor.from_pretrained(encoder)
+    processor = hub.read(AutoImageProcessor, hub.locate(encoder, weights=False))
     read = modalities.get("image").read
     return lambda paths: processor(images=[read(path) for path in paths], return_tensors="pt")
 
 
 def _videos(encoder: str, frames: int) -> Callable[[Sequence[Path]], Any]:
-    processor = AutoImageProcessor.from_pretrained(encoder)
+    processor = hub.read(AutoImageProcessor, hub.locate(encoder, weights=False))
     return lambda paths: processor([_frames(path, frames) for path in paths], return_tensors="pt")
 
 
@@ -122,7 +119,7 @@ def _frames(path: Path, count: int) -> list[np.ndarray]:
 
 
 def _sounds(encoder: str) -> Callable[[Sequence[Path]], Any]:
-    extractor = AutoFeatureExtractor.from_pretrained(encoder)
+    extractor = hub.read(AutoFeatureExtractor, hub.locate(encoder, weights=False))
     rate = extractor.sampling_rate
     return lambda paths: extractor(
         [_sound(path, rate) for path in paths], sampling_rate=rate, return_tensors="pt", padding=True

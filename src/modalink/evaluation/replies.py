@@ -21,7 +21,7 @@ def replies(
 
     Args:
         system: The model and its processor; the model stays on its device.
-        conversations: What is said so far; the user speaks last.
+        conversations: The turns so far; the last one is the user's.
         max_new_tokens: Longest reply.
         batch: Conversations that are answered together.
         stop: Strings that end a reply, beside the system's own.

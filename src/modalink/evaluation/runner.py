@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modalink import tensor_files
-from modalink.errors import DataError, MediumError
+from modalink.errors import DataError, MediumError, brief
 from modalink.evaluation.answer_file import AnswerFile
 from modalink.evaluation.dataset import Dataset, open_dataset
 from modalink.evaluation.question import PreparedQuestion, Skipped
@@ -23,7 +23,7 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of putting a benchmark to a system.
+    """The outcome of an evaluation.
 
     Args:
         predictions: The file of answers.
@@ -124,7 +124,8 @@ def _readable(
         except MediumError as error:
             if not partial:
                 raise DataError(
-                    f"question {prepared.id}: {error}; mend the file and start again, or leave it out with --partial"
+                    f"question {brief(prepared.id)}: {error}; mend the file and start again, or leave it out with "
+                    "--partial"
                 ) from error
             skipped.append(Skipped(prepared.id, str(error)))
 

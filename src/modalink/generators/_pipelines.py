@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal
 
 import diffusers
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 
 from modalink import hub
-from modalink.errors import PartError
+from modalink.errors import PartError, shown
+from modalink.kinds import Count
 from modalink.roles import GeneratorConfig
 
 
@@ -18,7 +19,7 @@ class PipelineConfig(GeneratorConfig):
     solver: Literal["checkpoint", "ddim", "dpm"] = "checkpoint"
     """How it samples: the checkpoint's own scheduler, DDIM, or DPM-Solver++; the noise schedule is the checkpoint's."""
 
-    steps: PositiveInt = 20
+    steps: Count = 20
     """Denoising steps when sampling."""
     guidance: Annotated[float, Field(ge=0)] = 3.0
     """Strength of classifier-free guidance when sampling; 1 is none."""
@@ -29,18 +30,25 @@ class PipelineConfig(GeneratorConfig):
 
     def network(self, name: str, kind: Any, *, weights: bool) -> Any:
         """A network of diffusers from a subfolder."""
-        return self._load(name, kind) if weights else kind.from_config(self.component(name))
+        if weights:
+            return self._load(name, kind)
+        with hub.foreign(PartError, f"{self.checkpoint}: its {name} cannot be built"):
+            return kind.from_config(self.component(name))
 
     def text_config(self) -> PreTrainedConfig:
         """The configuration of the text encoder."""
         facts = self.component("text_encoder")
-        config: PreTrainedConfig = AutoConfig.for_model(facts["model_type"]).from_dict(facts)
-        return config
+        with hub.foreign(PartError, f"{self.checkpoint}: cannot read text_encoder/config.json"):
+            config: PreTrainedConfig = AutoConfig.for_model(facts["model_type"]).from_dict(facts)
+            return config
 
     def text_encoder(self, *, weights: bool) -> Any:
         """The network that makes conditions of captions."""
+        if weights:
+            return self._load("text_encoder", AutoModel)
         build: Any = AutoModel.from_config
-        return self._load("text_encoder", AutoModel) if weights else build(self.text_config())
+        with hub.foreign(PartError, f"{self.checkpoint}: its text encoder cannot be built"):
+            return build(self.text_config(), trust_remote_code=False)
 
     def tokenizer(self) -> Any:
         """The text encoder's tokenizer.
@@ -48,21 +56,20 @@ class PipelineConfig(GeneratorConfig):
         Raises:
             PartError: Its folder is missing or damaged.
         """
-        folder = hub.locate(self.checkpoint, self.revision, weights=False) / "tokenizer"
-        try:
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            cause = hub.first_line(error)
-            raise PartError(f"{self.checkpoint}: cannot read its tokenizer in {folder}: {cause}") from error
+        return hub.read(AutoTokenizer, hub.locate(self.checkpoint, self.revision, weights=False) / "tokenizer")
 
     def new_solver(self) -> Any:
         """A scheduler of diffusers over the checkpoint's noise schedule."""
         facts = self.component("scheduler")
-        names = {"ddim": "DDIMScheduler", "dpm": "DPMSolverMultistepScheduler", "checkpoint": facts["_class_name"]}
+        own = str(facts.get("_class_name"))
+        if not own.endswith("Scheduler") or not hasattr(diffusers, own):
+            raise PartError(f"{self.checkpoint}: found a scheduler {shown(own)}, needed one of diffusers")
+        names = {"ddim": "DDIMScheduler", "dpm": "DPMSolverMultistepScheduler", "checkpoint": own}
         # The pipeline's own corrections of old checkpoints: latents are never clipped, and times start at 1.
         fixed = {key: value for key, value in {"clip_sample": False, "steps_offset": 1}.items() if key in facts}
         # Its tables are arithmetic, not weights: they are real also where the networks are built without memory.
-        with torch.device("cpu"):
+        what = f"{self.checkpoint}: cannot read scheduler/scheduler_config.json"
+        with torch.device("cpu"), hub.foreign(PartError, what):
             return getattr(diffusers, names[self.solver]).from_config(facts | fixed)
 
     def _load(self, name: str, kind: Any) -> Any:

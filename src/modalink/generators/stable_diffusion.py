@@ -5,6 +5,7 @@ guidance: Ho and Salimans (arXiv 2207.12598). The networks are diffusers' and tr
 that projected conditions need no text, and gives the numbers of diffusers' StableDiffusionPipeline.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import diffusers
@@ -17,14 +18,17 @@ from torch import Tensor
 
 from modalink.errors import PartError
 from modalink.generators._diffusion import denoise, denoising_error
+from modalink.generators._guidance import null_conditions
 from modalink.generators._images import TargetPreprocessor, to_images
 from modalink.generators._pipelines import PipelineConfig
 from modalink.ragged import Ragged
-from modalink.roles import Denoises, Generator, ReadsText
+from modalink.roles import Conditions, ConditionShape, Denoises, Generator, ReadsText
 
 # On a CPU, plain attention trains up to 1.9 times faster than the fused one below this latent side (bfloat16), and is
 # half as fast at 64 (measured on one thread).
 _PLAIN_ATTENTION_SIDE = 32
+TOKENS = "tokens"
+"""Name of its one condition."""
 
 
 class StableDiffusionConfig(PipelineConfig):
@@ -48,25 +52,27 @@ class StableDiffusionConfig(PipelineConfig):
         Raises:
             PartError: A part of the pipeline is missing, damaged, or does not fit the others.
         """
-        tokens, width = self.condition_shape()
-        made = self.text_config().hidden_size
-        if made != width:
-            raise PartError(f"{self.checkpoint}: the text encoder is {made} wide, the UNet reads {width}")
+        shapes, made = self.condition_shapes(), self.text_config().hidden_size
+        if made != shapes[TOKENS].width:
+            raise PartError(
+                f"{self.checkpoint}: the text encoder is {made} wide, the UNet reads {shapes[TOKENS].width}"
+            )
         return StableDiffusion(
             unet=self.network("unet", diffusers.UNet2DConditionModel, weights=weights),
             vae=self.network("vae", diffusers.AutoencoderKL, weights=weights),
             text_encoder=self.text_encoder(weights=weights),
             tokenizer=self.tokenizer() if weights else None,
             solver=self.new_solver(),
-            condition_shape=(tokens, width),
+            condition_shapes=shapes,
             min_snr=self.min_snr,
             steps=self.steps,
             guidance=self.guidance,
         )
 
-    def condition_shape(self) -> tuple[int, int]:
-        """Tokens and width of the conditions, read without the weights."""
-        return self.text_config().max_position_embeddings, self.component("unet")["cross_attention_dim"]
+    def condition_shapes(self) -> dict[str, ConditionShape]:
+        """The text's tokens, read without the weights."""
+        tokens, width = self.text_config().max_position_embeddings, self.component("unet")["cross_attention_dim"]
+        return {TOKENS: ConditionShape(width, tokens)}
 
     def preprocessor(self) -> TargetPreprocessor:
         """What an image goes through before `encode_media`."""
@@ -83,7 +89,7 @@ class StableDiffusion(Generator, Denoises, ReadsText):
         text_encoder: The conditions of captions.
         tokenizer: Of the text encoder; None for a bare architecture.
         solver: A scheduler of diffusers.
-        condition_shape: Tokens and width of the conditions.
+        condition_shapes: The text's tokens.
         min_snr: Min-SNR weighting of the denoising error; none if None.
         steps: Denoising steps when sampling.
         guidance: Strength of classifier-free guidance when sampling.
@@ -99,7 +105,7 @@ class StableDiffusion(Generator, Denoises, ReadsText):
         text_encoder: Any,
         tokenizer: Any,
         solver: Any,
-        condition_shape: tuple[int, int],
+        condition_shapes: Mapping[str, ConditionShape],
         min_snr: float | None = None,
         steps: int = 20,
         guidance: float = 3.0,
@@ -110,7 +116,7 @@ class StableDiffusion(Generator, Denoises, ReadsText):
         self.solver = solver
         with torch.device("cpu"):
             self.schedule = diffusers.DDPMScheduler.from_config(solver.config)
-        self.condition_tokens, self.condition_dim = condition_shape
+        self.condition_shapes = condition_shapes
         self.min_snr = min_snr
         self.steps, self.guidance = steps, guidance
         self._plain = False
@@ -118,22 +124,26 @@ class StableDiffusion(Generator, Denoises, ReadsText):
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
-    def encode_text(self, texts: list[str]) -> Float[Tensor, "i {self.condition_tokens} {self.condition_dim}"]:
+    def encode_text(self, texts: list[str]) -> Conditions:
         """The pipeline's own conditions for captions; a caption that is too long is cut."""
         tokens = self.tokenizer(
             texts,
             padding="max_length",
-            max_length=self.condition_tokens,
+            max_length=self.condition_shapes[TOKENS].tokens,
             truncation=True,
             split_special_tokens=True,  # what a caption spells out does not act
             return_tensors="pt",
         )
         masked = getattr(self.text_encoder.config, "use_attention_mask", False)
-        conditions: Tensor = self.text_encoder(
+        states = self.text_encoder(
             tokens.input_ids.to(self.unet.device),
             attention_mask=tokens.attention_mask.to(self.unet.device) if masked else None,
         ).last_hidden_state
-        return conditions
+        return Conditions({TOKENS: states})
+
+    def null_conditions(self, items: int) -> Conditions:
+        """The conditions of the empty text."""
+        return self.encode_text([""] * items)
 
     @torch.no_grad()
     def encode_media(self, media: Ragged) -> Float[Tensor, "i c y x"]:
@@ -148,12 +158,12 @@ class StableDiffusion(Generator, Denoises, ReadsText):
     def denoising_error(
         self,
         latents: Float[Tensor, "i c y x"],
-        conditions: Float[Tensor, "i l d_gen"],
+        conditions: Conditions,
         rng: list[torch.Generator],
     ) -> Float[Tensor, " i"]:
         """Mean squared error of each item's restored noise, with gradients to the conditions only."""
         return denoising_error(
-            lambda noisy, times: self._predict(noisy, times, conditions),
+            lambda noisy, times: self._predict(noisy, times, conditions[TOKENS]),
             latents,
             self.schedule,
             rng,
@@ -163,7 +173,7 @@ class StableDiffusion(Generator, Denoises, ReadsText):
     @torch.no_grad()
     def sample(
         self,
-        conditions: Float[Tensor, "i l d_gen"],
+        conditions: Conditions,
         *,
         rng: list[torch.Generator],
         steps: int | None = None,
@@ -177,22 +187,22 @@ class StableDiffusion(Generator, Denoises, ReadsText):
 
     @torch.no_grad()
     def sample_latents(
-        self, conditions: Float[Tensor, "i l d_gen"], *, steps: int, guidance: float, rng: list[torch.Generator]
+        self, conditions: Conditions, *, steps: int, guidance: float, rng: list[torch.Generator]
     ) -> Float[Tensor, "i c y x"]:
         """Scaled latents drawn for the conditions, pushed away from those of the empty text."""
-        both = conditions
+        tokens = both = conditions[TOKENS]
         if guidance > 1:
-            both = torch.cat([self.encode_text([""]).to(conditions).expand_as(conditions), conditions])
+            both = torch.cat([null_conditions(self)[TOKENS].to(tokens).expand_as(tokens), tokens])
 
         def predict(noisy: Tensor, time: Tensor) -> Tensor:
             if guidance <= 1:
-                return self._predict(noisy, time, conditions)
+                return self._predict(noisy, time, tokens)
             empty, asked = self._predict(torch.cat([noisy, noisy]), time, both).chunk(2)
             return empty + guidance * (asked - empty)
 
         # A solver holds the state of its walk: every call has its own.
         solver = type(self.solver).from_config(self.solver.config)
-        return denoise(predict, solver, self.latent_shape, steps=steps, rng=rng, like=conditions)
+        return denoise(predict, solver, self.latent_shape, steps=steps, rng=rng, like=tokens)
 
     @torch.no_grad()
     def decode_media(self, latents: Float[Tensor, "i c y x"]) -> Float[Tensor, "i 3 h w"]:
@@ -200,11 +210,11 @@ class StableDiffusion(Generator, Denoises, ReadsText):
         images: Tensor = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
         return images
 
-    def _predict(self, noisy: Tensor, times: Tensor, conditions: Tensor) -> Tensor:
+    def _predict(self, noisy: Tensor, times: Tensor, tokens: Tensor) -> Tensor:
         plain = noisy.device.type == "cpu" and self.latent_shape[-1] <= _PLAIN_ATTENTION_SIDE
         if plain != self._plain:
             self.unet.set_attn_processor(AttnProcessor() if plain else AttnProcessor2_0())
             self._plain = plain
         dtype = self.unet.dtype
-        prediction: Tensor = self.unet(noisy.to(dtype), times, conditions.to(dtype)).sample
+        prediction: Tensor = self.unet(noisy.to(dtype), times, tokens.to(dtype)).sample
         return prediction

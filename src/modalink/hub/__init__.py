@@ -1,10 +1,11 @@
 """From a reference (`zoo:NAME`, a folder, a hub id) to files, an architecture, weights and an identity."""
 
 from modalink.hub.architectures import architecture, component, is_known
-from modalink.hub.causes import first_line
+from modalink.hub.bars import without_bars
+from modalink.hub.causes import first_line, foreign
 from modalink.hub.files import FETCHING, fetching, locate
 from modalink.hub.identities import Identity, identity, identity_of
-from modalink.hub.loading import load
+from modalink.hub.loading import load, read
 
 __all__ = [
     "FETCHING",
@@ -13,9 +14,12 @@ __all__ = [
     "component",
     "fetching",
     "first_line",
+    "foreign",
     "identity",
     "identity_of",
     "is_known",
     "load",
     "locate",
+    "read",
+    "without_bars",
 ]

@@ -8,7 +8,7 @@ from transformers import AutoConfig, PreTrainedConfig, TimmWrapperConfig
 
 from modalink import json_files, yaml_files
 from modalink.errors import MissingExtraError, PartError
-from modalink.hub.causes import first_line
+from modalink.hub.causes import foreign
 from modalink.hub.files import is_hub_id, locate
 
 
@@ -64,11 +64,10 @@ def _read(reference: str, folder: Path) -> PreTrainedConfig:
     if not (folder / "config.json").is_file():
         found = "a diffusion pipeline" if (folder / "model_index.json").is_file() else "no config.json"
         raise PartError(f"{reference}: found {found} in {folder}; give a folder with one model in Hugging Face format")
-    try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise PartError(f"{reference}: cannot read {folder / 'config.json'}: {first_line(error)}") from error
-    return config
+    with foreign(PartError, f"{reference}: cannot read {folder / 'config.json'}"):
+        config: PreTrainedConfig
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return config
 
 
 def _timm(name: str) -> PreTrainedConfig:

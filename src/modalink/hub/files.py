@@ -18,11 +18,10 @@ from huggingface_hub.errors import (
 
 from modalink import files, zoo
 from modalink.errors import PartError
+from modalink.hub import papers
 from modalink.hub.causes import first_line
+from modalink.hub.papers import PAPERS, WEIGHTS
 
-WEIGHTS = ("*.safetensors", "*.bin")
-"""Weight files, the better format first; `.bin` files are only read with torch's `weights_only`."""
-_PAPERS = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
 # Half-precision twins, single-file copies and other formats double a download that nothing reads.
 _NEVER = ("*.fp16.*", "*non_ema*", "*.msgpack", "*onnx*", "*openvino*", "original/*", "safety_checker/*")
 
@@ -56,13 +55,17 @@ def locate(reference: str, revision: str | None = None, *, weights: bool = True)
         weights: Whether the weights are needed, or only configuration and tokenizer files.
 
     Raises:
-        PartError: Nothing is there, or the hub cannot be reached or refuses.
+        PartError: Nothing is there, or the hub cannot be reached or refuses; or a file of it leads out of the folder or
+            is damaged, see `papers.check`.
     """
     if not is_hub_id(reference):
         if revision is not None:
             raise PartError(f"{reference}: only hub checkpoints have a revision, found {revision!r}; remove it")
-        return zoo.path(reference.removeprefix("zoo:")) if reference.startswith("zoo:") else _folder(reference)
-    return _snapshot(reference, revision, weights, _options.get())
+        if reference.startswith("zoo:"):
+            return zoo.path(reference.removeprefix("zoo:"))
+    folder = _snapshot(reference, revision, weights, _options.get()) if is_hub_id(reference) else _folder(reference)
+    papers.check(folder, reference)
+    return folder
 
 
 def is_hub_id(reference: str) -> bool:
@@ -89,13 +92,13 @@ def _folder(reference: str) -> Path:
 
 @cache
 def _snapshot(repo: str, revision: str | None, weights: bool, options: tuple[tuple[str, Any], ...]) -> Path:
-    folder = _fetch(repo, revision, _PAPERS, options)
+    folder = _fetch(repo, revision, PAPERS, options)
     if not weights:
         return folder
     # A pipeline keeps its weights in subfolders; what lies beside model_index.json are single-file copies of them.
     prefix = "*/" if (folder / "model_index.json").is_file() else ""
     for pattern in WEIGHTS:
-        folder = _fetch(repo, revision, (*_PAPERS, prefix + pattern), options)
+        folder = _fetch(repo, revision, (*PAPERS, prefix + pattern), options)
         if weight_files(folder):
             return folder
     raise PartError(f"{repo}: found no weights ({' or '.join(WEIGHTS)}) on the hub or in the local cache; {_REMEDY}")

@@ -1,15 +1,19 @@
 """Loads weights strictly: every parameter comes from the file, and every tensor of the file is used or named."""
 
+import copy
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
+from transformers import AutoConfig
 
 from modalink.errors import PartError
-from modalink.hub.causes import first_line
+from modalink.hub.bars import without_bars
+from modalink.hub.causes import foreign
 from modalink.hub.files import locate, weight_files
 
 
@@ -41,23 +45,68 @@ def load(
     """
     folder = locate(reference, revision)
     where = f"{reference}/{subfolder}" if subfolder else reference
-    try:
+    if (folder / subfolder / "adapter_config.json").is_file():
+        # transformers would load the model that the file names, from wherever that is.
+        raise PartError(f"{where}: found adapters of PEFT, needed a whole model; merge them into their model first")
+    with without_bars(), foreign(PartError, f"{where}: {auto_class.__name__} cannot be read from {folder / subfolder}"):
+        if not reference.startswith("zoo:"):
+            _refuse_larger(auto_class, folder / subfolder, options.get("config"))
+        # As a torch.dtype: diffusers reads names, "auto" among them, as float32.
+        options["dtype"] = getattr(torch, _saved_dtype(folder / subfolder) if dtype == "auto" else dtype)
+        options |= _no_code(auto_class)
         model, info = auto_class.from_pretrained(
-            folder,
-            subfolder=subfolder,
-            # As a torch.dtype: diffusers reads names, "auto" among them, as float32.
-            dtype=getattr(torch, _saved_dtype(folder / subfolder) if dtype == "auto" else dtype),
-            output_loading_info=True,
-            local_files_only=True,
-            **options,
+            folder, subfolder=subfolder, output_loading_info=True, local_files_only=True, **options
         )
-    except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
-        raise PartError(
-            f"{where}: {auto_class.__name__} cannot be read from {folder / subfolder}: {first_line(error)}"
-        ) from error
     _refuse(where, auto_class, "lacks parameters that the model needs", info["missing_keys"], allow_missing)
     _refuse(where, auto_class, "holds tensors that the model has not", info["unexpected_keys"], allow_unexpected)
+    other = [key if isinstance(key, str) else key[0] for key in info.get("mismatched_keys", ())]
+    _refuse(where, auto_class, "holds tensors of another shape than its configuration says", other, ())
     return model.eval()
+
+
+def read(auto_class: Any, folder: Path, **options: Any) -> Any:
+    """What an Auto class of transformers reads from a folder that `locate` gave: a configuration, a tokenizer, ...
+
+    Args:
+        auto_class: Any class with `from_pretrained`.
+        folder: The folder.
+        **options: Passed to `from_pretrained`.
+
+    Raises:
+        PartError: The folder's files are absent, damaged, or need code that the checkpoint brings.
+    """
+    with foreign(PartError, f"{auto_class.__name__} cannot be read from {folder}"):
+        return auto_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+
+
+def _no_code(auto_class: Any) -> dict[str, bool]:
+    """Never ask at the terminal whether code may run; only the Auto classes do, and know the option."""
+    return {"trust_remote_code": False} if hasattr(auto_class, "_model_mapping") else {}
+
+
+def _refuse_larger(auto_class: Any, folder: Path, config: Any) -> None:
+    """Refuse an architecture that is far larger than the weights beside it, before memory is taken for it."""
+    held = sum(file.stat().st_size for file in weight_files(folder))
+    if config is None:
+        # diffusers' models have a configuration of their own kind.
+        config = auto_class.load_config(folder) if hasattr(auto_class, "load_config") else read(AutoConfig, folder)
+    data = config if isinstance(config, dict) else config.to_dict()
+    needed = _size(auto_class, json.dumps(data, sort_keys=True, default=str), config)
+    if needed > 8 * held + 2**26:
+        raise PartError(f"{folder}: its configuration asks for {needed:,} values, its weight files hold {held:,} bytes")
+
+
+_sizes: dict[tuple[Any, str], int] = {}
+
+
+def _size(auto_class: Any, key: str, config: Any) -> int:
+    """How many values an architecture has, counted on the meta device."""
+    if (auto_class, key) not in _sizes:
+        with torch.device("meta"):
+            build = getattr(auto_class, "from_config", auto_class)
+            model = build(copy.deepcopy(config), **_no_code(auto_class))
+        _sizes[auto_class, key] = sum(t.numel() for t in (*model.parameters(), *model.buffers()))
+    return _sizes[auto_class, key]
 
 
 def _refuse(where: str, auto_class: Any, complaint: str, names: Iterable[str], allowed: Iterable[str]) -> None:

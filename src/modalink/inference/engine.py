@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from modalink.conversation import Content, Medium, Text
 from modalink.inference.beams import beam_search
@@ -21,6 +19,7 @@ from modalink.inference.request import Completion, Request
 from modalink.inference.row import Row
 from modalink.inference.scores import Silent, not_numbers
 from modalink.model import System
+from modalink.roles import Conditions
 
 
 class Engine:
@@ -149,7 +148,7 @@ class Engine:
 
     def _completion(self, row: Row) -> Completion:
         assert row.finish_reason
-        conditions = {modality: torch.stack(own) for modality, own in row.conditions.items()}
+        conditions = {modality: Conditions.cat(own) for modality, own in row.conditions.items()}
         content: tuple[Content, ...] = (Text(row.reader.text),)
         if row.request.media:
             made = {modality: iter(self._sample(modality, own, row)) for modality, own in conditions.items()}
@@ -163,7 +162,7 @@ class Engine:
             conditions=conditions,
         )
 
-    def _sample(self, modality: str, conditions: Float[Tensor, "i l d_gen"], row: Row) -> list[Any]:
+    def _sample(self, modality: str, conditions: Conditions, row: Row) -> list[Any]:
         """The media of one answer, each with a random source of its own."""
         seed = row.request.sampling.seed
         rng = [torch.Generator().manual_seed(number) for number in range(seed, seed + len(conditions))]

@@ -3,10 +3,9 @@
 import os
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import nn
 
-from modalink import files, hub
+from modalink import files, hub, tensor_files
 from modalink.devices import multiplies_bfloat16
 from modalink.errors import CheckpointError, PartError
 from modalink.inference.session import Session
@@ -46,11 +45,11 @@ def load(
 def _take(system: System, weights: Path) -> None:
     """Put the weights of a checkpoint of the run into its system."""
     parameters = dict(system.model.named_parameters())
-    for name, tensor in load_file(weights).items():
-        if name not in parameters or parameters[name].shape != tensor.shape:
-            raise CheckpointError(
-                f"{weights}: found {name}, which is no parameter of the run's model or of another shape"
-            )
+    tensors = tensor_files.read(weights, CheckpointError)
+    if unknown := sorted(tensors.keys() - parameters.keys()):
+        raise CheckpointError(f"{weights}: found {unknown[0]}, which is no parameter of the run's model")
+    tensor_files.refuse_odd(tensors, parameters, weights, CheckpointError)
+    for name, tensor in tensors.items():
         parameters[name].data = tensor
 
 

@@ -3,19 +3,18 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from modalink.errors import GenerationError
 from modalink.inference.sampling import Sampling
 from modalink.model import System
 from modalink.recipe.groups import Group
+from modalink.roles import Conditions
 
 
 def sample(
     system: System,
     modality: str,
-    conditions: Float[Tensor, "i l d_gen"],
+    conditions: Conditions,
     rng: list[torch.Generator],
     sampling: Sampling,
 ) -> list[Any]:

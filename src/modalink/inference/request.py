@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from jaxtyping import Float
-from torch import Tensor
-
 from modalink.conversation import Content, Medium
 from modalink.inference.sampling import Sampling
 from modalink.model import Prepared
+from modalink.roles import Conditions
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Completion:
             them; 0 for the tokens of a run of signal tokens after its first, which follow without a choice.
         finish_reason: `stop` where the answer came to its end, `length` where it was cut at its longest length.
         content: Text and, where they were made, media in their order.
-        conditions: Modality -> `[i l d_gen]` conditions, one item for each run of signal tokens.
+        conditions: Modality -> conditions, one item for each run of signal tokens.
     """
 
     text: str
@@ -47,7 +45,7 @@ class Completion:
     log_probabilities: tuple[float, ...] = ()
     finish_reason: Literal["stop", "length"] = "stop"
     content: tuple[Content, ...] = ()
-    conditions: Mapping[str, Float[Tensor, "i l d_gen"]] = field(default_factory=dict)
+    conditions: Mapping[str, Conditions] = field(default_factory=dict)
 
     @property
     def media(self) -> tuple[Medium, ...]:

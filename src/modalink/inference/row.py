@@ -13,6 +13,7 @@ from modalink.inference.request import Request
 from modalink.inference.sampling import Sampling
 from modalink.inference.text import Reader
 from modalink.model import System
+from modalink.roles import Conditions
 
 
 class Sampler:
@@ -56,7 +57,7 @@ class Row:
         self.length = longest(system, start, request.sampling.max_new_tokens)
         self.ids: list[int] = []
         self.log_probabilities: list[float] = []
-        self.conditions: dict[str, list[Tensor]] = {}
+        self.conditions: dict[str, list[Conditions]] = {}
         self.pieces: list[str] = []
         self.begun: str | None = None
         """Modality of a run of signal tokens of which only the first was taken."""
@@ -74,8 +75,8 @@ class Row:
         if self.begun is None:
             self._finish()
 
-    def take_run(self, conditions: Float[Tensor, "l d_gen"]) -> None:
-        """Take the rest of the run that has begun, and what its states became."""
+    def take_run(self, conditions: Conditions) -> None:
+        """Take the rest of the run that has begun, and what its states became: conditions of one item."""
         assert self.begun is not None
         rest = self.signals[self.begun][1:]
         self._read(rest, [0.0] * len(rest))

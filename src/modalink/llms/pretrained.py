@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from modalink import hub
 from modalink.errors import PartError
-from modalink.kinds import Settings
+from modalink.kinds import Settings, Width
 from modalink.llms._attention import ATTENTION, packs
 from modalink.roles import LlmConfig
 
@@ -21,7 +21,7 @@ _LLAMA_LINEARS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"
 class LoraSpec(Settings):
     """Low-rank adapters beside some of the LLM's linear layers (arXiv 2106.09685)."""
 
-    rank: int
+    rank: Width
     """Width of the adapters."""
     alpha: int
     """The adapters' output is scaled by alpha / rank."""
@@ -60,7 +60,7 @@ class PretrainedLlmConfig(LlmConfig):
         Raises:
             PartError: It reports no character offsets, without which labels cannot be placed.
         """
-        tokenizer = AutoTokenizer.from_pretrained(hub.locate(self.checkpoint, self.revision))
+        tokenizer = hub.read(AutoTokenizer, hub.locate(self.checkpoint, self.revision))
         if not tokenizer.is_fast:
             raise PartError(
                 f"llm {self.checkpoint}: its tokenizer {type(tokenizer).__name__} reports no character offsets; "
@@ -79,7 +79,8 @@ class PretrainedLlmConfig(LlmConfig):
         if weights:
             llm = hub.load(auto, self.checkpoint, revision=self.revision, dtype=self.dtype)
         else:
-            llm = auto.from_config(architecture)
+            with hub.foreign(PartError, f"llm {self.checkpoint}: its architecture cannot be built"):
+                llm = auto.from_config(architecture, trust_remote_code=False)
         llm.requires_grad_(False)
         if packs(llm):
             llm.set_attn_implementation(ATTENTION)

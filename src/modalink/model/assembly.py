@@ -1,17 +1,18 @@
 """From a system's spec to its parts, each built to the widths of its neighbours."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
 from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
-from modalink import modalities
+from modalink import modalities, prompts
 from modalink.errors import PartError
 from modalink.llms import add_new_tokens
-from modalink.recipe import SystemSpec
+from modalink.recipe import OutputSpec, SystemSpec
 from modalink.recipe.groups import LLM, Group
-from modalink.roles import Encoder, InputProjector, OutputProjector
+from modalink.roles import ConditionShape, Encoder, InputProjector
 
 
 @dataclass(frozen=True)
@@ -20,20 +21,30 @@ class Tokens:
 
     placeholders: dict[str, int]
     signals: dict[str, list[int]]
+    prompt: list[int] = field(default_factory=list)
+    """Those that the prompt template writes and the LLM's own vocabulary lacks."""
+
+    @property
+    def learned(self) -> list[int]:
+        """Tokens that need rows of their own in the LLM: all but placeholders."""
+        return [*(token for run in self.signals.values() for token in run), *self.prompt]
 
     @classmethod
     def add(cls, spec: SystemSpec, tokenizer: PreTrainedTokenizerBase) -> "Tokens":
         """Put the system's tokens into a tokenizer, in place; a token that it already has keeps its id.
 
-        Signal tokens come first: they are predicted, placeholders never are.
+        Signal tokens and those of the prompt come first: they are predicted, placeholders never are.
         """
         signals = {m: signal_spellings(m, output.signal_tokens) for m, output in spec.outputs.items()}
         placeholders = {m: modalities.get(m).placeholder for m in spec.inputs}
-        spellings = [*(s for run in signals.values() for s in run), *placeholders.values()]
+        marks = prompts.marks(spec.prompt.template) if spec.prompt.add_tokens else ()
+        lacking = [mark for mark in marks if mark not in tokenizer.get_vocab()]
+        spellings = [*(s for run in signals.values() for s in run), *marks, *placeholders.values()]
         tokenizer.add_tokens([AddedToken(s, special=True, normalized=False) for s in spellings], special_tokens=True)
         return cls(
             {m: tokenizer.convert_tokens_to_ids(s) for m, s in placeholders.items()},
             {m: tokenizer.convert_tokens_to_ids(run) for m, run in signals.items()},
+            tokenizer.convert_tokens_to_ids(lacking),
         )
 
     @classmethod
@@ -43,10 +54,12 @@ class Tokens:
         for modality, output in spec.outputs.items():
             signals[modality] = list(range(vocabulary, vocabulary + output.signal_tokens))
             vocabulary += output.signal_tokens
+        marks = len(prompts.marks(spec.prompt.template)) if spec.prompt.add_tokens else 0
+        prompt = list(range(vocabulary, vocabulary + marks))
         for modality in spec.inputs:
-            placeholders[modality] = vocabulary
+            placeholders[modality] = vocabulary + marks
             vocabulary += 1
-        return cls(placeholders, signals)
+        return cls(placeholders, signals, prompt)
 
 
 def signal_spellings(modality: str, count: int) -> list[str]:
@@ -56,12 +69,13 @@ def signal_spellings(modality: str, count: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Parts:
-    """The modules that `ModalinkForConditionalGeneration` is made of."""
+    """What `ModalinkForConditionalGeneration` is made of."""
 
     encoders: dict[str, Encoder]
     input_projectors: dict[str, InputProjector]
     language_model: PreTrainedModel
-    output_projectors: dict[str, OutputProjector]
+    output_projectors: dict[str, nn.Module]
+    condition_shapes: dict[str, dict[str, ConditionShape]]
 
     def as_arguments(self) -> dict[str, Any]:
         """Keyword arguments of the composite's constructor."""
@@ -81,10 +95,10 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     """
     llm = spec.llm.build(weights=LLM not in without_weights)
     width = llm.get_input_embeddings().embedding_dim
-    if signals := [token for run in tokens.signals.values() for token in run]:
+    if new := tokens.learned:
         vocabulary = llm.get_output_embeddings().out_features
         at_end = {token for m, run in tokens.signals.items() if spec.outputs[m].signal_start == "end" for token in run}
-        add_new_tokens(llm, signals, max(vocabulary, max(signals) + 1), like_end=at_end)
+        add_new_tokens(llm, new, max(vocabulary, max(new) + 1), like_end=at_end)
 
     encoders: dict[str, Encoder] = {}
     input_projectors: dict[str, InputProjector] = {}
@@ -97,14 +111,24 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
             input_projectors[modality] = chosen.projector.build(
                 dim_in=encoder.dim, dim_out=width, example=encoder.layout(example)
             )
-    output_projectors: dict[str, OutputProjector] = {}
-    for modality, wanted in spec.outputs.items():
-        length, dim = wanted.generator.condition_shape()
-        with _named(Group.output_projector(modality)):
-            output_projectors[modality] = wanted.projector.build(
-                dim_in=width, dim_out=dim, tokens_in=wanted.signal_tokens, tokens_out=length
+    shapes = {modality: wanted.generator.condition_shapes() for modality, wanted in spec.outputs.items()}
+    output_projectors = {m: _output_projector(m, wanted, width, shapes[m]) for m, wanted in spec.outputs.items()}
+    return Parts(encoders, input_projectors, llm, output_projectors, shapes)
+
+
+def _output_projector(modality: str, wanted: OutputSpec, width: int, shapes: Mapping[str, ConditionShape]) -> nn.Module:
+    """A head for each condition of a generator; where it has one, that head itself."""
+    group, heads = Group.output_projector(modality), nn.ModuleDict()
+    for name, shape in shapes.items():
+        if not name.isidentifier() or hasattr(heads, name):
+            raise PartError(f"{Group.generator(modality)}: found a condition {name!r}, needed a free name for a module")
+        with _named(group if len(shapes) == 1 else f"{group}: {name}"):
+            heads[name] = wanted.projector.build(
+                dim_in=width, dim_out=shape.width, tokens_in=wanted.signal_tokens, tokens_out=shape.tokens or 1
             )
-    return Parts(encoders, input_projectors, llm, output_projectors)
+    if not shapes:
+        raise PartError(f"{Group.generator(modality)}: found no conditions, needed at least one")
+    return heads if len(shapes) > 1 else heads[next(iter(shapes))]
 
 
 class _named:

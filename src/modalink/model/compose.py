@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedConfig
 
-from modalink.hub import locate
+from modalink.errors import CheckpointError
+from modalink.hub import foreign, locate
 from modalink.model.assembly import Tokens, assemble
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.modeling import ModalinkForConditionalGeneration
@@ -49,8 +50,15 @@ class System:
             CheckpointError: The folder does not hold one.
         """
         path = locate(str(folder))
-        model = ModalinkForConditionalGeneration.from_pretrained(path)
-        processor = ModalinkProcessor.from_pretrained(path)
+        try:
+            model = ModalinkForConditionalGeneration.from_pretrained(path)
+            with foreign(CheckpointError, f"{path}: its processor cannot be read"):
+                processor = ModalinkProcessor.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        except CheckpointError as error:
+            raise error if str(path) in str(error) else CheckpointError(f"{path}: {error}") from error
+        tokens, config = processor.tokens, model.config
+        if (tokens.placeholders, tokens.signals) != (config.placeholders, config.signals):
+            raise CheckpointError(f"{path}: its tokenizer and its config.json give the system's tokens different ids")
         return cls(model, processor, build_generators(processor.spec), processor.spec)
 
 
@@ -117,6 +125,7 @@ def _configuration(spec: SystemSpec, tokens: Tokens, text_config: PreTrainedConf
         text_config=text_config,
         placeholders=tokens.placeholders,
         signals=tokens.signals,
+        prompt_tokens=tokens.prompt,
         encoder_owners={m: owner for m, owner in spec.encoder_owners.items() if m != owner},
         is_encoder_decoder=text_config.is_encoder_decoder,
     )

@@ -23,7 +23,7 @@ from modalink.model.places import Placement, signal_runs
 from modalink.model.pretrained import ModalinkPreTrainedModel, SavedByReference
 from modalink.model.saving import Fingerprint
 from modalink.ragged import Ragged
-from modalink.roles import Encoder
+from modalink.roles import Conditions, ConditionShape, Encoder, OutputProjector
 
 
 @dataclass
@@ -36,7 +36,7 @@ class ModalinkOutput(ModelOutput):
         past_key_values: The cache, when one is used.
         hidden_states: Every layer's states, when asked for.
         attentions: Every layer's attention weights, when asked for.
-        conditions: Modality -> `[i, l, d_gen]` conditions, one item for each run of signal tokens, when asked for.
+        conditions: Modality -> conditions, one item for each run of signal tokens, when asked for.
     """
 
     loss: Tensor | None = None
@@ -44,7 +44,7 @@ class ModalinkOutput(ModelOutput):
     past_key_values: Any = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
-    conditions: dict[str, Tensor] | None = None
+    conditions: dict[str, Conditions] | None = None
 
 
 class ModalinkModel(ModalinkPreTrainedModel):
@@ -158,7 +158,9 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         encoders: Encoder by input modality.
         input_projectors: Input projector by input modality.
         language_model: The whole LLM, with its head.
-        output_projectors: Output projector by output modality.
+        output_projectors: Output projector by output modality; several in a `ModuleDict` by the condition each makes,
+            where the generator reads more than one.
+        condition_shapes: The conditions that each output modality's generator declares.
     """
 
     def __init__(
@@ -168,10 +170,12 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         input_projectors: dict[str, nn.Module],
         language_model: PreTrainedModel,
         output_projectors: dict[str, nn.Module],
+        condition_shapes: dict[str, dict[str, ConditionShape]],
     ) -> None:
         super().__init__(config)
         self.model = ModalinkModel(config, encoders, input_projectors, language_model)
         self.output_projectors = nn.ModuleDict(output_projectors)
+        self.condition_shapes = condition_shapes
         self.generation_config = language_model.generation_config
         self.finish()
         self.fingerprint = Fingerprint.of(self.trainable_groups())
@@ -283,7 +287,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         spoken: Int[Tensor, "b t"],
         states: Float[Tensor, "b t d_llm"],
         signals: Mapping[str, Placement] | None = None,
-    ) -> dict[str, Float[Tensor, "i l d_gen"]]:
+    ) -> dict[str, Conditions]:
         """Conditions for each run of signal tokens, in reading order.
 
         Args:
@@ -299,11 +303,20 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             runs = signal_runs(spoken, ids, modality) if signals is None else signals.get(modality)
             if runs is None:
                 continue
-            projector = self.output_projectors[modality]
-            dtype = next(projector.parameters()).dtype
             asked = states.flatten(0, 1).index_select(0, runs.index)
-            made[modality] = projector(asked.view(len(runs.lengths), len(ids), states.shape[-1]).to(dtype))
+            asked = asked.view(len(runs.lengths), len(ids), states.shape[-1])
+            tensors = {}
+            for name, projector in self.heads(modality).items():
+                tokens = projector(asked.to(next(projector.parameters()).dtype))
+                pooled = self.condition_shapes[modality][name].tokens is None
+                tensors[name] = tokens[:, 0] if pooled else tokens
+            made[modality] = Conditions(tensors)
         return made
+
+    def heads(self, modality: str) -> dict[str, OutputProjector]:
+        """The output projectors of a modality, by the condition that each makes."""
+        names, made = self.condition_shapes[modality], cast(Any, self.output_projectors[modality])
+        return {name: made[name] for name in names} if len(names) > 1 else dict.fromkeys(names, made)
 
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:

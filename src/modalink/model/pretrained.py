@@ -11,15 +11,14 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from modalink import hub, tensor_files
-from modalink.errors import PartError
+from modalink.errors import CheckpointError, PartError, shown
 from modalink.model.assembly import Tokens, assemble
-from modalink.model.configuration import ModalinkConfig
+from modalink.model.configuration import ModalinkConfig, read_config, spec_of
 from modalink.model.groups import group_of
 from modalink.model.options import LoadingOptions
 from modalink.model.saving import Fingerprint, load_weights, own_state, verify
 from modalink.recipe import SystemSpec
 from modalink.recipe.groups import LLM, LORA, Group
-from modalink.recipe.upgrade import upgraded
 from modalink.roles import PartConfig
 
 _LOADING_INFO = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
@@ -54,7 +53,9 @@ class SavedByReference(ModalinkPreTrainedModel):
     def assembled(cls, config: ModalinkConfig, *, without_weights: Collection[str] = ()) -> Self:
         """The composite that a configuration describes, its parts loaded from where they come from."""
         spec = _spec_of(config)
-        parts = assemble(spec, Tokens(config.placeholders, config.signals), without_weights=without_weights)
+        parts = assemble(
+            spec, Tokens(config.placeholders, config.signals, config.prompt_tokens), without_weights=without_weights
+        )
         config.text_config = parts.language_model.config
         return cls(config, **parts.as_arguments())
 
@@ -86,7 +87,9 @@ class SavedByReference(ModalinkPreTrainedModel):
         options = LoadingOptions.of(kwargs, config)
         with hub.fetching(**options.fetching):
             path = hub.locate(str(folder), options.revision) / options.subfolder
-            model = cls._loaded(path, config or ModalinkConfig.from_pretrained(path))
+            config = config or read_config(path)
+            with hub.foreign(CheckpointError, str(path)):
+                model = cls._loaded(path, config)
         model = model._as(options)
         if options.adapter is not None:
             model._adapt(os.fspath(options.adapter))
@@ -96,6 +99,8 @@ class SavedByReference(ModalinkPreTrainedModel):
     @classmethod
     def _loaded(cls, path: Path, config: ModalinkConfig) -> Self:
         spec = _spec_of(config)
+        if unknown := sorted(config.references.keys() - _referenced_parts(config)):
+            raise CheckpointError(f"{path}: config.json refers to {shown(unknown[0])}, which is no part of the system")
         for part, reference in config.references.items():
             verify(part, reference, _config_of(spec, part))
         unnamed = _referenced_parts(config) - config.references.keys()
@@ -117,6 +122,10 @@ class SavedByReference(ModalinkPreTrainedModel):
                 f"{folder}: these adapters belong on a system that has LoRA of its own, which PEFT would switch off; "
                 "load the system, and put them on by `peft.PeftModel.from_pretrained` if that is wanted"
             )
+        with hub.foreign(PartError, folder):
+            self._inject(folder)
+
+    def _inject(self, folder: str) -> None:
         inject_adapter_in_model(PeftConfig.from_pretrained(folder), self)
         prefix = "base_model.model."  # of a `PeftModel` around a model
         weights = {name.removeprefix(prefix): tensor for name, tensor in load_peft_weights(folder, "cpu").items()}
@@ -138,7 +147,8 @@ class SavedByReference(ModalinkPreTrainedModel):
         self.config.references = {part: asdict(hub.identity_of(_config_of(spec, part))) for part in sorted(untouched)}
         state = own_state(self.state_dict() if state_dict is None else state_dict, untouched)
         kwargs["save_original_format"] = False
-        super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
+        with hub.without_bars():
+            super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
         tensor_files.share(Path(save_directory))
 
     def trainable_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
@@ -150,7 +160,7 @@ class SavedByReference(ModalinkPreTrainedModel):
 
 
 def _spec_of(config: ModalinkConfig) -> SystemSpec:
-    return SystemSpec.model_validate(upgraded(config.spec))
+    return spec_of(config.spec)
 
 
 def _referenced_parts(config: ModalinkConfig) -> set[str]:

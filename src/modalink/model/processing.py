@@ -11,10 +11,11 @@ from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 
 from modalink import modalities, prompts
 from modalink.conversation import Conversation, Medium, Turn, Use
-from modalink.errors import PromptError
+from modalink.errors import CheckpointError, PromptError
 from modalink.model.arguments import pack
 from modalink.model.assembly import Tokens, signal_spellings
 from modalink.model.batch import IGNORED, Prepared
+from modalink.model.configuration import spec_of
 from modalink.model.expansion import Expanded, ItemText, expand
 from modalink.model.items import Item, Reading, named_after, ragged
 from modalink.model.items import texts as item_texts
@@ -22,7 +23,6 @@ from modalink.model.places import places_of
 from modalink.model.shortening import LongestToken, shortened
 from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
-from modalink.recipe.upgrade import upgraded
 from modalink.roles import MediumHandle, Preprocessor
 
 
@@ -43,7 +43,7 @@ class ModalinkProcessor(ProcessorMixin):
         chat_template: str | None = None,
         encoder_decoder: bool = False,
     ) -> None:
-        spec = spec if isinstance(spec, SystemSpec) else SystemSpec.model_validate(upgraded(spec))
+        spec = spec if isinstance(spec, SystemSpec) else spec_of(spec)
         template = prompts.get(spec.prompt.template, tokenizer)
         self.template = template if spec.prompt.system is None else template.replace(system=spec.prompt.system)
         signals = {
@@ -84,7 +84,9 @@ class ModalinkProcessor(ProcessorMixin):
     @classmethod
     def from_args_and_dict(cls, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> "ModalinkProcessor":
         """The processor that `to_dict` described, around a loaded tokenizer."""
-        settings = {name: processor_dict[name] for name in ("spec", "encoder_decoder")}
+        if "spec" not in processor_dict:
+            raise CheckpointError("processor_config.json says no spec, needed that of a system that was saved")
+        settings = {"spec": processor_dict["spec"], "encoder_decoder": bool(processor_dict.get("encoder_decoder"))}
         settings["chat_template"] = kwargs.get("chat_template", processor_dict.get("chat_template"))
         return cls(*args, **settings)
 
@@ -261,7 +263,7 @@ class ModalinkProcessor(ProcessorMixin):
         """A medium that is read, with what is said beside it."""
         reader, projector = self.readers[modality], self.spec.inputs[modality].projector
         layout = reader.layout(handle)
-        text = tuple(projector.text_ids(said, self.tokenizer)) if projector.reads_text else ()
+        text = tuple(projector.text_ids(said, prompts.reader(said, self.tokenizer))) if projector.reads_text else ()
         tokens = self.prompt_layout(modality, layout).tokens
         load = Reading(handle, reader, sample)
         return Item(layout, handle.digest, load, tokens=tokens, caption=caption, text=text)
@@ -292,8 +294,10 @@ class ModalinkProcessor(ProcessorMixin):
                     "an encoder-decoder can only make media: put it before the reply, or make it"
                 )
             self._add_item(medium, answer, {}, targets, sample)
-        pieces = [self._place(sample, answer, p) if isinstance(p, Medium) else p.text for p in answer.content]
-        ids = list(self.tokenizer("".join(pieces)).input_ids)
+        page = prompts.Page(partial(self._place, sample))
+        page.content(answer, answer.content)
+        written = prompts.Rendered(page.text, sample, written=page.written)
+        ids = prompts.tokenize(written, self.tokenizer, frame=True).input_ids
         end = self.tokenizer.eos_token_id
         return ids if ids[-1:] == [end] else [*ids, end]
 

@@ -1,18 +1,17 @@
 """What a saved system holds: the weights that training touched; all else stays a reference to where it came from."""
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from modalink import hub
+from modalink import files, hub, json_files, tensor_files
 from modalink.errors import CheckpointError, PartError
 from modalink.model.groups import Groups, group_of
 from modalink.roles import PartConfig
@@ -27,6 +26,9 @@ class _Trace(NamedTuple):
     bits: int | None
     """The sum of all its bits, which also shows writes through `.data`, as of adapters that are merged; None where the
     parameter has no bits on this device."""
+
+
+_RESTORE = "restore it, or take the model from an earlier checkpoint"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     """
     state: dict[str, Tensor] = {}
     for file in _weight_files(folder):
-        state |= load_file(file)
+        state |= tensor_files.read(file, CheckpointError, remedy=_RESTORE)
     expected = model.state_dict()
     covered = {name for part in model.config.references for name, _ in model.trainable_groups().get(part, [])}
     missing = sorted(expected.keys() - state.keys() - covered - _buffers(model))
@@ -99,22 +101,26 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
         raise CheckpointError(
             f"{folder}: the configured system needs the weights {_some(missing)}, which are not in it"
         )
-    for name, tensor in state.items():
-        if tensor.shape != expected[name].shape:
-            raise CheckpointError(
-                f"{folder}: {name} has the shape {tuple(tensor.shape)}, needed {tuple(expected[name].shape)}"
-            )
+    tensor_files.refuse_odd(state, expected, folder, CheckpointError)
     model.load_state_dict(state, strict=False, assign=True)
     model.tie_weights()
+
+
+@dataclass
+class _Index:
+    """What says in which file each weight is."""
+
+    weight_map: dict[str, str]
 
 
 def _weight_files(folder: Path) -> list[Path]:
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     if index.exists():
-        return [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+        named: _Index = json_files.read(index, CheckpointError, _Index, remedy=_RESTORE)
+        return [files.inside(folder, name, CheckpointError) for name in sorted(set(named.weight_map.values()))]
     if not (folder / SAFE_WEIGHTS_NAME).exists():
         raise CheckpointError(f"{folder}: found no {SAFE_WEIGHTS_NAME} and no {SAFE_WEIGHTS_INDEX_NAME}")
-    return [folder / SAFE_WEIGHTS_NAME]
+    return [files.inside(folder, SAFE_WEIGHTS_NAME, CheckpointError)]
 
 
 def _buffers(model: nn.Module) -> set[str]:
@@ -128,15 +134,20 @@ def _some(names: list[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + rest
 
 
+def _damaged(part: str, detail: str) -> CheckpointError:
+    return CheckpointError(f"the reference of {part} in config.json: {detail}; {_RESTORE}")
+
+
 def verify(part: str, reference: Mapping[str, Any], config: PartConfig) -> None:
     """Check that a referenced part is the one that was saved.
 
     Raises:
         PartError: Its weights have changed.
     """
-    found = hub.identity_of(config, reference["revision"])
-    if found.sha256 != reference["sha256"]:
+    kept: hub.Identity = json_files.shaped(reference, partial(_damaged, part), hub.Identity)
+    found = hub.identity_of(config, kept.revision)
+    if found.sha256 != kept.sha256:
         raise PartError(
-            f"{part}: {reference['id']} now has weights of hash {found.sha256[:12]}, needed "
-            f"{reference['sha256'][:12]}, with which this system was trained; restore that version or train again"
+            f"{part}: {kept.id} now has weights of hash {found.sha256[:12]}, needed "
+            f"{kept.sha256[:12]}, with which this system was trained; restore that version or train again"
         )

@@ -132,11 +132,9 @@ def _widths(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator
             f"{modality} in: encoder {seen.tokens} x {encoder.dim}, projector {prompt.tokens} x {width}, LLM {width}"
         )
     for modality, output in recipe.outputs.items():
-        tokens, dim = output.generator.condition_shape()
-        yield (
-            f"{modality} out: {output.signal_tokens} signal tokens x {width}, "
-            f"projector {tokens} x {dim}, generator {tokens} x {dim}"
-        )
+        shapes = output.generator.condition_shapes()
+        made = ", ".join(str(shape) if len(shapes) == 1 else f"{name} {shape}" for name, shape in shapes.items())
+        yield f"{modality} out: {output.signal_tokens} signal tokens x {width}, projector {made}, generator {made}"
 
 
 def _prompt(recipe: Recipe, system: System | None) -> Iterator[str]:

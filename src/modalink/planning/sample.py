@@ -87,11 +87,16 @@ def marked(prepared: Prepared, processor: ModalinkProcessor) -> str:
 
     It is read back from the tokens, so that it shows what is, not what was meant.
     """
+    return "".join(f"[[{text}]]" if learned else text for text, learned in pieces(prepared, processor))
+
+
+def pieces(prepared: Prepared, processor: ModalinkProcessor) -> list[tuple[str, bool]]:
+    """A sample as the model sees it, read back from its tokens: texts, and whether each is learned."""
     if processor.encoder_decoder:
-        return f"{_spelt(prepared.input_ids, processor)} [[{_spelt(prepared.labels, processor)}]]"
+        return [(f"{_spelt(prepared.input_ids, processor)} ", False), (_spelt(prepared.labels, processor), True)]
     pairs = zip(prepared.input_ids, prepared.labels, strict=True)
     runs = [(learned, [t for t, _ in run]) for learned, run in groupby(pairs, lambda pair: pair[1] != IGNORED)]
-    return "".join(f"[[{_spelt(ids, processor)}]]" if learned else _spelt(ids, processor) for learned, ids in runs)
+    return [(_spelt(ids, processor), learned) for learned, ids in runs]
 
 
 def _spelt(ids: list[int], processor: ModalinkProcessor) -> str:

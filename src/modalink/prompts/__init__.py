@@ -12,13 +12,14 @@ from transformers import PreTrainedTokenizerBase
 from modalink.errors import PromptError, UnknownNameError
 from modalink.prompts.llm import ChatTemplate, from_tokenizer
 from modalink.prompts.records import RECORDS
-from modalink.prompts.template import Place, Rendered, Span, Template
-from modalink.prompts.tokens import IGNORED, Tokenized, tokenize
+from modalink.prompts.template import Page, Place, Rendered, Span, Template
+from modalink.prompts.tokens import IGNORED, Tokenized, reader, tokenize
 from modalink.prompts.turns import TurnTemplate
 
 __all__ = [
     "IGNORED",
     "ChatTemplate",
+    "Page",
     "Place",
     "Rendered",
     "Span",
@@ -27,7 +28,9 @@ __all__ = [
     "TurnTemplate",
     "from_tokenizer",
     "get",
+    "marks",
     "names",
+    "reader",
     "tokenize",
 ]
 
@@ -35,6 +38,11 @@ __all__ = [
 def names() -> tuple[str, ...]:
     """The names of all templates."""
     return (*RECORDS, "llm")
+
+
+def marks(name: str) -> tuple[str, ...]:
+    """Special tokens, beside those that begin and end a text, that a template writes."""
+    return RECORDS[name].marks if name in RECORDS else ()
 
 
 def get(name: str, tokenizer: PreTrainedTokenizerBase | None = None) -> Template:

@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from modalink.conversation import Conversation, Medium, Text, Turn
-from modalink.errors import PromptError
+from modalink.errors import PromptError, shown
 from modalink.prompts.template import Page, Place, Rendered, Span, Template, check_reply, split_system
+from modalink.prompts.trial import refuse_endless
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 # transformers keeps the spans of a rendering inside the compiled template, which all threads share.
@@ -139,6 +140,10 @@ class _Sheet:
                 found = render_jinja_template([messages], chat_template=self.template.source, **options)
         except jinja2.TemplateError as error:
             raise PromptError(f"{self.id}: the LLM's chat template refuses this conversation: {error}") from error
+        except Exception as error:  # a template is a program, which may raise whatever a program raises
+            raise PromptError(
+                f"{self.id}: the LLM's chat template fails on this conversation: {type(error).__name__}: {error}"
+            ) from error
         (text,), spans = found
         return text, [(start, end) for start, end in spans[0]] if marks else []
 
@@ -194,11 +199,15 @@ def from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
     """
     if not tokenizer.chat_template:
         raise PromptError("the LLM's tokenizer has no chat template; choose a template of modalink.prompts")
-    special: dict[str, Any] = tokenizer.special_tokens_map
-    template = ChatTemplate(
-        source=tokenizer.get_chat_template(),
-        special_tokens={name: token for name, token in special.items() if isinstance(token, str)},
-    )
+    try:
+        source = tokenizer.get_chat_template()
+    except ValueError as error:  # several templates by name, and none is the default
+        raise PromptError(f"the LLM's tokenizer: {error}") from error
+    if not isinstance(source, str):
+        raise PromptError(f"the LLM's tokenizer has the chat template {shown(source)}, needed text")
+    special = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    refuse_endless(source, special)
+    template = ChatTemplate(source=source, special_tokens=special)
     probe = Conversation((Turn("user", (Text("1"),)), Turn("assistant", (Text("2"),))), "probe of the chat template")
     rendered = template.render(probe, _no_media)
     stop = rendered.text[rendered.written[-1][1] : rendered.labelled[-1][1]]

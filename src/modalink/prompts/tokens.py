@@ -1,11 +1,12 @@
 """From a rendered conversation to token ids and labels, by the character offsets of one tokenisation.
 
 The whole text is tokenised once and nothing is tokenised again, so that the labels can never disagree with the ids.
-Three rules decide what a token stands for:
+Four rules decide what a token stands for:
 
 - A token that touches a labelled span carries loss, even where it also holds characters before or after the span
   (sentencepiece-like merges, stop signs that merge with the next line): no character of an answer is left unlearned.
 - A token of no width is white space that the tokenizer trimmed from its offsets; it stands for the character before.
+- What people and data wrote never acts: where it spells out a special token, the tokenizer's twin reads the prompt.
 - Byte-fallback tokens share the offsets of their character; offsets always count characters of the original text,
   whatever a normaliser (lower-casing, NFKC) makes of it.
 """
@@ -19,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from modalink.conversation import Medium
 from modalink.errors import PromptError
 from modalink.prompts.template import Rendered, Span
+from modalink.prompts.twin import twin_of
 
 IGNORED = -100
 """Label of a token without loss."""
@@ -33,51 +35,85 @@ class Tokenized:
     media: list[int]
 
 
-def tokenize(rendered: Rendered, tokenizer: PreTrainedTokenizerBase) -> Tokenized:
+def tokenize(rendered: Rendered, tokenizer: PreTrainedTokenizerBase, *, frame: bool = False) -> Tokenized:
     """Tokenise a rendered conversation.
 
+    Args:
+        rendered: The conversation.
+        tokenizer: A fast tokenizer.
+        frame: Add the tokens with which the tokenizer begins and ends a text.
+
     Raises:
-        PromptError: The tokenizer gives no offsets, lacks a special token or a placeholder, or a text spells one out.
+        PromptError: The tokenizer gives no offsets, lacks a special token or a placeholder, or cannot read one that a
+            text spells out as words.
     """
     if not tokenizer.is_fast:
         raise PromptError(f"{type(tokenizer).__name__} gives no character offsets; use the model's fast tokenizer")
-    # Not `all_special_ids`, which leaves out tokens that were added beside the named ones.
-    special = {token.content: index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special = _special(tokenizer)
     for token in rendered.specials:
         if token not in special:
             raise PromptError(
                 f"{rendered.id}: the template writes {token!r}, which is no special token of this tokenizer; "
-                "choose a template of this LLM, or get the template with prompts.get(name, tokenizer)"
+                "choose a template of this LLM, let it learn the token (`prompt: {add_tokens: true}` in the recipe, "
+                "and llm.new_tokens in a stage's train), or get the template with prompts.get(name, tokenizer)"
             )
-    ids, spans = _encode(rendered, tokenizer, special)
-    _refuse_spelled_out(rendered, ids, spans, special)
+    ids, spans = _encode(rendered, tokenizer, special, frame)
     acting = set(special.values())
     labelled = _Spans(rendered.labelled)
     labels = [token if labelled.touch(span) else IGNORED for token, span in zip(ids, spans, strict=True)]
     return Tokenized(ids, labels, [_first_token(rendered, item[:3], ids, spans, acting) for item in rendered.media])
 
 
+def reader(text: str, tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """A tokenizer with the same ids that reads all of a text as words: the given one, or its twin.
+
+    Raises:
+        PromptError: The text spells out a special token, and the tokenizer cannot read it as words.
+    """
+    special = _special(tokenizer)
+    acts = not {*special.values()}.isdisjoint(tokenizer(text, add_special_tokens=False).input_ids) if text else False
+    return twin_of(tokenizer, special).tokenizer if acts else tokenizer
+
+
+def _special(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    # Not `all_special_ids`, which leaves out tokens that were added beside the named ones.
+    return {token.content: index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+
+
 def _encode(
-    rendered: Rendered, tokenizer: PreTrainedTokenizerBase, special: dict[str, int]
+    rendered: Rendered, tokenizer: PreTrainedTokenizerBase, special: dict[str, int], frame: bool
+) -> tuple[list[int], list[Span]]:
+    ids, spans = _encoded(rendered.text, rendered.bos, tokenizer, special, frame)
+    if _spelled_out(rendered, ids, spans, special) is None:
+        return ids, spans
+    twin = twin_of(tokenizer, special)
+    ids, spans = _encoded(twin.respelled(rendered), rendered.bos, twin.tokenizer, special, frame)
+    # The unknown token is what the vocabulary has for words that it lacks.
+    others = {token: index for token, index in special.items() if token != tokenizer.unk_token}
+    if found := _spelled_out(rendered, ids, spans, others):
+        raise PromptError(
+            f"{rendered.id}: a text spells out {found!r}, a special token of this LLM, which its tokenizer cannot read "
+            "as words; write it differently"
+        )
+    return ids, spans
+
+
+def _encoded(
+    text: str, bos: str, tokenizer: PreTrainedTokenizerBase, special: dict[str, int], frame: bool
 ) -> tuple[list[int], list[Span]]:
     # The opening bos goes in as an id: some tokenizers treat the first word after a spelled-out bos as one that
     # stands inside a text ("A" instead of "▁A"), unlike the tokenisation their LLM was trained on.
-    shift = len(rendered.bos)
+    shift = len(bos)
     encoded = tokenizer(
-        rendered.text[shift:], add_special_tokens=False, return_offsets_mapping=True, verbose=False, truncation=False
+        text[shift:], add_special_tokens=frame, return_offsets_mapping=True, verbose=False, truncation=False
     )
     ids: list[int] = encoded["input_ids"]
     spans = [(shift + min(start, end - 1), shift + end) for start, end in encoded["offset_mapping"]]
-    if not rendered.bos:
-        return ids, spans
-    return [special[rendered.bos], *ids], [(0, shift), *spans]
+    return ([special[bos], *ids], [(0, shift), *spans]) if bos else (ids, spans)
 
 
-def _refuse_spelled_out(rendered: Rendered, ids: list[int], spans: list[Span], special: dict[str, int]) -> None:
-    """Text can never act: a special token made of characters that people or data wrote is refused.
-
-    Refused, not mended: changed characters would teach an LLM to write them.
-    """
+def _spelled_out(rendered: Rendered, ids: list[int], spans: list[Span], special: dict[str, int]) -> str | None:
+    """A special token made of characters that people or data wrote; None where there is none."""
     names = {index: name for name, index in special.items()}
     written = _Spans(rendered.written)
     for token, (start, end) in zip(ids, spans, strict=True):
@@ -87,10 +123,8 @@ def _refuse_spelled_out(rendered: Rendered, ids: list[int], spans: list[Span], s
         # A token that stands for something else than its name does not act: the unknown token for a word that the
         # tokenizer does not know, byte tokens for a character.
         if _folded(found) == _folded(names[token]) and written.touch(_stripped(rendered.text, (start, end))):
-            raise PromptError(
-                f"{rendered.id}: a text spells out {found!r}, a special token of this LLM, which would act instead of "
-                "being read; put media in their own content block, or write it differently"
-            )
+            return found
+    return None
 
 
 def _folded(text: str) -> str:

@@ -25,7 +25,7 @@ def train_groups(spec: SystemSpec) -> list[Group]:
         groups += [Group.encoder(modality)] * (chosen.encoder is not None) + [Group.input_projector(modality)]
     if getattr(spec.llm, "lora", None) is not None:
         groups.append(LORA)
-    if spec.outputs:
+    if spec.outputs or spec.prompt.add_tokens:
         groups.append(NEW_TOKENS)
     return groups + [Group.output_projector(modality) for modality in spec.outputs]
 
@@ -34,7 +34,10 @@ def part_and_stage_problems(spec: SystemSpec, stages: Iterable[Stage]) -> list[P
     """What the stages ask of parts that are not there."""
     if not spec.inputs and not spec.outputs:
         return [Problem((), "found neither inputs nor outputs, needed at least one: without them this is a plain LLM")]
-    found = [*_modality_problems(spec)]
+    found, stages = [*_modality_problems(spec)], list(stages)
+    if spec.prompt.add_tokens and stages and not any(NEW_TOKENS in stage.train for stage in stages):
+        text = f"adds tokens that no stage trains; add {NEW_TOKENS} to the train of a stage"
+        found.append(Problem(("prompt", "add_tokens"), text))
     names: set[str] = set()
     for i, stage in enumerate(stages):
         if stage.name in names:

@@ -10,7 +10,8 @@ from modalink.recipe.kind_field import Kinds
 from modalink.scoring import registry
 
 # The classes of these live in a room above this one.
-DataSource = Annotated[Any, Kinds("modalink.data.sources", key="source")]
+SOURCES = Kinds("modalink.data.sources", key="source")
+DataSource = Annotated[Any, SOURCES]
 
 
 class BenchmarkChoice(Settings):

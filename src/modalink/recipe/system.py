@@ -3,9 +3,9 @@
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from modalink.kinds import Settings
+from modalink.kinds import Count, Settings
 from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.kind_field import Kinds
 from modalink.roles import EncoderConfig, GeneratorConfig, InputProjectorConfig, LlmConfig, OutputProjectorConfig
@@ -55,7 +55,7 @@ class InputSpec(Settings):
 class OutputSpec(Settings):
     """How one modality goes out."""
 
-    signal_tokens: PositiveInt
+    signal_tokens: Count
     """How many signal tokens ask for one medium."""
     signal_start: Literal["mean", "end"] = "mean"
     """Embeddings that signal tokens start from: the mean of the LLM's, or, with noise, that of its end token, at which
@@ -82,6 +82,9 @@ class PromptSpec(Settings):
     """A prompt template by name, or `llm` for the LLM's own chat template."""
     system: str | None = None
     """System text instead of the template's own."""
+    add_tokens: bool = False
+    """Give the LLM a new token for each special token that the template writes and its tokenizer lacks, as ChatML's for
+    an LLM that never saw it; their rows learn in stages that train `llm.new_tokens`."""
 
 
 class SystemSpec(Settings):

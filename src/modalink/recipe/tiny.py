@@ -3,11 +3,13 @@
 What stays is the shape of the system: kinds of parts, signal tokens, stages, who trains in which, objectives.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from modalink.errors import RecipeError
 from modalink.kinds import KindConfig
-from modalink.recipe.groups import LLM, LORA, Group
+from modalink.recipe.evaluation import SOURCES
+from modalink.recipe.groups import LLM, LORA, NEW_TOKENS, Group
 from modalink.recipe.schema import Recipe
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import InputSpec, OutputSpec
@@ -56,27 +58,51 @@ def _part(place: Group, part: KindConfig) -> KindConfig:
 def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     small = {"batch": min(stage.batch, 16), "micro_batch": None, "micro_tokens": None, "epochs": None, "steps": 40}
     warmup = stage.warmup if stage.warmup < 1 else 0.03
-    source = {"source": "tiny_world", "count": 2000, "tasks": _tasks(recipe, stage)}
+    stand_in = {"source": "tiny_world", "count": 2000, "tasks": _tasks(recipe, stage)}
+    data, mixture = _data(stage, stand_in)
     return {
         **stage.model_dump(mode="json"),
         **small,
+        # The zoo's LLM has read the tokens that a prompt may add.
+        "train": {g: s for g, s in stage.model_dump(mode="json")["train"].items() if recipe.outputs or g != NEW_TOKENS},
         "init": None,
         "warmup": warmup,
         "max_tokens": min(stage.max_tokens, 512),
-        "data": [source],
-        "mixture": "concatenate",
-        "evaluate": _evaluation(stage, source),
+        "data": data,
+        "mixture": mixture,
+        "evaluate": _evaluation(stage, stand_in),
     }
 
 
-def _evaluation(stage: Stage, source: dict[str, Any]) -> dict[str, Any] | None:
-    """The validation loss, on scenes of another split; benchmarks and their data are not at hand."""
+def _data(stage: Stage, stand_in: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    """The sources in the tiny forms that they declare, the tiny world for those that declare none, and the mixture."""
+    own = _forms(stage.data)
+    if len(own) == len(stage.data):
+        return own, stage.mixture
+    if not own:
+        return [stand_in], "concatenate"
+    # By weights, because a source that streams has no size.
+    return [{**source, "weight": source.get("weight") or 1.0} for source in (*own, stand_in)], "ratio"
+
+
+def _forms(sources: list[Any]) -> list[dict[str, Any]]:
+    """The tiny forms of the sources that declare one."""
+    found = []
+    for source in sources:
+        with suppress(RecipeError):
+            found.append(SOURCES.dump(source.tiny()))
+    return found
+
+
+def _evaluation(stage: Stage, stand_in: dict[str, Any]) -> dict[str, Any] | None:
+    """The validation loss, on scenes of another split where those stand in; benchmarks' data are not at hand."""
     if stage.evaluate is None or not stage.evaluate.data:
         return None
-    best = stage.evaluate.keep_best
+    best, own = stage.evaluate.keep_best, _forms(stage.evaluate.data)
+    missing = [{**stand_in, "split": "validation"}] if len(own) < len(stage.evaluate.data) else []
     return {
         "every": min(stage.evaluate.every, 20),
-        "data": [{**source, "split": "validation"}],
+        "data": own + missing,
         "samples": min(stage.evaluate.samples, 64),
         "keep_best": best.model_dump() if best is not None and best.metric.startswith("loss") else None,
     }

@@ -3,10 +3,11 @@
 Dimension letters used in all shape annotations:
 
     b batch    t LLM tokens    i items (media)    u units (tiles, frames, ...)    p encoder tokens    n prompt tokens
-    k signal tokens of an item    l condition tokens of an item    c h w channels, height, width    v vocabulary
+    k signal tokens of an item    l tokens of a condition    c h w channels, height, width    v vocabulary
     d_enc d_llm d_gen widths of encoder, LLM and generator conditions
 """
 
+from modalink.roles.conditions import Conditions, ConditionShape
 from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
 from modalink.roles.generator import Denoises, Generator, GeneratorConfig, ReadsText
 from modalink.roles.input_projector import InputProjector, InputProjectorConfig
@@ -19,6 +20,8 @@ from modalink.roles.preprocessor import Preprocessor
 __all__ = [
     "BlockEncoder",
     "Centred",
+    "ConditionShape",
+    "Conditions",
     "Denoises",
     "Encoder",
     "EncoderConfig",

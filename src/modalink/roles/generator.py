@@ -5,7 +5,7 @@ Every generator samples. One that learns by being denoised also `Denoises`, one 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from modalink.ragged import Ragged
+from modalink.roles.conditions import Conditions, ConditionShape
 from modalink.roles.part import PartConfig
 from modalink.roles.preprocessor import Preprocessor
 
@@ -20,15 +21,13 @@ from modalink.roles.preprocessor import Preprocessor
 class Generator(nn.Module, ABC):
     """Makes media of one modality from conditions; frozen, kept outside the saved model."""
 
-    condition_tokens: int
-    """How many conditions a medium has."""
-    condition_dim: int
-    """Their width."""
+    condition_shapes: Mapping[str, ConditionShape]
+    """The conditions of a medium, as its settings declare them."""
     options: frozenset[str] = frozenset()
     """Further keywords that `sample` takes for one call, instead of its settings: `steps`, `guidance`."""
 
     @abstractmethod
-    def sample(self, conditions: Float[Tensor, "i l d_gen"], *, rng: list[torch.Generator]) -> list[Any]:
+    def sample(self, conditions: Conditions, *, rng: list[torch.Generator]) -> list[Any]:
         """Decoded media (for images: PIL images), one an item, each from its own source of randomness."""
 
 
@@ -40,8 +39,12 @@ class Denoises(ABC):
         """The latents that the generator learns to restore, of each preprocessed medium."""
 
     @abstractmethod
+    def null_conditions(self, items: int) -> Conditions:
+        """The conditions of so many items that ask for nothing: what guidance steers away from."""
+
+    @abstractmethod
     def denoising_error(
-        self, latents: Float[Tensor, "i ..."], conditions: Float[Tensor, "i l d_gen"], rng: list[torch.Generator]
+        self, latents: Float[Tensor, "i ..."], conditions: Conditions, rng: list[torch.Generator]
     ) -> Float[Tensor, " i"]:
         """Mean squared error of each item's denoised noise (survey eq. 5), with noise and time from the item's rng."""
 
@@ -50,7 +53,7 @@ class ReadsText(ABC):
     """The ability of a generator that has conditions of its own for words."""
 
     @abstractmethod
-    def encode_text(self, texts: list[str]) -> Float[Tensor, "i l d_gen"]:
+    def encode_text(self, texts: list[str]) -> Conditions:
         """The generator's own conditions for captions: target of the `align` objective."""
 
 
@@ -68,8 +71,12 @@ class GeneratorConfig(PartConfig):
         """The frozen generator, which samples as these settings say."""
 
     @abstractmethod
-    def condition_shape(self) -> tuple[int, int]:
-        """Tokens and width of the conditions, read from the checkpoint's configuration without its weights."""
+    def condition_shapes(self) -> dict[str, ConditionShape]:
+        """The conditions by name, read from the checkpoint's configuration without its weights.
+
+        What output projectors shall make is declared here; constants of a request (seconds, size) are options of
+        `sample`, and the generator adds them.
+        """
 
     @abstractmethod
     def preprocessor(self) -> Preprocessor:

@@ -1,4 +1,4 @@
-"""The role of an output projector: from the LLM's states to a generator's conditions."""
+"""The role of an output projector: from the LLM's states to one named tensor of a generator's conditions."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Protocol, runtime_checkable
@@ -10,11 +10,11 @@ from modalink.kinds import KindConfig
 
 
 class OutputProjector(nn.Module, ABC):
-    """Maps the LLM's states at the signal tokens to a generator's conditions."""
+    """Maps the LLM's states at the signal tokens to one of a generator's conditions, of which each has its own."""
 
     @abstractmethod
     def forward(self, states: Float[Tensor, "i k d_llm"]) -> Float[Tensor, "i l d_gen"]:
-        """Project the signal states of items."""
+        """Project the signal states of items; a pooled condition is one of one token."""
 
 
 @runtime_checkable
@@ -38,4 +38,4 @@ class OutputProjectorConfig(KindConfig):
 
     @abstractmethod
     def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> OutputProjector:
-        """A new projector from `tokens_in` signal states to `tokens_out` conditions."""
+        """A new projector from `tokens_in` signal states to a condition of `tokens_out` tokens, 1 if it is pooled."""

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from modalink import files, json_files, tensor_files
@@ -63,11 +62,11 @@ class Checkpoint:
 
     def weights(self) -> dict[str, Tensor]:
         """The trained parameters by name."""
-        return load_file(self.path / WEIGHTS)
+        return tensor_files.read(self.path / WEIGHTS, CheckpointError)
 
     def optimizer(self) -> dict[str, Tensor]:
         """The optimizer's state, see `optimization.optimizer_tensors`."""
-        return load_file(self.path / OPTIMIZER)
+        return tensor_files.read(self.path / OPTIMIZER, CheckpointError)
 
 
 def save(folder: Path, progress: Progress, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> Path:

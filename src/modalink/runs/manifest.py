@@ -4,12 +4,12 @@ import json
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from modalink.environment import PACKAGES, versions
 from modalink.errors import CheckpointError
 from modalink.hub import identity_of
 from modalink.model import System
@@ -20,7 +20,6 @@ from modalink.roles import PartConfig
 from modalink.runs.facts import read_manifest
 from modalink.runs.folder import differences, write_text
 
-PACKAGES = ("modalink", "torch", "transformers", "diffusers", "peft", "safetensors", "tokenizers", "numpy", "pillow")
 PERMISSIVE = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "unlicense", "isc"}
 
 
@@ -77,7 +76,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "packages": versions(("modalink", *PACKAGES)),
     }
 
 
@@ -111,10 +110,3 @@ def _part(name: str, config: Any, counts: dict[str, int]) -> dict[str, Any]:
 
 def _rows(system: System, train: Any) -> list[GroupRow]:
     return table(system.model.trainable_groups(), train, system.generators)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -1,15 +1,15 @@
-"""The lines that a stage writes: `metrics.jsonl`, and TensorBoard's files when it is installed."""
+"""The lines that a stage writes: `metrics.jsonl`, and what trackers make of them."""
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from modalink import files, json_files
 from modalink.errors import CheckpointError
+from modalink.runs import trackers
 from modalink.runs.shapes import Record
 
 
@@ -57,11 +57,12 @@ class Metrics:
     Args:
         folder: The stage's folder.
         first_step: The step it starts at, from 0: TensorBoard drops what it has from there on.
+        track: Names of the trackers; None: TensorBoard where it is installed.
     """
 
-    def __init__(self, folder: Path, first_step: int) -> None:
+    def __init__(self, folder: Path, first_step: int, track: Sequence[str] | None = None) -> None:
         self.path = folder / "metrics.jsonl"
-        self.board = _board(folder / "tensorboard", first_step)
+        self.trackers = trackers.opened(trackers.chosen(track), folder, first_step)
 
     def write(self, record: dict[str, Any]) -> None:
         """Add the record of a step or of an evaluation.
@@ -71,25 +72,16 @@ class Metrics:
         """
         try:
             files.append_json_lines(self.path, [record])
-            if self.board is not None:
-                for name, value in _flat(record):
-                    self.board.add_scalar(name, value, record["step"])
+            for tracker in self.trackers:
+                tracker.log(dict(_flat(record)), record["step"])
         except OSError as error:
             raise CheckpointError(f"{self.path}: cannot be written ({error}); make room and start again") from error
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
-        if self.board is not None:
+        """Close the trackers."""
+        for tracker in self.trackers:
             with suppress(OSError):  # on a full disk, which `write` has told
-                self.board.close()
-
-
-def _board(folder: Path, first_step: int) -> Any:
-    if find_spec("tensorboard") is None:
-        return None
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder), purge_step=first_step)
+                tracker.close()
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:

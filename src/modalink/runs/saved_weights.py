@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor
 
-from modalink import files
+from modalink import files, tensor_files
 from modalink.errors import CheckpointError, UnknownNameError
 from modalink.recipe import Init
 from modalink.runs import checkpoints
@@ -31,7 +30,9 @@ class SavedWeights:
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by name."""
-        return {name: tensor for path in self.paths for name, tensor in load_file(path).items()}
+        return {
+            name: tensor for path in self.paths for name, tensor in tensor_files.read(path, CheckpointError).items()
+        }
 
     def lineage(self) -> dict[str, Any]:
         """Where they come from and what they are, for a manifest."""

@@ -149,7 +149,7 @@ class Benchmark:
 
 
 Grader = Callable[[Question, Any, str, Any], Grade]
-"""From (question, reply, place for messages, options) to a grade."""
+"""From (question, reply, where the reply is for messages, options) to a grade."""
 
 
 def wrong(question: Question, options: Any) -> Grade:

@@ -1,6 +1,6 @@
 """Error bars: what a score would have been with other questions of the same kind, and whether two models differ.
 
-A sample holds what a score is computed from, one row for each thing that is drawn anew (a question, or the questions
+A sample holds what a score is computed from, one row for each thing that is resampled (a question, or the questions
 of one image where a score needs them together). Everything is vectorised over the replicates.
 
 Source: B. Efron, Bootstrap methods (1979), percentile interval; E. Noreen, Computer-intensive methods for testing
@@ -29,7 +29,7 @@ class Sample(Protocol):
         """The score of the whole sample."""
 
     def paired(self, other: Self, rng: np.random.Generator, replicates: int) -> Float[np.ndarray, "2 b"]:
-        """Scores of both samples over the same rows, drawn anew with replacement; NaN where a draw has none."""
+        """Scores of both samples over the same rows, resampled with replacement; NaN where a resample has none."""
 
     def exchanged(self, other: Self, rng: np.random.Generator, replicates: int) -> Float[np.ndarray, "2 b"]:
         """Scores of both samples after each row changed sides with probability one half."""

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from modalink.errors import DataError, brief
 from modalink.scoring.metrics.frechet import Gaussian, gaussian
-from modalink.scoring.rows import place
+from modalink.scoring.rows import shown_path
 
 LARGEST = 1 << 32
 """Bytes of all arrays of a file, unpacked."""
@@ -54,7 +54,7 @@ def read_array(path: Path, names: tuple[str, ...] = ("features", "arr_0")) -> Fl
     name = next((name for name in names if name in arrays), next(iter(arrays)) if len(arrays) == 1 else None)
     if name is None:
         raise DataError(
-            f"{place(path)}: found arrays {', '.join(map(brief, arrays))}, needed one of {', '.join(names)}"
+            f"{shown_path(path)}: found arrays {', '.join(map(brief, arrays))}, needed one of {', '.join(names)}"
         )
     return matrix(arrays, name, path)
 
@@ -66,15 +66,15 @@ def matrix(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Float[np.
         DataError: It is absent, something else, or holds NaN or infinity; the message tells the row.
     """
     if name not in arrays:
-        raise DataError(f"{place(path)}: found arrays {', '.join(map(brief, arrays))}, needed {name}")
+        raise DataError(f"{shown_path(path)}: found arrays {', '.join(map(brief, arrays))}, needed {name}")
     array = arrays[name]
     if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.size:
         raise DataError(
-            f"{place(path)}: found {brief(name)} of shape {array.shape} and type {array.dtype}, needed a matrix of "
-            "numbers [n d]"
+            f"{shown_path(path)}: found {brief(name)} of shape {array.shape} and type {array.dtype}, needed a matrix "
+            "of numbers [n d]"
         )
     values = array.astype(np.float64)
-    check_finite(values, f"{place(path)}: {brief(name)}")
+    check_finite(values, f"{shown_path(path)}: {brief(name)}")
     return values
 
 
@@ -100,9 +100,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         if path.suffix not in (".npy", ".npz") or not path.is_file():
-            raise DataError(f"{place(path)}: no such .npy or .npz file of features")
+            raise DataError(f"{shown_path(path)}: no such .npy or .npz file of features")
         if (size := _unpacked_size(path)) > LARGEST:
-            raise DataError(f"{place(path)}: found {size:,} bytes of arrays, needed {LARGEST:,} at most")
+            raise DataError(f"{shown_path(path)}: found {size:,} bytes of arrays, needed {LARGEST:,} at most")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with path.open("rb") as file:  # numpy leaves a damaged archive open
@@ -113,7 +113,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except DataError:
         raise
     except Exception as error:  # numpy lets every error of its header's parser through
-        raise DataError(f"{place(path)}: not a file of numpy arrays ({brief(str(error), 200)})") from error
+        raise DataError(f"{shown_path(path)}: not a file of numpy arrays ({brief(str(error), 200)})") from error
 
 
 def _unpacked_size(path: Path) -> int:
@@ -138,17 +138,17 @@ def read_gaussian(path: Path, modality: str, encoder: str, load_encoder: Encoder
     if path.is_dir():
         if not encoder:
             raise DataError(
-                f"{place(path)}: a folder of media needed an encoder: --option encoder=CHECKPOINT, or give its "
+                f"{shown_path(path)}: a folder of media needed an encoder: --option encoder=CHECKPOINT, or give its "
                 "features as .npy"
             )
         features = load_encoder(encoder).folder(path, modality)
-        check_finite(features, f"{place(path)}: features of {encoder}")
+        check_finite(features, f"{shown_path(path)}: features of {encoder}")
     elif path.suffix == ".npz" and {"mu", "sigma"} <= (arrays := read_arrays(path)).keys():
         return _statistics(arrays, path), None
     else:
         features = read_array(path)
     if len(features) < 2:
-        raise DataError(f"{place(path)}: found {len(features)} features, needed at least two for a covariance")
+        raise DataError(f"{shown_path(path)}: found {len(features)} features, needed at least two for a covariance")
     return gaussian(features), len(features)
 
 
@@ -159,7 +159,7 @@ def _statistics(arrays: Mapping[str, np.ndarray], path: Path) -> Gaussian:
     width = mean.shape[1]
     if mean.shape != (1, width) or covariance.shape != (width, width):
         raise DataError(
-            f"{place(path)}: found mu of shape {arrays['mu'].shape} and sigma of shape {arrays['sigma'].shape}, needed "
-            "[d] and [d d]"
+            f"{shown_path(path)}: found mu of shape {arrays['mu'].shape} and sigma of shape {arrays['sigma'].shape}, "
+            "needed [d] and [d d]"
         )
     return Gaussian(mean[0], covariance)

@@ -33,7 +33,7 @@ class Request:
     run: int = 0
     """Judges are asked several times where a benchmark averages over runs."""
     attempt: int = 0
-    """Repetition after a reply that said nothing usable."""
+    """Number of the retry after a reply that could not be read; 0 is the first request."""
     temperature: float = 0.0
     max_tokens: int = 256
     answer: str = ""
@@ -49,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge said about one item."""
+    """A judge's reply about one item."""
 
     id: str
     text: str
@@ -140,7 +140,7 @@ class JudgeModel:
 
     @property
     def name(self) -> str:
-        """The models that spoke, for the note beside the number."""
+        """The models that judged, for the notes."""
         return ", ".join(sorted({reply.model or "unnamed" for reply in self.known.values()})) or "none"
 
     @property

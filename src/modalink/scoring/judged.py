@@ -21,7 +21,7 @@ class JudgeOptions(BenchmarkOptions):
     judge: str = ""
     """Address of an OpenAI-compatible server, such as http://localhost:8000/v1; its key is read from OPENAI_API_KEY."""
     judge_model: str = ""
-    """Name of the judging model; the number depends on it, and must be told with it."""
+    """Name of the judging model; the score depends on it and must be reported with it."""
     replies: str = ""
     """File of recorded replies, read first and added to; several, one a run, separated by commas."""
     runs: int = Field(default=1, ge=1, le=100)
@@ -34,7 +34,7 @@ class JudgeOptions(BenchmarkOptions):
 
 
 def judge_of(options: JudgeOptions, official: Callable[[Row], Iterable[Verdict]] | None = None) -> JudgeModel | None:
-    """The judge that the options name, with what it said before; None where they name none.
+    """The judge that the options name, with its recorded replies; None where they name none.
 
     Raises:
         DataError: An address without a model, or a record that is missing and has no judge to fill it.
@@ -120,8 +120,8 @@ def check_readable(
 
     Args:
         judge: Who gave the replies.
-        replies: What it said, by item and run.
-        parsed: What each reply was found to say, None where that was nothing.
+        replies: Its replies, by item and run.
+        parsed: What was read out of each reply, None where nothing was.
         needed: The form of a reply.
 
     Raises:

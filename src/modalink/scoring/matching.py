@@ -9,16 +9,18 @@ from pathlib import Path
 from modalink.errors import DataError, brief
 from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark
 from modalink.scoring.predictions import Prediction
-from modalink.scoring.rows import place
+from modalink.scoring.rows import shown_path
 
 SHOWN = 200
 """Characters of an answer that are kept for the list of items."""
 LONGEST_TEXT = 20_000
 """Characters of a reply that is kept whole."""
-LONGEST_TEXTS = 1 << 26
+LONGEST_TEXTS = 1 << 24
 """Characters of all replies that are kept whole."""
 MOST_UNMATCHED = 2_000_000
-"""Predictions that may fit no question before the file is taken for another one."""
+"""Predictions that `--partial` may leave out before the file is taken for another one."""
+MOST_UNMATCHED_IN_ERROR = 100_000
+"""Predictions that may fit no question before the rest is not read, where any is an error."""
 
 _NOT_FOUND, _SHARED = -1, -2
 
@@ -44,7 +46,8 @@ def grade_predictions(
     Raises:
         DataError: Predictions and questions do not fit together, and the options do not allow it.
     """
-    match, replies = _Match(questions, path, by_row), _Replies(most_kept)
+    most = MOST_UNMATCHED if options.missing == "skip" else MOST_UNMATCHED_IN_ERROR
+    match, replies = _Match(questions, path, by_row, most), _Replies(most_kept)
     grades: list[Grade | None] = [None] * len(questions)
     for row, prediction in enumerate(benchmark.replies(path, options)):
         at = match.question_of(row, prediction)
@@ -63,7 +66,7 @@ class _Replies:
     """Replies as they are graded, and what is odd about them all."""
 
     most_kept: int
-    kept: int = 0
+    characters: int = 0
     number: int = 0
     empty: int = 0
     repeated: int = 0
@@ -84,8 +87,8 @@ class _Replies:
                 f"{prediction.where}: the reply has {len(grade.answer):,} characters, needed {LONGEST_TEXT:,} at most; "
                 "is it an answer?"
             )
-        self.kept += len(grade.answer)
-        if self.kept > self.most_kept:
+        self.characters += len(grade.answer)
+        if self.characters > self.most_kept:
             raise DataError(
                 f"{prediction.where}: the replies so far have more than {self.most_kept} characters; are they answers?"
             )
@@ -105,6 +108,7 @@ class _Replies:
 class _Unmatched:
     """Predictions of one kind that could not be used: how many, and the first of them."""
 
+    most: int
     count: int = 0
     first: list[str] = field(default_factory=list)
 
@@ -112,9 +116,9 @@ class _Unmatched:
         self.count += 1
         if len(self.first) < 3:
             self.first.append(f"{prediction.where} {why}")
-        if self.count > MOST_UNMATCHED:
+        if self.count > self.most:
             raise DataError(
-                f"{prediction.where}: more than {MOST_UNMATCHED:,} predictions fit no question, or one again "
+                f"{prediction.where}: more than {self.most:,} predictions fit no question, or one again "
                 f"({self.first[0]}); is it the right file?"
             )
 
@@ -122,12 +126,12 @@ class _Unmatched:
 class _Match:
     """Finds each prediction's question, and keeps account of what does not fit."""
 
-    def __init__(self, questions: list[Question], path: Path, by_row: bool) -> None:
+    def __init__(self, questions: list[Question], path: Path, by_row: bool, most: int) -> None:
         self.questions, self.path, self.by_row = questions, path, by_row
         self.index = _index(questions)
         self.parts = {member for question in questions for _, member in question.groups}
         self.rows: dict[int, str] = {}
-        self.doubled, self.unknown, self.elsewhere = _Unmatched(), _Unmatched(), _Unmatched()
+        self.doubled, self.unknown, self.elsewhere = (_Unmatched(most) for _ in range(3))
         self.ordered = 0
         self.first_keys: tuple[str, ...] = ()
 
@@ -173,14 +177,15 @@ class _Match:
             return notes
         if not answered:
             raise DataError(
-                f"{place(self.path)}: {'; '.join([self._nothing_in_common(), *problems])}{hint and f'; {hint}'}"
+                f"{shown_path(self.path)}: {'; '.join([self._nothing_in_common(), *problems])}{hint and f'; {hint}'}"
             )
         if options.missing == "skip":
             return notes + [f"partial: {text}; {answered} scored" for text in problems]
         if options.missing == "wrong" and not self.doubled.count and not self.unknown.count:
             return [*notes, f"{problems[0]}, which count as empty replies, and as wrong"]
         raise DataError(
-            f"{place(self.path)}: {'; '.join(problems)}; --partial scores the {answered} that fit{hint and f'; {hint}'}"
+            f"{shown_path(self.path)}: {'; '.join(problems)}; --partial scores the {answered} that fit"
+            f"{hint and f'; {hint}'}"
         )
 
     def _problems(self, missing: list[int], number: int) -> list[str]:
@@ -229,7 +234,7 @@ def _index(questions: list[Question]) -> dict[str, int]:
 
 
 def _check_wording(question: Question, prediction: Prediction) -> None:
-    """Rows without ids are taken in order, but not where they repeat another question than the one at their place."""
+    """Rows without ids are taken in order, but not where they repeat another question than theirs."""
     repeated, asked = (text.split("\n")[0].strip().lower() for text in (prediction.question, question.text))
     if repeated and asked and not repeated.startswith(asked) and not asked.startswith(repeated):
         raise DataError(

@@ -27,7 +27,7 @@ class Measure:
 
 
 class Wanted(NamedTuple):
-    """What a measure is called, and what stands beside it."""
+    """What a measure is called, and its baselines."""
 
     name: str
     what: str = ""

@@ -10,7 +10,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import TextIOBase
@@ -34,6 +34,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_once)
+_plain_decoder = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ LARGEST_BOOK = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its fields, its place for messages, and its key where the file is an object keyed by id."""
+    """One row: its fields, where it is for messages, and its key where the file is an object keyed by id."""
 
     where: str
     fields: Mapping[str, Any]
@@ -74,15 +75,15 @@ def read_rows(path: Path, inside: tuple[str, ...] = (), limits: Limits = _LIMITS
     readers = {".csv": _csv, ".tsv": _csv, ".xlsx": _xlsx, ".txt": _lines}
     with _reading(path):
         if not path.is_file():
-            raise DataError(f"{place(path)}: no such file")
+            raise DataError(f"{shown_path(path)}: no such file")
         if path.suffix in readers:
             yield from readers[path.suffix](path, limits)
         elif path.suffix in (".json", ".jsonl"):
             yield from _json(path, inside, limits)
         else:
             raise DataError(
-                f"{place(path)}: found a {brief(path.suffix) or 'nameless'} file, needed .json, .jsonl, .csv, .tsv, "
-                ".xlsx or .txt"
+                f"{shown_path(path)}: found a {brief(path.suffix) or 'nameless'} file, needed .json, .jsonl, .csv, "
+                ".tsv, .xlsx or .txt"
             )
 
 
@@ -93,13 +94,13 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{place(path)}: not UTF-8 text ({error.reason} near byte {error.start}); save it as UTF-8"
+            f"{shown_path(path)}: not UTF-8 text ({error.reason} near byte {error.start}); save it as UTF-8"
         ) from error
     except OSError as error:
-        raise DataError(f"{place(path)}: cannot be read ({error.strerror or error})") from error
+        raise DataError(f"{shown_path(path)}: cannot be read ({error.strerror or error})") from error
 
 
-def place(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """A file as messages name it: the path as it was given, for several files may have one name."""
     text = str(path)
     return brief(text if len(text) <= 200 else f"...{text[-200:]}", 210)
@@ -110,7 +111,7 @@ def _row(where: str, value: Any, key: str | None = None) -> Row:
 
 
 def _json(path: Path, inside: tuple[str, ...], limits: Limits) -> Iterator[Row]:
-    name = place(path)
+    name = shown_path(path)
     with path.open(encoding="utf-8-sig") as file:
         text = _Text(file, path, limits)
         first = text.peek()
@@ -120,7 +121,7 @@ def _json(path: Path, inside: tuple[str, ...], limits: Limits) -> Iterator[Row]:
             yield from (_row(f"{name}, item {n}", value) for n, value in enumerate(text.items(), 1))
             text.end()
             return
-        lines = text.holds_lines()
+        lines = path.suffix == ".jsonl" or text.holds_lines()
     if lines:
         yield from _json_lines(path, limits)
         return
@@ -131,7 +132,7 @@ def _json(path: Path, inside: tuple[str, ...], limits: Limits) -> Iterator[Row]:
 def _members(text: "_Text", path: Path, inside: tuple[str, ...]) -> Iterator[Row]:
     """Rows of one object: of the array or object that it holds under a name of `inside`, else its members."""
     held: list[Row] | None = []
-    name = place(path)
+    name = shown_path(path)
     for key in text.keys():  # noqa: SIM118 - a method of ours, not a mapping's
         if held is not None and key in inside and text.peek() in ("[", "{"):
             yield from _entries(text, path, key)
@@ -149,7 +150,7 @@ def _members(text: "_Text", path: Path, inside: tuple[str, ...]) -> Iterator[Row
 
 def _entries(text: "_Text", path: Path, key: str) -> Iterator[Row]:
     """Rows of the array or object that comes next."""
-    where = f"{place(path)}, {key}"
+    where = f"{shown_path(path)}, {key}"
     if text.peek() == "[":
         yield from (_row(f"{where} {n}", value) for n, value in enumerate(text.items(), 1))
     else:
@@ -181,7 +182,7 @@ def _member(path: Path, name: str, limits: Limits) -> Iterator[Row]:
 
 
 def _json_lines(path: Path, limits: Limits) -> Iterator[Row]:
-    name = place(path)
+    name = shown_path(path)
     with path.open(encoding="utf-8-sig") as file:
         number = 0
         while line := file.readline(limits.longest):
@@ -232,13 +233,13 @@ class _Text:
         self.at += 1
         return character
 
-    def value(self, limit: int | None = None) -> Any:
+    def value(self, limit: int | None = None, decoder: json.JSONDecoder = _decoder) -> Any:
         """The next value, whole; by default as long as a row may be."""
         limit = self.limits.longest if limit is None else limit
         self.peek()
         while True:
             try:
-                value, end = _decoder.raw_decode(self.buffer, self.at)
+                value, end = decoder.raw_decode(self.buffer, self.at)
                 # A number may go on in the next chunk.
                 if end < len(self.buffer) or self.done:
                     if beyond := json_files.excess(self.buffer[self.at : end]):
@@ -289,10 +290,10 @@ class _Text:
     def holds_lines(self) -> bool:
         """Whether the file is a run of values, not one; only the first chunk is asked."""
         try:
-            self.value(self.limits.chunk)
+            self.value(self.limits.chunk, _plain_decoder)
         except DataError:
             return False
-        return self.peek() != "" or self.path.suffix == ".jsonl"
+        return self.peek() != ""
 
     def end(self) -> None:
         """Nothing may follow."""
@@ -301,12 +302,12 @@ class _Text:
 
     def damaged(self, what: str) -> DataError:
         after = f" after {self.last!r}" if self.last else ""
-        return DataError(f"{place(self.path)}: not valid JSON{after}: {what}")
+        return DataError(f"{shown_path(self.path)}: not valid JSON{after}: {what}")
 
 
 def _csv(path: Path, limits: Limits) -> Iterator[Row]:
     csv.field_size_limit(limits.longest)
-    name = place(path)
+    name = shown_path(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
         try:
@@ -334,29 +335,33 @@ def _xlsx(path: Path, limits: Limits) -> Iterator[Row]:
         import openpyxl
     except ImportError as error:
         raise MissingExtraError(f"reading {path.name}", "openpyxl", "scoring") from error
-    name = place(path)
-    header: list[str] = []
+    name = shown_path(path)
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
         if size > LARGEST_BOOK:
             raise DataError(f"{name}: found {size:,} bytes in the workbook, needed {LARGEST_BOOK:,} at most; use CSV")
-        sheet = openpyxl.load_workbook(path, read_only=True, data_only=True).active
-        for number, cells in enumerate(map(_filled, sheet.iter_rows(values_only=True)), 1):
-            if not header:
-                header = list(map(str, cells))
-                _check_header(name, header)
-            elif len(cells) > len(header):
-                count = len(header)
-                raise DataError(f"{name}, row {number}: found another number of columns than the {count} of the header")
-            elif cells:
-                # A sheet cannot tell an empty text from no value.
-                texts = ("" if cell is None else cell for cell in cells)
-                yield Row(f"{name}, row {number}", dict(itertools.zip_longest(header, texts, fillvalue="")))
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+            yield from _sheet(name, book.active)
     except DataError:
         raise
     except Exception as error:  # the library lets every error of its parsers through
         raise DataError(f"{name}: not an XLSX workbook ({brief(str(error))})") from error
+
+
+def _sheet(name: str, sheet: Any) -> Iterator[Row]:
+    header: list[str] = []
+    for number, cells in enumerate(map(_filled, sheet.iter_rows(values_only=True)), 1):
+        where, width = f"{name}, row {number}", len(header)
+        if not header:
+            header = list(map(str, cells))
+            _check_header(name, header)
+        elif len(cells) > width:
+            raise DataError(f"{where}: found another number of columns than the {width} of the header")
+        elif cells:
+            # A sheet cannot tell an empty text from no value.
+            texts = ("" if cell is None else cell for cell in cells)
+            yield Row(where, dict(itertools.zip_longest(header, texts, fillvalue="")))
     if not header:
         raise DataError(f"{name}: the file is empty")
 
@@ -368,7 +373,7 @@ def _filled(cells: Sequence[Any]) -> Sequence[Any]:
 
 
 def _lines(path: Path, limits: Limits) -> Iterator[Row]:
-    name = place(path)
+    name = shown_path(path)
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             yield Row(f"{name}, line {number}", {"value": line.rstrip("\n")})

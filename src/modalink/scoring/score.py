@@ -27,7 +27,7 @@ from modalink.scoring.features import EncoderLoader, no_encoder
 from modalink.scoring.judged import JudgeOptions
 from modalink.scoring.matching import grade_predictions
 from modalink.scoring.registry import load, options_of
-from modalink.scoring.rows import place
+from modalink.scoring.rows import shown_path
 
 MOST_QUESTIONS = 3_000_000
 """Questions of one benchmark: all of them are held at once."""
@@ -172,12 +172,12 @@ def _graded(
     questions = list(islice(benchmark.questions(source, options), MOST_QUESTIONS + 1))
     if len(questions) > MOST_QUESTIONS:
         raise DataError(
-            f"{place(source)}: found more than {MOST_QUESTIONS:,} questions, needed fewer; score them in parts"
+            f"{shown_path(source)}: found more than {MOST_QUESTIONS:,} questions, needed fewer; score them in parts"
         )
     if not any(question.scored for question in questions):
         chosen = ", ".join(f"{name}={value}" for name, value in options.model_dump(exclude_defaults=True).items())
         raise DataError(
-            f"{place(source)}: found no question to score"
+            f"{shown_path(source)}: found no question to score"
             + (f" with the options {brief(chosen, 200)}" if chosen else "")
         )
     # In one and the same file the rows belong together, even where two questions are worded alike.
@@ -206,7 +206,7 @@ def _in_common(
     ids = {item.question.id for item in items} & {item.question.id for item in others}
     if not ids:
         raise DataError(
-            f"{place(against)}: found no question that both files answer, so that there is nothing to compare"
+            f"{shown_path(against)}: found no question that both files answer, so that there is nothing to compare"
         )
     common = [[item for item in those if item.question.id in ids] for those in (items, others)]
     left_out = len(items) + len(others) - 2 * len(ids)
@@ -219,12 +219,12 @@ def _compare(left: Summary, right: Summary, against: Path) -> Comparison:
         raise DataError("this score is no mean over items, so that two files cannot be tested against each other")
     if [item.question.id for item in left.items] != [item.question.id for item in right.items]:
         raise DataError(
-            f"{place(against)}: found other questions answered; a paired test needed the same ones in both files; "
+            f"{shown_path(against)}: found other questions answered; a paired test needed the same ones in both files; "
             "--partial compares those in common"
         )
     comparison = compare(left.sample, right.sample)
     if _finite(comparison.interval) is None:
-        raise DataError(f"{place(against)}: found {len(left.items)} questions in common, too few to draw them anew")
+        raise DataError(f"{shown_path(against)}: found {len(left.items)} questions in common, too few to resample")
     return comparison
 
 
@@ -246,12 +246,12 @@ def _check_finite(predictions: Path, summary: Summary) -> None:
     for name, value in {"score": summary.score, **summary.metrics}.items():
         if not math.isfinite(value):
             raise DataError(
-                f"{place(predictions)}: {name} is {value}: the numbers in the files are too large or too small"
+                f"{shown_path(predictions)}: {name} is {value}: the numbers in the files are too large or too small"
             )
     for item, value in zip(summary.items, scores_of(summary.items), strict=True):
         if not math.isfinite(value):
             raise DataError(
-                f"{place(predictions)}: the score of {brief(item.question.id)} is {value}, needed a finite number"
+                f"{shown_path(predictions)}: the score of {brief(item.question.id)} is {value}, needed a finite number"
             )
 
 
@@ -267,7 +267,7 @@ def _notes(
     if summary.sample is None:
         notes.append("no interval: the score is no mean over items")
     elif spread is None:
-        notes.append("no interval: too few items to draw them anew")
+        notes.append("no interval: too few items to resample")
     for option, path in (("--annotations", annotations), ("--against", against)):
         if path is not None and path.resolve() == predictions.resolve():
             notes.append(f"{option} is the file of the predictions itself")

@@ -17,6 +17,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from modalink.ragged import Layout, Ragged
 from modalink.roles import (
     BlockEncoder,
+    Conditions,
+    ConditionShape,
     Denoises,
     EncoderConfig,
     Generator,
@@ -165,9 +167,9 @@ class TinyGeneratorConfig(GeneratorConfig):
         """The frozen fake; its weights are drawn from a fixed seed."""
         return TinyGenerator(self.tokens, self.dim)
 
-    def condition_shape(self) -> tuple[int, int]:
-        """Tokens and width of the conditions."""
-        return self.tokens, self.dim
+    def condition_shapes(self) -> dict[str, ConditionShape]:
+        """One sequence."""
+        return {"tokens": ConditionShape(self.dim, self.tokens)}
 
     def preprocessor(self) -> TinyPreprocessor:
         """What an image goes through before `encode_media`."""
@@ -181,43 +183,48 @@ class TinyGenerator(Generator, Denoises, ReadsText):
 
     def __init__(self, tokens: int, dim: int) -> None:
         super().__init__()
-        self.condition_tokens, self.condition_dim = tokens, dim
+        self.condition_shapes = {"tokens": ConditionShape(dim, tokens)}
         self.draw = _seeded(tokens * dim, 3 * 8 * 8)
         self.restore = _seeded(3 * 8 * 8, 3 * 8 * 8)
         self.requires_grad_(False).eval()
 
-    def encode_text(self, texts: list[str]) -> Float[Tensor, "i l d_gen"]:
+    def encode_text(self, texts: list[str]) -> Conditions:
         """The fake's own conditions for captions."""
         seeds = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:7]) for text in texts]
-        shape = (self.condition_tokens, self.condition_dim)
+        shape = self.condition_shapes["tokens"].item
         drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        return torch.stack(drawn).to(self.draw.weight)
+        return Conditions({"tokens": torch.stack(drawn).to(self.draw.weight)})
+
+    def null_conditions(self, items: int) -> Conditions:
+        """The conditions of the empty text."""
+        return self.encode_text([""] * items)
 
     def encode_media(self, media: Ragged) -> Float[Tensor, "i c"]:
         """The latents of images, each of one unit `[3 8 8]`: their pixels."""
         return media.values.flatten(1)
 
     def denoising_error(
-        self, latents: Float[Tensor, "i c"], conditions: Float[Tensor, "i l d_gen"], rng: list[torch.Generator]
+        self, latents: Float[Tensor, "i c"], conditions: Conditions, rng: list[torch.Generator]
     ) -> Float[Tensor, " i"]:
         """Mean squared error of each item's restored noise."""
         noise = torch.stack([torch.randn(latents.shape[1:], generator=g, device=g.device) for g in rng]).to(latents)
-        restored = self.restore(latents + noise) - self.draw(conditions.flatten(1))
+        restored = self.restore(latents + noise) - self.draw(conditions["tokens"].flatten(1))
         error: Tensor = (restored - noise).square().mean(1)
         return error
 
     @torch.no_grad()
     def sample(
         self,
-        conditions: Float[Tensor, "i l d_gen"],
+        conditions: Conditions,
         *,
         rng: list[torch.Generator],
         steps: int = 2,
         guidance: float = 1.0,
     ) -> list[Image.Image]:
         """Images, one an item."""
-        noise = torch.stack([torch.randn(3 * 8 * 8, generator=g, device=g.device) for g in rng]).to(conditions)
-        values = torch.tanh(guidance * self.draw(conditions.flatten(1)) + noise / (10 * steps))
+        tokens = conditions["tokens"]
+        noise = torch.stack([torch.randn(3 * 8 * 8, generator=g, device=g.device) for g in rng]).to(tokens)
+        values = torch.tanh(guidance * self.draw(tokens.flatten(1)) + noise / (10 * steps))
         pixels = ((values + 1) * 127.5).round().to(torch.uint8).view(-1, 3, 8, 8).permute(0, 2, 3, 1)
         return [Image.fromarray(image) for image in pixels.cpu().numpy()]
 

@@ -1,14 +1,15 @@
 """The kit for generators: a new one needs a test of one line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from modalink.errors import PartError
 from modalink.ragged import Ragged
-from modalink.roles import Denoises, Generator, GeneratorConfig, ReadsText
+from modalink.roles import Conditions, ConditionShape, Denoises, Generator, GeneratorConfig, ReadsText
 from modalink.testing.requirements import (
     check_bare,
     check_preprocessor,
@@ -39,12 +40,11 @@ def check_generator(config: GeneratorConfig, media: Sequence[Any] | None = None,
     require(isinstance(generator, Generator), "a generator must be a Generator")
     require(not any(p.requires_grad for p in generator.parameters()), "a generator must be frozen")
     require(not generator.training, "a generator must be in evaluation mode")
-    shape = config.condition_shape()
-    own = (generator.condition_tokens, generator.condition_dim)
-    require(own == shape, f"the generator publishes {own}, its settings {shape}")
-    conditions = torch.randn(len(_CAPTIONS), *shape, generator=torch.Generator().manual_seed(0))
+    shapes, own = config.condition_shapes(), dict(generator.condition_shapes)
+    require(own == shapes, f"the generator publishes {_listed(own)}, its settings {_listed(shapes)}")
+    conditions = _drawn(shapes)
     if isinstance(generator, ReadsText):
-        conditions = _check_text(generator, shape)
+        conditions = _check_text(generator, shapes)
     if isinstance(generator, Denoises):
         _check_denoising(generator, _check_latents(generator, items), conditions)
     _check_sampling(generator, conditions)
@@ -53,14 +53,41 @@ def check_generator(config: GeneratorConfig, media: Sequence[Any] | None = None,
         check_strict_loading(config, lambda damaged: damaged.build())
 
 
-def _check_text(generator: Any, published: tuple[int, int]) -> Tensor:
-    conditions: Tensor = generator.encode_text(_CAPTIONS)
-    found = tuple(conditions.shape[1:])
-    require(found == published, f"found conditions {found}, condition_shape published {published}")
-    alone = torch.cat([generator.encode_text([caption]) for caption in _CAPTIONS])
-    require_close(conditions, alone, "captions in a batch must be encoded as one by one")
-    require(not torch.equal(conditions[0], conditions[1]), "different captions must have different conditions")
+def _drawn(shapes: Mapping[str, ConditionShape]) -> Conditions:
+    """Conditions without a meaning; of a masked sequence each item has one token less than the one before."""
+    rng, items = torch.Generator().manual_seed(0), range(len(_CAPTIONS))
+    tensors = {name: torch.randn(len(items), *shape.item, generator=rng) for name, shape in shapes.items()}
+    masked = {name: shape.tokens for name, shape in shapes.items() if shape.masked and shape.tokens}
+    lengths = {name: torch.tensor([max(1, tokens - i) for i in items]) for name, tokens in masked.items()}
+    return Conditions(tensors, {name: torch.arange(masked[name]) < found[:, None] for name, found in lengths.items()})
+
+
+def _check_text(generator: Any, shapes: Mapping[str, ConditionShape]) -> Conditions:
+    conditions = _declared(generator.encode_text(_CAPTIONS), shapes, "encode_text")
+    alone = Conditions.cat([generator.encode_text([caption]) for caption in _CAPTIONS])
+    _require_close(conditions, alone, "captions in a batch must be encoded as one by one")
+    different = any(not torch.equal(values[0], values[1]) for values in conditions.tensors.values())
+    require(different, "different captions must have different conditions")
     return conditions
+
+
+def _declared(conditions: Any, shapes: Mapping[str, ConditionShape], what: str) -> Conditions:
+    require(isinstance(conditions, Conditions), f"{what} must give Conditions, found {type(conditions).__name__}")
+    try:
+        conditions.check(shapes)
+    except PartError as error:
+        raise AssertionError(f"{what} must give the declared conditions: {error}") from error
+    missing = [name for name, shape in shapes.items() if shape.masked and name not in conditions.masks]
+    require(not missing, f"{what} must give the masks that are declared, found none for {', '.join(missing)}")
+    found: Conditions = conditions
+    return found
+
+
+def _require_close(found: Conditions, expected: Conditions, obligation: str) -> None:
+    for name, values in found.tensors.items():
+        require_close(values, expected[name], obligation)
+    for name in {*found.masks, *expected.masks}:
+        require(torch.equal(found.mask(name), expected.mask(name)), f"{obligation}: their masks differ")
 
 
 def _check_latents(generator: Any, items: Ragged) -> Tensor:
@@ -73,8 +100,9 @@ def _check_latents(generator: Any, items: Ragged) -> Tensor:
     return torch.stack(together)
 
 
-def _check_denoising(generator: Any, latents: Tensor, conditions: Tensor) -> None:
-    conditions = conditions.clone().requires_grad_()
+def _check_denoising(generator: Any, latents: Tensor, conditions: Conditions) -> None:
+    leaves = {name: values.clone().requires_grad_() for name, values in conditions.tensors.items()}
+    conditions = Conditions(leaves, conditions.masks)
     errors = generator.denoising_error(latents, conditions, _sources())
     require(errors.shape == (len(latents),), f"denoising_error must give one number an item, found {errors.shape}")
     require(bool((errors >= 0).all() and errors.isfinite().all()), "denoising_error must be finite and not negative")
@@ -83,14 +111,28 @@ def _check_denoising(generator: Any, latents: Tensor, conditions: Tensor) -> Non
     other = generator.denoising_error(latents, conditions, _sources(first=10))
     require(not torch.equal(errors, other), "denoising_error must draw from the sources it is given")
     pairs = zip(latents, conditions, _sources(), strict=True)
-    alone = torch.cat([generator.denoising_error(one[None], its[None], [source]) for one, its, source in pairs])
+    alone = torch.cat([generator.denoising_error(one[None], its, [source]) for one, its, source in pairs])
     require_close(errors.detach(), alone.detach(), "denoising_error in a batch must equal one by one")
-    (reach,) = torch.autograd.grad(errors[0], conditions)
-    require(bool((reach[0] != 0).any()), "the gradient of denoising_error must reach the conditions")
-    require(not bool((reach[1:] != 0).any()), "an item's denoising_error must not depend on other items' conditions")
+    left_out = generator.denoising_error(latents, _disturbed(conditions), _sources())
+    require_close(errors.detach(), left_out.detach(), "denoising_error must not read tokens that a mask leaves out")
+    for name, reach in zip(leaves, torch.autograd.grad(errors[0], [*leaves.values()], allow_unused=True), strict=True):
+        reached = reach is not None and bool((reach[0] != 0).any())
+        require(reached, f"the gradient of denoising_error must reach the conditions, found none in {name!r}")
+        foreign = reach is not None and bool((reach[1:] != 0).any())
+        require(not foreign, "an item's denoising_error must not depend on other items' conditions")
+    nothing = _declared(generator.null_conditions(2), generator.condition_shapes, "null_conditions")
+    require(len(nothing) == 2, f"null_conditions must give as many items as asked for, found {len(nothing)} for 2")
 
 
-def _check_sampling(generator: Any, conditions: Tensor) -> None:
+def _disturbed(conditions: Conditions) -> Conditions:
+    """The same but for what the masks leave out."""
+    tensors = dict(conditions.tensors)
+    for name, mask in conditions.masks.items():
+        tensors[name] = tensors[name] + 10.0 * ~mask[..., None]
+    return Conditions(tensors, conditions.masks)
+
+
+def _check_sampling(generator: Any, conditions: Conditions) -> None:
     choices = [{"guidance": scale} for scale in (1.0, 3.0)] if "guidance" in generator.options else [{}]
     for options in choices:
         together = _sampled(generator, conditions, options)
@@ -99,17 +141,23 @@ def _check_sampling(generator: Any, conditions: Tensor) -> None:
         same = all(np.array_equal(one, other) for one, other in zip(together, again, strict=True))
         require(same, "sampling must be a function of its sources of randomness")
         for i, one in enumerate(together):
-            alone = _sampled(generator, conditions[i : i + 1], options, first=i)[0]
+            alone = _sampled(generator, conditions.take([i]), options, first=i)[0]
             worst, scale = float(np.abs(one - alone).max()), max(1.0, float(np.abs(alone).max()))
             require(worst <= 0.02 * scale, f"sampling in a batch must equal one by one: they differ by {worst:.2g}")
     other = _sampled(generator, conditions, options, first=10)
     require(not np.array_equal(other[0], together[0]), "sampling must draw from the sources it is given")
-    moved = _sampled(generator, conditions + 1, options)
     plain = _sampled(generator, conditions, options)
-    require(not np.array_equal(moved[0], plain[0]), "sampling must depend on the conditions")
+    for name, values in conditions.tensors.items():
+        changed = Conditions({**conditions.tensors, name: values + 1}, conditions.masks)
+        differs = not np.array_equal(_sampled(generator, changed, options)[0], plain[0])
+        require(differs, f"sampling must depend on the conditions, and {name!r} changes nothing")
+    if conditions.masks:
+        left_out = _sampled(generator, _disturbed(conditions), options)
+        same = all(np.array_equal(one, other) for one, other in zip(left_out, plain, strict=True))
+        require(same, "sampling must not read tokens that a mask leaves out")
 
 
-def _sampled(generator: Any, conditions: Tensor, options: dict[str, float], first: int = 0) -> list[np.ndarray]:
+def _sampled(generator: Any, conditions: Conditions, options: dict[str, float], first: int = 0) -> list[np.ndarray]:
     sources = _sources(first, len(conditions))
     media = generator.sample(
         conditions, rng=sources, **({"steps": 2} if "steps" in generator.options else {}), **options
@@ -119,3 +167,7 @@ def _sampled(generator: Any, conditions: Tensor, options: dict[str, float], firs
 
 def _sources(first: int = 0, count: int = len(_CAPTIONS)) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in range(first, first + count)]
+
+
+def _listed(shapes: Mapping[str, ConditionShape]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())

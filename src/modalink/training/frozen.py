@@ -1,7 +1,8 @@
 """What frozen parts give: a pure function of weights and content, so it is computed once an item."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +17,7 @@ from modalink.model.batch import Batch, Targets
 from modalink.model.items import Item, ragged
 from modalink.ragged import Ragged
 from modalink.recipe.groups import Group
-from modalink.roles import Denoises, Generator, ReadsText
+from modalink.roles import Conditions, ConditionShape, Denoises, Generator, ReadsText
 from modalink.training.objectives import ItemObjectiveConfig, ObjectiveConfig
 
 
@@ -79,15 +80,36 @@ class FrozenGenerator:
         """Whether an item's latents need not be computed."""
         return self.once.cache.holds(self.key, item.digest)
 
-    def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
+    def text_conditions(self, captions: list[str]) -> Conditions:
         """The generator's own conditions of captions."""
 
-        def encode(places: list[int]) -> list[Tensor]:
+        def encode(places: list[int]) -> Conditions:
             assert isinstance(self.generator, ReadsText)
-            return [*self.generator.encode_text([captions[i] for i in places])]
+            return self.generator.encode_text([captions[i] for i in places])
 
-        digests = [hashlib.sha256(f"text {caption}".encode()).hexdigest() for caption in captions]
-        return torch.stack(self.once.get(self.key, digests, encode))
+        return self._conditions([f"text {caption}" for caption in captions], encode)
+
+    def null_conditions(self) -> Conditions:
+        """The conditions of one item that asks for nothing."""
+
+        def encode(places: list[int]) -> Conditions:
+            assert isinstance(self.generator, Denoises)
+            return self.generator.null_conditions(len(places))
+
+        return self._conditions(["nothing"], encode)
+
+    def _conditions(self, names: list[str], encode: Callable[[list[int]], Conditions]) -> Conditions:
+        """Conditions of what has these names, from the cache where it has them: there an item is one tensor."""
+        shapes = self.generator.condition_shapes
+
+        def encode_flat(places: list[int]) -> list[Tensor]:
+            made = encode(places)
+            made.check(shapes)
+            return [*_flat(made, shapes)]
+
+        digests = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+        found = self.once.get(self.key, digests, encode_flat)
+        return _from_flat(torch.stack([item.flatten() for item in found]), shapes)
 
     def latents(self, targets: Targets) -> list[Tensor]:
         """The latents of the media that shall be made, one tensor an item."""
@@ -100,20 +122,19 @@ class FrozenGenerator:
         return self.once.get(self.key, targets.digests, encode, [item.layout for item in targets.items])
 
     def denoising_error(
-        self, latents: Sequence[Tensor], conditions: Float[Tensor, "i l d_gen"], rng: Sequence[torch.Generator]
+        self, latents: Sequence[Tensor], conditions: Conditions, rng: Sequence[torch.Generator]
     ) -> Float[Tensor, " i"]:
         """See `modalink.roles.Denoises`; latents of different shapes are denoised apart."""
         assert isinstance(self.generator, Denoises)
         groups: dict[torch.Size, list[int]] = {}
         for place, latent in enumerate(latents):
             groups.setdefault(latent.shape, []).append(place)
-        errors: list[Tensor] = [conditions.new_empty(())] * len(latents)
+        errors: dict[int, Tensor] = {}
         for places in groups.values():
             stacked = torch.stack([latents[i] for i in places])
-            found = self.generator.denoising_error(stacked, conditions[places], [rng[i] for i in places])
-            for place, error in zip(places, found, strict=True):
-                errors[place] = error
-        return torch.stack(errors)
+            found = self.generator.denoising_error(stacked, conditions.take(places), [rng[i] for i in places])
+            errors.update(zip(places, found, strict=True))
+        return torch.stack([errors[place] for place in range(len(latents))])
 
 
 def frozen_generators(system: System, once: Once) -> dict[str, FrozenGenerator]:
@@ -147,3 +168,19 @@ def check_abilities(objectives: Iterable[ObjectiveConfig], system: System) -> No
                         f"{ability.__name__}, which the generator {kind!r} lacks; choose another objective or "
                         "generator, or say by `modalities` which the objective is about"
                     )
+
+
+def _flat(conditions: Conditions, shapes: Mapping[str, ConditionShape]) -> Float[Tensor, "i n"]:
+    """All numbers of each item in a row: tensor after tensor, and then the declared masks."""
+    parts = [conditions[name] for name in shapes]
+    parts += [conditions.mask(name).to(parts[0].dtype) for name, shape in shapes.items() if shape.masked]
+    return torch.cat([part.flatten(1) for part in parts], 1)
+
+
+def _from_flat(values: Float[Tensor, "i n"], shapes: Mapping[str, ConditionShape]) -> Conditions:
+    """The conditions whose numbers `_flat` put in a row."""
+    masked = [name for name, shape in shapes.items() if shape.masked]
+    sizes = [math.prod(shape.item) for shape in shapes.values()] + [shapes[name].tokens or 0 for name in masked]
+    parts = iter(values.split(sizes, 1))
+    tensors = {name: next(parts).unflatten(1, shape.item) for name, shape in shapes.items()}
+    return Conditions(tensors, {name: next(parts).bool() for name in masked})

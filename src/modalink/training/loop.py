@@ -38,6 +38,8 @@ class Run:
     stop: StopRequest
     workers: int = 0
     """Threads that prepare data ahead, see `Loader`."""
+    track: tuple[str, ...] | None = None
+    """Trackers of the metrics, see `runs.trackers`."""
 
 
 def train_steps(

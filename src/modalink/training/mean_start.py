@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from jaxtyping import Float
+from torch import Tensor
+
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.batch import Prepared
 from modalink.recipe.groups import Group
-from modalink.roles import Centred, ReadsText
+from modalink.roles import Centred, Conditions, ReadsText
 from modalink.training import parallel
 from modalink.training.frozen import FrozenGenerator
 
@@ -26,11 +29,22 @@ def centre(
             all processes.
     """
     for modality, generator in generators.items():
-        projector = model.output_projectors[modality]
-        if Group.output_projector(modality) not in trained or not isinstance(projector, Centred) or projector.centred:
+        if Group.output_projector(modality) not in trained or not isinstance(generator.generator, ReadsText):
             continue
-        if not isinstance(generator.generator, ReadsText):
+        heads = {n: head for n, head in model.heads(modality).items() if isinstance(head, Centred) and not head.centred}
+        if not heads:
             continue
         targets = [item for sample in samples for item in sample.targets.get(modality, ())]
         if captions := parallel.gathered([item.caption for item in targets if item.caption and item.loss]):
-            projector.centre(generator.text_conditions(captions).float().mean(0))
+            conditions = generator.text_conditions(captions)
+            for name, head in heads.items():
+                head.centre(_mean(conditions, name))
+
+
+def _mean(conditions: Conditions, name: str) -> Float[Tensor, "l d_gen"]:
+    """The mean of a condition over the items that have each token; of a pooled one, as of one token."""
+    values = conditions[name].float()
+    if name in conditions.masks:
+        there = conditions.masks[name][..., None]
+        return (values * there).sum(0) / there.sum(0).clamp(min=1)
+    return values.mean(0).view(-1, values.shape[-1])

@@ -66,13 +66,13 @@ def check_share(stage: Stage, processes: int) -> None:
         )
 
 
-def open_metrics(folder: Path, checkpoint: Checkpoint | None, stack: ExitStack) -> Metrics | None:
+def open_metrics(run: Run, folder: Path, checkpoint: Checkpoint | None, stack: ExitStack) -> Metrics | None:
     """The stage's metrics, cut back to the checkpoint; None for all processes but one."""
     if parallel.rank():
         return None
     first, size = (0, 0) if checkpoint is None else (checkpoint.progress.step, checkpoint.progress.metrics_bytes)
     rewind(folder / "metrics.jsonl", size)
-    metrics = Metrics(folder, first)
+    metrics = Metrics(folder, first, run.track)
     stack.callback(metrics.close)
     return metrics
 

@@ -15,6 +15,7 @@ from modalink.features.disk import DiskFeatures
 from modalink.model import System, compose
 from modalink.model.device import use
 from modalink.recipe import Init, Recipe
+from modalink.runs import trackers
 from modalink.runs.folder import MODEL, locked, open_run
 from modalink.runs.manifest import keep_threads, manifest, write_manifest
 from modalink.runs.saved_weights import SavedWeights, find
@@ -56,7 +57,7 @@ def train(
         TrainingError: A step must not go on, or training was interrupted (`interrupts.Interrupted`).
     """
     settings = run_settings() if settings is None else settings
-    place = use(settings)
+    place, track = use(settings), trackers.chosen(settings.track)
     with parallel.process_group(place), StopRequest() as stop, _opened(run, recipe) as known:
         emit = on_event if on_event is not None and parallel.rank() == 0 else _say_nothing
         if (run / MODEL).exists():
@@ -75,7 +76,7 @@ def train(
         if None in lent:
             initialise(system.model, lent[None])
         cache = _feature_cache(recipe, place, settings) if cache is None else cache
-        shared = Run(run, recipe, system, cache, place, emit, stop, settings.workers)
+        shared = Run(run, recipe, system, cache, place, emit, stop, settings.workers, track)
         _train_stages(shared, lent)
         if parallel.rank() == 0:
             _save_model(system, run / MODEL)

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from pydantic import PositiveInt
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import TypedDict
@@ -90,7 +89,8 @@ class SceneClassifier:
         """Load the classifier that ships with the package, or one from another folder."""
         folder = folder or Path(__file__).parent / "parts" / "scene_classifier"
         net = SceneClassifierNet(width=json_files.read(folder / "config.json", PartError, _Config)["width"])
-        net.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
+        weights = tensor_files.read(folder / "model.safetensors", PartError)
+        net.load_state_dict({name: value.float() for name, value in weights.items()})
         return cls(net.eval())
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from modalink.errors import DataError
 from modalink.scoring.score import score
 from tests.conftest import Write
 
@@ -56,3 +57,9 @@ def test_captions_and_references_in_one_file(write: Write) -> None:
 def test_one_caption_alone_says_why_its_cider_is_zero(write: Write) -> None:
     report = score("audiocaps", write("one.json", [{"prediction": "a", "references": ["a"]}]), None, FAST)
     assert report.score == 0 and "no word is rare among one" in report.notes[-1]
+
+
+def test_captions_of_endless_length_are_refused(write: Write) -> None:
+    for row in ({"prediction": "a" * 20_001, "references": ["a"]}, {"prediction": "a", "references": ["a" * 20_001]}):
+        with pytest.raises(DataError, match=r"20,001 characters, needed 20,000 at most"):
+            score("coco_captions", write("long.json", [row]), None, FAST)

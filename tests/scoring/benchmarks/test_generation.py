@@ -58,6 +58,43 @@ def test_files_that_are_no_features(tmp_path: Path, write: Write) -> None:
         score("fid", good, good, against=good)
 
 
+def test_numbers_that_are_none_are_told_with_file_and_row(tmp_path: Path) -> None:
+    good, bad = np.random.default_rng(0).random((8, 3)), np.ones((8, 3)) / 3
+    bad[5, 1] = np.nan
+    whole, broken = save(tmp_path / "good.npz", features=good), save(tmp_path / "bad.npz", features=bad)
+    for name in ("fid", "inception_score"):
+        with pytest.raises(DataError, match=r"bad\.npz: features: row 5 \(from 0\) and 0 more hold NaN"):
+            score(name, broken, whole, {"input": "logits"} if name == "inception_score" else None)
+    zero = good.copy()
+    zero[2] = 0
+    for images, captions, says in (
+        (bad, good, "images: row 5"),
+        (good, zero, r"captions: row 2 \(from 0\) is all zero"),
+    ):
+        with pytest.raises(DataError, match=says):
+            score("clipscore", save(tmp_path / "c.npz", images=images, captions=captions))
+    odd = save(tmp_path / "odd.npz", mu=np.zeros(24), sigma=np.eye(3))
+    with pytest.raises(DataError, match=r"mu of shape \(24,\) and sigma of shape \(3, 3\)"):
+        score("fid", odd, whole)
+    huge = save(tmp_path / "huge.npz", features=good * 1e300)
+    with pytest.raises(DataError, match=r"imaginary|too large"):
+        score("fid", huge, whole)
+    statistics = save(tmp_path / "s.npz", mu=good.mean(0), sigma=np.cov(good, rowvar=False))
+    assert score("fid", statistics, whole).count is None
+
+
+def test_images_may_have_different_numbers_of_references(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, captions, references = rng.normal(size=(2, 3)), rng.normal(size=(2, 3)), rng.normal(size=(2, 2, 3))
+    even = score("clipscore", save(tmp_path / "a.npz", images=images, captions=captions, references=references))
+    flat = np.concatenate([references[1], references[0], references[0, :1]])
+    owners = {"reference_images": np.array([1, 1, 0, 0, 0])}
+    path = save(tmp_path / "b.npz", images=images, captions=captions, references=flat, **owners)
+    assert score("clipscore", path).metrics == pytest.approx(even.metrics)
+    with pytest.raises(DataError, match="for 2 images, needed"):
+        score("clipscore", save(tmp_path / "c.npz", images=images, captions=captions, references=flat))
+
+
 def test_pickled_features_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="not a file of numpy arrays"):

@@ -37,3 +37,10 @@ def test_boxes_in_other_coordinates_than_told_are_noticed(write: Write) -> None:
         score("refcoco", replies, write("b.json", [{**BOXES[0], "bbox": [30, 20, 20, 40]}]), {"boxes": "xyxy"})
     with pytest.raises(DataError, match="needed four numbers"):
         score("refcoco", replies, write("c.json", [{**BOXES[0], "bbox": [1, 2]}]))
+
+
+def test_numbers_of_boxes_may_be_written_in_every_way(write: Write) -> None:
+    gold = write("a.json", [{**BOXES[0], "id": n} for n in range(4)])
+    texts = ["[.1, .2, .5, .6]", "[1e-1, 2E-1, +0.5, 6e-1]", ".1 .2 .5 .6", "[1e400, 0, 1, 1]"]
+    report = score("refcoco", write("p.jsonl", [{"id": n, "text": text} for n, text in enumerate(texts)]), gold)
+    assert (report.score, report.parse_failures) == (75, 1)

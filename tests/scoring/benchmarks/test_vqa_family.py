@@ -111,3 +111,14 @@ def test_textvqa_needs_ten_answers(write: Write) -> None:
 def test_annotations_without_answers_are_refused(write: Write, row: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="annotators' answers"):
         score("vqav2", write("p.json", REPLIES), write("a.json", {"annotations": [row]}))
+
+
+def test_vizwiz_answers_of_llava_are_joined_by_its_file_of_questions(write: Write) -> None:
+    gold = write(
+        "val.json", [{"image": f"{n}.jpg", "question": "?", "answers": [{"answer": f"a{n}"}] * 10} for n in (1, 2)]
+    )
+    answers = write("p.jsonl", [{"question_id": 10 + n, "text": f"a{n}"} for n in (2, 1)])
+    asked = write("llava_test.jsonl", [{"question_id": 10 + n, "image": f"{n}.jpg", "text": "?"} for n in (1, 2)])
+    assert score("vizwiz", answers, gold, {"questions": str(asked)}).score == 100
+    with pytest.raises(DataError, match=r"--option questions=llava_test\.jsonl"):
+        score("vizwiz", answers, gold)

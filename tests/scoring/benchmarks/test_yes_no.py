@@ -76,6 +76,32 @@ def test_pope_labels_are_checked(write: Write) -> None:
         score("pope", write("p.jsonl", [{"question_id": 1, "answer": "no"}]), write("a.json", pope(["maybe"])))
 
 
+def test_pope_leaves_out_what_is_not_annotated_and_knows_of_the_file_of_questions(write: Write) -> None:
+    gold = write("coco_pope_random.json", pope(["yes", "no"]))
+    splits = [(split, n) for split in ("popular", "random") for n in (1, 2)]
+    asked = [
+        {"question_id": k, "image": f"{n}.jpg", "text": f"Is there a thing{n} in the image?", "category": split}
+        for k, (split, n) in enumerate(splits, 10)
+    ]
+    replies = write("p.jsonl", [{"question_id": row["question_id"], "text": "Yes"} for row in asked])
+    report = score("pope", replies, gold, {"questions": str(write("test.jsonl", asked))})
+    assert report.count == 2 and "2 predictions of parts that are not annotated are left out" in report.notes
+    with pytest.raises(DataError, match=r"--option questions=llava_pope_test\.jsonl"):
+        score("pope", replies, gold)
+    with pytest.raises(DataError, match="needed what LLaVA's file of questions has under 'category'"):
+        score("pope", replies, gold, {"questions": str(gold)})
+
+
+def test_empty_replies_and_repeated_questions_are_noted(write: Write) -> None:
+    rows = pope(LABELS)
+    gold = write("coco_pope_random.json", rows)
+    empty = [{"question_id": row["question_id"], "answer": ""} for row in rows]
+    assert "6 replies are empty" in score("pope", write("p.jsonl", empty), gold).notes
+    notes = score("pope", gold, gold).notes
+    assert any(note.startswith("6 of 6 replies repeat their question word for word") for note in notes)
+    assert "--annotations is the file of the predictions itself" in notes
+
+
 def _lines(rows: list[dict[str, Any]]) -> str:
     return "".join(f"{json.dumps(row)}\n" for row in rows)
 
@@ -127,6 +153,16 @@ def test_mme_rows_are_paired_with_the_annotation_by_content(write: Write) -> Non
 def test_mme_files_are_checked(write: Write, text: str, says: str) -> None:
     with pytest.raises(DataError, match=says):
         score("mme_perception", write("said/color.txt", text).parent, options={"missing": "skip"})
+
+
+def test_mme_leaves_out_half_pairs_where_asked_and_tells_of_the_folder_below(write: Write) -> None:
+    lines = [f"{image}.jpg\tq{n}\tYes" for image in "ab" for n in (1, 2)]
+    gold = write("gold/color.txt", "".join(f"{line}\n" for line in lines)).parent
+    rows = [{"question_id": f"color/{n}", "text": "Yes"} for n in (1, 2, 4)]
+    report = score("mme_perception", write("p.jsonl", rows), gold, {"missing": "skip"})
+    assert report.score == 200 and any("1 questions whose image has no other" in note for note in report.notes)
+    with pytest.raises(DataError, match=rf"found no existence.txt .*; is it {gold}\?"):
+        score("mme", gold.parent)
 
 
 def test_mme_sums_both_parts(write: Write) -> None:
@@ -201,3 +237,12 @@ def test_hateful_memes_of_one_class_cannot_be_ranked(write: Write) -> None:
     rows = [{"id": n, "proba": 0.5, "label": 1} for n in (0, 1)]
     with pytest.raises(DataError, match="one class"):
         score("hateful_memes", write("p.jsonl", rows), write("a.jsonl", MEMES[:2]))
+
+
+def test_hateful_memes_takes_probabilities_only_and_words_with_a_period(write: Write) -> None:
+    gold = write("dev.jsonl", MEMES)
+    with pytest.raises(DataError, match=r"line 1: found 1\.7, needed a probability from 0 to 1"):
+        score("hateful_memes", write("p.jsonl", [{"id": n, "proba": 1.7} for n in range(4)]), gold)
+    words = write("w.jsonl", [{"id": n, "said": text} for n, text in enumerate(["Yes.", "yes", "No.", "no"])])
+    report = score("hateful_memes", words, gold, {"metric": "accuracy", "reply_field": "said"})
+    assert (report.score, report.parse_failures) == (100, 0)

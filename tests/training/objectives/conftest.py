@@ -7,6 +7,7 @@ from torch import Tensor
 
 from modalink.model.batch import Batch, Prepared, Targets, collate
 from modalink.model.items import Item
+from modalink.roles import Conditions
 from modalink.training.objectives import Output
 
 
@@ -19,16 +20,19 @@ class Tutor:
         self.seen: list[Tensor] = []
         self.noise: list[Tensor] = []
 
-    def text_conditions(self, captions: list[str]) -> Tensor:
-        return torch.stack([torch.full((2, 4), float(len(caption))) for caption in captions])
+    def text_conditions(self, captions: list[str]) -> Conditions:
+        return Conditions({"tokens": torch.stack([torch.full((2, 4), float(len(caption))) for caption in captions])})
+
+    def null_conditions(self) -> Conditions:
+        return self.text_conditions([""])
 
     def latents(self, targets: Targets) -> list[Tensor]:
         return [item.load()[0] for item in targets.items]
 
-    def denoising_error(self, latents: list[Tensor], conditions: Tensor, rng: list[torch.Generator]) -> Tensor:
-        self.seen.append(conditions)
+    def denoising_error(self, latents: list[Tensor], conditions: Conditions, rng: list[torch.Generator]) -> Tensor:
+        self.seen.append(conditions["tokens"])
         self.noise.append(torch.stack([torch.randn((), generator=r) for r in rng]))
-        return (torch.stack(latents).mean(dim=(1, 2, 3)) - conditions.mean(dim=(1, 2))).square()
+        return (torch.stack(latents).mean(dim=(1, 2, 3)) - conditions["tokens"].mean(dim=(1, 2))).square()
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def batch() -> Batch:
 
 @pytest.fixture
 def output() -> Callable[[Tensor], Output]:
-    return lambda conditions: Output(conditions={"image": conditions})
+    return lambda tokens: Output(conditions={"image": Conditions({"tokens": tokens})})
 
 
 def unlearned(batch: Batch, number: int) -> Batch:

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from modalink.errors import TrainingError
+from modalink.roles import Conditions
+from modalink.training.objectives import Output
 from modalink.training.objectives.align import AlignConfig
 from modalink.training.randomness import ItemRngs
-from tests.training.objectives.conftest import unlearned
+from tests.training.objectives.conftest import Tutor, unlearned
 
 RNGS = ItemRngs(0, 0, [0, 1])
 
@@ -37,3 +39,21 @@ def test_cosine_looks_at_directions_only(batch, tutor, output) -> None:
 def test_one_condition_too_few_is_an_error_that_names_the_samples(batch, tutor, output) -> None:
     with pytest.raises(TrainingError, match=r"samples a, b: found conditions for 2 image items and 3 targets"):
         AlignConfig().sum(output(torch.ones(2, 2, 4)), batch, {"image": tutor}, RNGS)
+
+
+class Namer(Tutor):
+    """A generator as the objective sees it: of a caption three words, of which it has a third of its letters, and 1."""
+
+    def text_conditions(self, captions: list[str]) -> Conditions:
+        there = torch.arange(3) < torch.tensor([len(caption) // 3 for caption in captions])[:, None]
+        return Conditions(
+            {"words": torch.ones(len(captions), 3, 2), "style": torch.ones(len(captions), 2)}, {"words": there}
+        )
+
+
+@pytest.mark.parametrize(("distance", "expected"), [("mse", (1 + 4) / 2 + (4 + 2) / 2), ("cosine", 0 + (2 + 1) / 2)])
+def test_several_conditions_count_alike_and_words_that_are_not_there_count_nothing(batch, distance, expected) -> None:
+    words = torch.tensor([[2.0, -99.0, -99.0], [-1.0, -1.0, -99.0], [-99.0] * 3])[..., None].expand(3, 3, 2)
+    made = Conditions({"words": words, "style": torch.tensor([[3.0, 3.0], [1.0, -1.0], [-99.0, -99.0]])})
+    found = AlignConfig(distance=distance).sum(Output(conditions={"image": made}), batch, {"image": Namer()}, RNGS)
+    assert found == pytest.approx(expected)

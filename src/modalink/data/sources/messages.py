@@ -98,4 +98,6 @@ class MessagesConfig(SourceConfig):
         return formats.read(named, id, name, folder=folder, place=self.place)
 
 
-_NEEDED = "one of messages, conversations, instruction and output, query and response, prompt and completion"
+_NEEDED = (
+    "of a conversation (messages, conversations, instruction and output, query and response, or prompt and completion)"
+)

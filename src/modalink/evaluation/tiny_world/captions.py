@@ -23,13 +23,13 @@ _MEANING = {
 _TOKEN = re.compile(r"\b(?:" + "|".join(sorted(_MEANING, key=len, reverse=True)) + r"|an?|one)\b|;")
 
 Mention = dict[str, str]
-"""What a caption says of one object: attribute -> value."""
+"""What a caption states about one object: attribute -> value."""
 Pair = tuple[WorldObject, Mention]
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What was said of a scene."""
+    """The caption of a scene."""
 
     scene: Scene
     text: str
@@ -65,7 +65,7 @@ def paired(objects: Sequence[WorldObject], mentions: Sequence[Mention]) -> list[
 
 
 def hits(item: WorldObject, mention: Mention) -> list[str]:
-    """The attributes that a mention says rightly of an object."""
+    """The attributes of an object that a mention states rightly."""
     return [attribute for attribute in ATTRIBUTES if mention.get(attribute) == getattr(item, attribute)]
 
 

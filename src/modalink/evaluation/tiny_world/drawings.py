@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from modalink.evaluation.tiny_world.shares import Share
-from modalink.roles import Generator
+from modalink.roles import Conditions, Generator
 from modalink.tiny_world import SPLITS, Scene, WorldObject, drawing_request, sample_scene, split_of
 from modalink.zoo.scene_classifier import SceneClassifier
 
@@ -51,11 +50,11 @@ def request(split: str, count: int, seed: int) -> list[DrawingRequest]:
     return [DrawingRequest(scene, drawing_request(scene, rng)) for scene, rng in zip(scenes, rngs, strict=True)]
 
 
-def sample(generator: Generator, conditions: Sequence[Tensor], seed: int) -> list[Image.Image]:
-    """A picture for each item of conditions `[l, d_gen]`, each from a seed of its own."""
+def sample(generator: Generator, conditions: Sequence[Conditions], seed: int) -> list[Image.Image]:
+    """A picture for the conditions of each item, each from a seed of its own."""
     pictures: list[Image.Image] = []
     for start in range(0, len(conditions), _TOGETHER):
-        chunk = torch.stack(list(conditions[start : start + _TOGETHER]))
+        chunk = Conditions.cat(conditions[start : start + _TOGETHER])
         rngs = [torch.Generator().manual_seed(seed * 1_000_000 + start + i) for i in range(len(chunk))]
         pictures += generator.sample(chunk, rng=rngs)
     return pictures
@@ -78,7 +77,7 @@ def read_drawings(
 def score(drawn: Iterable[Drawing]) -> dict[str, Share]:
     """Requested objects that stand where they should in the right colour and shape, and what else the classifier finds.
 
-    An attribute counts as right only where something stands at the object's place; a whole picture needs every object
+    An attribute counts as right only where something is at the object's position; a whole picture needs every object
     right in all attributes, and nothing else.
     """
     rows = list(drawn)

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
-from torch import Tensor
 
 from modalink.evaluation.replies import replies
 from modalink.evaluation.tiny_world import captions, drawings, examples, ood, questions, robustness
@@ -19,6 +18,7 @@ from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.evaluation.tiny_world.shares import Number, Share, nested
 from modalink.kinds import Settings
 from modalink.model import System
+from modalink.roles import Conditions
 from modalink.scoring import held_out
 from modalink.scoring.measures import Measure
 from modalink.tiny_world import SPLITS, Scene, caption_request, describe, render, sample_scene
@@ -185,7 +185,7 @@ def _draw(
     answers = list(replies(system, [conversation_about(None, item.text) for item in requested]))
     texts = [reply.text for reply in answers]
 
-    def drawn(conditions: Sequence[Tensor | None]) -> list[Drawing]:
+    def drawn(conditions: Sequence[Conditions | None]) -> list[Drawing]:
         return _drawn(system, sizes, classifier, requested, texts, conditions)
 
     # Of several images in a reply the first counts.
@@ -212,7 +212,7 @@ def _drawn(
     classifier: SceneClassifier,
     requested: Sequence[DrawingRequest],
     texts: Sequence[str],
-    conditions: Sequence[Tensor | None],
+    conditions: Sequence[Conditions | None],
 ) -> list[Drawing]:
     given = [condition for condition in conditions if condition is not None]
     sampled = iter(drawings.sample(system.generators["image"], given, sizes.seed))

@@ -30,8 +30,8 @@ class Example:
             outside the world.
         kind: Kind of question, name of the renderer, or which picture or message; "" where there is one kind only.
         picture: What was shown, or drawn, as a PNG data URL; "" where nothing was drawn.
-        prompt: What the user said.
-        reply: What the system said.
+        prompt: The user's message.
+        reply: The system's reply.
         wanted: What would have been right.
         right: Whether all of it was right.
         note: What the classifier sees in a drawing, or what is special about the renderer.

@@ -1,4 +1,4 @@
-"""What a system says to pictures, messages and questions from outside the tiny world."""
+"""How a system replies to pictures, messages and questions from outside the tiny world."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,14 +26,14 @@ _LONGEST = 120
 
 @dataclass(frozen=True)
 class OodCase:
-    """Something from outside the world, and what the system said to it.
+    """Something from outside the world, and the system's reply.
 
     Args:
         kind: What comes from outside.
         name: Which picture or message; "" for a question.
         shown: The picture that is shown, None for none.
-        prompt: What the user says.
-        reply: What the system says; where it refused, or broke, the error.
+        prompt: The user's message.
+        reply: The system's reply; where it refused, or broke, the error.
         crashed: Whether something broke instead of an answer.
         complete: Whether the reply came to an end by itself.
     """

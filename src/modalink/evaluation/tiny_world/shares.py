@@ -44,7 +44,7 @@ class Share:
     def interval(self) -> tuple[float, float]:
         """95 % Wilson score interval.
 
-        Unlike a bootstrap interval it stays honest at 0 and 1, where every drawn replicate says the same.
+        Unlike a bootstrap interval it stays honest at 0 and 1, where all replicates are the same.
         """
         if not self.trials:
             return 0.0, 1.0

@@ -19,7 +19,7 @@ class JoinSpec(Settings):
     For a 2 x 4 grid of tokens `abcd / efgh`, 4 joined: `run` gives `abcd`, `efgh`; `square` gives `abef`, `cdgh`.
     """
 
-    tokens: int = Field(default=4, ge=2)
+    tokens: int = Field(default=4, ge=2, le=1000)
     """How many tokens become one."""
     layout: Literal["run", "square"] = "run"
     """`run`: neighbours in reading order (MiniGPT-v2); `square`: neighbours on the grid, 4 tokens are 2 x 2 (VILA)."""

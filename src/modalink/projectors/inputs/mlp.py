@@ -3,9 +3,9 @@
 from itertools import pairwise
 from typing import Literal
 
-from pydantic import Field
 from torch import nn
 
+from modalink.kinds import Count, Width
 from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
 from modalink.ragged import Layout, Ragged
 from modalink.roles import InputProjector, InputProjectorConfig
@@ -17,9 +17,9 @@ class MlpConfig(InputProjectorConfig):
     """Settings of the MLP projector."""
 
     kind: Literal["mlp"] = "mlp"
-    layers: int = Field(default=2, ge=1)
+    layers: Count = 2
     """Number of linear maps."""
-    width: int | None = Field(default=None, gt=0)
+    width: Width | None = None
     """Width between them; the LLM's if not set."""
     activation: Literal["gelu", "silu", "relu"] = "gelu"
     norm: bool = False

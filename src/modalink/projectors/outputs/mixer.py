@@ -9,10 +9,10 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 
 from modalink.errors import PartError
+from modalink.kinds import Count, Width
 from modalink.roles import OutputProjector, OutputProjectorConfig
 
 
@@ -20,15 +20,15 @@ class MixerConfig(OutputProjectorConfig):
     """Settings of the mixer output projector."""
 
     kind: Literal["mixer"] = "mixer"
-    values: int = Field(default=256, gt=0)
+    values: Width = 256
     """Width of what is mixed, all groups together."""
-    groups: int = Field(default=64, gt=0)
+    groups: Count = 64
     """Groups of values, each with mixing weights of its own; a divisor of `values`."""
-    width: int = Field(default=96, gt=0)
+    width: Width = 96
     """Width of the Transformer; a multiple of `heads`."""
-    layers: int = Field(default=1, ge=1)
-    heads: int = Field(default=4, gt=0)
-    feed_forward: int = Field(default=192, gt=0)
+    layers: Count = 1
+    heads: Count = 4
+    feed_forward: Width = 192
     """Width of the feed-forward layers."""
 
     def tiny(self) -> "MixerConfig":

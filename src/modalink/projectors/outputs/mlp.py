@@ -4,10 +4,10 @@ import math
 from typing import Literal
 
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 
 from modalink.errors import PartError
+from modalink.kinds import Width
 from modalink.roles import OutputProjector, OutputProjectorConfig
 
 
@@ -15,7 +15,7 @@ class MlpOutputConfig(OutputProjectorConfig):
     """Settings of the MLP output projector."""
 
     kind: Literal["mlp"] = "mlp"
-    width: int = Field(default=512, gt=0)
+    width: Width = 512
     """Width between the two linear maps."""
 
     def tiny(self) -> "MlpOutputConfig":

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from modalink.errors import PartError
+from modalink.kinds import Count, Width
 from modalink.roles import OutputProjector, OutputProjectorConfig
 
 
@@ -19,12 +20,12 @@ class TransformerConfig(OutputProjectorConfig):
     """Settings of the Transformer output projector; the defaults are NExT-GPT's."""
 
     kind: Literal["transformer"] = "transformer"
-    width: int = Field(default=512, gt=0)
+    width: Width = 512
     """Width inside; a multiple of `heads`."""
-    encoder_layers: int = Field(default=4, ge=1)
-    decoder_layers: int = Field(default=4, ge=1)
-    heads: int = Field(default=4, gt=0)
-    feed_forward: int = Field(default=2048, gt=0)
+    encoder_layers: Count = 4
+    decoder_layers: Count = 4
+    heads: Count = 4
+    feed_forward: Width = 2048
     """Width of the feed-forward layers."""
     activation: Literal["relu", "gelu"] = "relu"
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)

@@ -17,6 +17,7 @@ from modalink.scoring.benchmark import (
     ungraded,
 )
 from modalink.scoring.bootstrap import means
+from modalink.scoring.matching import LONGEST_TEXT
 from modalink.scoring.metrics.captions import CaptionScores, Tokenizer, score
 from modalink.scoring.predictions import Prediction, as_text, identity, row_id
 from modalink.scoring.rows import Row, read_member, read_rows
@@ -99,7 +100,10 @@ def _references(row: Row) -> list[str]:
         raise DataError(
             f"{row.where}: found fields {', '.join(map(repr, fields))}, needed right captions: caption or references"
         )
-    return [as_text(text, row.where) for text in texts]
+    captions = [as_text(text, row.where) for text in texts]
+    if (longest := max(map(len, captions))) > LONGEST_TEXT:
+        raise DataError(f"{row.where}: found a caption of {longest:,} characters, needed {LONGEST_TEXT:,} at most")
+    return captions
 
 
 def _medium(row: Row) -> str:

@@ -12,7 +12,7 @@ from modalink.scoring.bootstrap import means
 from modalink.scoring.features import EncoderLoader, check_finite, matrix, read_arrays
 from modalink.scoring.metrics.clip_score import PREFIX, clip_scores, cosines, ref_clip_scores
 from modalink.scoring.predictions import REPLIES, as_text, read_predictions
-from modalink.scoring.rows import place
+from modalink.scoring.rows import shown_path
 
 
 class ClipOptions(ScoreOptions):
@@ -33,7 +33,7 @@ def _compare(predictions: Path, annotations: Path | None, options: ClipOptions, 
     _check(predictions, images=images, captions=captions, references=np.concatenate(arrays.references or [captions]))
     if images.shape != captions.shape:
         raise DataError(
-            f"{place(predictions)}: found images of shape {images.shape} and captions of shape {captions.shape}, "
+            f"{shown_path(predictions)}: found images of shape {images.shape} and captions of shape {captions.shape}, "
             "needed images [n d] and captions [n d]"
         )
     scores = clip_scores(images, captions)
@@ -56,9 +56,9 @@ class _Embeddings(NamedTuple):
 def _check(path: Path, **arrays: np.ndarray) -> None:
     """A row without a direction has no angle."""
     for name, array in arrays.items():
-        check_finite(array, f"{place(path)}: {name}")
+        check_finite(array, f"{shown_path(path)}: {name}")
         if array.shape[1] and not (lengths := np.linalg.norm(array, axis=1)).all():
-            raise DataError(f"{place(path)}: {name}: row {int(np.argmin(lengths))} (from 0) is all zero")
+            raise DataError(f"{shown_path(path)}: {name}: row {int(np.argmin(lengths))} (from 0) is all zero")
 
 
 def _given(path: Path) -> tuple[list[str], _Embeddings]:
@@ -66,7 +66,7 @@ def _given(path: Path) -> tuple[list[str], _Embeddings]:
     arrays = read_arrays(path)
     if not {"images", "captions"} <= arrays.keys():
         shapes = {name: array.shape for name, array in arrays.items()}
-        raise DataError(f"{place(path)}: found {shown(shapes)}, needed images [n d] and captions [n d]")
+        raise DataError(f"{shown_path(path)}: found {shown(shapes)}, needed images [n d] and captions [n d]")
     images, captions = matrix(arrays, "images", path), matrix(arrays, "captions", path)
     references: list[np.ndarray] = []
     if "references" in arrays:
@@ -79,7 +79,7 @@ def _given(path: Path) -> tuple[list[str], _Embeddings]:
             or set(owners.tolist()) != set(range(len(images)))
         ):
             raise DataError(
-                f"{place(path)}: found references of shape {arrays['references'].shape} for {len(images)} images, "
+                f"{shown_path(path)}: found references of shape {arrays['references'].shape} for {len(images)} images, "
                 "needed [n r d], or [m d] with reference_images [m], the row of the image of each"
             )
         references = [rows[owners == image] for image in range(len(images))]
@@ -92,13 +92,13 @@ def _embedded(
     """The embeddings of captions, images and references by the encoder."""
     if folder is None or not folder.is_dir() or not options.encoder:
         raise DataError(
-            f"{place(predictions)}: captions needed --annotations FOLDER of images and --option encoder=CHECKPOINT"
+            f"{shown_path(predictions)}: captions needed --annotations FOLDER of images and --option encoder=CHECKPOINT"
         )
     captions = {key: as_text(reply, where) for key, reply, where in _by_image(predictions)}
     paths = {name: path for path in sorted(folder.iterdir()) for name in (path.stem, path.name)}
     if lost := [name for name in captions if name not in paths]:
         few = ", ".join(map(brief, lost[:3]))
-        raise DataError(f"{place(folder)}: found no image for {len(lost)} captions ({few})")
+        raise DataError(f"{shown_path(folder)}: found no image for {len(lost)} captions ({few})")
     texts = [PREFIX + caption for caption in captions.values()]
     right = _references(options.references, list(captions)) if options.references else []
     encoder = load_encoder(options.encoder)
@@ -109,7 +109,7 @@ def _embedded(
 
 
 def _by_image(path: Path) -> Iterator[tuple[str, Any, str]]:
-    """The image, the text and the place of each row, every image once."""
+    """The image, the text and the position of each row, every image once."""
     seen: set[str] = set()
     for p in read_predictions(path, replies=(*REPLIES, "references", "captions")):
         key = next(iter(p.keys), "")
@@ -118,7 +118,7 @@ def _by_image(path: Path) -> Iterator[tuple[str, Any, str]]:
         seen.add(key)
         yield key, p.reply, p.where
     if not seen:
-        raise DataError(f"{place(path)}: found no captions")
+        raise DataError(f"{shown_path(path)}: found no captions")
 
 
 def _references(path: Path, names: Sequence[str]) -> list[list[str]]:
@@ -128,7 +128,7 @@ def _references(path: Path, names: Sequence[str]) -> list[list[str]]:
         right[key] = [PREFIX + as_text(text, where) for text in (reply if isinstance(reply, list) else [reply])]
     groups = [right[name] for name in names if right.get(name)]
     if len(groups) != len(names):
-        raise DataError(f"{place(path)}: found references for {len(groups)} of {len(names)} captions")
+        raise DataError(f"{shown_path(path)}: found references for {len(groups)} of {len(names)} captions")
     return groups
 
 

@@ -6,7 +6,7 @@ from modalink.errors import DataError
 from modalink.scoring.benchmark import ScoreOptions, SetBenchmark, Summary
 from modalink.scoring.features import EncoderLoader, read_gaussian
 from modalink.scoring.metrics.frechet import frechet_distance
-from modalink.scoring.rows import place
+from modalink.scoring.rows import shown_path
 
 
 class DistanceOptions(ScoreOptions):
@@ -28,7 +28,7 @@ def distance(title: str, modality: str, source: str, features: str) -> SetBenchm
         try:
             value = frechet_distance(left, right)
         except DataError as error:
-            raise DataError(f"{place(generated)} and {place(real)}: {error}") from error
+            raise DataError(f"{shown_path(generated)} and {shown_path(real)}: {error}") from error
         notes = [f"features of {options.encoder or f'the given files; the published number needs {features}'}"]
         if few := [str(count) for count in (n, m) if count is not None and count <= left.mean.size]:
             notes.append(

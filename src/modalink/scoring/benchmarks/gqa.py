@@ -117,7 +117,7 @@ def _belongs(item: GradedQuestion, name: str) -> bool:
 
 
 def _distribution(items: list[GradedQuestion]) -> float:
-    """Chi-square of the said against the right answers of each global group, over 100; lower is better."""
+    """Chi-square of the predicted against the right answers of each global group, over 100; lower is better."""
     right: dict[str, Counter[str]] = defaultdict(Counter)
     answered: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:

@@ -1,5 +1,6 @@
 """Hateful Memes: whether image and text together are hateful; ranked by score, or decided outright."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +61,7 @@ def _names(row: Row, options: MemesOptions) -> tuple[tuple[str, ...], tuple[str,
     """The fields that may hold a row's probability, and those that may hold its decision."""
     if not (named := options.reply_field):
         return SCORES, LABELS
-    return ((), (named,)) if str(row.fields.get(named)).isalpha() else ((named,), ())
+    return ((), (named,)) if re.search("[A-Za-z]{2}", str(row.fields.get(named))) else ((named,), ())
 
 
 def _grade(question: Question, reply: Any, where: str, options: MemesOptions) -> Grade:

@@ -9,7 +9,7 @@ from modalink.errors import DataError
 from modalink.scoring.benchmark import ScoreOptions, SetBenchmark, Summary
 from modalink.scoring.features import EncoderLoader, read_array
 from modalink.scoring.metrics.inception import from_logits, inception_score
-from modalink.scoring.rows import place
+from modalink.scoring.rows import shown_path
 
 
 class InceptionOptions(ScoreOptions):
@@ -32,7 +32,7 @@ def _compare(
     try:
         mean, std = inception_score(values, options.splits, options.shuffle_seed)
     except DataError as error:
-        raise DataError(f"{place(predictions)}: {error}") from error
+        raise DataError(f"{shown_path(predictions)}: {error}") from error
     notes = ["the published number needs Inception-v3's 1,008 classes with the TensorFlow weights"]
     return Summary(mean, {"mean": mean, "std": std}, None, notes, count=len(values))
 

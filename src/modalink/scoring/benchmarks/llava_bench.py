@@ -1,4 +1,4 @@
-"""LLaVA-Bench in the wild: 60 open questions on 24 images; a judge scores the model beside GPT-4 without eyes."""
+"""LLaVA-Bench in the wild: 60 open questions on 24 images; a judge scores the model beside a text-only GPT-4."""
 
 import math
 from collections.abc import Iterator

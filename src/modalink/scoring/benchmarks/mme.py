@@ -23,7 +23,7 @@ from modalink.scoring.benchmark import (
 from modalink.scoring.bootstrap import Sums
 from modalink.scoring.metrics import yes_no
 from modalink.scoring.predictions import Prediction, as_text
-from modalink.scoring.rows import place, read_rows
+from modalink.scoring.rows import read_rows, shown_path
 
 PERCEPTION = ("existence", "count", "position", "color", "posters", "celebrity", "scene", "landmark", "artwork", "OCR")
 COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
@@ -40,7 +40,7 @@ def _key(task: str, image: str, question: str) -> str:
 
 
 def _lines(path: Path, tasks: Sequence[str], columns: int) -> Iterator[tuple[str, str, list[str]]]:
-    """(place, task, cells) of the tab separated text files of a folder, one file a task."""
+    """(position, task, cells) of the tab separated text files of a folder, one file a task."""
     if not any((path / f"{task}.txt").is_file() for task in tasks):
         below = next((p.parent for task in tasks for p in sorted(path.glob(f"*/{task}.txt"))), None)
         hint = f"; is it {below}?" if below else ""
@@ -55,17 +55,17 @@ def _lines(path: Path, tasks: Sequence[str], columns: int) -> Iterator[tuple[str
                 cells = line.rstrip("\r\n").split("\t")
                 if len(cells) < columns:
                     raise DataError(
-                        f"{place(file)}, line {number}: found {len(cells)} tab separated cells, needed {columns}: "
+                        f"{shown_path(file)}, line {number}: found {len(cells)} tab separated cells, needed {columns}: "
                         "image, question, label, reply; a reply must hold no tab or line end"
                     )
-                yield f"{place(file)}, line {number}", task, cells
+                yield f"{shown_path(file)}, line {number}", task, cells
 
 
 def _decoded(file: Path, lines: Iterator[str]) -> Iterator[str]:
     try:
         yield from lines
     except UnicodeDecodeError as error:
-        raise DataError(f"{place(file)}: not UTF-8 text ({error.reason} near byte {error.start})") from error
+        raise DataError(f"{shown_path(file)}: not UTF-8 text ({error.reason} near byte {error.start})") from error
 
 
 def _questions(tasks: Sequence[str]) -> Callable[[Path, MmeOptions], Iterator[Question]]:

@@ -35,7 +35,7 @@ def by_letter(reply: str, choices: Mapping[str, str], verbose: bool = True) -> s
     """VLMEvalKit's first rule: exactly one option letter among the words, and it among the last four.
 
     Args:
-        reply: What the model said.
+        reply: The model's reply.
         choices: Option letter -> its text.
         verbose: Whether "the answer is X" counts too, as in its newer versions.
 

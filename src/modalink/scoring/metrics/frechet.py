@@ -61,4 +61,7 @@ def frechet_distance(left: Gaussian, right: Gaussian) -> float:
 def _root(matrix: Float[np.ndarray, "d d"]) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a singular matrix has a root all the same, or gives no finite number
-        return np.asarray(linalg.sqrtm(matrix))
+        try:
+            return np.asarray(linalg.sqrtm(matrix))
+        except np.linalg.LinAlgError as error:
+            raise DataError("the product of the covariances has no root: their numbers are too large") from error

@@ -41,5 +41,5 @@ def average_precision(positive: Labels, scores: Float[np.ndarray, " n"]) -> floa
 
 
 def f1(positive: Labels, decided: Bool[np.ndarray, " n"]) -> float:
-    """F1 of the positive class (label 1), 0 where it is neither there nor said."""
+    """F1 of the positive class (label 1), 0 where it neither occurs nor is predicted."""
     return float(_sklearn().f1_score(positive.astype(bool), decided, zero_division=0))

@@ -17,7 +17,7 @@ from modalink.kinds import KindConfig
 from modalink.model.batch import Batch, Targets
 from modalink.ragged import Ragged
 from modalink.recipe.groups import Group
-from modalink.roles import Generator
+from modalink.roles import Conditions, Generator
 from modalink.training.randomness import ItemRngs
 
 Need = Literal["logits", "logprobs", "conditions", "features", "prompt_tokens"]
@@ -32,8 +32,8 @@ class Output:
     """One row for each labelled token of the batch (`Batch.wanted`)."""
     logprobs: Float[Tensor, " m"] | None = None
     """Log-probability of each labelled token, float32."""
-    conditions: Mapping[str, Tensor] | None = None
-    """Modality -> `[i, l, d_gen]`, one item for each of the batch's targets; None where the batch has none."""
+    conditions: Mapping[str, Conditions] | None = None
+    """Modality -> conditions, one item for each of the batch's targets; None where the batch has none."""
     features: Mapping[str, Ragged] | None = None
     """Modality -> encoder outputs `[i, p, d_enc]` of the batch's media; no pass through the LLM."""
     prompt_tokens: Mapping[str, Ragged] | None = None
@@ -47,14 +47,17 @@ class GeneratorView(Protocol):
     generator: Generator
     """The generator itself, for objectives that know its kind."""
 
-    def text_conditions(self, captions: list[str]) -> Float[Tensor, "i l d_gen"]:
+    def text_conditions(self, captions: list[str]) -> Conditions:
         """The generator's own conditions of captions."""
+
+    def null_conditions(self) -> Conditions:
+        """The conditions of one item that asks for nothing."""
 
     def latents(self, targets: Targets) -> list[Tensor]:
         """The latents of the media that shall be made, one tensor an item."""
 
     def denoising_error(
-        self, latents: Sequence[Tensor], conditions: Float[Tensor, "i l d_gen"], rng: Sequence[Any]
+        self, latents: Sequence[Tensor], conditions: Conditions, rng: Sequence[Any]
     ) -> Float[Tensor, " i"]:
         """See `modalink.roles.Denoises`."""
 
@@ -108,13 +111,13 @@ def _reach(need: Need, group: Group) -> bool:
     return need == "conditions" or group.side != "outputs"
 
 
-def conditions_of(output: Output, batch: Batch, modality: str) -> Float[Tensor, "i l d_gen"]:
+def conditions_of(output: Output, batch: Batch, modality: str) -> Conditions:
     """The conditions that the model made for the batch's targets of a modality.
 
     Raises:
         TrainingError: There is not one item of conditions for each target.
     """
-    made: Tensor | None = (output.conditions or {}).get(modality)
+    made: Conditions | None = (output.conditions or {}).get(modality)
     targets = batch.targets[modality]
     if made is None or len(made) != len(targets.digests):
         raise TrainingError(

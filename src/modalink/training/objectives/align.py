@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
 from modalink.model.batch import Batch, Targets
-from modalink.roles import ReadsText
+from modalink.roles import Conditions, ReadsText
 from modalink.training.objectives import GeneratorView, ItemObjectiveConfig, Need, Output, conditions_of
 from modalink.training.randomness import ItemRngs
 
@@ -23,7 +23,10 @@ class AlignConfig(ItemObjectiveConfig):
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions"})
     kind: Literal["align"] = "align"
     distance: Literal["mse", "cosine"] = "mse"
-    """`mse`: mean squared difference. `cosine`: one minus the cosine, mean over condition tokens."""
+    """`mse`: mean squared difference. `cosine`: one minus the cosine, mean over condition tokens.
+
+    Of several conditions the mean is taken. Tokens that a caption's mask leaves out are not compared.
+    """
 
     def abilities(self) -> tuple[type, ...]:
         return (ReadsText,)
@@ -38,15 +41,25 @@ class AlignConfig(ItemObjectiveConfig):
         for modality, targets in self.targets(batch).items():
             if chosen := captioned(targets):
                 wanted = generators[modality].text_conditions([targets.captions[i] or "" for i in chosen])
-                made = conditions_of(output, batch, modality)[chosen]
-                sums.append(self.distances(made.float(), wanted.float()).sum())
+                made = conditions_of(output, batch, modality).take(chosen)
+                sums.append(self.distances(made, wanted).sum())
         return torch.stack(sums).sum()
 
-    def distances(self, made: Float[Tensor, "i l d_gen"], wanted: Float[Tensor, "i l d_gen"]) -> Float[Tensor, " i"]:
+    def distances(self, made: Conditions, wanted: Conditions) -> Float[Tensor, " i"]:
         """The distance of each item."""
+        names = wanted.tensors
+        return torch.stack([self._distances(made[n], wanted[n], wanted.masks.get(n)) for n in names]).mean(0)
+
+    def _distances(self, made: Tensor, wanted: Tensor, mask: Bool[Tensor, "i l"] | None) -> Float[Tensor, " i"]:
+        """The distance in one condition: a sequence, or a pooled vector, which is a sequence of one."""
+        made, wanted = (values.float().reshape(len(values), -1, values.shape[-1]) for values in (made, wanted))
         if self.distance == "mse":
-            return (made - wanted).square().mean(dim=(1, 2))
-        return (1 - functional.cosine_similarity(made, wanted, dim=-1)).mean(dim=1)
+            differences = (made - wanted).square()
+        else:
+            differences = 1 - functional.cosine_similarity(made, wanted, dim=-1)[..., None]
+        if mask is None:
+            return differences.mean(dim=(1, 2))
+        return differences.mean(dim=2).where(mask, 0.0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
 def captioned(targets: Targets) -> list[int]:

@@ -11,9 +11,8 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from modalink.devices import to_device
 from modalink.model.batch import Batch
-from modalink.roles import Denoises, ReadsText
+from modalink.roles import Conditions, Denoises
 from modalink.training.objectives import GeneratorView, ItemObjectiveConfig, Need, Output, conditions_of
 from modalink.training.randomness import ItemRngs
 
@@ -27,7 +26,7 @@ class DiffusionConfig(ItemObjectiveConfig):
     """Share of the items that learn without conditions, for classifier-free guidance."""
 
     def abilities(self) -> tuple[type, ...]:
-        return (Denoises, ReadsText) if self.condition_dropout else (Denoises,)
+        return (Denoises,)
 
     def count(self, batch: Batch) -> int:
         return sum(len(targets.learned) for targets in self.targets(batch).values())
@@ -40,7 +39,7 @@ class DiffusionConfig(ItemObjectiveConfig):
             if not (chosen := targets.learned):
                 continue
             generator = generators[modality]
-            conditions = conditions_of(output, batch, modality)[chosen]
+            conditions = conditions_of(output, batch, modality).take(chosen)
             # Drawn for all items, so that one item's draws do not depend on the marks of the others.
             noise, drop = (rngs.of(f"{purpose} {modality}", targets.samples) for purpose in ("noise", "drop"))
             if self.condition_dropout:
@@ -50,10 +49,7 @@ class DiffusionConfig(ItemObjectiveConfig):
             sums.append(errors.float().sum())
         return torch.stack(sums).sum()
 
-    def _dropped(
-        self, conditions: Float[Tensor, "i l d_gen"], generator: GeneratorView, rngs: list[torch.Generator]
-    ) -> Float[Tensor, "i l d_gen"]:
-        """Some items' conditions replaced by those of the empty text: what guidance steers away from when sampling."""
+    def _dropped(self, conditions: Conditions, generator: GeneratorView, rngs: list[torch.Generator]) -> Conditions:
+        """Some items' conditions replaced by those that ask for nothing: what guidance steers away from in sampling."""
         drop = torch.stack([torch.rand((), generator=rng) for rng in rngs]) < self.condition_dropout
-        empty = generator.text_conditions([""]).to(conditions)
-        return torch.where(to_device(drop, conditions.device)[:, None, None], empty, conditions)
+        return conditions.where(drop, generator.null_conditions())

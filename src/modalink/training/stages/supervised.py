@@ -39,7 +39,7 @@ class SupervisedConfig(StageConfig):
                 load_optimizer_tensors(learner.optimizer, checkpoint.optimizer())
                 learner.watch.load_state_dict(checkpoint.progress.watch)
                 loader.load_state_dict(checkpoint.progress.cursor)
-            metrics = open_metrics(folder, checkpoint, stack)
+            metrics = open_metrics(run, folder, checkpoint, stack)
             rows = table(run.system.model.trainable_groups(), self.train, run.system.generators)
             run.emit(StageStarted(self.name, first, learner.steps, rows))
             evaluate = open_evaluation(run, learner, metrics, folder, stack)

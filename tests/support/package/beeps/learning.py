@@ -20,6 +20,9 @@ class BeepsConfig(SourceConfig):
     kind: Literal["beeps"] = "beeps"
     count: int = 40
 
+    def tiny(self):
+        return self.at_most(count=24)
+
     def open(self):
         return Beeps(self.count)
 
@@ -54,7 +57,7 @@ class SoundConfig(ItemObjectiveConfig):
         sums = []
         for modality, targets in self.targets(batch).items():
             if chosen := targets.learned:
-                played = generators[modality].generator.play(conditions_of(output, batch, modality)[chosen])
+                played = generators[modality].generator.play(conditions_of(output, batch, modality).take(chosen))
                 wanted = targets.media.values.to(played)[chosen]
                 sums.append((played - wanted).square().mean(1).sum())
         return torch.stack(sums).sum()

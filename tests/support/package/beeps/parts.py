@@ -9,6 +9,7 @@ from beeps.modality import LENGTH
 from modalink.ragged import Layout
 from modalink.roles import (
     BlockEncoder,
+    ConditionShape,
     EncoderConfig,
     Generator,
     GeneratorConfig,
@@ -18,6 +19,8 @@ from modalink.roles import (
     OutputProjectorConfig,
     Preprocessor,
 )
+
+SHAPES = {"loudness": ConditionShape(LENGTH // 2, tokens=2)}
 
 
 class Frame(Preprocessor):
@@ -119,8 +122,8 @@ class SynthConfig(Bare, GeneratorConfig):
     def makes(self):
         return frozenset({"beep"})
 
-    def condition_shape(self):
-        return 2, LENGTH // 2
+    def condition_shapes(self):
+        return SHAPES
 
     def build(self, *, weights=True):
         return Synth(self.hiss)
@@ -129,7 +132,7 @@ class SynthConfig(Bare, GeneratorConfig):
 class Synth(Generator):
     """A sum of waves, as loud as the conditions say: sines and cosines."""
 
-    condition_tokens, condition_dim = 2, LENGTH // 2
+    condition_shapes = SHAPES
 
     def __init__(self, hiss):
         super().__init__()
@@ -140,7 +143,8 @@ class Synth(Generator):
 
     def play(self, conditions):
         """The waves [i, length] of conditions, without noise."""
-        return conditions.flatten(1) @ self.waves.to(conditions)
+        loudness = conditions["loudness"].flatten(1)
+        return loudness @ self.waves.to(loudness)
 
     @torch.no_grad()
     def sample(self, conditions, *, rng):

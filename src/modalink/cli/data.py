@@ -1,0 +1,121 @@
+"""`modalink data`: what becomes of data."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.text import Text
+
+from modalink import files, kinds
+from modalink.data.source import SourceConfig
+from modalink.errors import ModalinkError, OptionError, UnknownNameError
+from modalink.model import ModalinkProcessor
+from modalink.planning.preview import ShownSample, page, preview
+from modalink.recipe import Recipe, Stage, load, shipped
+
+data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, help="Show what becomes of data.")
+
+
+@data.callback()
+def _group() -> None:
+    """Show what becomes of data."""
+
+
+@data.command("preview")
+def preview_samples(
+    source: Annotated[str, typer.Argument(help="A file, a folder or a pattern of data; or a recipe.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings of the source, or of the recipe.")
+    ] = None,
+    *,
+    recipe: Annotated[str, typer.Option("--recipe", help="Whose tokenizer and template read a file of data.")] = "demo",
+    stage: Annotated[str | None, typer.Option("--stage", help="The recipe's stage; by default the first.")] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="Samples of each source.")] = 3,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page instead.")] = None,
+) -> None:
+    """Show the first samples: turns, media with their sizes, and the prompt with what is learned of it.
+
+    What is learned is green on a terminal and stands between double brackets elsewhere.
+
+    \b
+    modalink data preview chats.jsonl
+    modalink data preview chats.jsonl place=first media=photos --recipe my.yaml
+    modalink data preview photos source=pairs captions=captions.csv
+    modalink data preview my.yaml --stage instruct --html preview.html
+    """
+    sources, chosen = _sources(source, settings or [], recipe, stage)
+    processor = _processor(chosen)
+    for config, limit in sources:
+        samples = list(preview(config, processor, count=count, max_tokens=limit))
+        if html is None:
+            _print(config.name, samples)
+        else:
+            target = html if len(sources) == 1 else html.with_stem(f"{html.stem}-{sources.index((config, limit)) + 1}")
+            files.write(target, page(config.name, samples))
+            print(f"{target}: {len(samples)} samples of {config.name}")
+
+
+def _sources(
+    source: str, settings: list[str], recipe: str, stage: str | None
+) -> tuple[list[tuple[SourceConfig, int]], Recipe]:
+    """The sources with the longest sequence of their stage, and the recipe that reads them."""
+    if source in shipped() or source.endswith((".yaml", ".yml")):
+        chosen = load(source, settings)
+        found = _stage(chosen, stage)
+        return [(config, found.max_tokens) for config in found.data], chosen
+    chosen = load(recipe)
+    given = {"source": "messages", "path": source, **dict(map(_setting, settings))}
+    config = kinds.parse("modalink.data.sources", given, key="source")
+    assert isinstance(config, SourceConfig)
+    return [(config, _stage(chosen, stage).max_tokens)], chosen
+
+
+def _stage(recipe: Recipe, name: str | None) -> Stage:
+    known = {stage.name: stage for stage in recipe.stages}
+    if name is not None and name not in known:
+        raise UnknownNameError("stage", name, known)
+    return recipe.stages[0] if name is None else known[name]
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise OptionError(f"found {text!r}, needed KEY=VALUE, for example place=first")
+    try:
+        return key, yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError) as error:
+        raise OptionError(f"{text:.80}: is no value of YAML: {error}") from None
+
+
+def _processor(recipe: Recipe) -> ModalinkProcessor | None:
+    """What makes prompts; None, with a line that says why, where its parts are not at hand."""
+    try:
+        return ModalinkProcessor(recipe.llm.tokenizer(), recipe)
+    except ModalinkError as error:
+        print(f"without prompts: {error}")
+        return None
+
+
+def _print(name: str, samples: list[ShownSample]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(name, markup=False, style="bold")
+    for sample in samples:
+        console.print(f"\n{sample.id}", markup=False, style="bold")
+        for turn in sample.turns:
+            said = "".join(piece if isinstance(piece, str) else f"({piece.label})" for piece in turn.content)
+            console.print(Text(f"{turn.role}: ", "cyan"), Text(said), sep="")
+        if sample.prompt:
+            tokens, learned, cut = sample.counts
+            console.print(f"{tokens} tokens, {learned} learned" + (f", {cut} cut" if cut else ""), style="dim")
+            console.print(_coloured(sample.prompt, console.is_terminal))
+        if sample.error:
+            console.print(f"left out: {sample.error}", markup=False, style="red")
+
+
+def _coloured(prompt: list[tuple[str, bool]], colours: bool) -> Text:
+    shown = Text()
+    for text, learned in prompt:
+        shown.append(f"[[{text}]]" if learned and not colours else text, "green" if learned else "dim")
+    return shown
