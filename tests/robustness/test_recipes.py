@@ -38,7 +38,11 @@ def test_recipes_with_odd_values(file: Path, tree: object) -> None:
 
 
 @fuzzed(1)
-@given(path=st.sampled_from(_PATHS), sign=st.sampled_from(("=", "+=", "", "==")), value=st.sampled_from(ODD).map(str) | st.text(max_size=40))
+@given(
+    path=st.sampled_from(_PATHS),
+    sign=st.sampled_from(("=", "+=", "", "==")),
+    value=st.sampled_from(ODD).map(str) | st.text(max_size=40),
+)
 def test_overrides(file: Path, path: str, sign: str, value: str) -> None:
     with held(file.parent):
         load("demo", [f"{path}{sign}{value}"])
