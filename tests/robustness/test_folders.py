@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub.constants import HF_HOME
 from hypothesis import given
 from hypothesis import strategies as st
-from huggingface_hub.constants import HF_HOME
 
 from modalink.inference import load
 from modalink.recipe import Recipe
