@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+LOWEST := .venv-lowest
 
-.PHONY: setup demo test check docs lock fuzz storm
+.PHONY: setup demo test test-lowest check docs lock towers fuzz storm
 
 setup: $(STAMP)
 
@@ -18,6 +19,13 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The same tests with the lowest versions that pyproject.toml allows, in an environment of its own.
+test-lowest:
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
+	$(LOWEST)/bin/python -m pytest
 
 check: setup
 	$(BIN)/ruff check .
@@ -40,6 +48,10 @@ docs: setup
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[docs]'
 	$(BIN)/python docs/tools/pages.py
 	$(BIN)/python -m mkdocs build --strict --config-file build/mkdocs.yml
+
+# The table of vision towers in docs/encoders.md: each is tried at tiny size; about ten minutes on one core.
+towers: setup
+	$(BIN)/python docs/tools/vision_towers.py
 
 # The tested set, from this environment: names and versions, without the packages that exist on one platform only.
 lock:

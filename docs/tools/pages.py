@@ -39,6 +39,7 @@ def pages() -> dict[str, str]:
     written["index.md"] = _document(ROOT / "README.md")
     for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
         written[name] = _document(ROOT / name)
+    written["README.zh.md"] = _document(ROOT / "README.zh.md").replace("](README.md)", "](index.md)")
     written["examples/README.md"] = re.sub(r"\]\((\w+\.(?:py|toml))\)", r"](\1.md)", _text("examples/README.md"))
     for name in EXAMPLES:
         language = name.rpartition(".")[2]

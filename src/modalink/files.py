@@ -48,6 +48,8 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
             for inner in (*beside.rglob("*"), beside):
                 sync(inner)
         if path.is_dir():
+            if not beside.is_dir():  # a folder that somebody put in the place of a file
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
             shutil.rmtree(path)
         os.replace(beside, path)
         if not shared:

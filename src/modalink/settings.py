@@ -10,7 +10,7 @@ A setting comes from the first of these that names it:
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ByteSize, Field, ValidationError, field_validator
 
@@ -32,6 +32,8 @@ class RunSettings(Settings):
     """CPU threads of one operation; by default as many as torch takes, which `OMP_NUM_THREADS` limits."""
     processes: int = Field(default=1, ge=1, le=1024)
     """Processes that `modalink train` starts on this machine, one for each accelerator; `torchrun` has its own."""
+    on_changed_data: Literal["warn", "fail"] = "warn"
+    """What a resumed run does when its data have changed: say so and go on, or end."""
     workers: int = Field(default=2, ge=0, le=1024)
     """Threads that read and prepare training data ahead of the step; 0 does it in place."""
     cache: Path | None = Field(default_factory=lambda: user_folder("XDG_CACHE_HOME", ".cache") / "features")

@@ -76,6 +76,7 @@ def test_all_topics_are_examined_and_fine(found):
         "weights",
         "parts",
         "widths",
+        "tried",
         "prompt",
         *(f"{topic} {stage}" for stage in ("pretrain", "instruct") for topic in ("data", "sample", "batch")),
     ]
@@ -95,6 +96,12 @@ def test_widths_are_told_from_medium_to_medium(found):
     assert found["widths"].lines == (
         "image in: encoder 64 x 128, projector 64 x 128, LLM 128",
         "image out: 8 signal tokens x 128, projector 32 x 128, generator 32 x 128",
+    )
+
+
+def test_encoders_are_tried(found):
+    assert found["tried"].lines == (
+        "inputs.image.encoder: does at small size what it publishes (read as: form tokens, before 1)",
     )
 
 

@@ -104,3 +104,36 @@ def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkey
     with pytest.raises(CheckpointError, match=r"manifest\.json: cannot be written .*No space left"):
         write_text(path, "new")
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["a\udc80", "a\0b", "a" * 300])
+def test_a_name_that_no_folder_can_have_is_told(make_recipe, tmp_path: Path, name: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        open_run(tmp_path / name, make_recipe())
+    assert "needed a name in UTF-8" in str(caught.value) or "choose a run folder with a shorter name" in str(
+        caught.value
+    )
+    str(caught.value).encode()
+
+
+def test_a_folder_that_went_away_is_told(make_recipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    open_run(run, make_recipe())
+    with locked(run) as check:
+        check()
+        run.rename(tmp_path / "other")
+        with pytest.raises(CheckpointError, match="run is gone: this run folder was removed or renamed while training"):
+            check()
+        open_run(run, make_recipe())
+        with pytest.raises(CheckpointError, match="run is gone"):
+            check()
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_left_alone(make_recipe, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json" / "mine").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"the folder .*manifest\.json is in the way, which training did not put"):
+        write_text(tmp_path / "manifest.json", "new")
+    assert (tmp_path / "manifest.json" / "mine").is_dir()
+    (tmp_path / "recipe.yaml").mkdir()
+    with pytest.raises(CheckpointError, match=r"recipe\.yaml: found a folder, needed a run's recipe"):
+        open_run(tmp_path, make_recipe())

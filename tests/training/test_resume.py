@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from modalink.errors import CheckpointError
 from modalink.recipe import Recipe
-from modalink.training.events import Event, RunFinished, RunStarted, StageStarted, Warned
+from modalink.training.events import Event, RunFinished, RunStarted, StageStarted, StepDone, Warned
 from modalink.training.train import train
 
 CHILD = str(Path(__file__).with_name("child.py"))
@@ -100,3 +101,50 @@ def test_a_finished_run_started_again_says_so_and_changes_nothing(recipe: Recipe
     assert train(recipe, whole, on_event=events.append) == whole
     assert events == [RunFinished(whole, before=True)]
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+
+
+@pytest.mark.parametrize("damage", ["empty", "without weights", "cut"])
+def test_a_model_that_is_not_whole_is_written_anew(recipe: Recipe, whole: Path, tmp_path: Path, damage: str) -> None:
+    run = shutil.copytree(whole, tmp_path / "run")
+    weights = run / "model" / "model.safetensors"
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-1])
+    else:
+        weights.unlink()
+    if damage == "empty":
+        shutil.rmtree(run / "model")
+        (run / "model").mkdir()
+    events: list[Event] = []
+    train(recipe, run, on_event=events.append)
+    assert ["it is written anew from the stages' checkpoints" in e.text for e in events if isinstance(e, Warned)] == [
+        True
+    ]
+    assert events[-1] == RunFinished(run, before=False)
+    _same(run, whole)
+
+
+def test_what_training_did_not_put_there_is_named_and_left_alone(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(whole, tmp_path / "run")
+    shutil.rmtree(run / "model")
+    (run / "model").mkdir()
+    (run / "model" / "thesis.tex").write_text("years of work")
+    with pytest.raises(CheckpointError, match="model is in the way, which training did not put there: move it away"):
+        train(recipe, run)
+    (run / "model" / "thesis.tex").rename(run / "thesis.tex")
+    (run / "model").rmdir()
+    (run / "thesis.tex").rename(run / "model")
+    with pytest.raises(CheckpointError, match=r"the file .*model is in the way"):
+        train(recipe, run)
+    assert (run / "model").read_text() == "years of work"
+
+
+def test_a_run_folder_that_goes_away_while_training_is_told(recipe: Recipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def rename(event: Event) -> None:
+        if isinstance(event, StepDone) and event.step == 2:
+            run.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(CheckpointError, match="run is gone"):
+        train(recipe, run, on_event=rename)
+    assert not run.exists()

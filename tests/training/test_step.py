@@ -92,11 +92,36 @@ def test_tokens_of_a_forward_pass_count_padding_where_there_is_some(start, monke
 
 def test_a_process_makes_as_many_forward_passes_as_any_other(start, monkeypatch) -> None:
     learner, samples = start()
-    for passes in (1, 2, 3, 4):
-        monkeypatch.setattr("modalink.training.parallel.largest", lambda own, n=passes: [max(*own, n)])
+    for passes in (1, 2, 4):
+        monkeypatch.setattr("modalink.training.parallel.largest", lambda own, n=passes: [max(own[0], n), *own[1:]])
         parts = learner.micro_batches(samples)
         assert len(parts) == passes
-        assert [place for part in parts for place in part.positions] == [0, 1, 2, 3]
+        assert [place for part in parts for place in part.positions] == [0, 1, 2, 3, *[-1] * (passes - 1)]
+        assert learner.counts([part.batch for part in parts]) == learner.counts([parts[0].batch])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_process_without_a_medium_reads_a_filler_of_which_nothing_is_learned(start, monkeypatch, packed) -> None:
+    learner, samples = start(train={"inputs.image.projector": {"lr": 1e-2}, "outputs.image.projector": {"lr": 1e-2}})
+    monkeypatch.setattr(type(learner.system.model), "packs", packed)
+    for lacking in ("media", "targets"):
+        own = [sample for sample in samples if not getattr(sample, lacking)]
+        counts = learner.counts([part.batch for part in learner.micro_batches(own)])
+        alone, norms = learner.gradients(0, learner.micro_batches(own), counts)
+        with monkeypatch.context() as patch:
+            patch.setattr("modalink.training.parallel.largest", lambda own: [max(value, 1.0) for value in own])
+            (part,) = learner.micro_batches(own)
+            patch.setattr("modalink.training.parallel.world", lambda: 2)
+            patch.setattr("modalink.training.parallel.add_gradients", lambda parameters: None)
+            patch.setattr("modalink.training.parallel.summed", lambda values: values)
+            assert part.batch.samples == [*(sample.id for sample in own), "filler"]
+            assert learner.counts([part.batch]) == counts
+            losses, with_filler = learner.gradients(0, [part], counts)
+        assert losses == pytest.approx(alone, rel=1e-4)
+        assert with_filler == pytest.approx(norms, rel=1e-3, abs=1e-7)
+        side = "inputs" if lacking == "media" else "outputs"
+        for name, parameter in learner.trained[f"{side}.image.projector"]:
+            assert parameter.grad is not None and not parameter.grad.any(), name
 
 
 def test_padded_rows_give_the_gradient_of_the_packed_stream(start, monkeypatch: pytest.MonkeyPatch) -> None:

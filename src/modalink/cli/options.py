@@ -1,7 +1,7 @@
 """Options that several commands take; what they set otherwise comes from `modalink.settings`."""
 
 from contextvars import ContextVar
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,10 @@ Best = Annotated[
 Cache = Annotated[
     str | None,
     typer.Option("--cache", help="Folder for outputs of frozen parts, kept between runs; `off`: in memory alone."),
+]
+OnChangedData = Annotated[
+    Literal["warn", "fail"] | None,
+    typer.Option("--on-changed-data", help="What a resumed run does when its data have changed; by default warn."),
 ]
 Track = Annotated[
     str | None,

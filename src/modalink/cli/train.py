@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from modalink.cli.options import Cache, Device, Processes, Threads, Track, Workers, debugging, run_option
+from modalink.cli.options import Cache, Device, OnChangedData, Processes, Threads, Track, Workers, debugging, run_option
 from modalink.cli.progress import show
 from modalink.recipe import load
 from modalink.runs.trackers import chosen, where
@@ -28,6 +28,7 @@ def train(
     processes: Processes = None,
     workers: Workers = None,
     cache: Cache = None,
+    on_changed_data: OnChangedData = None,
     track: Track = None,
     as_json: Annotated[bool, typer.Option("--json", help="Events as JSON lines.")] = False,
 ) -> None:
@@ -42,8 +43,9 @@ def train(
     """
     system = load(recipe, overrides or [], tiny=tiny)
     settings = run_settings(
-        device=device, threads=threads, processes=processes, workers=workers, cache=cache, track=track
-    )
+        device=device, threads=threads, processes=processes, workers=workers, cache=cache,
+        on_changed_data=on_changed_data, track=track,
+    )  # fmt: skip
     if settings.processes > 1 and not launched():
         flags = _flags({"--tiny": tiny, "--json": as_json})
         debug = _flags({"--debug": debugging.get()})

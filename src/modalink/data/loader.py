@@ -63,6 +63,7 @@ class Loader:
         world: int = 1,
     ) -> None:
         sources = [config.open() for config in stage_data]
+        self.configs, self.sources = stage_data, sources
         weights = [config.weight for config in stage_data]
         self._names = [config.name for config in stage_data]
         self._sizes = [_size(source, name) for source, name in zip(sources, self._names, strict=True)]

@@ -63,6 +63,10 @@ class SourceConfig(KindConfig):
     def open(self) -> Source | Stream:
         """Find the records; raises `DataError` when there are none, telling what was looked for and where."""
 
+    def files(self) -> list[Path]:
+        """The files that hold its records, or are them; none where data are made or come from afar."""
+        return [] if (path := getattr(self, "path", None)) is None else files_of(path)
+
     @property
     def name(self) -> str:
         """What ledgers and errors call this source: its kind and its path."""
@@ -92,6 +96,14 @@ def find_files(pattern: str, suffixes: Sequence[str], *, deep: bool = False) -> 
         state = "the folder holds none" if path.is_dir() else "there is no such file or folder"
         raise DataError(f"{pattern}: looked for files ending with {', '.join(suffixes)}; {state}")
     return found
+
+
+def files_of(pattern: str) -> list[Path]:
+    """All files that a file's path, a folder with its folders, or a pattern means; none where nothing is there."""
+    expanded = os.path.expanduser(pattern)
+    given = [Path(expanded)] if os.path.exists(expanded) else sorted(map(Path, glob.glob(expanded, recursive=True)))
+    inner = (sorted(path.rglob("*")) if path.is_dir() else [path] for path in given)
+    return [path for paths in inner for path in paths if path.is_file()]
 
 
 def place(source: Any, folder: Path) -> Any:

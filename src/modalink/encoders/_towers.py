@@ -86,13 +86,16 @@ def depth(tower: PreTrainedModel) -> int | None:
 
 
 def hidden_state(tower: PreTrainedModel, values: Tensor, layer: Layer, *, interpolate: bool) -> Tensor:
-    """One hidden state of the tower: tokens [i p d], or a feature map [i d h w].
+    """One hidden state of the tower, as it gives it.
 
     Args:
         tower: A tower of transformers, or timm's in its wrapper.
         values: Images [i c h w].
         layer: Index into the hidden states (0 is the embeddings), or `output` for the last one after the final norm.
         interpolate: Whether the images have another side than the position table.
+
+    Raises:
+        ValueError: It does not give a hidden state for each block.
     """
     if tower.config.model_type == "timm_wrapper":
         return _timm_state(tower, values, layer)
@@ -102,16 +105,17 @@ def hidden_state(tower: PreTrainedModel, values: Tensor, layer: Layer, *, interp
     if layer == "output":
         output: Tensor = tower(values, **options).last_hidden_state
         return output
-    state: Tensor = tower(values, output_hidden_states=True, **options).hidden_states[layer]
+    states = tower(values, output_hidden_states=True, **options).hidden_states or ()
+    if len(states) != (depth(tower) or 0) + 1:
+        raise ValueError(f"it gives {len(states)} hidden states, has {depth(tower)} blocks; set layer: output")
+    state: Tensor = states[layer]
     return state
 
 
 def _timm_state(tower: PreTrainedModel, values: Tensor, layer: Layer) -> Tensor:
-    model: Any = tower.timm_model
     if layer == "output":
         features: Tensor = tower(values, do_pooling=False).last_hidden_state
-        # Swin and its kin keep channels last.
-        return features.movedim(-1, 1) if features.ndim == 4 and features.shape[1] != model.num_features else features
+        return features
     options = {"return_prefix_tokens": True} if _timm_prefix(tower) else {}
     # timm counts blocks, transformers counts states: state 0 is what enters block 0.
     states: Any = tower(values, output_hidden_states=[layer - 1], do_pooling=False, output_fmt="NLC", **options)
@@ -124,12 +128,27 @@ def first_state(tower: PreTrainedModel) -> int:
     return 1 if tower.config.model_type == "timm_wrapper" else 0
 
 
-def prefix_tokens(tower: PreTrainedModel, tokens: int, side: int) -> int:
-    """How many of a tower's tokens stand in front of its patches: class, register and distillation tokens."""
+def has_class_token(tower: PreTrainedModel, prefix: int) -> bool:
+    """Whether the first of the tokens in front of a tower's patches is its class token; registers are none."""
     if tower.config.model_type == "timm_wrapper":
-        return _timm_prefix(tower)
-    patch = tower.config.patch_size
-    return max(0, tokens - (side // (patch if isinstance(patch, int) else patch[0])) ** 2)
+        return prefix > 0 and getattr(tower.timm_model, "cls_token", None) is not None
+    return prefix > 0
+
+
+def is_blocks_output(tower: PreTrainedModel, values: Tensor, layer: Layer) -> bool:
+    """Whether a hidden state is what the block of its number gives; True where that cannot be told."""
+    count = depth(tower)
+    lists = [m for m in tower.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    if not isinstance(layer, int) or layer == 0 or not lists or tower.config.model_type == "timm_wrapper":
+        return True
+    given: list[Any] = []
+    handle = lists[0][layer - 1].register_forward_hook(lambda _, __, output: given.append(output))
+    try:
+        state = hidden_state(tower, values, layer, interpolate=False)
+    finally:
+        handle.remove()
+    output = given[0][0] if given and isinstance(given[0], tuple) else given[0] if given else None
+    return not isinstance(output, Tensor) or output.shape != state.shape or torch.equal(output, state)
 
 
 def _timm_prefix(tower: PreTrainedModel) -> int:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from modalink.encoders._probing import verify
 from modalink.errors import PartError
 from modalink.ragged import Layout, Ragged
 from modalink.recipe.kind_field import Kinds
@@ -52,6 +53,21 @@ class SeveralConfig(EncoderConfig):
             PartError: One cannot be built, or their tokens cannot be joined so.
         """
         return SeveralEncoders([config.build(weights=weights) for config in self.encoders], self.join, self.typical())
+
+    def describe(self) -> dict[str, Any]:
+        """What decides how each encoder's outputs lie, and how they are joined."""
+        return {"join": self.join, "encoders": [encoder.describe() for encoder in self.encoders]}
+
+    def miniature(self) -> "SeveralEncoders | None":
+        """The first encoder's miniature beside itself, since those of others may have other grids; each is tried alone.
+
+        Raises:
+            PartError: One of the encoders is refused.
+        """
+        for config in self.encoders:
+            verify(config)
+        small = self.encoders[0].miniature()
+        return None if small is None else SeveralEncoders([small, small], self.join, self.typical())
 
     def preprocessor(self) -> "SeveralPreprocessors":
         """What every encoder reads of a medium, side by side."""

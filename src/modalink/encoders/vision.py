@@ -1,7 +1,7 @@
 """Any vision tower of transformers (CLIP, SigLIP, ViT, DINOv2, BEiT, EVA-g of BLIP-2) or timm, read at one layer."""
 
-import math
-from typing import Literal
+from dataclasses import asdict
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -9,11 +9,16 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from modalink import hub
-from modalink.encoders import _towers
+from modalink.encoders import _miniature, _towers
 from modalink.encoders._images import ImagePreprocessor, image_processor
+from modalink.encoders._probing import verify
+from modalink.encoders._reading import Reading, UnreadableError, find
 from modalink.errors import PartError
 from modalink.kinds import Width
 from modalink.roles import BlockEncoder, EncoderConfig
+
+_SOFT = 0.3
+"""Strength of weights with which tokens learn less of each other, for towers whose drawn weights blur all places."""
 
 
 class VisionConfig(EncoderConfig):
@@ -44,16 +49,62 @@ class VisionConfig(EncoderConfig):
         Raises:
             PartError: The tower lacks that layer, a class token, or a way to read images of that side.
         """
-        config, side = self._tower_config(), self.preprocessor().side
-        if self.image_size is not None:
-            config = _towers.resizable(config)
+        config, side = self._form()
+        kind = _towers.tower_class(config)
+        trace = Trace.of(kind, config, self.layer, side, self.checkpoint)
+        found = verify(self)
+        if not found.facts:
+            raise PartError(f"{self.checkpoint}: how its hidden states lie is not known: {found.reason}")
         if weights:
             tower = _towers.load_tower(config, self.checkpoint, self.revision, self.dtype)
         else:
-            with hub.foreign(PartError, f"{self.checkpoint}: its architecture cannot be built"):
-                tower = _towers.tower_class(config)(config)
+            tower = kind(config)
             tower = tower if self.dtype == "auto" else tower.to(getattr(torch, self.dtype))
-        return VisionEncoder(tower, layer=self.layer, keep_cls=self.keep_cls, side=side, name=self.checkpoint)
+        return VisionEncoder(
+            tower, Reading(**found.facts), trace, keep_cls=self.keep_cls, side=side, name=self.checkpoint
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The layer, and the tower's own configuration: weights and preprocessing decide nothing here."""
+        config, side = self._form()
+        architecture = {key: value for key, value in config.to_dict().items() if key != "_name_or_path"}
+        return {"layer": self.layer, "side": side, "architecture": architecture}
+
+    def miniature(self) -> "VisionEncoder | None":
+        """The tower's own class and configuration, with few, narrow blocks and small images.
+
+        Raises:
+            PartError: The tower lacks that layer.
+            UnreadableError: How its hidden states lie cannot be told for sure.
+        """
+        config, side = self._form()
+        kind = _towers.tower_class(config)
+        with torch.device("meta"), hub.foreign(PartError, f"{self.checkpoint}: its architecture cannot be built"):
+            full = kind(config)
+        index, depth = _state_index(full, self.layer, self.checkpoint), _towers.depth(full) or 0
+
+        def small_index(tower: PreTrainedModel) -> _towers.Layer:
+            # The same layer counted from the end, or, near the beginning, from there.
+            blocks = _towers.depth(tower) or 0
+            return index if index == "output" or index <= 1 else max(1, blocks - (depth - index))
+
+        def run(tower: PreTrainedModel, images: Tensor) -> Tensor:
+            return _towers.hidden_state(tower, images, small_index(tower), interpolate=False)
+
+        small = _miniature.miniature(kind, config, side, run)
+        if small is None:
+            return None
+        tower, pixels, cells = small
+        layer = small_index(tower)
+        if not _towers.is_blocks_output(tower, torch.randn(1, 3, pixels, pixels), layer):
+            raise UnreadableError(f"its hidden state {index} is not what its block {index} gives; set layer: output")
+        try:
+            reading = find(lambda images: run(tower, images), pixels, cells)
+        except UnreadableError:
+            _miniature.draw(tower, _SOFT)
+            reading = find(lambda images: run(tower, images), pixels, cells)
+        trace = Trace.of(kind, tower.config, layer, pixels, self.checkpoint)
+        return VisionEncoder(tower, reading, trace, keep_cls=False, side=pixels, name=self.checkpoint)
 
     def preprocessor(self) -> ImagePreprocessor:
         """What the checkpoint's images go through; for well-known hub ids without a network."""
@@ -62,10 +113,48 @@ class VisionConfig(EncoderConfig):
         folder = None if known else hub.locate(self.checkpoint, self.revision, weights=False)
         return ImagePreprocessor(image_processor(folder, config), self.image_size, pad_to_square=self.pad_to_square)
 
+    def _form(self) -> tuple[PreTrainedConfig, int]:
+        """The tower's configuration, and the side of its images in pixels."""
+        config, side = self._tower_config(), self.preprocessor().side
+        return (config if self.image_size is None else _towers.resizable(config)), side
+
     def _tower_config(self) -> PreTrainedConfig:
         config = _towers.tower_config(hub.architecture(self.checkpoint, self.revision))
         _towers.tower_class(config)
         return config
+
+
+class Trace(NamedTuple):
+    """One image through a tower on the meta device: no weights, no work."""
+
+    layer: _towers.Layer
+    """Number of the hidden state that is read; 0 is the embeddings."""
+    state: Tensor
+    """The hidden state."""
+    unread: frozenset[str]
+    """Parameters that it does not depend on."""
+
+    @classmethod
+    def of(
+        cls, kind: type[PreTrainedModel], config: PreTrainedConfig, layer: _towers.Layer, side: int, name: str
+    ) -> "Trace":
+        """Trace one image.
+
+        Raises:
+            PartError: The tower lacks that layer, or a way to read images of that side.
+        """
+        # A part may be built where gradients are off.
+        with torch.inference_mode(False), torch.enable_grad(), torch.device("meta"):
+            with hub.foreign(PartError, f"{name}: its architecture cannot be built"):
+                tower = kind(config).train(False)
+            index = _state_index(tower, layer, name)
+            image = torch.empty(1, 3, side, side)
+            try:
+                state = _towers.hidden_state(tower, image, index, interpolate=_interpolates(config, side))
+            except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+                cause = hub.first_line(error)
+                raise PartError(f"{name}: this tower cannot read images of {side} px: {cause}") from error
+            return cls(index, state.detach(), _towers.unread(tower, state))
 
 
 class VisionEncoder(BlockEncoder):
@@ -73,28 +162,30 @@ class VisionEncoder(BlockEncoder):
 
     Args:
         tower: A tower of transformers, or timm's in its wrapper.
-        layer: Hidden state that is read.
+        reading: How its hidden state lies.
+        trace: Which state is read, and what it depends on.
         keep_cls: Whether the class token stays.
         side: Side of the images in pixels.
         name: What errors call the tower.
     """
 
     def __init__(
-        self, tower: PreTrainedModel, *, layer: _towers.Layer, keep_cls: bool, side: int, name: str = "vision"
+        self, tower: PreTrainedModel, reading: Reading, trace: Trace, *, keep_cls: bool, side: int, name: str
     ) -> None:
         super().__init__()
-        self.tower = tower
-        self.layer = _state_index(tower, layer, name)
-        self.keep_cls = keep_cls
+        self.tower, self.reading, self.layer, self.keep_cls = tower, reading, trace.layer, keep_cls
+        self.facts = asdict(reading)
         self.side, self.unit_shape = side, (3, side, side)
-        self.interpolate = side != getattr(tower.config, "image_size", side)
-        state, unread = self._probe(name)
-        self.unread = frozenset(f"tower.{parameter}" for parameter in unread)
-        self.prefix = 0 if state.ndim == 4 else _towers.prefix_tokens(tower, state.shape[1], side)
-        if keep_cls and not self.prefix:
+        self.interpolate = _interpolates(tower.config, side)
+        self.unread = frozenset(f"tower.{parameter}" for parameter in trace.unread)
+        if keep_cls and not _towers.has_class_token(tower, reading.before):
             raise PartError(f"{name}: keep_cls is set, but this tower has no class token; set keep_cls: false")
-        self.tokens_per_block, self.dim = self._select(state).shape[1:]
-        self.grid = None if keep_cls else _grid(state, self.tokens_per_block)
+        try:
+            grid = reading.grid(trace.state, 1)
+        except PartError as error:
+            raise PartError(f"{name}: {error}") from error
+        self.grid = None if keep_cls else grid
+        self.tokens_per_block, self.dim = self._select(trace.state).shape[1:]
 
     def encode(self, units: Float[Tensor, "u c h w"]) -> Float[Tensor, "u p {self.dim}"]:
         """Encode normalised images, in the precision of the tower.
@@ -105,27 +196,12 @@ class VisionEncoder(BlockEncoder):
         if units.shape[-2:] != (self.side, self.side):
             raise PartError(f"found images of {tuple(units.shape[-2:])} px, needed ({self.side}, {self.side})")
         state = _towers.hidden_state(self.tower, units.to(self.tower.dtype), self.layer, interpolate=self.interpolate)
-        return self._select(state)
+        return self._select(state, len(units))
 
-    def _select(self, state: Tensor) -> Tensor:
-        if state.ndim == 4:
-            return state.flatten(2).mT
-        patches = state[:, self.prefix :]
-        # Of several prefix tokens (registers, distillation) only the first is the class token.
-        return torch.cat([state[:, :1], patches], dim=1) if self.keep_cls else patches
-
-    def _probe(self, name: str) -> tuple[Tensor, frozenset[str]]:
-        """The hidden state of one image and what it does not depend on, on the meta device: no weights, no work."""
-        # A part may be built where gradients are off.
-        with torch.inference_mode(False), torch.enable_grad(), torch.device("meta"):
-            twin = type(self.tower)(self.tower.config).train(False)
-            image = torch.empty(1, 3, self.side, self.side)
-            try:
-                state = _towers.hidden_state(twin, image, self.layer, interpolate=self.interpolate)
-            except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-                cause = hub.first_line(error)
-                raise PartError(f"{name}: this tower cannot read images of {self.side} px: {cause}") from error
-            return state.detach(), _towers.unread(twin, state)
+    def _select(self, state: Tensor, images: int = 1) -> Tensor:
+        patches = self.reading.patches(state, images)
+        # Of several tokens in front (registers, distillation) only the first is the class token.
+        return torch.cat([self.reading.sequence(state, images)[:, :1], patches], dim=1) if self.keep_cls else patches
 
 
 def _state_index(tower: PreTrainedModel, layer: _towers.Layer, name: str) -> _towers.Layer:
@@ -145,8 +221,7 @@ def _state_index(tower: PreTrainedModel, layer: _towers.Layer, name: str) -> _to
     return index
 
 
-def _grid(state: Tensor, tokens: int) -> tuple[int, int] | None:
-    if state.ndim == 4:
-        return (state.shape[2], state.shape[3])
-    rows = math.isqrt(tokens)
-    return (rows, rows) if rows * rows == tokens else None
+def _interpolates(config: PreTrainedConfig, side: int) -> bool:
+    """Whether images have another side than the position table."""
+    known = getattr(config, "image_size", side)
+    return side != (known if isinstance(known, int) else known[0])

@@ -8,6 +8,7 @@ from torch import nn
 from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
 from modalink import modalities, prompts
+from modalink.encoders import verify
 from modalink.errors import PartError
 from modalink.llms import add_new_tokens
 from modalink.recipe import OutputSpec, SystemSpec
@@ -104,6 +105,8 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     input_projectors: dict[str, InputProjector] = {}
     for owner, config in spec.encoders().items():
         encoder = config.build(weights=Group.encoder(owner) not in without_weights)
+        with _named(Group.encoder(owner)):
+            verify(config)
         encoders[owner] = encoder.requires_grad_(False).eval()
     for modality, chosen in spec.inputs.items():
         encoder, example = encoders[spec.encoder_owners[modality]], spec.encoder(modality).typical()

@@ -25,7 +25,7 @@ class Item:
         tokens: How many prompt tokens stand for it; 0 for a target.
         caption: Text that describes it, if known.
         text: Token ids of what is said beside it, for an input projector that reads them.
-        loss: Whether training learns to make it, where it is a target.
+        loss: Whether training learns from it; of a target, to make it.
     """
 
     layout: Layout

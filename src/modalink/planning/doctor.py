@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from modalink import prompts
+from modalink.encoders import verdict_on
 from modalink.errors import ModalinkError, PartError
 from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
 from modalink.model.groups import table
@@ -16,6 +17,7 @@ from modalink.planning.machine import machine
 from modalink.planning.rehearsal import rehearse
 from modalink.planning.sample import first_prepared, head, marked, opened
 from modalink.recipe import Init, Recipe, Stage
+from modalink.recipe.groups import Group
 from modalink.runs.saved_weights import find
 from modalink.training.weights import initialise
 
@@ -25,8 +27,8 @@ class Finding:
     """One thing that was examined.
 
     Args:
-        topic: `machine`, `weights`, `parts`, `widths`, `prompt`, `init`, or of a stage `init STAGE`, `data STAGE`,
-            `sample STAGE`, `batch STAGE`, `evaluation STAGE`.
+        topic: `machine`, `weights`, `parts`, `widths`, `tried`, `prompt`, `init`, or of a stage `init STAGE`,
+            `data STAGE`, `sample STAGE`, `batch STAGE`, `evaluation STAGE`.
         status: Whether training can go on with it as it is.
         lines: What was found.
     """
@@ -62,6 +64,7 @@ def examine(recipe: Recipe, *, device: torch.device | str = "cpu", processes: in
     yield status
     yield Finding("parts", "ok", tuple(_parts(recipe, model, system)))
     yield Finding("widths", "ok", tuple(_widths(recipe, model)))
+    yield from _guarded("tried", _tried(recipe))
     yield from _guarded("prompt", _prompt(recipe, system))
     yield from _init("init", recipe.init, system)
     for stage in recipe.stages:
@@ -135,6 +138,17 @@ def _widths(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator
         shapes = output.generator.condition_shapes()
         made = ", ".join(str(shape) if len(shapes) == 1 else f"{name} {shape}" for name, shape in shapes.items())
         yield f"{modality} out: {output.signal_tokens} signal tokens x {width}, projector {made}, generator {made}"
+
+
+def _tried(recipe: Recipe) -> Iterator[str]:
+    """What came of trying parts at small size with random weights; what was refused is no part of a system."""
+    for owner, config in recipe.encoders().items():
+        found, part = verdict_on(config), Group.encoder(owner)
+        if found.verdict == "right":
+            read = ", ".join(f"{name} {value}" for name, value in found.facts.items() if value)
+            yield f"{part}: does at small size what it publishes" + (f" (read as: {read})" if read else "")
+        else:
+            yield f"warning: {part}: {found.verdict}, {found.reason}"
 
 
 def _prompt(recipe: Recipe, system: System | None) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """The role of an encoder: it reads media of one modality."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from modalink.ragged import Layout, Ragged
 from modalink.roles.part import PartConfig
 from modalink.roles.preprocessor import Preprocessor
+
+_FEW = 30_000_000
+"""Parameters of an encoder that is tried as it is."""
 
 
 class Encoder(nn.Module, ABC):
@@ -22,6 +26,8 @@ class Encoder(nn.Module, ABC):
     """Shape of one unit of an item, for example `(3, 336, 336)` for images of 336 px."""
     unread: frozenset[str] = frozenset()
     """Parameters that its output does not depend on; they never receive a gradient."""
+    facts: Mapping[str, Any] = {}
+    """What was found out by trying it at small size, as JSON data, where its full size is built with it."""
 
     @abstractmethod
     def layout(self, item: Layout) -> Layout:
@@ -69,6 +75,18 @@ class EncoderConfig(PartConfig):
     @abstractmethod
     def preprocessor(self) -> Preprocessor:
         """What must be done to a medium before this encoder."""
+
+    def describe(self) -> dict[str, Any]:
+        """All that decides how its outputs lie, as JSON data; its settings, if not overridden."""
+        return self.model_dump(mode="json")
+
+    def miniature(self) -> Encoder | None:
+        """The same architecture at a size that runs in milliseconds, with random weights; None if there is none.
+
+        If not overridden, it is the architecture as it is, where that has few parameters.
+        """
+        few = sum(parameter.numel() for parameter in _architecture(self).parameters()) <= _FEW
+        return self.build(weights=False) if few else None
 
     def typical(self) -> Layout:
         """How the units of an ordinary medium lie; one unit, if not overridden."""

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from modalink import files, json_files, tensor_files
 from modalink.errors import CheckpointError, shown
+from modalink.runs.unwritable import unwritable
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 BEST = "best"
@@ -135,11 +136,9 @@ def _write(final: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mappin
             content = {**state, "files": {name: files.sha256(beside / name) for name in parts}}
             (beside / STATE).write_text(json.dumps(content | {"seal": _seal(content)}, indent=1))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{final}: cannot be written ({error}); it needs {needed / 2**20:.1f} MiB, "
-            f"{_free(final.parent) / 2**20:.1f} MiB are free there; earlier checkpoints are whole: "
-            "make room and start the same command again"
-        ) from error
+        free = _free(final.parent) / 2**20
+        note = f"it needs {needed / 2**20:.1f} MiB, {free:.1f} MiB are free there; earlier checkpoints are whole"
+        raise unwritable(final, error, note) from error
 
 
 def _checked(path: Path) -> Progress:

@@ -1,6 +1,8 @@
 """The run folder: made for one recipe, opened again only for the same."""
 
-from collections.abc import Iterator, Mapping
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 from modalink import files
 from modalink.errors import CheckpointError, RecipeError, shown
 from modalink.recipe import Recipe, load
+from modalink.runs.unwritable import unwritable
 
 RECIPE, MODEL = "recipe.yaml", "model"
 
@@ -21,6 +24,7 @@ def open_run(run: Path, recipe: Recipe) -> bool:
     Raises:
         CheckpointError: The folder is no run, is another recipe's run, or cannot be made.
     """
+    _check_name(run)
     if (run / RECIPE).exists():
         _check_same(run, recipe)
         return True
@@ -31,8 +35,11 @@ def open_run(run: Path, recipe: Recipe) -> bool:
 
 
 @contextmanager
-def locked(run: Path) -> Iterator[None]:
+def locked(run: Path) -> Iterator[Callable[[], None]]:
     """Keep other processes from training in this run folder.
+
+    Yields:
+        Raises `CheckpointError` when the folder has been removed or renamed since.
 
     Raises:
         CheckpointError: Another process is training in it.
@@ -40,7 +47,20 @@ def locked(run: Path) -> Iterator[None]:
     busy = f"{run}: another process is training in this run folder; wait for its end, or choose another folder"
     with (run / RECIPE).open() as file:
         files.lock(file, CheckpointError(busy))
-        yield
+        ours = os.fstat(file.fileno())
+
+        def check() -> None:
+            try:
+                same = os.path.samestat(ours, (run / RECIPE).stat())
+            except OSError:
+                same = False
+            if not same:
+                raise CheckpointError(
+                    f"{run} is gone: this run folder was removed or renamed while training; put it back and start the "
+                    "same command again"
+                )
+
+        yield check
 
 
 def read_recipe(run: Path) -> Recipe:
@@ -67,7 +87,16 @@ def write_text(path: Path, text: str) -> None:
     try:
         files.write(path, text)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written ({error}); make room, or choose another folder") from error
+        raise unwritable(path, error) from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write data as JSON, whole or not at all.
+
+    Raises:
+        CheckpointError: It cannot be written.
+    """
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
 def differences(before: Any, now: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
@@ -97,6 +126,20 @@ def _check_same(run: Path, recipe: Recipe) -> None:
             f"{run} holds a run of another recipe; they differ in{lines}\n"
             "give the same recipe to go on with this run, or another run folder to begin a new one"
         )
+
+
+def _check_name(run: Path) -> None:
+    try:
+        str(run).encode()
+        run.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except ValueError:  # half a surrogate pair, or a null byte
+        raise CheckpointError(f"found the run folder {str(run)!a}, needed a name in UTF-8") from None
+    except OSError as error:
+        raise unwritable(run, error) from None
+    if (run / RECIPE).is_dir():
+        raise CheckpointError(f"{run / RECIPE}: found a folder, needed a run's recipe; choose another run folder")
 
 
 def _check_empty(run: Path) -> None:

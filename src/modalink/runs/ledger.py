@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modalink import files, json_files
 from modalink.errors import CheckpointError
+from modalink.runs.unwritable import unwritable
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Ledger:
             files.cut_torn_line(path)
             self._count(list(self))
         except OSError as error:
-            raise CheckpointError(f"{path}: the ledger cannot be opened: {error}") from error
+            raise unwritable(path, error) from error
 
     def add(self, step: int, sample: str, reason: str, detail: str) -> None:
         """Append a line; it is in the system's hands when this returns.
@@ -58,7 +59,7 @@ class Ledger:
         try:
             files.append_json_lines(self.path, [asdict(entry)])
         except OSError as error:
-            raise CheckpointError(f"{self.path}: the ledger cannot be written: {error}; make room for it") from error
+            raise unwritable(self.path, error) from error
         self._count([entry])
 
     def truncate(self, steps: int) -> None:
@@ -73,7 +74,7 @@ class Ledger:
         try:
             files.write(self.path, b"".join(files.json_line(asdict(entry)) for entry in kept))
         except OSError as error:
-            raise CheckpointError(f"{self.path}: the ledger cannot be shortened: {error}") from error
+            raise unwritable(self.path, error) from error
         self._counts.clear()
         self._next_step = 0
         self._count(kept)
@@ -87,7 +88,7 @@ class Ledger:
         try:
             files.write(self.path, b"".join(files.json_line(asdict(entry)) for entry in entries))
         except OSError as error:
-            raise CheckpointError(f"{self.path}: the ledger cannot be written: {error}; make room for it") from error
+            raise unwritable(self.path, error) from error
         self._count(others)
 
     def summary(self) -> dict[str, int]:

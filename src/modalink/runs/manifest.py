@@ -23,7 +23,7 @@ from modalink.runs.folder import differences, write_text
 PERMISSIVE = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "unlicense", "isc"}
 
 
-def manifest(recipe: Recipe, system: System, device: torch.device) -> dict[str, Any]:
+def manifest(recipe: Recipe, system: System, device: torch.device, processes: int = 1) -> dict[str, Any]:
     """The content of a run's `manifest.json`.
 
     Raises:
@@ -35,7 +35,7 @@ def manifest(recipe: Recipe, system: System, device: torch.device) -> dict[str, 
         "parts": parts,
         "licence": licence_verdict(parts),
         "stages": {stage.name: [asdict(row) for row in _rows(system, stage.train)] for stage in recipe.stages},
-        "environment": environment(device),
+        "environment": environment(device, processes),
     }
 
 
@@ -62,20 +62,19 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def keep_threads(run: Path) -> None:
-    """Take as many threads as the run had before: with another number the last bits of its steps would differ."""
-    environment = read_manifest(run / "manifest.json").get("environment", {})
-    if (threads := environment.get("threads", 0)) > 0:
-        torch.set_num_threads(threads)
+def device_name(device: torch.device) -> str:
+    """What a device is called."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device, processes: int) -> dict[str, Any]:
     """Versions and hardware."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "packages": versions(("modalink", *PACKAGES)),
     }
 

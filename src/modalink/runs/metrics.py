@@ -11,12 +11,20 @@ from modalink import files, json_files
 from modalink.errors import CheckpointError
 from modalink.runs import trackers
 from modalink.runs.shapes import Record
+from modalink.runs.unwritable import unwritable
 
 
 def rewind(path: Path, size: int) -> None:
-    """Cut a log back to the length it had at a checkpoint; a log that is shorter has lost lines, and stays as it is."""
-    if path.exists() and path.stat().st_size > size:
-        os.truncate(path, size)
+    """Cut a log back to the length it had at a checkpoint; a log that is shorter has lost lines, and stays as it is.
+
+    Raises:
+        CheckpointError: It cannot be cut.
+    """
+    try:
+        if path.exists() and path.stat().st_size > size:
+            os.truncate(path, size)
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def length(path: Path) -> int:
@@ -58,6 +66,9 @@ class Metrics:
         folder: The stage's folder.
         first_step: The step it starts at, from 0: TensorBoard drops what it has from there on.
         track: Names of the trackers; None: TensorBoard where it is installed.
+
+    Raises:
+        CheckpointError: They cannot be written.
     """
 
     def __init__(self, folder: Path, first_step: int, track: Sequence[str] | None = None) -> None:
@@ -75,7 +86,7 @@ class Metrics:
             for tracker in self.trackers:
                 tracker.log(dict(_flat(record)), record["step"])
         except OSError as error:
-            raise CheckpointError(f"{self.path}: cannot be written ({error}); make room and start again") from error
+            raise unwritable(self.path, error) from error
 
     def close(self) -> None:
         """Close the trackers."""

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modalink import files, json_files
+from modalink import json_files
 from modalink.errors import CheckpointError
+from modalink.runs.folder import write_json
 
 FOLDER = "evaluation"
 
@@ -15,10 +16,12 @@ def write_results(run: Path, benchmark: str, results: Mapping[str, Any]) -> Path
 
     Returns:
         The file.
+
+    Raises:
+        CheckpointError: It cannot be written.
     """
     path = run / FOLDER / f"{benchmark}.json"
-    path.parent.mkdir(exist_ok=True)
-    files.write_json(path, results)
+    write_json(path, dict(results))
     return path
 
 

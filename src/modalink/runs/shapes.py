@@ -1,8 +1,8 @@
 """What the files of a run folder must be, as far as they are read back; what else stands in them stays as it is."""
 
-from typing import Any, Literal, Required
+from typing import Annotated, Any, Literal, Required
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from modalink.recipe.system import Name
@@ -81,7 +81,9 @@ class Lineage(TypedDict, total=False):
 class Environment(TypedDict, total=False):
     """Software and machine of a run."""
 
-    threads: int
+    threads: Annotated[int, Field(ge=1, le=4096)]
+    processes: int
+    device: str
     packages: dict[str, str]
 
 

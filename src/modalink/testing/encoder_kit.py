@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from modalink.encoders import verdict_on
 from modalink.roles import Encoder, EncoderConfig
 from modalink.testing.requirements import (
     check_bare,
@@ -44,6 +45,8 @@ def check_encoder(config: EncoderConfig, media: Sequence[Any] | None = None, *, 
     with torch.no_grad():
         again = config.build()(items)
     require(torch.equal(again.values, features.values), "two builds of one checkpoint must be the same")
+    tried = verdict_on(config, remember=False)
+    require(tried.verdict == "right", f"its miniature must do what it publishes: {tried.reason} ({tried.verdict})")
     check_gradients(encoder.requires_grad_(True), encoder(items).values, encoder.unread)
     check_bare(lambda: config.build(weights=False), encoder)
     if from_files:

@@ -72,15 +72,15 @@ class Validation:
     count: int
 
     def batches(self, ready: Finish) -> Iterator[tuple[list[Prepared], list[int]]]:
-        """This process's share of each batch, made `ready`, with the samples' places among all."""
+        """This process's share of each batch, made `ready`, with the samples' places; the last may be empty."""
         start = self.loader.state_dict()
         place = 0
         with closing(self.loader.batches(ready)) as batches:
             while place < self.count:
                 samples = next(batches)
                 positions = [place + i for i in parallel.positions(len(samples))]
-                if own := [position for position in positions if position < self.count]:
-                    yield samples[: len(own)], own
+                own = [position for position in positions if position < self.count]
+                yield samples[: len(own)], own
                 place += len(samples) * parallel.world()
         self.loader.load_state_dict(start)
         merge_ledgers(self.loader.ledger)
@@ -177,7 +177,7 @@ def validation_losses(learner: Learner, validation: Validation) -> dict[str, flo
     for part in (part for samples, places in shares for part in learner.parts(learner.divided(samples), places)):
         for name, objective in learner.objectives.items():
             counts[name] += objective.count(part.batch)
-        for name, value in learner.forward(_STEP, part).items():
+        for name, value in learner.forward(_STEP, part)[1].items():
             sums[name] += float(value)
     names = list(learner.objectives)
     totals = parallel.summed([found[name] for found in (sums, counts) for name in names])

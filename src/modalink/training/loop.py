@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -40,6 +41,10 @@ class Run:
     """Threads that prepare data ahead, see `Loader`."""
     track: tuple[str, ...] | None = None
     """Trackers of the metrics, see `runs.trackers`."""
+    on_changed_data: Literal["warn", "fail"] = "warn"
+    """What data do that are not those which the run has read before, see `RunSettings`."""
+    check_folder: Callable[[], None] = lambda: None
+    """Raises `CheckpointError` when the run folder is gone."""
 
 
 def train_steps(
@@ -102,6 +107,7 @@ def save(run: Run, learner: Learner, loader: Loader, done: int) -> Path:
     place["cursors"] = parallel.gathered(place["cursors"])
     merge_ledgers(loader.ledger)
     if parallel.rank() == 0:
+        run.check_folder()
         size = length(folder / "metrics.jsonl")
         progress = Progress(done, learner.steps, place, learner.watch.state_dict(), size)
         path = checkpoints.save(path, progress, learner.weights, optimizer_tensors(learner.optimizer))

@@ -20,6 +20,7 @@ from modalink.runs.checkpoints import Checkpoint
 from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import Metrics, rewind
 from modalink.training import parallel
+from modalink.training.changed_data import check_data
 from modalink.training.frozen import FrozenEncoders, check_abilities, frozen_generators
 from modalink.training.loop import Run
 from modalink.training.randomness import seed_of
@@ -31,6 +32,7 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loade
 
     Raises:
         TrainingError: The processes cannot share a batch evenly.
+        CheckpointError: The data have changed since the run read them, and that shall end it.
     """
     check_share(stage, parallel.world())
     if parallel.rank():
@@ -39,7 +41,7 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loade
     prepare = partial(run.system.processor.prepare, max_tokens=stage.max_tokens)
     seed = seed_of(run.recipe.seed, stage.name, "data")
     sources = cast(list[SourceConfig], stage.data)
-    return Loader(
+    loader = Loader(
         sources,
         stage.mixture,
         seed,
@@ -51,6 +53,9 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loade
         rank=parallel.rank(),
         world=parallel.world(),
     )
+    if parallel.rank() == 0:
+        check_data(run, stage.name, loader.configs, loader.sources, folder)
+    return loader
 
 
 def check_share(stage: Stage, processes: int) -> None:

@@ -2,9 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -20,17 +20,22 @@ from modalink.model.items import Item
 from modalink.model.precision import autocast
 from modalink.recipe import Stage
 from modalink.training import parallel
+from modalink.training.filler import Fillers, no_loss
 from modalink.training.forward import forward
 from modalink.training.frozen import FrozenEncoders, FrozenGenerator
 from modalink.training.gradient_check import GradientWatch
 from modalink.training.mean_start import centre
+from modalink.training.objectives import Output
 from modalink.training.optimization import build_optimizer, lr_factor, set_lr
 from modalink.training.randomness import ItemRngs, seed_everything
+
+_NOWHERE = -1
+"""The place in the step of a sample that is not of it."""
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Samples of one forward pass, with their places in the whole step."""
+    """Samples of one forward pass, with their places in the whole step; a filler may stand behind them."""
 
     batch: Batch
     positions: list[int]
@@ -63,12 +68,14 @@ class Learner:
     dtype: torch.dtype
     optimizer: torch.optim.Optimizer = field(init=False)
     watch: GradientWatch = field(init=False)
+    fillers: Fillers = field(init=False)
 
     def __post_init__(self) -> None:
         self.objectives = named(self.stage.objectives)
         self.needs = frozenset(need for objective in self.objectives.values() for need in objective.needs)
         self.parameters = [parameter for members in self.trained.values() for _, parameter in members]
         self.optimizer = build_optimizer(self.stage, self.trained)
+        self.fillers = Fillers(self.system.processor)
         self.watch = GradientWatch(self.trained, [*self.objectives.values()])
 
     @property
@@ -118,18 +125,21 @@ class Learner:
 
     def micro_batches(self, samples: Sequence[Prepared]) -> list[MicroBatch]:
         """This process's share of a step's samples in forward passes, as many as on every other process."""
-        chunks = self.divided(samples)
-        passes = int(parallel.largest([float(len(chunks))])[0])
-        while len(chunks) < passes:  # a share has as many samples as any other, so there is one to halve
-            longest = max(range(len(chunks)), key=lambda i: len(chunks[i]))
-            chunk = chunks[longest]
-            chunks[longest : longest + 1] = [chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]]
-        return self.parts(chunks, parallel.positions(len(samples)))
+        return self.parts(self.divided(samples), parallel.positions(len(samples)))
 
     def parts(self, chunks: Sequence[Sequence[Prepared]], positions: Iterable[int]) -> list[MicroBatch]:
-        """Runs of samples as micro-batches; `positions` are those of their samples, one behind the other."""
+        """Runs of samples as micro-batches, as many as on every other process, which calls this too.
+
+        Args:
+            chunks: The samples of each; none at all is possible.
+            positions: Those of their samples, one behind the other.
+        """
         places = iter(positions)
-        return [self.micro_batch(chunk, list(islice(places, len(chunk)))) for chunk in chunks]
+        made = []
+        for number, filler in enumerate(self.fillers.complete(chunks)):
+            own = [*chunks[number]] if number < len(chunks) else []
+            made.append(self.micro_batch([*own, *filler], [*islice(places, len(own)), *[_NOWHERE] * len(filler)]))
+        return made
 
     def divided(self, samples: Sequence[Prepared]) -> list[Sequence[Prepared]]:
         """Samples in runs of `micro_batch`, or of as many as `micro_tokens` allows; all in one where neither is set."""
@@ -196,20 +206,32 @@ class Learner:
 
     def backward(self, step: int, part: MicroBatch, counts: Mapping[str, int]) -> dict[str, Float[Tensor, ""]]:
         """Add a micro-batch's share to the gradients; its summed losses, on the device."""
-        sums = self.forward(step, part)
+        output, sums = self.forward(step, part)
         loss = sum((self.objectives[n].weight / counts[n] * value for n, value in sums.items()), torch.zeros(()))
+        if parallel.world() > 1 and (idle := self.idle(output, sums)):
+            loss = loss + no_loss(idle)
         # A sample without the medium that a projector reads gives that projector nothing to learn.
         if loss.requires_grad:
             loss.backward()
         return {name: value.detach() for name, value in sums.items()}
 
-    def forward(self, step: int, part: MicroBatch) -> dict[str, Tensor]:
-        """The summed loss of each objective that has units in a micro-batch."""
+    def idle(self, output: Output, learned: Collection[str]) -> list[Tensor]:
+        """What the parts made and no objective reads here, though one may on another process."""
+        read = {need for name in learned for need in self.objectives[name].needs}
+        items = [*(output.features or {}).values(), *(output.prompt_tokens or {}).values()]
+        conditions = (record.tensors.values() for record in (output.conditions or {}).values())
+        tensors = [*chain.from_iterable(conditions), *(item.values for item in items)]
+        if output.logits is not None and not read & {"logits", "logprobs"}:
+            tensors.append(output.logits)
+        return [tensor for tensor in tensors if tensor.requires_grad]
+
+    def forward(self, step: int, part: MicroBatch) -> tuple[Output, dict[str, Tensor]]:
+        """What the parts make of a micro-batch, and the summed loss of each objective that has units in it."""
         rngs = ItemRngs(self.seed, step, part.positions)
         with autocast(self.dtype, self.device):
             batch = self.encoders.encoded(part.batch).to(self.device)
             output = forward(self.system.model, batch, self.needs)
-            return {
+            return output, {
                 name: objective.sum(output, batch, self.generators, rngs)
                 for name, objective in self.objectives.items()
                 if objective.count(batch)
@@ -244,8 +266,8 @@ class Learner:
     ) -> str:
         """What to say about a step that is not finite: which samples are not so when they stand alone."""
         guilty = []
-        for sample, position in zip(samples, parallel.positions(len(samples)), strict=True):
-            alone = self.micro_batch([sample], [position])
+        each = self.parts([[sample] for sample in samples], parallel.positions(len(samples)))
+        for sample, alone in zip(samples, each, strict=True):
             self.optimizer.zero_grad()
             sums = self.backward(step, alone, counts)
             if not all(map(math.isfinite, _on_host([*sums.values(), *self.norms()]))):

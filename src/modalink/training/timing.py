@@ -16,6 +16,7 @@ from torch import nn
 
 from modalink import json_files
 from modalink.data.loader import Loader
+from modalink.devices import multiplies_bfloat16
 from modalink.errors import CheckpointError
 from modalink.model import System
 from modalink.model.batch import Prepared
@@ -24,7 +25,7 @@ from modalink.model.precision import resolve
 from modalink.recipe import Stage
 from modalink.runs.folder import write_text
 from modalink.training import parallel
-from modalink.training.events import PrecisionChosen
+from modalink.training.events import PrecisionChosen, Warned
 from modalink.training.loop import Run
 from modalink.training.opening import make_learner
 from modalink.training.step import Learner
@@ -61,6 +62,9 @@ def choose_precision(run: Run, stage: Stage, trained: Groups, loader: Loader, *,
         return dtype
     if path.exists():
         kept = json_files.read(path, CheckpointError, _Choice, remedy="restore it, or choose another run folder")
+        if kept.precision == "bfloat16" and not multiplies_bfloat16(run.device):
+            text = f"stage {stage.name} goes on in bfloat16, in which it began; here that is emulated, and slower"
+            run.emit(Warned(text))
         return cast(torch.dtype, getattr(torch, kept.precision))
     seconds: dict[str, float] = {}
     if fresh and run.device.type == "cpu" and dtype is torch.bfloat16:

@@ -1,6 +1,9 @@
 """A run: all stages of a recipe, one after the other, in one folder."""
 
-from collections.abc import Iterator, Mapping
+import errno
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
@@ -15,17 +18,22 @@ from modalink.features.disk import DiskFeatures
 from modalink.model import System, compose
 from modalink.model.device import use
 from modalink.recipe import Init, Recipe
-from modalink.runs import trackers
-from modalink.runs.folder import MODEL, locked, open_run
-from modalink.runs.manifest import keep_threads, manifest, write_manifest
+from modalink.runs import seal, trackers
+from modalink.runs.folder import MODEL, RECIPE, locked, open_run
+from modalink.runs.manifest import manifest, write_manifest
 from modalink.runs.saved_weights import SavedWeights, find
+from modalink.runs.unwritable import unwritable
 from modalink.settings import RunSettings, run_settings
 from modalink.training import parallel
+from modalink.training.as_before import as_before
 from modalink.training.events import Event, OnEvent, RunFinished, RunStarted, Warned
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
 from modalink.training.stages import StageConfig
 from modalink.training.weights import initialise
+
+_OF_A_MODEL = (seal.SEAL, "config.json", "model.safetensors")
+"""A folder that holds one of these, or nothing, may be replaced by the trained model."""
 
 
 def train(
@@ -58,27 +66,28 @@ def train(
     """
     settings = run_settings() if settings is None else settings
     place, track = use(settings), trackers.chosen(settings.track)
-    with parallel.process_group(place), StopRequest() as stop, _opened(run, recipe) as known:
+    with parallel.process_group(place), StopRequest() as stop, _opened(run, recipe) as (known, check):
         emit = on_event if on_event is not None and parallel.rank() == 0 else _say_nothing
-        if (run / MODEL).exists():
+        if _is_complete(run, emit):
             emit(RunFinished(run, before=True))
             return run
         steps = {stage.name: stage.steps for stage in recipe.stages if stage.steps is not None}
         emit(RunStarted(run, known, steps))
-        _check_processes(settings, emit)
-        if known and settings.threads is None:
-            keep_threads(run)
+        for text in [*_missing_processes(settings), *(as_before(run, settings, place) if known else [])]:
+            emit(Warned(text))
         system = compose(recipe, seed=recipe.seed) if system is None else system
         lent = _lent(recipe, emit)
         if parallel.rank() == 0:
             lineage = {"lineage": [saved.lineage() for saved in lent.values()]}
-            write_manifest(run / "manifest.json", manifest(recipe, system, place) | lineage)
+            write_manifest(run / "manifest.json", manifest(recipe, system, place, parallel.world()) | lineage)
         if None in lent:
             initialise(system.model, lent[None])
         cache = _feature_cache(recipe, place, settings) if cache is None else cache
-        shared = Run(run, recipe, system, cache, place, emit, stop, settings.workers, track)
+        machine = (settings.workers, track, settings.on_changed_data)
+        shared = Run(run, recipe, system, cache, place, emit, stop, *machine, check)
         _train_stages(shared, lent)
         if parallel.rank() == 0:
+            check()
             _save_model(system, run / MODEL)
         parallel.barrier()
         emit(RunFinished(run, before=False))
@@ -88,6 +97,7 @@ def train(
 def _train_stages(run: Run, lent: Mapping[str | None, SavedWeights]) -> None:
     try:
         for stage in run.recipe.stages:
+            run.check_folder()
             if stage.name in lent:
                 initialise(run.system.model, lent[stage.name])
             cast(StageConfig, stage).run(run)
@@ -95,10 +105,28 @@ def _train_stages(run: Run, lent: Mapping[str | None, SavedWeights]) -> None:
         run.cache.flush()
 
 
-def _check_processes(settings: RunSettings, emit: OnEvent) -> None:
+def _missing_processes(settings: RunSettings) -> Iterator[str]:
     if settings.processes > parallel.world() == 1:
         text = f"found one process, and the settings ask for {settings.processes}"
-        emit(Warned(f"{text}: `modalink train --processes` or `torchrun` start them"))
+        yield f"{text}: `modalink train --processes` or `torchrun` start them"
+
+
+def _is_complete(run: Path, emit: OnEvent) -> bool:
+    """Whether the trained model is there, whole: all processes hear what the first finds.
+
+    Raises:
+        CheckpointError: Something stands in its place that training did not put there.
+    """
+    model, found = run / MODEL, "absent"
+    if parallel.rank() == 0 and os.path.lexists(model):
+        found = seal.flaw(model) or "whole"
+        ours = model.is_dir() and (not any(model.iterdir()) or any((model / name).exists() for name in _OF_A_MODEL))
+        if found != "whole" and not ours:
+            raise unwritable(model, FileExistsError(errno.EEXIST, "something else is there"))
+    (found,) = parallel.gathered([found] if parallel.rank() == 0 else [])
+    if found not in ("absent", "whole"):
+        emit(Warned(f"{model}: {found}; it is written anew from the stages' checkpoints"))
+    return found == "whole"
 
 
 def _feature_cache(recipe: Recipe, device: torch.device, settings: RunSettings) -> FeatureCache:
@@ -111,15 +139,20 @@ def _feature_cache(recipe: Recipe, device: torch.device, settings: RunSettings) 
 
 
 @contextmanager
-def _opened(run: Path, recipe: Recipe) -> Iterator[bool]:
-    """The run folder, held by one process; the others wait until it is made or checked."""
+def _opened(run: Path, recipe: Recipe) -> Iterator[tuple[bool, Callable[[], None]]]:
+    """The run folder, held by one process, and its check; the others wait until it is made or checked."""
     with ExitStack() as stack:
-        known = True
+        known, check = False, _nothing
         if parallel.rank() == 0:
             known = open_run(run, recipe)
-            stack.enter_context(locked(run))
-        parallel.barrier()
-        yield known
+            check = stack.enter_context(locked(run))
+        (known,) = parallel.gathered([known] if parallel.rank() == 0 else [])
+        if not (run / RECIPE).exists():
+            raise CheckpointError(
+                f"{run}: process {parallel.rank()}, on {platform.node()}, does not see the run folder; needed one on a "
+                "file system that all machines share, at the same path"
+            )
+        yield known, check
 
 
 def _lent(recipe: Recipe, emit: OnEvent) -> dict[str | None, SavedWeights]:
@@ -135,12 +168,14 @@ def _save_model(system: System, folder: Path) -> None:
     try:
         with files.replacing(folder) as beside:
             system.save(beside)
+            seal.seal(beside)
     except OSError as error:
-        raise CheckpointError(
-            f"{folder}: the trained model cannot be written ({error}); the stages' checkpoints are whole: "
-            "make room and start the same command again"
-        ) from error
+        raise unwritable(folder, error, "the stages' checkpoints are whole") from error
 
 
 def _say_nothing(event: Event) -> None:
+    pass
+
+
+def _nothing() -> None:
     pass

@@ -11,7 +11,7 @@ from modalink.data import formats
 from modalink.data.arrow import ArrowRecords, RecordStream, load_dataset
 from modalink.data.lookalike import check_fits, open_fitting, seems
 from modalink.data.records import RecordSource, converted
-from modalink.data.source import SourceConfig, media_folder
+from modalink.data.source import SourceConfig, files_of, media_folder
 from modalink.errors import SampleError
 
 
@@ -60,6 +60,10 @@ class MessagesConfig(SourceConfig):
     def name(self) -> str:
         """Kind and origin."""
         return f"{self.kind} {self.path or self.dataset}"
+
+    def files(self) -> list[Path]:
+        """Those under `path`, or of a data set in a local folder."""
+        return files_of(str(self.path or self.dataset))
 
     def open(self) -> RecordSource | RecordStream:
         """Find the records, or begin the stream."""

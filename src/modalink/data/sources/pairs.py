@@ -11,7 +11,7 @@ from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.data.pairing import FolderPairs, Pair, Pairs, ShardPairs, TablePairs
 from modalink.data.records import SUFFIXES, naming, open_records
 from modalink.data.shards import index_shards
-from modalink.data.source import SourceConfig, find_files
+from modalink.data.source import SourceConfig, files_of, find_files
 from modalink.errors import DataError
 
 
@@ -37,6 +37,11 @@ class PairsConfig(SourceConfig):
     """Requests to make the medium, by default the modality's; `{caption}` and `{modality}` are filled in."""
     seed: int = 0
     """Decides which request a sample gets."""
+
+    def files(self) -> list[Path]:
+        """Media with their texts, and the table."""
+        table = [] if self.captions is None else [Path(self.path).expanduser() / self.captions, Path(self.captions)]
+        return [*(path for path in table if path.is_file()), *files_of(self.path)]
 
     def open(self) -> "PairSource":
         """Find the pairs."""

@@ -78,7 +78,7 @@ class ObjectiveConfig(KindConfig):
 
     @abstractmethod
     def count(self, batch: Batch) -> int:
-        """How many units of the batch carry this loss; known before the forward."""
+        """How many units of the batch carry this loss, known before the forward; an item without `loss` has none."""
 
     @abstractmethod
     def sum(

@@ -1,0 +1,226 @@
+"""The miniature of a vision tower: its own class and configuration at a size that runs in milliseconds.
+
+What decides how its hidden states lie stays: the kind of every layer, patches, windows, strides, special tokens.
+Smaller are the widths, the number of blocks and the images; where a class refuses that, less is made smaller.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from modalink import hub
+from modalink.encoders._reading import UnreadableError
+
+_BLOCKS = 4
+_WIDTHS = {
+    "hidden_size": 64,
+    "embed_dim": 64,
+    "intermediate_size": 128,
+    "mlp_dim": 128,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "num_heads": 4,
+    "head_dim": 16,
+    "attention_head_size": 16,
+}
+_DEPTHS = ("num_hidden_layers", "num_layers", "depth", "encoder_layers")
+_STAGE_WIDTHS = ("hidden_sizes", "embed_dims", "embed_dim", "neck_hidden_sizes", "channels")
+_STAGE_DEPTHS = ("depths", "depth", "num_block_repeats")
+_COEFFICIENTS = {"depth_coefficient": 0.2, "width_coefficient": 0.25}
+# Of checkpoints and heads, and lists of names that hold for one number of blocks only.
+_LEFT_OUT = (
+    *("model_type", "architectures", "transformers_version", "dtype", "out_features", "out_indices"),
+    *("stage_names", "id2label", "label2id", "_attn_implementation_internal"),
+)
+_PATCHES = 6
+"""Rows and columns of a miniature's patches."""
+
+
+_MOST_PARAMETERS = 100_000_000
+_MOST_WORK = 10e9
+_FINE_WORK = 0.1e9
+"""Work on one image up to which it is cut into many cells."""
+
+
+class Miniature(NamedTuple):
+    """A tower at small size, its weights drawn."""
+
+    tower: PreTrainedModel
+    side: int
+    """Side of its images in pixels."""
+    cells: int
+    """Rows and columns of cells into which an image is cut to see where its tokens look."""
+
+
+def miniature(
+    kind: type[PreTrainedModel], config: PreTrainedConfig, side: int, run: Callable[[PreTrainedModel, Tensor], Tensor]
+) -> Miniature | None:
+    """The smallest form of a tower that runs; None if all that might run take more than a second.
+
+    Args:
+        kind: The tower's class.
+        config: Its configuration.
+        side: Side of the images that it reads, in pixels.
+        run: What is asked of it: a tower and images to its hidden state.
+
+    Raises:
+        UnreadableError: None runs; the message has the last one's reason.
+    """
+    reason, too_large = "", False
+    for smaller, pixels in _forms(config, side):
+        try:
+            with torch.device("meta"):
+                parameters = sum(parameter.numel() for parameter in kind(smaller).parameters())
+            # About the floating-point operations: most weights meet an image once every 16 x 16 pixels.
+            work = 2 * parameters * (pixels / 16) ** 2
+            if parameters > _MOST_PARAMETERS or work > _MOST_WORK:
+                too_large = True
+                continue
+            tower = kind(smaller).eval()
+            draw(tower)
+            run(tower, torch.zeros(1, 3, pixels, pixels))
+            return Miniature(tower, pixels, 6 if work <= _FINE_WORK else 4)
+        except Exception as error:  # each class has its own words for sizes that do not go together
+            reason = hub.first_line(error)
+    if too_large:
+        return None
+    raise UnreadableError(f"it cannot read an image alone: {reason}")
+
+
+def _forms(config: PreTrainedConfig, side: int) -> Iterator[tuple[PreTrainedConfig, int]]:
+    """Ever larger forms of a tower's configuration, each with the side of its images; which of them run is not known.
+
+    Args:
+        config: The configuration of a tower.
+        side: Side of the images that the tower reads, in pixels.
+    """
+    if config.model_type == "timm_wrapper":
+        yield from _timm(config, side)
+        return
+    data = config.to_dict()
+    for change in (_narrow, _shallow, dict):
+        for smaller in _sides(data, side):
+            with suppress(Exception):  # each class has its own words for sizes that do not go together
+                yield _rebuilt(config, change(_resized(data, smaller))), smaller
+
+
+def _rebuilt(config: PreTrainedConfig, data: dict[str, Any]) -> PreTrainedConfig:
+    return type(config)(**{key: value for key, value in data.items() if key not in _LEFT_OUT})
+
+
+def _sides(data: dict[str, Any], side: int) -> list[int]:
+    """Sides of a miniature's images: a few patches, or what pyramids of strides and windows divide."""
+    patch = _first(data.get("patch_size"))
+    few = patch * _PATCHES if patch is not None and not _is_pyramid(data) else None
+    return [few, side] if few is not None else [*(s for s in (192, 224, 256) if s < side), side]
+
+
+def _resized(data: dict[str, Any], side: int) -> dict[str, Any]:
+    if (known := data.get("image_size")) is None:
+        return data
+    return data | {"image_size": side if isinstance(known, int) else [side] * len(known)}
+
+
+def _shallow(data: dict[str, Any]) -> dict[str, Any]:
+    """Fewer blocks; lists with an entry for each block are cut."""
+    if _is_pyramid(data):
+        # Two blocks, since those with windows and those with shifted windows alternate.
+        fewer = {k: [min(2, n) for n in data[k]] for k in _STAGE_DEPTHS if isinstance(data.get(k), list | tuple)}
+        return {key: fewer.get(key, _nested(value, _shallow)) for key, value in data.items()}
+    depth = next((data[name] for name in _DEPTHS if isinstance(data.get(name), int)), 0)
+    smaller = {}
+    for key, value in data.items():
+        if key in _DEPTHS and isinstance(value, int):
+            value = min(value, _BLOCKS)
+        elif isinstance(value, list | tuple) and len(value) == depth > _BLOCKS:
+            value = value[:_BLOCKS]
+        smaller[key] = _nested(value, _shallow)
+    return smaller
+
+
+def _narrow(data: dict[str, Any]) -> dict[str, Any]:
+    """Fewer blocks, and narrow ones."""
+    data = _shallow(data)
+    if not _is_pyramid(data):
+        small: dict[str, Any] = {k: min(v, _WIDTHS[k]) for k, v in data.items() if k in _WIDTHS and type(v) is int}
+    else:
+        small = {k: [n // 4 for n in data[k]] for k in _STAGE_WIDTHS if _quarters(data.get(k))}
+        small |= {k: min(data[k], n) for k, n in _COEFFICIENTS.items() if isinstance(data.get(k), float)}
+        if "width_coefficient" in small and isinstance(data.get("hidden_dim"), int):
+            small["hidden_dim"] = round(data["hidden_dim"] * small["width_coefficient"] / data["width_coefficient"])
+        if isinstance(heads := data.get("num_heads"), list | tuple) and isinstance(data.get("embed_dim"), int):
+            small["embed_dim"] = 8 * heads[0]
+    return {key: small.get(key, _nested(value, _narrow)) for key, value in data.items()}
+
+
+def _nested(value: Any, change: Any) -> Any:
+    """A configuration within another, changed too."""
+    if isinstance(value, dict) and "model_type" in value:
+        return {"model_type": value["model_type"], **_without(change(value))}
+    return value
+
+
+def _without(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in _LEFT_OUT}
+
+
+def _is_pyramid(data: dict[str, Any]) -> bool:
+    """Whether it has stages of different grids."""
+    return any(isinstance(data.get(key), list | tuple) for key in (*_STAGE_DEPTHS, "hidden_sizes", "embed_dims"))
+
+
+def _quarters(widths: Any) -> bool:
+    return isinstance(widths, list | tuple) and all(isinstance(n, int) and n % 32 == 0 for n in widths)
+
+
+def _first(value: Any) -> int | None:
+    value = value[0] if isinstance(value, list | tuple) and value else value
+    return value if type(value) is int else None
+
+
+def _timm(config: PreTrainedConfig, side: int) -> Iterator[tuple[PreTrainedConfig, int]]:
+    given: dict[str, Any] = dict(config.model_args or {})
+    few = (1, 1, 1, 1)
+    shapes: list[dict[str, Any]] = [
+        {"embed_dim": 64, "depth": _BLOCKS, "num_heads": 4},
+        {"embed_dim": 96, "depth": _BLOCKS, "num_heads": 3},
+        {"depth": _BLOCKS},
+        {"depths": few, "channels": (32, 64, 64, 64), "num_features": 64, "group_size": 8, "stem_chs": 32},
+        {"depths": few, "dims": (32, 48, 64, 96)},
+        {"depths": (2, 2, 2, 2), "embed_dim": 32},
+        {"depths": few},
+        {"layers": few},
+        {},
+    ]
+    for shape in shapes:
+        quarter = side // 4 if side % 4 == 0 and side // 4 >= 64 else 96
+        for smaller in dict.fromkeys((quarter, 96, 192, 224, side)):
+            if smaller <= max(side, 96):
+                for sized in ({"img_size": smaller}, {}):
+                    yield type(config).from_dict(config.to_dict() | {"model_args": given | shape | sized}), smaller
+
+
+@torch.no_grad()
+def draw(module: nn.Module, gain: float = 1.0) -> None:
+    """Draw all weights anew, the same ones every time, none of them zero: as if it were trained, nothing is idle.
+
+    Classes begin with gates and biases of zero, behind which a block would be seen doing nothing.
+
+    Args:
+        module: Whose weights, in place.
+        gain: How strong they are; the weaker, the less its tokens learn of each other.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for parameter in module.parameters():
+            if parameter.is_floating_point():
+                if parameter.ndim < 2:
+                    parameter.add_(torch.randn_like(parameter), alpha=0.1)
+                else:
+                    fan_in = max(1, math.prod(parameter.shape[1:]))
+                    parameter.normal_(std=gain * min(0.2, fan_in**-0.5))
