@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 LOWEST := .venv-lowest
 
-.PHONY: setup demo test test-lowest check docs lock towers families
+.PHONY: setup demo test test-lowest check docs lock towers families fuzz storm
 
 setup: $(STAMP)
 
@@ -32,6 +32,16 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Damaged inputs of all kinds, for so many minutes: make fuzz MINUTES=30
+MINUTES ?= 10
+fuzz: setup
+	$(BIN)/python tests/robustness/fuzz.py --minutes $(MINUTES)
+
+# Runs killed at random places, so many times: make storm KILLS=100
+KILLS ?= 100
+storm: setup
+	$(BIN)/python tests/robustness/storm.py --kills $(KILLS)
 
 # The site, into site/; a broken link is an error.
 docs: setup

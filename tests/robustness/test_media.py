@@ -1,0 +1,47 @@
+"""Damaged pictures are read or refused in words."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from modalink import modalities
+from tests.robustness.fuzzing import fuzzed
+from tests.robustness.mutations import ODD, damaged_bytes
+from tests.robustness.watch import held
+
+_FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO")
+
+
+def _picture(format: str) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("format", _FORMATS)
+def test_damaged_bytes(format: str, tmp_path: Path) -> None:
+    file = tmp_path / f"picture.{format.lower()}"
+    image = modalities.get("image")
+
+    @fuzzed(1)
+    @given(content=damaged_bytes(_picture(format)), as_file=st.booleans())
+    def read(content: bytes, as_file: bool) -> None:
+        file.write_bytes(content)
+        with held(tmp_path):
+            pixels = image.open(file if as_file else content).read()
+            assert pixels.mode == "RGB"
+
+    read()
+
+
+@fuzzed(1)
+@given(value=st.sampled_from(ODD) | st.binary(max_size=20))
+def test_things_that_are_no_pictures(value: object) -> None:
+    with held(Path("/etc/passwd")):
+        modalities.get("image").open(value).read()
