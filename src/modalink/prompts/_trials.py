@@ -39,7 +39,7 @@ def tried(task: dict[str, Any]) -> str:
 
 def bound(task: dict[str, Any]) -> None:
     """Give this process so much time, and so much memory beyond what it holds."""
-    if STATM.exists():  # macOS tells no process what it holds, and keeps no such limit; its time is bounded all the same
+    if STATM.exists():  # macOS keeps no such limit; time is bounded all the same
         held = int(STATM.read_text().split()[0]) * resource.getpagesize() + task["bytes"]
         resource.setrlimit(resource.RLIMIT_AS, (held, held))
     resource.setrlimit(resource.RLIMIT_CPU, (task["seconds"], task["seconds"]))
