@@ -26,8 +26,8 @@ def test_help_lists_every_command_in_a_line(modalink):
 def test_every_command_shows_an_example(modalink, name):
     result = modalink(name, "--help")
     assert result.exit_code == 0
-    if name == "zoo":
-        result = modalink(name, "build", "--help")
+    if deeper := {"zoo": "build", "data": "preview"}.get(name):
+        result = modalink(name, deeper, "--help")
     assert f"  modalink {name}" in result.output
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from modalink.errors import PartError, PromptError
+from modalink.errors import PromptError
 from modalink.model import ModalinkForConditionalGeneration, collate
 from modalink.model.arguments import unpack
 from modalink.model.groups import group_of
@@ -145,9 +145,3 @@ def test_it_is_registered_with_the_auto_classes(make_system, tmp_path):
     loaded = AutoModelForImageTextToText.from_pretrained(tmp_path / "saved")
     assert isinstance(loaded, ModalinkForConditionalGeneration)
     assert AutoConfig.from_pretrained(tmp_path / "saved").signals == system.model.config.signals
-
-
-def test_an_option_that_is_not_carried_out_is_refused(make_system, tmp_path):
-    make_system().save(tmp_path / "saved")
-    with pytest.raises(PartError, match="device_map='auto'"):
-        ModalinkForConditionalGeneration.from_pretrained(tmp_path / "saved", device_map="auto")

@@ -16,6 +16,7 @@ from modalink.model.groups import GroupRow
 from modalink.training.events import (
     Evaluated,
     Event,
+    Noted,
     OnEvent,
     PrecisionChosen,
     RunFinished,
@@ -142,6 +143,8 @@ def _sentence(event: Event, curves: Sequence[str]) -> str:
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in event.numbers.items())
         mark = "; the best so far" if event.best else ""
         return f"{event.stage}: evaluated after step {event.step} of {event.steps}: {numbers}{mark}"
+    if isinstance(event, Noted):
+        return event.text
     if isinstance(event, Warned):
         return f"note: {event.text}"
     return ""

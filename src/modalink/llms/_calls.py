@@ -37,6 +37,17 @@ class Decoded:
     hidden_states: tuple[Tensor, ...] | None
     attentions: tuple[Tensor, ...] | None
 
+    @property
+    def last_states(self) -> Float[Tensor, "b t d_llm"]:
+        """The last layer's states.
+
+        Raises:
+            PartError: The LLM gave none, or was not asked.
+        """
+        if not self.hidden_states:
+            raise PartError("found no hidden states in what the LLM gives, needed them for output projectors")
+        return self.hidden_states[-1]
+
 
 def decode(
     llm: PreTrainedModel,
@@ -59,8 +70,6 @@ def decode(
         logits_to_keep: How many of the last positions need logits (0 = all), a mask of positions, or the positions.
         options: The LLM's own.
 
-    Raises:
-        PartError: Hidden states are asked for, and the LLM gives none.
     """
     known, takes_any = _parameters(type(llm).forward)
     name = cache_name(type(llm))
@@ -74,11 +83,8 @@ def decode(
     if slices:
         options["logits_to_keep"] = logits_to_keep
     output = llm(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **options)
-    states = output.get("hidden_states")
-    if states is None and options.get("output_hidden_states"):
-        raise PartError(f"{type(llm).__name__} gives no hidden states, which output projectors need")
     logits = output.logits if slices else _kept(output.logits, logits_to_keep)
-    return Decoded(logits, output.get(name) if name else None, states, output.get("attentions"))
+    return Decoded(logits, output.get(name) if name else None, output.get("hidden_states"), output.get("attentions"))
 
 
 def cache_name(family: type[PreTrainedModel]) -> str | None:

@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
 from modalink.errors import PromptError
-from modalink.llms import ATTENTION, Fit, decode, fit_of
+from modalink.llms import ATTENTION, Decoded, Fit, decode, fit_of
 from modalink.model.arguments import Given, unpack
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.places import Placement, signal_runs
@@ -257,19 +257,16 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         kwargs, given = unpack(kwargs)
         if inputs_embeds is None:
             inputs_embeds = self.model.embed(_needed(input_ids), given, places)
-        if return_conditions:
-            kwargs["output_hidden_states"] = True
+        kwargs |= {"output_hidden_states": True} if return_conditions else {}
         kwargs.update(inputs_embeds=inputs_embeds, attention_mask=attention_mask)
         if self.config.is_encoder_decoder:
             kwargs["past_key_values"] = past_key_values
-            output, spoken = self._reply(labels, logits_to_keep, kwargs), kwargs["decoder_input_ids"]
-            loss = None if labels is None else _cross_entropy(output.logits, labels, num_items_in_batch)
-            hidden, cache, attentions = output.decoder_hidden_states, output.past_key_values, output.get("attentions")
-            logits = output.logits[logits_to_keep] if isinstance(logits_to_keep, Tensor) else output.logits
+            decoded, spoken = self._reply(labels, kwargs), kwargs["decoder_input_ids"]
+            loss = None if labels is None else _cross_entropy(decoded.logits, labels, num_items_in_batch)
+            logits = decoded.logits[logits_to_keep] if isinstance(logits_to_keep, Tensor) else decoded.logits
         else:
             kwargs.update(position_ids=position_ids, logits_to_keep=logits_to_keep)
             decoded = decode(self.language_model, cache=past_key_values, **kwargs)
-            hidden, cache, attentions = decoded.hidden_states, decoded.cache, decoded.attentions
             spoken, logits = input_ids, decoded.logits
             if isinstance(logits_to_keep, Tensor) and logits_to_keep.ndim == 1:
                 logits = logits[0]
@@ -277,18 +274,19 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         return ModalinkOutput(
             loss=loss,
             logits=logits,
-            past_key_values=cache,
-            hidden_states=hidden,
-            attentions=attentions,
-            conditions=self.conditions(spoken, hidden[-1], signals) if return_conditions else None,
+            past_key_values=decoded.cache,
+            hidden_states=decoded.hidden_states,
+            attentions=decoded.attentions,
+            conditions=self.conditions(spoken, decoded.last_states, signals) if return_conditions else None,
         )
 
-    def _reply(self, labels: Tensor | None, logits_to_keep: int | Tensor, kwargs: dict[str, Any]) -> Any:
+    def _reply(self, labels: Tensor | None, kwargs: dict[str, Any]) -> Decoded:
         if "decoder_input_ids" not in kwargs:
             if labels is None:
                 raise PromptError("an encoder-decoder needs labels or decoder_input_ids; found neither")
             kwargs["decoder_input_ids"] = self.language_model.prepare_decoder_input_ids_from_labels(labels=labels)
-        return self.language_model(**kwargs)
+        output = self.language_model(**kwargs)
+        return Decoded(output.logits, output.past_key_values, output.decoder_hidden_states, output.get("attentions"))
 
     def conditions(
         self,

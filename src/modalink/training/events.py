@@ -68,6 +68,13 @@ class CheckpointSaved:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """How a part is run, or what it chose by itself."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something the user should know, and that does not stop the run."""
 
@@ -82,5 +89,7 @@ class RunFinished:
     before: bool
 
 
-Event = RunStarted | PrecisionChosen | StageStarted | StepDone | Evaluated | CheckpointSaved | Warned | RunFinished
+Event = (
+    RunStarted | PrecisionChosen | StageStarted | StepDone | Evaluated | CheckpointSaved | Noted | Warned | RunFinished
+)
 OnEvent = Callable[[Event], None]

@@ -27,7 +27,7 @@ from modalink.runs.unwritable import unwritable
 from modalink.settings import RunSettings, run_settings
 from modalink.training import parallel
 from modalink.training.as_before import as_before
-from modalink.training.events import Event, OnEvent, RunFinished, RunStarted, Warned
+from modalink.training.events import Event, Noted, OnEvent, RunFinished, RunStarted, Warned
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
 from modalink.training.stages import StageConfig
@@ -78,7 +78,7 @@ def train(
             emit(Warned(text))
         system = compose(recipe, seed=recipe.seed) if system is None else system
         for text in remarks(system.model.language_model):
-            emit(Warned(text))
+            emit(Noted(text))
         lent = _lent(recipe, emit)
         if parallel.rank() == 0:
             lineage = {"lineage": [saved.lineage() for saved in lent.values()]}
