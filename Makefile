@@ -53,7 +53,7 @@ docs: setup
 families: setup
 	$(BIN)/python docs/tools/llm_families.py
 
-# The table of vision towers in docs/encoders.md: each is tried at tiny size; about ten minutes on one core.
+# The table of vision towers in docs/encoders.md: each is tried at tiny size; about six minutes of one core.
 towers: setup
 	$(BIN)/python docs/tools/vision_towers.py
 

@@ -5,6 +5,7 @@ Smaller are the widths, the number of blocks and the images; where a class refus
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -41,8 +42,10 @@ _PATCHES = 6
 """Rows and columns of a miniature's patches."""
 
 
+_SOFT = 0.3
+"""Strength of weights with which tokens learn less of each other, where those that were drawn blur all places."""
 _MOST_PARAMETERS = 100_000_000
-_MOST_WORK = 10e9
+_MOST_WORK = 12e9
 _FINE_WORK = 0.1e9
 """Work on one image up to which it is cut into many cells."""
 
@@ -69,7 +72,7 @@ def miniature(
         run: What is asked of it: a tower and images to its hidden state.
 
     Raises:
-        UnreadableError: None runs; the message has the last one's reason.
+        UnreadableError: None runs; the message has the smallest one's reason.
     """
     reason, too_large = "", False
     for smaller, pixels in _forms(config, side):
@@ -86,8 +89,9 @@ def miniature(
             run(tower, torch.zeros(1, 3, pixels, pixels))
             return Miniature(tower, pixels, 6 if work <= _FINE_WORK else 4)
         except Exception as error:  # each class has its own words for sizes that do not go together
-            reason = hub.first_line(error)
-    if too_large:
+            reason = reason or hub.first_line(error)
+    # What timm's constructors say is only of sizes that not all of them know.
+    if too_large and (not reason or config.model_type == "timm_wrapper"):
         return None
     raise UnreadableError(f"it cannot read an image alone: {reason}")
 
@@ -186,6 +190,8 @@ def _first(value: Any) -> int | None:
 def _timm(config: PreTrainedConfig, side: int) -> Iterator[tuple[PreTrainedConfig, int]]:
     given: dict[str, Any] = dict(config.model_args or {})
     few = (1, 1, 1, 1)
+    named = re.search(r"patch(\d+)", config.architecture)
+    few_patches = _PATCHES * int(named[1]) if named else 96
     shapes: list[dict[str, Any]] = [
         {"embed_dim": 64, "depth": _BLOCKS, "num_heads": 4},
         {"embed_dim": 96, "depth": _BLOCKS, "num_heads": 3},
@@ -195,14 +201,26 @@ def _timm(config: PreTrainedConfig, side: int) -> Iterator[tuple[PreTrainedConfi
         {"depths": (2, 2, 2, 2), "embed_dim": 32},
         {"depths": few},
         {"layers": few},
+        {"num_blocks": _BLOCKS},
+        {"stages": (1, 1, 2, 1)},
         {},
     ]
     for shape in shapes:
-        quarter = side // 4 if side % 4 == 0 and side // 4 >= 64 else 96
-        for smaller in dict.fromkeys((quarter, 96, 192, 224, side)):
-            if smaller <= max(side, 96):
+        # A pyramid ends in strides of 32.
+        sides = (few_patches, 96, 192, 224, side) if "depth" in shape else (192, 224, 96, side)
+        for smaller in dict.fromkeys(sides):
+            if smaller <= max(side, few_patches):
                 for sized in ({"img_size": smaller}, {}):
                     yield type(config).from_dict(config.to_dict() | {"model_args": given | shape | sized}), smaller
+
+
+def redraws(tower: PreTrainedModel) -> Iterator[None]:
+    """A miniature with other weights in place: as they were drawn, weaker, and as its class begins."""
+    yield
+    draw(tower, _SOFT)
+    yield
+    tower.load_state_dict(type(tower)(tower.config).state_dict())
+    yield
 
 
 @torch.no_grad()

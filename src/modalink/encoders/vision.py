@@ -17,9 +17,6 @@ from modalink.errors import PartError
 from modalink.kinds import Width
 from modalink.roles import BlockEncoder, EncoderConfig
 
-_SOFT = 0.3
-"""Strength of weights with which tokens learn less of each other, for towers whose drawn weights blur all places."""
-
 
 class VisionConfig(EncoderConfig):
     """Settings of a vision tower."""
@@ -98,11 +95,15 @@ class VisionConfig(EncoderConfig):
         layer = small_index(tower)
         if not _towers.is_blocks_output(tower, torch.randn(1, 3, pixels, pixels), layer):
             raise UnreadableError(f"its hidden state {index} is not what its block {index} gives; set layer: output")
-        try:
-            reading = find(lambda images: run(tower, images), pixels, cells)
-        except UnreadableError:
-            _miniature.draw(tower, _SOFT)
-            reading = find(lambda images: run(tower, images), pixels, cells)
+        reasons = []
+        for _ in _miniature.redraws(tower):
+            try:
+                reading = find(lambda images: run(tower, images), pixels, cells)
+                break
+            except UnreadableError as error:
+                reasons.append(error)
+        else:
+            raise reasons[0]
         trace = Trace.of(kind, tower.config, layer, pixels, self.checkpoint)
         return VisionEncoder(tower, reading, trace, keep_cls=False, side=pixels, name=self.checkpoint)
 
