@@ -9,7 +9,7 @@ import pytest
 
 from modalink.errors import MissingExtraError, OptionError, TrainingError, UnknownNameError
 from modalink.runs.metrics import Metrics
-from modalink.runs.trackers import chosen, where
+from modalink.runs.trackers import chosen, opened, where
 from modalink.settings import in_environment, run_settings
 
 
@@ -121,3 +121,12 @@ def test_one_setting_names_them(monkeypatch, tmp_path):
     with pytest.raises(OptionError):
         run_settings(track=3)
     assert where(("tensorboard",), Path("runs/a")) == ["curves: tensorboard --logdir runs/a"]
+
+
+def test_a_folder_that_goes_away_is_told_by_the_call_and_by_no_traceback_of_a_thread(tmp_path, capfd):
+    (tracker,) = opened(["tensorboard"], tmp_path / "stage", 0)
+    (tmp_path / "stage").rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError):  # by whichever call comes after the thread
+        tracker.log({"loss": 1.0}, 1)
+        tracker.close()
+    assert "Traceback" not in capfd.readouterr().err

@@ -138,8 +138,6 @@ def test_what_training_did_not_put_there_is_named_and_left_alone(recipe: Recipe,
     assert (run / "model").read_text() == "years of work"
 
 
-# TensorBoard's own thread may be the first that misses the folder.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_run_folder_that_goes_away_while_training_is_told(recipe: Recipe, tmp_path: Path) -> None:
     run = tmp_path / "run"
 

@@ -77,6 +77,9 @@ class _TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+        # Its thread hands what goes wrong to the next call here, and would print a traceback besides.
+        worker: Any = self.writer._get_file_writer().event_writer._async_writer._worker
+        worker._invoke_excepthook = lambda thread: None
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:
         for name, value in numbers.items():
