@@ -10,7 +10,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from modalink.model import System, compose
 from modalink.recipe import SystemSpec
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
 
+THREADS = torch.get_num_threads()
 pytest_plugins = ["tests.support.plug_in", "tests.support.plugged_modality", "tests.support.tiny_run"]
 Write = Callable[[str, Any], Path]
 
@@ -28,6 +29,13 @@ Write = Callable[[str, Any], Path]
 @pytest.fixture(autouse=True)
 def _known_random_state() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _known_threads() -> Iterator[None]:
+    """No test leaves its number of threads to the next: the last bits of a step hang on it."""
+    yield
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(autouse=True)

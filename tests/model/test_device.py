@@ -8,13 +8,6 @@ from modalink.model.device import use
 from modalink.settings import RunSettings
 
 
-@pytest.fixture(autouse=True)
-def threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 def test_threads_are_taken_and_left_alone_by_default():
     use(RunSettings(device="cpu", threads=3))
     assert torch.get_num_threads() == 3

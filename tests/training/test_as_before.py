@@ -15,13 +15,6 @@ from modalink.training.launch import cores
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 def _run(folder: Path, environment: Any) -> Path:
     (folder / "manifest.json").write_text(json.dumps({"parts": [], "environment": environment}))
     return folder

@@ -102,11 +102,8 @@ def test_a_given_precision_and_a_kept_choice_are_not_measured(make_recipe, pretr
 def test_a_resumed_run_takes_the_threads_it_had(make_recipe, pretrain, tmp_path) -> None:
     recipe = make_recipe(pretrain(steps=1))
     before = torch.get_num_threads()
-    try:
-        train(recipe, tmp_path / "run")
-        (tmp_path / "run" / "model").rename(tmp_path / "gone")
-        torch.set_num_threads(before + 1)
-        train(recipe, tmp_path / "run")
-        assert torch.get_num_threads() == before
-    finally:
-        torch.set_num_threads(before)
+    train(recipe, tmp_path / "run")
+    (tmp_path / "run" / "model").rename(tmp_path / "gone")
+    torch.set_num_threads(before + 1)
+    train(recipe, tmp_path / "run")
+    assert torch.get_num_threads() == before
