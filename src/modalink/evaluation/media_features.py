@@ -12,7 +12,7 @@ from jaxtyping import Float
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, AutoTokenizer
 
 from modalink import hub, modalities
-from modalink.errors import DataError, MissingExtraError, PartError
+from modalink.errors import DataError, PartError
 
 SUFFIXES = {
     "image": (".png", ".jpg", ".jpeg", ".webp", ".bmp"),
@@ -106,10 +106,8 @@ def _videos(encoder: str, frames: int) -> Callable[[Sequence[Path]], Any]:
 
 def _frames(path: Path, count: int) -> list[np.ndarray]:
     """`count` frames at even distances over the whole video."""
-    try:
-        import av
-    except ImportError as error:
-        raise MissingExtraError("reading videos", "av", "scoring") from error
+    import av
+
     try:
         with av.open(str(path)) as container:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -128,11 +126,9 @@ def _sounds(encoder: str) -> Callable[[Sequence[Path]], Any]:
 
 def _sound(path: Path, rate: int) -> np.ndarray:
     """A sound in mono at the encoder's rate."""
-    try:
-        import soundfile
-        from scipy.signal import resample_poly
-    except ImportError as error:
-        raise MissingExtraError("reading sounds", "soundfile", "scoring") from error
+    import soundfile
+    from scipy.signal import resample_poly
+
     try:
         samples, own_rate = soundfile.read(path, always_2d=True)
     except soundfile.LibsndfileError as error:

@@ -254,7 +254,7 @@ def test_words_beside_blocks_are_words(folder):
 
 def test_media_of_a_modality_that_is_not_there_are_not_lost(folder):
     with pytest.raises(
-        SampleError, match="found <video> in the text and a column of it; the modalities are image"
+        SampleError, match="found <video> in the text and a column of it; the modalities are audio, image"
     ) as caught:
         opened(folder, asked("<video>What?", videos=["a.mp4"]))
     assert caught.value.reason == "unknown_modality"
