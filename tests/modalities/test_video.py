@@ -138,7 +138,7 @@ def test_only_what_leads_to_the_wanted_frames_is_decoded(place, name, codec):
     frames = [np.full((16, 16, 3), number % 250, np.uint8) for number in range(600)]
     settings = {"codec": codec, "pixels": "yuv420p", "codec_options": {"sc_threshold": "0"}}
     keyed = film(place / name, frames, key_every=10, **settings)
-    few = {"max_work": 150 * 2**17}  # packets, and the smallest pictures, count as so much
+    few = {"max_work": 150 * 2**17}  # the smallest pictures count as so much
     for number, found in zip((200, 400, 590), values(video.open_video(keyed, **few), [20, 40, 59]), strict=True):
         assert abs(found - number % 250) <= 8
     if name == "far.mp4":

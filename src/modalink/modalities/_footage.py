@@ -22,8 +22,8 @@ _FAR_S = 2.0
 """What lies further ahead may be reached faster from a key frame than by decoding all that lies between."""
 _EARLIER_S = (0.0, 2.0, 8.0, 32.0, math.inf)
 """Some containers find a place behind the one that is sought; it is then sought so much earlier."""
-_LEAST_WORK = 2**17
-"""A small picture is no less work than one of so many pixels."""
+_LEAST_WORK, _PACKET_WORK = 2**17, 2**10
+"""A small picture is no less work than one of so many pixels, and a packet that is read as much as so many."""
 _FORWARD = {
     (1, 0, 0, 1): None,
     (0, -1, 1, 0): Image.Transpose.ROTATE_90,
@@ -121,7 +121,7 @@ class Footage:
 
     def _packets(self) -> "Iterator[tuple[float, Packet[VideoStream]]]":
         for packet in self._container.demux(self._stream):
-            self._spend(_LEAST_WORK)
+            self._spend(_PACKET_WORK)
             stamp = packet.dts if packet.pts is None else packet.pts
             if packet.size and stamp is not None and not packet.is_discard:
                 yield max(0.0, stamp * self._tick_s - self._start_s), packet
@@ -129,7 +129,7 @@ class Footage:
     def _decoded(self) -> Iterator[Shown]:
         time_s = 0.0
         for packet in self._container.demux(self._stream):
-            self._spend(_LEAST_WORK)
+            self._spend(_PACKET_WORK)
             if packet.is_corrupt:
                 raise MediumError(self._label, "truncated", f"is cut or damaged behind {time_s:.1f} s; fetch it again")
             for frame in packet.decode():
@@ -140,7 +140,7 @@ class Footage:
     def _check(self, frame: VideoFrame, time_s: float) -> None:
         if frame.width * frame.height > self._max_pixels:
             raise too_large(self._label, frame.width, frame.height, self._max_pixels)
-        self._spend(max(0, frame.width * frame.height - _LEAST_WORK))
+        self._spend(max(_LEAST_WORK, frame.width * frame.height))
         if frame.is_corrupt:
             raise MediumError(self._label, "damaged", f"has a damaged picture behind {time_s:.1f} s; fetch it again")
 
