@@ -43,14 +43,16 @@ def opened(stored: Stored, modality: str, *, max_pixels: int) -> Iterator[InputC
         beginning = file.read(16)
         file.seek(0)
         try:
-            container = av.open(file, options=options, buffer_size=_BUFFER)
-        except (av.FFmpegError, ValueError, MemoryError) as error:
+            container = av.open(file, options=options, buffer_size=_BUFFER, metadata_errors="ignore")
+        except Exception as error:  # a broken header fails in another way in each of the formats
             raise _unreadable(stored.label, modality, beginning, error) from error
         assert isinstance(container, InputContainer)
         with container:
             try:
                 yield container
-            except (av.FFmpegError, MemoryError) as error:
+            except MediumError:
+                raise
+            except Exception as error:  # broken data fail in another way in each of the decoders
                 detail = f"cannot be decoded: {_cause(error)}; fetch or write it again"
                 raise MediumError(stored.label, "damaged", detail) from error
 

@@ -227,6 +227,10 @@ class _StoredVideo(VideoHandle):
                 yield shown.time_s, picture(shown.frame, self.label)
 
     def key_times_s(self) -> list[float]:
+        return self._key_times_s
+
+    @cached_property
+    def _key_times_s(self) -> list[float]:
         with self._footage() as (_, footage):
             return footage.key_times_s()
 
