@@ -239,14 +239,14 @@ def test_a_long_container_is_not_looked_through_to_its_end(monkeypatch):
 def test_files_without_sound(tmp_path):
     (tmp_path / "text.wav").write_text("this is no sound, whatever its name says" * 9)
     (tmp_path / "none.wav").touch()
-    assert refused(tmp_path / "text.wav").reason == "not_audio"
+    assert refused(tmp_path / "text.wav").reason == "not_an_audio"
     assert refused(tmp_path / "none.wav").reason == "empty"
     assert refused(tmp_path).reason == "not_a_file"
     assert refused(tmp_path / "gone.wav").reason == "missing"
     silent = refused(contained("mp4", "aac", video="mpeg4", sound=False))
-    assert (silent.reason, "holds no sound, only video" in str(silent)) == ("no_audio", True)
+    assert (silent.reason, "holds no audio, found video" in str(silent)) == ("no_audio", True)
     assert refused(plain(WAVE[:0])).reason == "empty"
-    assert refused(plain(WAVE[:0], format="FLAC")).reason in ("empty", "not_audio", "damaged")
+    assert refused(plain(WAVE[:0], format="FLAC")).reason in ("empty", "not_an_audio", "damaged")
 
 
 def with_samples(*values):
@@ -271,12 +271,12 @@ def with_samples(*values):
         (audio.Sound(WAVE, 10**9), "bad_rate"),
         (audio.Sound(WAVE, -16_000), "bad_rate"),
         (audio.Sound(WAVE[:0], RATE), "empty"),
-        ({"array": WAVE[None], "sampling_rate": RATE}, "not_audio"),
-        (audio.Sound(WAVE.astype(np.int64), RATE), "not_audio"),
-        (audio.Sound(np.array(["a"]), RATE), "not_audio"),
+        ({"array": WAVE[None], "sampling_rate": RATE}, "not_an_audio"),
+        (audio.Sound(WAVE.astype(np.int64), RATE), "not_an_audio"),
+        (audio.Sound(np.array(["a"]), RATE), "not_an_audio"),
         ({"array": WAVE, "sampling_rate": "fast"}, "bad_rate"),
         ({"array": WAVE, "sampling_rate": float("nan")}, "bad_rate"),
-        ({"array": [[1], [2, 3]], "sampling_rate": RATE}, "not_audio"),
+        ({"array": [[1], [2, 3]], "sampling_rate": RATE}, "not_an_audio"),
         ({"array": WAVE}, "unsupported"),
         (WAVE, "unsupported"),
         (7, "unsupported"),
@@ -284,8 +284,8 @@ def with_samples(*values):
         (b"", "empty"),
         ("https://example.com/a.wav", "remote"),
         ("data:audio/wav;base64,@@@@", "bad_data_url"),
-        (b"RIFF\x00\x00\x00\x00WAVE", "not_audio"),
-        (b"\x1aE\xdf\xa3" + b"\xff" * 99, "not_audio"),
+        (b"RIFF\x00\x00\x00\x00WAVE", "not_an_audio"),
+        (b"\x1aE\xdf\xa3" + b"\xff" * 99, "not_an_audio"),
         (b"OggS" + b"\x00" * 99, "truncated"),
     ],
 )
@@ -309,7 +309,7 @@ def test_a_playlist_opens_no_other_file(content, tmp_path):
     secret.write_bytes(plain())
     for name in ("a.m3u8", "a.wav"):
         (tmp_path / name).write_text(content.format(secret=secret))
-        assert refused(tmp_path / name).reason == "not_audio"
+        assert refused(tmp_path / name).reason == "not_an_audio"
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_truncated_at_every_length(format):
         try:
             read = audio.read(data[:length]).values
         except MediumError as error:
-            assert error.reason in {"truncated", "damaged", "not_audio", "empty", "no_audio"}
+            assert error.reason in {"truncated", "damaged", "not_an_audio", "empty", "no_audio"}
         else:
             lost = 44_100 // 10 if format == "mp3" else 0
             assert len(whole) - lost <= len(read) <= len(whole)
@@ -351,7 +351,7 @@ def test_random_damage_never_escapes_as_another_error():
     allowed = {
         "truncated",
         "damaged",
-        "not_audio",
+        "not_an_audio",
         "no_audio",
         "empty",
         "bad_rate",

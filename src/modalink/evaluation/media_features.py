@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 from jaxtyping import Float
+from scipy.signal import resample_poly
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, AutoTokenizer
 
 from modalink import hub, modalities
@@ -106,13 +108,7 @@ def _videos(encoder: str, frames: int) -> Callable[[Sequence[Path]], Any]:
 
 def _frames(path: Path, count: int) -> list[np.ndarray]:
     """`count` frames at even distances over the whole video."""
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    except (av.FFmpegError, IndexError) as error:
-        raise DataError(f"{path}: cannot be decoded ({error})") from error
+    frames = np.asarray(modalities.get("video").read(path))
     return [frames[i] for i in np.linspace(0, len(frames) - 1, count).round().astype(int)]
 
 
@@ -126,9 +122,6 @@ def _sounds(encoder: str) -> Callable[[Sequence[Path]], Any]:
 
 def _sound(path: Path, rate: int) -> np.ndarray:
     """A sound in mono at the encoder's rate."""
-    import soundfile
-    from scipy.signal import resample_poly
-
     try:
         samples, own_rate = soundfile.read(path, always_2d=True)
     except soundfile.LibsndfileError as error:

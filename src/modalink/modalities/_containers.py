@@ -1,51 +1,84 @@
-"""Containers of sound and video (MP4, WebM, MPEG, AVI, ...), opened so that nothing but the file itself is read."""
+"""Files that hold streams of pictures and sound, opened by PyAV: only formats that are known, and no file but the one.
+
+FFmpeg knows some hundred formats, of which a few are lists of other files or addresses; those are never opened.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader, BytesIO
-from typing import Any
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition, Stream
 
 from modalink.errors import MediumError
-from modalink.modalities._truncation import is_cut_short
+from modalink.modalities._binary import Stored
 
 _FORMATS = (
-    *("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf", "flv", "mpegts", "mpeg", "mpegvideo"),
-    *("ogg", "mp3", "aac", "ac3", "eac3", "amr", "aiff", "au", "flac", "wav", "w64"),
+    *("mov", "mp4", "matroska", "webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "gif", "ivf", "nut"),
+    *("wav", "w64", "aiff", "au", "caf", "flac", "mp3", "aac", "amr", "ac3", "wv", "ape", "tta"),
 )
-"""None of those that name other files or addresses (playlists, lists of pictures), as FFmpeg calls them."""
+_BEGINNINGS = {
+    0: (b"\x1aE\xdf\xa3", b"OggS", b"GIF8", b"FLV\1", b"\x30\x26\xb2\x75", b"fLaC", b"ID3", b"\0\0\1\xba"),
+    4: (b"ftyp", b"moov", b"mdat", b"wide", b"free"),
+    8: (b"AVI ", b"WAVE"),
+}
+_BUFFER = 2**18
+"""Bytes that are read at a time."""
 
 
 @contextmanager
-def opened(file: BytesIO | BufferedReader, label: str, modality: str) -> Iterator[Any]:
-    """A container of PyAV, open while it is looked at; errors of FFmpeg become errors of the medium.
+def opened(stored: Stored, modality: str, *, max_pixels: int) -> Iterator[InputContainer]:
+    """A container, opened for as long as it is read; FFmpeg's errors meanwhile are errors of the medium.
 
     Args:
-        file: The medium's bytes; not closed.
-        label: What errors call it.
-        modality: What is looked for, for errors.
+        stored: The bytes.
+        modality: What they should be, for errors.
+        max_pixels: Larger pictures are not decoded.
 
     Raises:
-        MediumError: With the reason `truncated`, `damaged`, or `not_audio`, where sound is looked for.
+        MediumError: With the reason `not_a_MODALITY` (or `not_an_`) or `damaged`.
     """
-    import av
-
-    if is_cut_short(file):
-        raise MediumError(label, "truncated", "is truncated: it ends before its own headers say; fetch it again")
-    try:
-        container = av.open(file, metadata_errors="ignore", options={"format_whitelist": ",".join(_FORMATS)})
-    except Exception as error:  # a broken header fails in another way in each of the formats
-        detail = f"is in no format of {modality} that is known, or its header is broken ({_said(error)})"
-        raise MediumError(label, f"not_{modality}", detail) from error
-    with container:
+    options = {"format_whitelist": ",".join(_FORMATS), "max_pixels": str(max_pixels)}
+    with stored.open() as file:
+        beginning = file.read(16)
+        file.seek(0)
         try:
-            yield container
-        except (MediumError, MemoryError):
-            raise
-        except Exception as error:  # broken data fail in another way in each of the decoders
-            detail = f"is damaged or cut short: {_said(error)}; fetch or write it again"
-            raise MediumError(label, "damaged", detail) from error
+            container = av.open(file, options=options, buffer_size=_BUFFER, metadata_errors="ignore")
+        except Exception as error:  # a broken header fails in another way in each of the formats
+            raise _unreadable(stored.label, modality, beginning, error) from error
+        assert isinstance(container, InputContainer)
+        with container:
+            try:
+                yield container
+            except MediumError:
+                raise
+            except Exception as error:  # broken data fail in another way in each of the decoders
+                detail = f"cannot be decoded: {_cause(error)}; fetch or write it again"
+                raise MediumError(stored.label, "damaged", detail) from error
 
 
-def _said(error: Exception) -> str:
-    """What FFmpeg says, without the number of the error and the name of a file that has none."""
-    return str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
+def stream(container: InputContainer, kind: str, label: str, modality: str) -> Stream:
+    """The first stream of a kind (`video`, `audio`) that is no picture on the cover.
+
+    Raises:
+        MediumError: There is none, with the reason `no_KIND`, or none that can be decoded (`unsupported`).
+    """
+    found = [one for one in container.streams if one.type == kind and not one.disposition & Disposition.attached_pic]
+    if not found:
+        there = ", ".join(sorted({str(one.type) for one in container.streams})) or "nothing"
+        raise MediumError(label, f"no_{kind}", f"holds no {kind}, found {there}; give another file as {modality}")
+    if found[0].codec_context is None:
+        raise MediumError(label, "unsupported", f"its {kind} is coded in a way that is not known; convert it")
+    return found[0]
+
+
+def _unreadable(label: str, modality: str, beginning: bytes, error: Exception) -> MediumError:
+    known = any(beginning[at:].startswith(mark) for at, marks in _BEGINNINGS.items() for mark in marks)
+    if known:
+        return MediumError(label, "damaged", f"has a broken header, or is cut off ({_cause(error)}); fetch it again")
+    article = "an" if modality[0] in "aeiou" else "a"
+    return MediumError(label, f"not_{article}_{modality}", f"is in none of the formats {', '.join(_FORMATS)}")
+
+
+def _cause(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or type(error).__name__)

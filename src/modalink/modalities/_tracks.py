@@ -1,14 +1,20 @@
 """The sound of a container: its length by its packets, and its samples in blocks, at their own times."""
 
 from collections.abc import Iterator
-from io import BufferedReader, BytesIO
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
 from jaxtyping import Float32
 
 from modalink.errors import MediumError
-from modalink.modalities._containers import opened
+from modalink.modalities import _containers
+from modalink.modalities._binary import Stored
+from modalink.modalities._truncation import is_cut_short
+
+_MAX_PIXELS = 2**25
+"""Most pixels of the pictures beside the sound: none is wanted, but FFmpeg looks at the first."""
 
 _SLACK_S = 0.1
 """So much may be missing where a codec begins and ends: it works in frames, of which headers say how much is sound."""
@@ -23,14 +29,13 @@ class Facts(NamedTuple):
     """Samples of each channel."""
 
 
-def facts(file: BytesIO | BufferedReader, label: str, max_seconds: float) -> Facts:
+def facts(stored: Stored, max_seconds: float) -> Facts:
     """What a container says of its sound.
 
     Raises:
         MediumError: It is no container, has no sound, or is longer than `max_seconds`, as far as it was looked through.
     """
-    with opened(file, label, "audio") as container:
-        track = _track(container, label)
+    with _track(stored) as (container, track):
         rate = track.codec_context.sample_rate
         told = 0.0 if track.duration is None else float(track.duration * track.time_base)
         if not (container.format.name.startswith("mov") and told):
@@ -57,17 +62,14 @@ def _packed_s(container: Any, track: Any, max_seconds: float) -> float:
     return last - (first or 0.0)
 
 
-def blocks(file: BytesIO | BufferedReader, label: str, facts: Facts) -> Iterator[Float32[np.ndarray, "n c"]]:
+def blocks(stored: Stored, facts: Facts) -> Iterator[Float32[np.ndarray, "n c"]]:
     """The samples of a container's sound from its beginning, as many as its facts tell, gaps filled with silence.
 
     Raises:
         MediumError: It cannot be decoded, or holds less than it says.
     """
-    import av
-
     slack, done = round(_SLACK_S * facts.rate_hz), 0
-    with opened(file, label, "audio") as container:
-        track = _track(container, label)
+    with _track(stored) as (container, track):
         convert = av.AudioResampler(format="fltp")
         start = None
         for frame in container.decode(track):
@@ -78,7 +80,7 @@ def blocks(file: BytesIO | BufferedReader, label: str, facts: Facts) -> Iterator
                 done += gap
             if frame.sample_rate != facts.rate_hz:
                 detail = f"changes from {facts.rate_hz} to {frame.sample_rate} Hz within; write it anew"
-                raise MediumError(label, "damaged", detail)
+                raise MediumError(stored.label, "damaged", detail)
             for part in convert.resample(frame):
                 block = part.to_ndarray().T[: facts.frames - done]
                 done += len(block)
@@ -87,7 +89,7 @@ def blocks(file: BytesIO | BufferedReader, label: str, facts: Facts) -> Iterator
                 return
     if facts.frames - done > slack:
         detail = f"is truncated: it holds {done:,} of the {facts.frames:,} samples that it says; fetch it again"
-        raise MediumError(label, "truncated", detail)
+        raise MediumError(stored.label, "truncated", detail)
     yield from _silence(facts.frames - done, facts.channels)
 
 
@@ -96,9 +98,13 @@ def _silence(frames: int, channels: int) -> Iterator[Float32[np.ndarray, "n c"]]
         yield np.zeros((min(65536, frames - start), channels), np.float32)
 
 
-def _track(container: Any, label: str) -> Any:
-    track = container.streams.best("audio")
-    if track is None:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise MediumError(label, "no_audio", f"holds no sound, only {kinds}; give a file with an audio track")
-    return track
+@contextmanager
+def _track(stored: Stored) -> Iterator[tuple[Any, Any]]:
+    """An open container, and the sound in it."""
+    with stored.open() as file:
+        cut = is_cut_short(file)
+    if cut:
+        detail = "is truncated: it ends before its own headers say; fetch it again"
+        raise MediumError(stored.label, "truncated", detail)
+    with _containers.opened(stored, "audio", max_pixels=_MAX_PIXELS) as container:
+        yield container, _containers.stream(container, "audio", stored.label, "audio")

@@ -32,6 +32,8 @@ def is_cut_short(file: BytesIO | BufferedReader) -> bool:
     elif head[:4] == b".snd":
         offset, length = struct.unpack_from(">II", head.ljust(64, b"\0"), 4)
         end = offset + length if length < _UNKNOWN else 0
+    elif head[:4] == b"caff":
+        end = _core_end(file, size)
     elif head[:4] == b"OggS":
         end = _ogg_end(file, size)
     elif head[:4] == b"\x1aE\xdf\xa3":
@@ -54,6 +56,18 @@ def _chunks_end(file: BytesIO | BufferedReader, order: str, size: int) -> int:
         if name in _PAYLOAD or inner in _PAYLOAD:
             return end if length < _UNKNOWN else 0
         place = end + length % 2
+    return 0
+
+
+def _core_end(file: BytesIO | BufferedReader, size: int) -> int:
+    """Where the samples of a CAF end; 0 where it was written to a pipe."""
+    place = 8
+    while place + 12 <= size:
+        file.seek(place)
+        name, length = struct.unpack(">4sq", file.read(12))
+        if name == b"data":
+            return place + 12 + length if length >= 0 else 0
+        place += 12 + max(0, length)
     return 0
 
 

@@ -43,7 +43,7 @@ def array(values: Any, label: str) -> Shaped[np.ndarray, "..."]:
     try:
         return np.asarray(values)
     except ValueError as error:
-        raise MediumError(label, "not_audio", f"its samples are no array: {error}") from error
+        raise MediumError(label, "not_an_audio", f"its samples are no array: {error}") from error
 
 
 def full_scale(values: Shaped[np.ndarray, " n"], label: str) -> Float32[np.ndarray, " n"]:
@@ -54,7 +54,7 @@ def full_scale(values: Shaped[np.ndarray, " n"], label: str) -> Float32[np.ndarr
     if values.dtype in (np.int16, np.int32):
         return (values / -float(np.iinfo(values.dtype).min)).astype(np.float32)
     detail = f"found values of type {values.dtype}, needed floats from -1 to 1, int16 or int32"
-    raise MediumError(label, "not_audio", detail)
+    raise MediumError(label, "not_an_audio", detail)
 
 
 def length(frames: int, own_hz: int, rate_hz: int) -> int:

@@ -120,8 +120,7 @@ class _StoredSound(AudioHandle):
         with stored.open() as file:
             facts = _sound_files.facts(file, stored.label)
             self._plain = facts is not None
-            file.seek(0)
-            facts = facts or _tracks.facts(file, stored.label, max_seconds)
+        facts = facts or _tracks.facts(stored, max_seconds)
         _check(facts, stored.label, max_seconds)
         super().__init__(stored.label, facts)
 
@@ -130,18 +129,18 @@ class _StoredSound(AudioHandle):
         return self._stored.digest
 
     def _blocks(self, start: int, stop: int) -> Iterator[Float32[np.ndarray, "n c"]]:
-        with self._stored.open() as file:
-            if self._plain:
+        if self._plain:
+            with self._stored.open() as file:
                 yield from _sound_files.blocks(file, self.label, self._facts, start, stop - start)
+            return
+        # Codecs begin anew after a jump, and would give other samples there.
+        place = 0
+        for block in _tracks.blocks(self._stored, self._facts):
+            if (wanted := block[max(0, start - place) : max(0, stop - place)]).size:
+                yield wanted
+            place += len(block)
+            if place >= stop:
                 return
-            # Codecs begin anew after a jump, and would give other samples there.
-            place = 0
-            for block in _tracks.blocks(file, self.label, self._facts):
-                if (wanted := block[max(0, start - place) : max(0, stop - place)]).size:
-                    yield wanted
-                place += len(block)
-                if place >= stop:
-                    return
 
 
 class _GivenSound(AudioHandle):
@@ -150,7 +149,7 @@ class _GivenSound(AudioHandle):
         _waves.check_rate(rate_hz, label)
         if values.ndim != 1:
             detail = f"found samples of the shape {values.shape}, needed [n]: one channel, or the mean of several"
-            raise MediumError(label, "not_audio", detail)
+            raise MediumError(label, "not_an_audio", detail)
         self._source = values
         facts = _tracks.Facts(int(rate_hz), 1, len(values))
         _check(facts, label, max_seconds)
@@ -181,9 +180,9 @@ def open_audio(
         max_bytes: Larger files are refused before they are opened.
 
     Raises:
-        MediumError: With the reason `missing`, `unreadable`, `not_a_file`, `empty`, `not_audio`, `no_audio`, `damaged`,
-            `truncated`, `too_large`, `too_long`, `bad_rate`, `remote`, `bad_data_url` or `unsupported`; reading it,
-            also with `not_finite`, `out_of_range` or `changed`.
+        MediumError: With the reason `missing`, `unreadable`, `not_a_file`, `empty`, `not_an_audio`, `no_audio`,
+            `damaged`, `truncated`, `too_large`, `too_long`, `bad_rate`, `remote`, `bad_data_url` or `unsupported`;
+            reading it, also with `not_finite`, `out_of_range` or `changed`.
     """
     if isinstance(source, AudioHandle):
         return source
