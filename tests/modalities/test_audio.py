@@ -284,8 +284,8 @@ def with_samples(*values):
         (b"", "empty"),
         ("https://example.com/a.wav", "remote"),
         ("data:audio/wav;base64,@@@@", "bad_data_url"),
-        (b"RIFF\x00\x00\x00\x00WAVE", "not_an_audio"),
-        (b"\x1aE\xdf\xa3" + b"\xff" * 99, "not_an_audio"),
+        (b"RIFF\x00\x00\x00\x00WAVE", "damaged"),
+        (b"\x1aE\xdf\xa3" + b"\xff" * 99, "damaged"),
         (b"OggS" + b"\x00" * 99, "truncated"),
     ],
 )
