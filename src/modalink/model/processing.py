@@ -262,7 +262,8 @@ class ModalinkProcessor(ProcessorMixin):
     def _item(self, modality: str, handle: MediumHandle, said: str, sample: str, caption: str | None = None) -> Item:
         """A medium that is read, with what is said beside it."""
         reader, projector = self.readers[modality], self.spec.inputs[modality].projector
-        layout = reader.layout(handle)
+        with named_after(sample):
+            layout = reader.layout(handle)
         text = tuple(projector.text_ids(said, prompts.reader(said, self.tokenizer))) if projector.reads_text else ()
         tokens = self.prompt_layout(modality, layout).tokens
         load = Reading(handle, reader, sample)
