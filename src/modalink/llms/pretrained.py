@@ -25,8 +25,17 @@ class PretrainedLlmConfig(LlmConfig):
         return self.from_zoo("llm", lora=None if self.lora is None else self.lora.tiny())
 
     def architecture(self) -> PreTrainedConfig:
-        """The checkpoint's `PreTrainedConfig`."""
-        return hub.architecture(self.checkpoint, self.revision)
+        """The checkpoint's `PreTrainedConfig`.
+
+        Raises:
+            PartError: It is absent, or no language model.
+        """
+        found = hub.architecture(self.checkpoint, self.revision)
+        if not isinstance(getattr(found.get_text_config(decoder=True), "vocab_size", None), int):
+            raise PartError(
+                f"llm {self.checkpoint}: found a model of type {found.model_type!r}, needed a language model"
+            )
+        return found
 
     def as_built(self, llm: PreTrainedModel) -> "PretrainedLlmConfig":
         """With the names of the layers that got adapters."""
@@ -59,7 +68,7 @@ class PretrainedLlmConfig(LlmConfig):
         if weights:
             llm = hub.load(auto, self.checkpoint, revision=self.revision, dtype=self.dtype)
         else:
-            with hub.foreign(PartError, f"llm {self.checkpoint}: its architecture cannot be built"):
+            with hub.building(f"llm {self.checkpoint}: its architecture cannot be built"):
                 llm = auto.from_config(architecture, trust_remote_code=False)
         llm.requires_grad_(False)
         if self.lora is not None:
