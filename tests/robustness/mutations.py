@@ -7,8 +7,6 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.support import trees
-
 _TOKENS = (
     b"\x00", b"\xff", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r", b"\x1b[31m", b"{", b"}", b"[", b"]", b'"', b":", b"- ", b"&a ", b"*a",
     b"<<: *a", b"!!python/object/apply:os.system ['true']", b"!!int x", b"!!float x", b"!!timestamp 2020-13-01", b"NaN", b"Infinity", b"1e999",
@@ -64,16 +62,16 @@ def damaged_tree(tree: Any, *, edits: int = 3) -> st.SearchStrategy[Any]:
 def _replanted(tree: Any, edits: Sequence[tuple[str, float, float, Any]]) -> Any:
     tree = copy.deepcopy(tree)
     for kind, where, other, value in edits:
-        places = trees.places(tree)
+        places = [(holder, key) for holder, key in _places(tree)]
         if not places:
             return value
-        holder, key = _in(tree, places, where)
+        holder, key = places[int(where * len(places))]
         if kind == "drop":
             del holder[key]
         elif kind == "wrap":
             holder[key] = [holder[key]]
         elif kind == "move":
-            giver, name = _in(tree, places, other)
+            giver, name = places[int(other * len(places))]
             holder[key] = copy.deepcopy(giver[name])
         elif kind == "rename" and isinstance(holder, dict):
             holder[value if isinstance(value, str) else "renamed"] = holder.pop(key)
@@ -84,10 +82,17 @@ def _replanted(tree: Any, edits: Sequence[tuple[str, float, float, Any]]) -> Any
     return tree
 
 
-def _in(tree: Any, places: Sequence[trees.Place], share: float) -> tuple[Any, Any]:
-    """The holder and the key of the place that stands at a share of them all."""
-    place = places[int(share * len(places))]
-    return trees.holder(tree, place), place[-1]
+def _places(tree: Any) -> list[tuple[Any, Any]]:
+    """Every place in the tree as its holder and its key there; what is nested deep counts once."""
+    found, waiting, depth = [], [(tree, 0)], 12
+    while waiting:
+        node, level = waiting.pop()
+        keys = list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
+        for key in keys:
+            found.append((node, key))
+            if level < depth:
+                waiting.append((node[key], level + 1))
+    return found
 
 
 def as_json(tree: Any) -> str:
