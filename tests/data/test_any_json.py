@@ -61,6 +61,13 @@ RECORDS = {
         {"prompt": [{"role": "user", "content": "a"}], "completion": "b", "images": []},
     ),
     "swift": ("messages", {"conversation": [{"human": "a <img>a.png</img>", "assistant": "b"}]}),
+    "boxes": (
+        "messages",
+        {
+            "messages": [{"role": "assistant", "content": "<ref-object><bbox>"}],
+            "objects": {"ref": ["a"], "bbox": [[1, 2]]},
+        },
+    ),
     "llava": ("llava_json", {"id": "a", "conversations": SHAREGPT, "image": "a.png", "system": "Be kind."}),
     "obelics": ("interleaved", {"texts": ["a", None], "images": [None, "a.png"]}),
     "mmc4": (
@@ -76,7 +83,7 @@ RECORDS = {
 
 
 REASONS = {
-    "bad_messages", "bad_record", "bad_text", "media_count", "marker_count", "no_caption", "no_medium", "no_text",
+    "bad_boxes", "bad_messages", "bad_record", "bad_text", "media_count", "marker_count", "no_caption", "no_medium", "no_text",
     "prompt", "missing", "unreadable", "unsupported", "not_a_file", "bad_data_url", "empty", "remote", "not_an_image", "unknown_modality",
 }  # fmt: skip
 
