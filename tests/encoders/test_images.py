@@ -115,3 +115,13 @@ def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
     preprocess = VisionConfig(checkpoint=str(tiny_clip_vision(tmp_path))).preprocessor()
     for mode in ("L", "RGBA", "P"):
         assert preprocess(Image.new(mode, (40, 40))).shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("side", [10**6, 0, -1, "64", [64], None, True])
+def test_a_side_that_no_image_has_is_refused(tmp_path: Path, side: Any) -> None:
+    settings = {"image_processor_type": "ViTImageProcessor", "size": {"height": side, "width": side}}
+    (tiny_clip_vision(tmp_path) / "preprocessor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(
+        PartError, match=r"px, needed 1 to 16,384|sizes that cannot be read|cannot be read from|fixed side"
+    ):
+        VisionConfig(checkpoint=str(tmp_path)).preprocessor()

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,30 @@ def test_a_missing_part_is_named(folder: Path, tmp_path: Path, part: str) -> Non
     shutil.rmtree(broken / part)
     with pytest.raises(PartError, match=part):
         StableDiffusionConfig(checkpoint=str(broken)).build()
+
+
+MONSTROUS: list[tuple[str, str, dict[str, Any]]] = [
+    ("unet", "config.json", {"layers_per_block": 10**7}),
+    ("unet", "config.json", {"block_out_channels": [10**9] * 2}),
+    ("unet", "config.json", {"down_block_types": ["DownBlock2D"] * 200_000}),
+    ("unet", "config.json", {"cross_attention_dim": None}),
+    ("unet", "config.json", {"sample_size": 10**9}),
+    ("vae", "config.json", {"layers_per_block": -1, "block_out_channels": [32] * 5000}),
+    ("vae", "config.json", {"block_out_channels": 0}),
+    ("text_encoder", "config.json", {"num_hidden_layers": 10**7}),
+    ("text_encoder", "config.json", {"hidden_size": 0}),
+    ("scheduler", "scheduler_config.json", {"num_train_timesteps": 10**9}),
+]
+
+
+@pytest.mark.parametrize(("part", "name", "settings"), MONSTROUS)
+def test_monstrous_settings_are_refused_in_words(
+    folder: Path, tmp_path: Path, part: str, name: str, settings: dict[str, Any]
+) -> None:
+    broken = Path(shutil.copytree(folder, tmp_path / "broken"))
+    file = broken / part / name
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    config = StableDiffusionConfig(checkpoint=str(broken))
+    with pytest.raises(PartError, match=re.escape(str(broken))), torch.device("meta"):
+        config.preprocessor()
+        config.build(weights=False)

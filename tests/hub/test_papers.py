@@ -85,7 +85,15 @@ def test_any_value_under_any_key_is_used_or_refused(folder: Path, number: int) -
         ({"vocab_size": 10**9}, "found vocab_size 1000000000"),
         ({"vocab_size": 2**23}, "asks for [0-9,]+ values, its weight files hold"),
         ({"max_position_embeddings": 10**18}, "found max_position_embeddings"),
-        ({"num_attention_heads": 0}, "modulo by zero"),
+        ({"num_attention_heads": 0}, "found num_attention_heads 0, needed 1 or more"),
+        ({"num_hidden_layers": -4}, "found num_hidden_layers -4, needed 0 or more"),
+        ({"hidden_size": 10**9}, "found hidden_size 1000000000, needed 262,144 at most"),
+        ({"vision_config": {"patch_size": [16, 0]}}, "found patch_size 0, needed 1 or more"),
+        ({"vision_config": {"image_size": 10**6}}, "found image_size 1000000, needed 16,384 at most"),
+        ({"vision_config": {"depths": [2, 2, 10**5, 2]}}, "found depths 100000, needed 1,000 at most"),
+        ({"backbone": {"depths": [900] * 900}}, "found depths of 810,000 together, needed 1,000 at most"),
+        ({"model_args": {"layers": [999, 999]}}, "found layers of 1,998 together"),
+        ({"encoder": [{"num_local_experts": 10**6}]}, "found num_local_experts 1000000, needed 65,536 at most"),
         ({"hidden_act": "os.system"}, "KeyError 'os.system'|cannot be read"),
         ({"dtype": "float7"}, "float7"),
         ({"model_type": "unheard"}, "unheard"),
@@ -96,6 +104,37 @@ def test_what_no_model_has_is_refused_before_it_is_built(folder: Path, settings:
     change(folder / "config.json", **settings)
     with pytest.raises(PartError, match=says):
         use(folder)
+
+
+QUANTISED: list[tuple[Any, str]] = [
+    ({"quant_method": "gptq", "bits": 4}, "'gptq'"),
+    ({"load_in_4bit": True}, "of no known method"),
+    ({}, "of no known method"),
+    ("int8", "of no known method"),
+]
+
+
+@pytest.mark.parametrize(("value", "says"), QUANTISED)
+@pytest.mark.parametrize("inner", [None, "text_config"])
+def test_quantised_weights_are_refused_with_what_to_do(folder: Path, value: Any, says: str, inner: str | None) -> None:
+    settings = {"quantization_config": value}
+    change(folder / "config.json", **(settings if inner is None else {inner: settings}))
+    with pytest.raises(PartError, match=rf"quantised weights .*{says}.* needed weights in float32.* choose the"):
+        use(folder)
+
+
+def test_what_large_models_have_is_read(folder: Path) -> None:
+    """Numbers of Gemma 3n, of Llama 4 Scout and of deep models that list their layers; and nothing quantised."""
+    change(
+        folder / "config.json",
+        quantization_config=None,
+        vocab_size_per_layer_input=262_144,
+        max_window=10_485_760,
+        full_attention_layers=list(range(100)),
+        num_experts=0,
+        vision_feature_layer=-2,
+    )
+    use(folder)
 
 
 GARBAGE = [b"", b"[]", b"[1]", b"{", bytes(range(256)), b"[" * 100_000, "{}".encode("utf-16"), b'{"a":' * 9999]
@@ -185,9 +224,11 @@ def test_a_pickle_is_refused_in_our_words(folder: Path) -> None:
 
 
 def test_plain_tensors_in_a_bin_file_are_read(folder: Path) -> None:
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    weights = load_file(folder / "model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    use(folder)
+    built = PretrainedLlmConfig(checkpoint=str(folder)).build().state_dict()
+    assert len(weights) > 10 and all(torch.equal(built[name], tensor) for name, tensor in weights.items())
 
 
 @pytest.mark.parametrize(

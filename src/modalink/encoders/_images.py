@@ -19,7 +19,7 @@ from transformers import (
 from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from modalink import hub
-from modalink.errors import PartError
+from modalink.errors import PartError, shown
 from modalink.roles import Preprocessor
 
 _RESAMPLE = {"bilinear": 2, "bicubic": 3, "nearest": 0, "lanczos": 1}
@@ -39,13 +39,17 @@ class ImagePreprocessor(Preprocessor):
     """
 
     def __init__(self, processor: Any, side: int | None = None, *, pad_to_square: bool = False) -> None:
-        settings = processor.to_dict()
-        native = _side(settings)
-        if side is None and native is None:
-            raise PartError(f"{type(processor).__name__} gives images of no fixed side; set image_size")
-        self.side: int = side or native or 0
-        self.pad_to_square = pad_to_square
-        self.processor = type(processor).from_dict(settings | _sizes(settings, native, self.side))
+        name = type(processor).__name__
+        with hub.foreign(PartError, f"{name} has sizes that cannot be read"):
+            settings = processor.to_dict()
+            native = _side(settings)
+            if side is None and native is None:
+                raise PartError(f"{name} gives images of no fixed side; set image_size")
+            self.side: int = side or native or 0
+            if type(self.side) is not int or not 1 <= self.side <= hub.LARGEST_SIDE:
+                raise PartError(f"{name} gives images of {shown(self.side)} px, needed 1 to {hub.LARGEST_SIDE:,}")
+            self.pad_to_square = pad_to_square
+            self.processor = type(processor).from_dict(settings | _sizes(settings, native, self.side))
 
     def __call__(self, medium: Image.Image) -> Float[Tensor, "1 c side side"]:
         """The image as one unit, float32 [1 c h w], normalised."""
@@ -54,7 +58,7 @@ class ImagePreprocessor(Preprocessor):
             colour = tuple(int(255 * mean) for mean in self.processor.image_mean)
             image = _padded(image, colour)
         values: Tensor = self.processor(image, return_tensors="pt")["pixel_values"]
-        return values
+        return values.flatten(0, -4)  # a processor of videos takes an image for a video of one frame
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result, as JSON data."""

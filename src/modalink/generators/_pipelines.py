@@ -32,7 +32,7 @@ class PipelineConfig(GeneratorConfig):
         """A network of diffusers from a subfolder."""
         if weights:
             return self._load(name, kind)
-        with hub.foreign(PartError, f"{self.checkpoint}: its {name} cannot be built"):
+        with hub.building(f"{self.checkpoint}: its {name} cannot be built"):
             return kind.from_config(self.component(name))
 
     def text_config(self) -> PreTrainedConfig:
@@ -47,7 +47,7 @@ class PipelineConfig(GeneratorConfig):
         if weights:
             return self._load("text_encoder", AutoModel)
         build: Any = AutoModel.from_config
-        with hub.foreign(PartError, f"{self.checkpoint}: its text encoder cannot be built"):
+        with hub.building(f"{self.checkpoint}: its text encoder cannot be built"):
             return build(self.text_config(), trust_remote_code=False)
 
     def tokenizer(self) -> Any:

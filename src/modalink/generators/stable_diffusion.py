@@ -16,7 +16,8 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from modalink.errors import PartError
+from modalink import hub
+from modalink.errors import PartError, shown
 from modalink.generators._diffusion import denoise, denoising_error
 from modalink.generators._guidance import null_conditions
 from modalink.generators._images import TargetPreprocessor, to_images
@@ -71,13 +72,20 @@ class StableDiffusionConfig(PipelineConfig):
 
     def condition_shapes(self) -> dict[str, ConditionShape]:
         """The text's tokens, read without the weights."""
-        tokens, width = self.text_config().max_position_embeddings, self.component("unet")["cross_attention_dim"]
-        return {TOKENS: ConditionShape(width, tokens)}
+        with hub.foreign(PartError, f"{self.checkpoint}: found no conditions in its settings"):
+            tokens, width = self.text_config().max_position_embeddings, self.component("unet")["cross_attention_dim"]
+            return {TOKENS: ConditionShape(width, tokens)}
 
     def preprocessor(self) -> TargetPreprocessor:
         """What an image goes through before `encode_media`."""
-        halvings = len(self.component("vae")["block_out_channels"]) - 1
-        return TargetPreprocessor(self.component("unet")["sample_size"] * 2**halvings)
+        with hub.foreign(PartError, f"{self.checkpoint}: found no side of its images in its settings"):
+            halvings = len(self.component("vae")["block_out_channels"]) - 1
+            side = self.component("unet")["sample_size"] * 2**halvings
+            if not 1 <= side <= hub.LARGEST_SIDE:
+                raise PartError(
+                    f"{self.checkpoint}: it makes images of {shown(side)} px, needed 1 to {hub.LARGEST_SIDE:,}"
+                )
+            return TargetPreprocessor(side)
 
 
 class StableDiffusion(Generator, Denoises, ReadsText):

@@ -2,15 +2,19 @@
 
 from modalink.hub.architectures import architecture, component, is_known
 from modalink.hub.bars import without_bars
+from modalink.hub.building import building
 from modalink.hub.causes import first_line, foreign
 from modalink.hub.files import FETCHING, fetching, locate
 from modalink.hub.identities import Identity, identity, identity_of
 from modalink.hub.loading import load, read
+from modalink.hub.papers import LARGEST_SIDE
 
 __all__ = [
     "FETCHING",
+    "LARGEST_SIDE",
     "Identity",
     "architecture",
+    "building",
     "component",
     "fetching",
     "first_line",

@@ -13,6 +13,7 @@ from transformers import AutoConfig
 
 from modalink.errors import PartError
 from modalink.hub.bars import without_bars
+from modalink.hub.building import building
 from modalink.hub.causes import foreign
 from modalink.hub.files import locate, weight_files
 
@@ -91,7 +92,8 @@ def _refuse_larger(auto_class: Any, folder: Path, config: Any) -> None:
         # diffusers' models have a configuration of their own kind.
         config = auto_class.load_config(folder) if hasattr(auto_class, "load_config") else read(AutoConfig, folder)
     data = config if isinstance(config, dict) else config.to_dict()
-    needed = _size(auto_class, json.dumps(data, sort_keys=True, default=str), config)
+    with building(str(folder)):
+        needed = _size(auto_class, json.dumps(data, sort_keys=True, default=str), config)
     if needed > 8 * held + 2**26:
         raise PartError(f"{folder}: its configuration asks for {needed:,} values, its weight files hold {held:,} bytes")
 

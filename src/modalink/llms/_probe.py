@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
+from modalink import hub
 from modalink.errors import PartError
 from modalink.llms._attention import ATTENTION
 from modalink.llms._calls import cache_name
@@ -225,7 +226,7 @@ def _built(family: type[PreTrainedModel], form: PreTrainedConfig) -> PreTrainedM
     Raises:
         PartError: It would not be tiny.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), hub.building(f"a tiny {family.__name__}"):
         size = sum(parameter.numel() for parameter in family(form).parameters())
     if size > _LARGEST:
         raise PartError(f"it would have {size:,} parameters")

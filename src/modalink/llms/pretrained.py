@@ -68,7 +68,7 @@ class PretrainedLlmConfig(LlmConfig):
         if weights:
             llm = hub.load(auto, self.checkpoint, revision=self.revision, dtype=self.dtype)
         else:
-            with hub.foreign(PartError, f"llm {self.checkpoint}: its architecture cannot be built"):
+            with hub.building(f"llm {self.checkpoint}: its architecture cannot be built"):
                 llm = auto.from_config(architecture, trust_remote_code=False)
         llm.requires_grad_(False)
         if self.lora is not None:
