@@ -9,6 +9,7 @@ from transformers import AutoFeatureExtractor, PreTrainedConfig, WhisperFeatureE
 from transformers.models.whisper.modeling_whisper import WhisperEncoder as Tower
 
 from modalink import hub
+from modalink.encoders import _towers
 from modalink.encoders._sounds import WindowPreprocessor
 from modalink.errors import PartError
 from modalink.ragged import Layout, Ragged
@@ -43,8 +44,7 @@ class WhisperConfig(EncoderConfig):
         """
         config = self._architecture()
         if not weights:
-            tower = Tower(config)
-            tower = tower if self.dtype == "auto" else tower.to(getattr(torch, self.dtype))
+            tower = _towers.random_tower(Tower, config, self.dtype)
         else:
             tower = hub.load(
                 Tower,
