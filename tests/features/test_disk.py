@@ -126,9 +126,38 @@ def test_processes_see_what_others_add(tmp_path):
     fill(one, [2])
     assert torch.equal(other.get(KEY, "2"), VALUES[2])
     shutil.rmtree(tmp_path / "any")
-    assert other.get(KEY, "2") is None
-    fill(other, [2])
-    assert torch.equal(other.get(KEY, "2"), VALUES[2])
+    assert torch.equal(other.get(KEY, "2"), VALUES[2])  # what is mapped stays
+    assert one.get(KEY, "2") is None
+    fill(one, [2])
+    assert torch.equal(one.get(KEY, "2"), VALUES[2])
+
+
+def test_packs_are_mapped_and_grow_under_their_readers(tmp_path):
+    writer, reader = DiskFeatures(tmp_path, 10**6), DiskFeatures(tmp_path, 10**6)
+    fill(writer, [0])
+    first = reader.get(KEY, "0")
+    fill(writer, [1, 2])
+    assert torch.equal(reader.get(KEY, "2"), VALUES[2]) and torch.equal(first, VALUES[0])
+    assert reader.get(KEY, "2").data_ptr() == reader.get(KEY, "2").data_ptr()  # read, checked and copied by nobody
+    first.zero_()
+    assert torch.equal(DiskFeatures(tmp_path, 10**6).get(KEY, "0"), VALUES[0])  # whose values change changes no file
+
+
+def test_no_more_packs_are_mapped_than_a_process_may(tmp_path, monkeypatch):
+    monkeypatch.setattr("modalink.features.disk._MAPPED", 2)
+    fill(DiskFeatures(tmp_path, 16 * 1024), range(12))  # a pack each
+    disk = DiskFeatures(tmp_path, 16 * 1024)
+    for _ in range(2):
+        assert all(torch.equal(disk.get(KEY, str(number)), VALUES[number]) for number in range(12))
+    assert len(disk._maps) == 2
+
+
+def test_why_nothing_more_is_taken_is_known(tmp_path):
+    disk = DiskFeatures(tmp_path, 4 * 1024)
+    fill(disk, range(4))
+    assert not disk.refusal
+    fill(disk, [4])
+    assert disk.refusal == "it is full at 4,096 bytes, and all there is in use"
 
 
 def test_a_full_disk_does_not_stop_the_run(tmp_path, monkeypatch, caplog):

@@ -1,25 +1,30 @@
-"""`modalink data`: what becomes of data."""
+"""`modalink data`: what becomes of data, and what frozen parts make of them."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from modalink import files, kinds, yaml_files
+from modalink.cli import filling
+from modalink.cli.options import Cache, Device, Threads
 from modalink.data.source import SourceConfig
 from modalink.errors import ModalinkError, OptionError, UnknownNameError, shown
 from modalink.model import ModalinkProcessor
 from modalink.planning.preview import ShownSample, page, preview
 from modalink.recipe import Recipe, Stage, load, shipped
+from modalink.settings import run_settings
+from modalink.training.caching.fill import fill
+from modalink.training.interrupts import Interrupted
 
-data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, help="Show what becomes of data.")
+data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 
 @data.callback()
 def _group() -> None:
-    """Show what becomes of data."""
+    """Show what becomes of data, or compute ahead what frozen parts make of them."""
 
 
 @data.command("preview")
@@ -54,6 +59,60 @@ def preview_samples(
             target = html if len(sources) == 1 else html.with_stem(f"{html.stem}-{sources.index((config, limit)) + 1}")
             files.write(target, page(config.name, samples))
             print(f"{target}: {len(samples)} samples of {config.name}")
+
+
+@data.command("cache")
+def fill_cache(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one that ships.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings to change, as for training.")
+    ] = None,
+    *,
+    stage: Annotated[list[str] | None, typer.Option("--stage", help="A stage, or several; by default all.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; by default one for each accelerator, or one.")
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option("--engine", help="Processes of this machine, or of a Ray cluster.")
+    ] = "local",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell how large it would be on disk.")] = False,
+    ledger: Annotated[
+        Path | None, typer.Option("--ledger", file_okay=False, help="Folder of the ledgers; by default in the cache's.")
+    ] = None,
+    tiny: Annotated[bool, typer.Option("--tiny", help="The same system with every part at tiny size.")] = False,
+    device: Device = None,
+    threads: Threads = None,
+    cache: Cache = None,
+    cache_bytes: Annotated[
+        str | None, typer.Option("--cache-bytes", help="Most bytes in the cache's folder, for example 50GB.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Each stage's totals as a JSON line.")] = False,
+) -> None:
+    """Compute ahead what frozen encoders and generators make of a recipe's data, for training to find.
+
+    What is there stays: after a stop, or when data were added, the same command computes what is missing. Training
+    finds it with the same --device, --threads (on a CPU) and cache.
+
+    \b
+    modalink data cache my.yaml --dry-run
+    modalink data cache my.yaml --workers 4 --threads 1 --cache features
+    modalink data cache my.yaml --stage pretrain --engine ray --cache /shared/features
+    """
+    chosen = load(recipe, overrides or [], tiny=tiny)
+    settings = run_settings(device=device, threads=threads, cache=cache, cache_bytes=cache_bytes)
+    try:
+        with filling.show(as_json=as_json) as on_progress:
+            found = fill(
+                chosen, stages=stage, settings=settings, workers=workers, engine=engine, dry=dry_run, ledgers=ledger,
+                on_progress=on_progress,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; what was computed is kept, and the same command computes the rest") from None
+    for totals in found:
+        print(filling.as_json(totals) if as_json else "\n".join(filling.lines(totals, dry=dry_run)))
+    if not as_json:
+        print(filling.last_line(found, settings, dry=dry_run))
+    raise typer.Exit(int(any(totals.refusal for totals in found)))
 
 
 def _sources(

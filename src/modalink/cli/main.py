@@ -19,7 +19,7 @@ COMMANDS = {
     "demo": "Train, evaluate and report the tiny system.",
     "recipes": "Show what ships, or the JSON schema.",
     "doctor": "Check a recipe before training.",
-    "data": "Show what becomes of data.",
+    "data": "Show what becomes of data, or compute features ahead.",
     "train": "Train a recipe, or go on with a run.",
     "ask": "Ask a trained run one question.",
     "chat": "Talk with a trained run.",

@@ -69,7 +69,7 @@ class Loader:
         self.configs, self.sources = stage_data, sources
         weights = [config.weight for config in stage_data]
         self._names = [config.name for config in stage_data]
-        self._sizes = [_size(source, name) for source, name in zip(sources, self._names, strict=True)]
+        self._sizes = [size_of(source, name) for source, name in zip(sources, self._names, strict=True)]
         order = mix(mixture, self._sizes, weights, seed)
         self._share = batch // world
         drawing = seed if draws else None
@@ -170,7 +170,12 @@ class Loader:
             raise DataError(f"{name}: {count} samples are bad; {last}; by reason: {dict(reasons)}") from bad.error
 
 
-def _size(source: Source | Stream, name: str) -> int | None:
+def size_of(source: Source | Stream, name: str) -> int | None:
+    """How many samples a source has; None for a stream.
+
+    Raises:
+        DataError: It has none.
+    """
     if isinstance(source, Stream):
         return None
     if not len(source):

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from modalink.conversation import Conversation
 from modalink.data.mixture import Order
 from modalink.data.source import Source, SourceConfig, Stream
 from modalink.errors import DataError, MediumError, PromptError, SampleError
@@ -33,6 +32,48 @@ class Bad:
         named = error.reason if isinstance(error, SampleError | MediumError) else None
         reason = named or ("prompt" if isinstance(error, PromptError) else "data")
         return cls(sample, reason, str(error).removeprefix(f"{sample}: "), error)
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a place of a source becomes a sample.
+
+    Args:
+        configs: Settings of the sources.
+        sources: The sources, opened.
+        prepare: Makes a conversation ready.
+    """
+
+    configs: Sequence[SourceConfig]
+    sources: Sequence[Source | Stream]
+    prepare: Callable[..., Prepared]
+
+    def __call__(self, number: int, key: Any, finish: Finish, seed: int | None = None) -> Prepared | Bad:
+        """The sample at a place, or why it cannot be learned from; many threads may ask.
+
+        Args:
+            number: Which source.
+            key: The sample's index, or a stream's raw record.
+            finish: The last work on it.
+            seed: Decides what is drawn of its media; None: nothing is drawn.
+        """
+        source, config = self.sources[number], self.configs[number]
+        try:
+            conversation = source.conversation(key) if isinstance(source, Stream) else source[key]
+        except DataError as error:
+            return Bad.of(error.name if isinstance(error, SampleError | MediumError) else config.name, error)
+        settings = {"template": config.template, "seed": seed}
+        try:
+            own = {name: value for name, value in settings.items() if value is not None}
+            prepared = finish(self.prepare(conversation, **own))
+        except (DataError, PromptError) as error:
+            return Bad.of(conversation.id, error)
+        except Exception as error:
+            error.add_note(f"while preparing sample {conversation.id}")
+            raise
+        if all(label == IGNORED for label in prepared.labels):
+            return Bad(conversation.id, "no_labels", f"no token carries loss; {prepared.cut} text tokens were cut")
+        return prepared
 
 
 @dataclass(frozen=True)
@@ -73,11 +114,10 @@ class Draws:
         world: int = 1,
         seed: int | None = None,
     ) -> None:
-        self._configs = configs
+        self._making = Making(configs, sources, prepare)
         self._sources = sources
         self._streams = {str(i): source for i, source in enumerate(sources) if isinstance(source, Stream)}
         self._order = order
-        self._prepare = prepare
         self._workers = workers
         self._ahead = ahead if workers else 1
         self._rank = rank
@@ -114,35 +154,14 @@ class Draws:
         cursor = self.cursor
         seed = None if self._seed is None else _seed_of(self._seed, self._rank, cursor)
         if pool is None:
-            return number, lambda: self._made(number, key, seed), cursor
-        future: Future[Prepared | Bad] = pool.submit(self._made, number, key, seed)
+            return number, lambda: self._making(number, key, self._finish, seed), cursor
+        future: Future[Prepared | Bad] = pool.submit(self._making, number, key, self._finish, seed)
         return number, future.result, cursor
 
     def _drawn(self) -> tuple[int, Any]:
         pick = next(self._order)
         source = self._sources[pick.source]
         return pick.source, next(source) if isinstance(source, Stream) else pick.index
-
-    def _made(self, number: int, key: Any, seed: int | None) -> Prepared | Bad:
-        source, config = self._sources[number], self._configs[number]
-        try:
-            conversation = source.conversation(key) if isinstance(source, Stream) else source[key]
-        except DataError as error:
-            return Bad.of(error.name if isinstance(error, SampleError | MediumError) else config.name, error)
-        return self._prepared(conversation, {"template": config.template, "seed": seed})
-
-    def _prepared(self, conversation: Conversation, settings: dict[str, Any]) -> Prepared | Bad:
-        try:
-            own = {name: value for name, value in settings.items() if value is not None}
-            prepared = self._finish(self._prepare(conversation, **own))
-        except (DataError, PromptError) as error:
-            return Bad.of(conversation.id, error)
-        except Exception as error:
-            error.add_note(f"while preparing sample {conversation.id}")
-            raise
-        if all(label == IGNORED for label in prepared.labels):
-            return Bad(conversation.id, "no_labels", f"no token carries loss; {prepared.cut} text tokens were cut")
-        return prepared
 
 
 def _seed_of(seed: int, rank: int, cursor: dict[str, Any]) -> int:

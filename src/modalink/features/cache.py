@@ -70,7 +70,7 @@ class FeatureCache:
         self._memory = _Memory(memory_bytes)
         self._disk = disk
         self._disk_lock = Lock()  # threads that read ahead ask what is held
-        self._chunk = chunk
+        self.chunk = chunk
 
     def get(
         self,
@@ -95,7 +95,7 @@ class FeatureCache:
         found = {name: feature for name, feature in loaded.items() if feature is not None}
         missing = [name for name in loaded if name not in found]
         for group in self._chunks(missing, {} if kinds is None else dict(zip(names, kinds, strict=True))):
-            filled = (group * self._chunk)[: self._chunk]
+            filled = (group * self.chunk)[: self.chunk]
             computed = compute([names.index(name) for name in filled])
             for name, feature in zip(group, computed, strict=False):
                 # Its own memory: a row would keep the whole chunk alive.
@@ -116,7 +116,7 @@ class FeatureCache:
         for name in names:
             groups.setdefault(kinds.get(name), []).append(name)
         for group in groups.values():
-            yield from (group[start : start + self._chunk] for start in range(0, len(group), self._chunk))
+            yield from (group[start : start + self.chunk] for start in range(0, len(group), self.chunk))
 
     def flush(self) -> None:
         """Write to the disk what waits to be written; to be called when a run ends."""
@@ -137,8 +137,6 @@ class FeatureCache:
             key, digest = name.split("/")
             with self._disk_lock:
                 feature = self._disk.get(key, digest)
-            if feature is not None:
-                self._memory.put(name, feature)
         return feature
 
 

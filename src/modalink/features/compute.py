@@ -16,9 +16,15 @@ Encode = Callable[[list[int]], Sequence[Tensor]]
 
 
 def numerics(device: torch.device, chunk: int) -> str:
-    """What decides the last bits of a feature besides its key: the machine, the library, and the shape computed in."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    parts = (torch.__version__, device.type, name, torch.get_num_threads(), chunk)
+    """What decides the last bits of a feature besides its key: the machine, the library, and the shape computed in.
+
+    The CPU's threads are part of that where it computes; beside an accelerator they decide nothing.
+    """
+    if device.type == "cpu":
+        name, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
+    else:
+        name, threads = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type, 0
+    parts = (torch.__version__, device.type, name, threads, chunk)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

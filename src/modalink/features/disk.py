@@ -4,11 +4,14 @@
                        3f2a....jsonl    a line for each: its name, place, dtype, shape and hash
 
 Each process appends to packs of its own, so that none waits for another, and a small feature costs no file. It writes
-some at a time; a process that is killed loses what it has not written yet.
+some at a time; a process that is killed loses what it has not written yet. Packs are read through the memory of the
+system (`mmap`), so that processes of one machine share it: a value is checked against its hash once a process, and then
+costs neither reading nor copying.
 """
 
 import hashlib
 import logging
+import mmap
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +27,8 @@ PACK_BYTES = 64 * 2**20
 """Where a pack ends and the next begins: what is thrown out at a time."""
 _PENDING_BYTES, _PENDING = 2**20, 128
 """So much waits to be written together: opening a file for each small feature would take longer than computing it."""
+_MAPPED = 1024
+"""Packs that are mapped at a time: a process may not have more than some 65,000 mappings."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,10 @@ class _Entry:
     dtype: str
     shape: tuple[int, ...]
     sha256: str
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size
 
     @classmethod
     def of(cls, digest: str, offset: int, content: bytes, feature: Tensor) -> "_Entry":
@@ -53,6 +62,9 @@ class DiskFeatures:
         folder: Where they are kept; made when it is not there.
         limit: Most bytes of packs; each process may go beyond it by the pack that it is filling.
         machine: What, besides the key, decides a feature's last bits; see `compute.numerics`.
+
+    Attributes:
+        refusal: Why it takes nothing any more; empty while it does.
     """
 
     def __init__(self, folder: Path, limit: int, machine: str = "any") -> None:
@@ -65,7 +77,9 @@ class DiskFeatures:
         self._filling: dict[str, Path] = {}
         self._own: set[Path] = set()
         self._touched: set[Path] = set()
-        self._takes = limit > 0
+        self._maps: dict[Path, mmap.mmap] = {}
+        self._checked: set[tuple[str, str]] = set()
+        self.refusal = "" if limit > 0 else "its limit is 0 bytes"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = folder / "lock"
@@ -79,30 +93,48 @@ class DiskFeatures:
         return digest in self._pending.get(key, {}) or self._find(key, digest) is not None
 
     def get(self, key: str, digest: str) -> Tensor | None:
-        """A feature, or None where it is not there, or not whole."""
+        """A feature, or None where it is not there, or not whole; who changes its values changes no file."""
         if (feature := self._pending.get(key, {}).get(digest)) is not None:
             return feature
         found = self._find(key, digest)
         if found is None:
             return None
         pack, entry = found
-        try:
-            with pack.open("rb") as file:
-                file.seek(entry.offset)
-                content = bytearray(file.read(entry.size))
-            self._touch(pack)
-        except OSError:  # another process made room
-            content = bytearray()
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
+        mapped = self._mapped(pack, entry.end)
+        if mapped is None or not self._is_whole(key, entry, mapped):
             if pack.exists():
                 _log.warning("%s: the feature %s is corrupt and is made anew", pack, digest)
             del self._entries[key][digest]
             return None
-        return torch.frombuffer(content, dtype=getattr(torch, entry.dtype)).reshape(entry.shape)
+        values = torch.frombuffer(mapped, dtype=torch.uint8, count=entry.size, offset=entry.offset)
+        return values.view(getattr(torch, entry.dtype)).reshape(entry.shape)
+
+    def _mapped(self, pack: Path, end: int) -> mmap.mmap | None:
+        """A pack in memory, at least up to a byte; None where it does not reach so far, or another made room."""
+        mapped = self._maps.pop(pack, None)
+        if mapped is None or len(mapped) < end:
+            try:
+                with pack.open("rb") as file:
+                    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+                self._touch(pack)
+            except (OSError, ValueError):  # a ValueError of an empty one
+                return None
+        self._maps[pack] = mapped  # the last one used stands last
+        if len(self._maps) > _MAPPED:
+            del self._maps[next(iter(self._maps))]  # it stays mapped for as long as a tensor of it lives
+        return mapped if len(mapped) >= end else None
+
+    def _is_whole(self, key: str, entry: _Entry, mapped: mmap.mmap) -> bool:
+        if (key, entry.digest) not in self._checked:
+            with memoryview(mapped) as content:
+                if hashlib.sha256(content[entry.offset : entry.end]).hexdigest() != entry.sha256:
+                    return False
+            self._checked.add((key, entry.digest))
+        return True
 
     def put(self, key: str, digest: str, feature: Tensor) -> None:
         """Keep a feature, if there is room."""
-        if not self._takes or not feature.nbytes:
+        if self.refusal or not feature.nbytes:
             return
         waiting = self._pending.setdefault(key, {})
         size = sum(other.nbytes for other in waiting.values()) + feature.nbytes
@@ -123,7 +155,7 @@ class DiskFeatures:
         try:
             pack = self._pack(key, sum(map(len, waiting.values())))
             if pack is None:
-                self._takes = False
+                self.refusal = f"it is full at {self._limit:,} bytes, and all there is in use"
                 return
             place = files.append(pack, b"".join(waiting.values()))
             entries = []
@@ -189,7 +221,7 @@ class DiskFeatures:
             self._touched.add(pack)
 
     def _stop(self, error: OSError) -> None:
-        self._takes = False
+        self.refusal = str(error)
         _log.warning("features are not kept in %s: %s", self._folder, error)
 
 

@@ -9,7 +9,7 @@ from transformers import (
 )
 
 from modalink.model.batch import IGNORED, Batch, Prepared, Targets, collate
-from modalink.model.compose import System, build, compose, skeleton
+from modalink.model.compose import System, build, compose, compose_without_llm, skeleton
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.items import Item
 from modalink.model.modeling import ModalinkForConditionalGeneration, ModalinkOutput
@@ -29,6 +29,7 @@ __all__ = [
     "build",
     "collate",
     "compose",
+    "compose_without_llm",
     "skeleton",
 ]
 

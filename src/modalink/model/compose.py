@@ -88,6 +88,32 @@ def compose(spec: SystemSpec, *, seed: int = 0) -> System:
     return System(model.eval(), processor, build_generators(spec), spec)
 
 
+def compose_without_llm(spec: SystemSpec, *, seed: int = 0) -> System:
+    """The system that `compose` builds, but its LLM and its links on the meta device: for who only encodes.
+
+    Args:
+        spec: The parts, for example a recipe.
+        seed: Seed of the links' first weights.
+
+    Raises:
+        PartError, PromptError, UnknownNameError: As `compose`.
+    """
+    spec = SystemSpec.model_validate({name: getattr(spec, name) for name in SystemSpec.model_fields})
+    tokenizer = spec.llm.tokenizer()
+    Tokens.add(spec, tokenizer, _rows(spec))
+    model = skeleton(spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        for owner, config in spec.encoders().items():
+            model.model.encoders[owner] = config.build().requires_grad_(False).eval()
+        # Drawn weights come behind the LLM's, which draws its own: only with it they are the same.
+        if not torch.equal(before, torch.get_rng_state()):
+            return compose(spec, seed=seed)
+    processor = ModalinkProcessor(tokenizer, spec, encoder_decoder=model.config.is_encoder_decoder)
+    return System(model.eval(), processor, build_generators(spec), spec)
+
+
 def build(
     recipe: SystemSpec | str | Path, *, seed: int = 0
 ) -> tuple[ModalinkForConditionalGeneration, ModalinkProcessor]:

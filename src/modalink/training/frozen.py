@@ -53,14 +53,17 @@ class FrozenEncoders:
         return modality in self.keys and self.once.cache.holds(self.keys[modality], item.digest)
 
     def _features(self, modality: str, items: list[Item]) -> Ragged:
+        encoder = self.model.model.encoder(modality)
+        return Ragged.of(self.outputs(modality, items), [encoder.layout(item.layout) for item in items])
+
+    def outputs(self, modality: str, items: list[Item]) -> list[Tensor]:
+        """What the encoder makes of each item, from the cache where it has that."""
+
         def encode(places: list[int]) -> list[Tensor]:
             return [*self.model.encode(modality, ragged([items[i] for i in places]).to(self.once.device))]
 
-        layouts = [item.layout for item in items]
-        shapes = [layout.untimed for layout in layouts]
-        found = self.once.get(self.keys[modality], [item.digest for item in items], encode, shapes)
-        encoder = self.model.model.encoder(modality)
-        return Ragged.of(found, [encoder.layout(layout) for layout in layouts])
+        shapes = [item.layout.untimed for item in items]
+        return self.once.get(self.keys[modality], [item.digest for item in items], encode, shapes)
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,36 @@ from torch import nn
 from modalink.data.loader import Loader
 from modalink.data.source import SourceConfig
 from modalink.errors import TrainingError
-from modalink.features.compute import Once
+from modalink.features.cache import FeatureCache
+from modalink.features.compute import Once, numerics
+from modalink.features.disk import DiskFeatures
 from modalink.model.groups import Groups
 from modalink.model.precision import resolve
-from modalink.recipe import Stage
+from modalink.recipe import Recipe, Stage
 from modalink.runs.checkpoints import Checkpoint
 from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import Metrics, rewind
+from modalink.settings import RunSettings
 from modalink.training import parallel
 from modalink.training.changed_data import check_data
 from modalink.training.frozen import FrozenEncoders, check_abilities, frozen_generators
 from modalink.training.loop import Run
 from modalink.training.randomness import seed_of
 from modalink.training.step import Learner
+
+
+def open_cache(recipe: Recipe, device: torch.device, settings: RunSettings) -> FeatureCache:
+    """Where a run keeps what frozen parts give: in memory and, if the settings name one, in a folder."""
+    chunk, disk = chunk_of(recipe, device), None
+    if settings.cache is not None:
+        disk = DiskFeatures(settings.cache, settings.cache_bytes, numerics(device, chunk))
+    return FeatureCache(disk, chunk=chunk)
+
+
+def chunk_of(recipe: Recipe, device: torch.device) -> int:
+    """How many items frozen parts compute together, in all stages of a run."""
+    # A chunk that is never full would be filled up in vain.
+    return min([8 if device.type == "cpu" else 32, *(stage.batch for stage in recipe.stages)])
 
 
 def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack, *, draws: bool = True) -> Loader:

@@ -8,21 +8,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
 
-import torch
-
 from modalink import files
 from modalink.errors import CheckpointError
 from modalink.features.cache import FeatureCache
-from modalink.features.compute import numerics
-from modalink.features.disk import DiskFeatures
 from modalink.llms import remarks
 from modalink.model import System, compose
 from modalink.model.device import use
-from modalink.recipe import Init, Recipe
+from modalink.recipe import Recipe
 from modalink.runs import seal, trackers
 from modalink.runs.folder import MODEL, RECIPE, locked, open_run
 from modalink.runs.manifest import manifest, write_manifest
-from modalink.runs.saved_weights import SavedWeights, find
+from modalink.runs.saved_weights import SavedWeights
 from modalink.runs.unwritable import unwritable
 from modalink.settings import RunSettings, run_settings
 from modalink.training import parallel
@@ -30,8 +26,9 @@ from modalink.training.as_before import as_before
 from modalink.training.events import Event, Noted, OnEvent, RunFinished, RunStarted, Warned
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
+from modalink.training.opening import open_cache
 from modalink.training.stages import StageConfig
-from modalink.training.weights import initialise
+from modalink.training.weights import find_lent, initialise
 
 _OF_A_MODEL = (seal.SEAL, "config.json", "model.safetensors")
 """A folder that holds one of these, or nothing, may be replaced by the trained model."""
@@ -79,13 +76,13 @@ def train(
         system = compose(recipe, seed=recipe.seed) if system is None else system
         for text in remarks(system.model.language_model):
             emit(Noted(text))
-        lent = _lent(recipe, emit)
+        lent = find_lent(recipe, lambda text: emit(Warned(text)))
         if parallel.rank() == 0:
             lineage = {"lineage": [saved.lineage() for saved in lent.values()]}
             write_manifest(run / "manifest.json", manifest(recipe, system, place, parallel.world()) | lineage)
         if None in lent:
             initialise(system.model, lent[None])
-        cache = _feature_cache(recipe, place, settings) if cache is None else cache
+        cache = open_cache(recipe, place, settings) if cache is None else cache
         machine = (settings.workers, track, settings.on_changed_data)
         shared = Run(run, recipe, system, cache, place, emit, stop, *machine, check)
         _train_stages(shared, lent)
@@ -132,15 +129,6 @@ def _is_complete(run: Path, emit: OnEvent) -> bool:
     return found == "whole"
 
 
-def _feature_cache(recipe: Recipe, device: torch.device, settings: RunSettings) -> FeatureCache:
-    # A chunk that is never full would be filled up in vain.
-    chunk = min([8 if device.type == "cpu" else 32, *(stage.batch for stage in recipe.stages)])
-    disk = None
-    if settings.cache is not None:
-        disk = DiskFeatures(settings.cache, settings.cache_bytes, numerics(device, chunk))
-    return FeatureCache(disk, chunk=chunk)
-
-
 @contextmanager
 def _opened(run: Path, recipe: Recipe) -> Iterator[tuple[bool, Callable[[], None]]]:
     """The run folder, held by one process, and its check; the others wait until it is made or checked."""
@@ -156,12 +144,6 @@ def _opened(run: Path, recipe: Recipe) -> Iterator[tuple[bool, Callable[[], None
                 "file system that all machines share, at the same path"
             )
         yield known, check
-
-
-def _lent(recipe: Recipe, emit: OnEvent) -> dict[str | None, SavedWeights]:
-    """What other runs lend: to stages by name, and to the whole system under None."""
-    wanted: dict[str | None, Init | None] = {None: recipe.init, **{stage.name: stage.init for stage in recipe.stages}}
-    return {to: find(init, lambda text: emit(Warned(text))) for to, init in wanted.items() if init is not None}
 
 
 def _save_model(system: System, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Saved weights in a model's parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from modalink.errors import CheckpointError, UnknownNameError
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.groups import Groups, group_of
+from modalink.recipe import Init, Recipe
 from modalink.runs.checkpoints import Checkpoint
-from modalink.runs.saved_weights import SavedWeights
+from modalink.runs.saved_weights import SavedWeights, find
 from modalink.training.freezing import unread
 
 
@@ -30,6 +31,17 @@ def load_checkpoint(trained: Groups, checkpoint: Checkpoint) -> None:
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
+
+
+def find_lent(recipe: Recipe, warn: Callable[[str], None]) -> dict[str | None, SavedWeights]:
+    """What other runs lend to a recipe: to stages by name, and to the whole system under None.
+
+    Raises:
+        CheckpointError: A run that is asked for is not there, or holds no weights.
+        UnknownNameError: It has no stage of a name.
+    """
+    wanted: dict[str | None, Init | None] = {None: recipe.init, **{stage.name: stage.init for stage in recipe.stages}}
+    return {to: find(init, warn) for to, init in wanted.items() if init is not None}
 
 
 def initialise(model: ModalinkForConditionalGeneration, saved: SavedWeights) -> None:
