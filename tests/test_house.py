@@ -72,7 +72,14 @@ def test_the_tour_names_every_room():
 
 def test_every_command_is_one_file():
     folder = ROOT / "src" / "modalink" / "cli"
-    files = {file.stem for file in folder.glob("*.py")} - {"__init__", "main", "media", "options", "progress"}
+    files = {file.stem for file in folder.glob("*.py")} - {
+        "__init__",
+        "filling",
+        "main",
+        "media",
+        "options",
+        "progress",
+    }
     assert files == set(COMMANDS)
     for name in COMMANDS:
         assert hasattr(import_module(f"modalink.cli.{name}"), name)

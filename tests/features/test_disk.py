@@ -77,6 +77,17 @@ def test_what_is_harmed_is_not_got_and_can_be_put_again(tmp_path, harm):
     assert torch.equal(disk.get(KEY, "1"), VALUES[1])
 
 
+def test_of_two_places_the_whole_one_is_taken_whichever_is_read_first(tmp_path):
+    for number in range(4):
+        disk = DiskFeatures(tmp_path, 10**6)
+        assert disk.get(KEY, "0") is None
+        fill(disk, [0])
+        if number < 3:
+            pack = next(pack for pack in tmp_path.rglob("*.pack") if any(pack.read_bytes()))
+            pack.write_bytes(bytes(pack.stat().st_size))
+    assert torch.equal(DiskFeatures(tmp_path, 10**6).get(KEY, "0"), VALUES[0])
+
+
 def test_damage_is_told(tmp_path, caplog):
     fill(DiskFeatures(tmp_path, 10**6), [0])
     pack = next(tmp_path.rglob("*.pack"))

@@ -70,7 +70,7 @@ class DiskFeatures:
     def __init__(self, folder: Path, limit: int, machine: str = "any") -> None:
         self._folder, self._limit, self._home = folder, limit, folder / machine
         self._pack_bytes = min(PACK_BYTES, limit // 16)
-        self._entries: dict[str, dict[str, tuple[Path, _Entry]]] = {}
+        self._entries: dict[str, dict[str, list[tuple[Path, _Entry]]]] = {}
         self._pending: dict[str, dict[str, Tensor]] = {}
         self._listed_ns: dict[str, int] = {}
         self._read: dict[str, dict[Path, int]] = {}
@@ -78,7 +78,7 @@ class DiskFeatures:
         self._own: set[Path] = set()
         self._touched: set[Path] = set()
         self._maps: dict[Path, mmap.mmap] = {}
-        self._checked: set[tuple[str, str]] = set()
+        self._checked: set[tuple[Path, int]] = set()
         self.refusal = "" if limit > 0 else "its limit is 0 bytes"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -90,24 +90,23 @@ class DiskFeatures:
 
     def contains(self, key: str, digest: str) -> bool:
         """Whether a feature is there, as far as can be told without reading it."""
-        return digest in self._pending.get(key, {}) or self._find(key, digest) is not None
+        return digest in self._pending.get(key, {}) or bool(self._find(key, digest))
 
     def get(self, key: str, digest: str) -> Tensor | None:
         """A feature, or None where it is not there, or not whole; who changes its values changes no file."""
         if (feature := self._pending.get(key, {}).get(digest)) is not None:
             return feature
-        found = self._find(key, digest)
-        if found is None:
-            return None
-        pack, entry = found
-        mapped = self._mapped(pack, entry.end)
-        if mapped is None or not self._is_whole(key, entry, mapped):
-            if pack.exists():
+        places = self._find(key, digest)
+        while places:  # more than one where two processes had it at a time, or one was corrupt before
+            pack, entry = places[-1]
+            mapped = self._mapped(pack, entry.end)
+            if mapped is not None and self._is_whole(pack, entry, mapped):
+                values = torch.frombuffer(mapped, dtype=torch.uint8, count=entry.size, offset=entry.offset)
+                return values.view(getattr(torch, entry.dtype)).reshape(entry.shape)
+            if pack.exists() and len(places) == 1:
                 _log.warning("%s: the feature %s is corrupt and is made anew", pack, digest)
-            del self._entries[key][digest]
-            return None
-        values = torch.frombuffer(mapped, dtype=torch.uint8, count=entry.size, offset=entry.offset)
-        return values.view(getattr(torch, entry.dtype)).reshape(entry.shape)
+            places.pop()
+        return None
 
     def _mapped(self, pack: Path, end: int) -> mmap.mmap | None:
         """A pack in memory, at least up to a byte; None where it does not reach so far, or another made room."""
@@ -124,12 +123,12 @@ class DiskFeatures:
             del self._maps[next(iter(self._maps))]  # it stays mapped for as long as a tensor of it lives
         return mapped if len(mapped) >= end else None
 
-    def _is_whole(self, key: str, entry: _Entry, mapped: mmap.mmap) -> bool:
-        if (key, entry.digest) not in self._checked:
+    def _is_whole(self, pack: Path, entry: _Entry, mapped: mmap.mmap) -> bool:
+        if (pack, entry.offset) not in self._checked:
             with memoryview(mapped) as content:
                 if hashlib.sha256(content[entry.offset : entry.end]).hexdigest() != entry.sha256:
                     return False
-            self._checked.add((key, entry.digest))
+            self._checked.add((pack, entry.offset))
         return True
 
     def put(self, key: str, digest: str, feature: Tensor) -> None:
@@ -163,14 +162,16 @@ class DiskFeatures:
                 entries.append(_Entry.of(digest, place, content, features[digest]))
                 place += len(content)
             files.append_json_lines(pack.with_suffix(".jsonl"), map(asdict, entries))
-            self._entries.setdefault(key, {}).update({entry.digest: (pack, entry) for entry in entries})
+            for entry in entries:
+                self._entries.setdefault(key, {}).setdefault(entry.digest, []).append((pack, entry))
         except OSError as error:
             self._stop(error)
 
-    def _find(self, key: str, digest: str) -> tuple[Path, _Entry] | None:
-        if digest not in self._entries.setdefault(key, {}):
+    def _find(self, key: str, digest: str) -> list[tuple[Path, _Entry]]:
+        """Where a feature is kept."""
+        if not self._entries.setdefault(key, {}).get(digest):
             self._read_on(key)
-        return self._entries[key].get(digest)
+        return self._entries[key].get(digest, [])
 
     def _read_on(self, key: str) -> None:
         """Read what other processes have added under a key."""
@@ -184,7 +185,7 @@ class DiskFeatures:
                 for line in files.whole_lines(index, done):
                     read[index] += len(line)
                     if entry := _parsed(line):
-                        self._entries[key][entry.digest] = (index.with_suffix(".pack"), entry)
+                        self._entries[key].setdefault(entry.digest, []).append((index.with_suffix(".pack"), entry))
 
     def _pack(self, key: str, size: int) -> Path | None:
         """The pack to append so many bytes to; None where there is no room."""
@@ -221,8 +222,8 @@ class DiskFeatures:
             self._touched.add(pack)
 
     def _stop(self, error: OSError) -> None:
-        self.refusal = str(error)
-        _log.warning("features are not kept in %s: %s", self._folder, error)
+        self.refusal = error.strerror or str(error)
+        _log.warning("features are not kept in %s: %s; give another folder, or `off`", self._folder, self.refusal)
 
 
 def _bytes(feature: Tensor) -> bytes:

@@ -88,9 +88,6 @@ def test_only_what_is_missing_or_corrupt_is_computed(
     ((pack, content),) = packs(tmp_path / "cache").items()
     pack.write_bytes(bytes([content[0] ^ 1]) + content[1:-1])  # the first is another, the last is cut
     assert computed(fill(recipe, settings=settings)) == {"pretrain": [2]}
-    index = pack.with_suffix(".jsonl")
-    index.write_bytes(index.read_bytes()[:-5])  # as a process leaves it that is killed while it writes
-    assert computed(fill(recipe, settings=settings)) == {"pretrain": [1]} or pack.read_bytes() != content
     assert computed(fill(recipe, settings=settings)) == {"pretrain": [0]}
 
 

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -27,7 +29,9 @@ class Cluster:
 
     def __init__(self, job: Job, count: int | None) -> None:
         self._ray = ray = _ray()
-        on_cpu = job.settings.device == "cpu"
+        # Ray shows each process its own accelerator alone, whatever its number is.
+        device = (job.settings.device or "cpu").partition(":")[0]
+        on_cpu = device == "cpu"
         threads = job.settings.threads or 1
         self._own = not ray.is_initialized()
         if self._own:
@@ -37,7 +41,7 @@ class Cluster:
         self._count = count or max(1, int(room))
         needs: dict[str, Any] = {"num_cpus": threads} if on_cpu else {"num_cpus": 1, "num_gpus": 1}
         self._task = ray.remote(max_retries=TRIES, max_calls=0, **needs)(attempt)
-        self._job = ray.put(job)
+        self._job = ray.put(replace(job, settings=job.settings.replace(device=device)))
 
     def close(self) -> None:
         """Leave the cluster, or end it where it was started here."""
@@ -73,8 +77,20 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, cores: int) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
-    try:
-        ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
-    except ConnectionError:
-        ray.init(address="local", num_cpus=cores, **quiet)
+    """Join the cluster that runs, else start one here.
+
+    Raises:
+        ProcessesFailed: None can be started.
+    """
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    with suppress(ConnectionError):
+        ray.init(address="auto", **quiet)
+        return
+    for number in range(1, TRIES + 1):
+        try:
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+            return
+        except Exception as error:  # it gives its own processes half a minute, which a busy machine exceeds
+            ray.shutdown()
+            if number == TRIES:
+                raise ProcessesFailed(f"Ray could not be started: {str(error).strip().splitlines()[0]:.200}") from error
