@@ -41,6 +41,8 @@ class RunSettings(Settings):
     cache_bytes: ByteSize = ByteSize(10 * 10**9)
     """Most bytes in that folder, for example `50GB`; what was not used for longest makes room."""
 
+    web: Literal["off", "loopback", "any"] = "off"
+    """From where web pages that are given by their address are fetched: nowhere, this machine, or anywhere."""
     track: tuple[str, ...] | None = None
     """Trackers of the metrics, with commas: `tensorboard`, `wandb`, `mlflow`, `trackio`, or `off` for none; by default
     TensorBoard where it is installed."""
@@ -51,6 +53,11 @@ class RunSettings(Settings):
         if value is False or value == "off":
             return ()
         return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("web", mode="before")
+    @classmethod
+    def _nowhere(cls, value: Any) -> Any:
+        return "off" if value is False else value  # as for `cache`
 
     @field_validator("cache", mode="before")
     @classmethod

@@ -22,6 +22,7 @@ from modalink.model.items import Item, Reading, named_after, ragged
 from modalink.model.items import texts as item_texts
 from modalink.model.places import places_of
 from modalink.model.shortening import LongestToken, shortened
+from modalink.model.telling import told
 from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
 from modalink.roles import MediumHandle, Preprocessor
@@ -115,6 +116,7 @@ class ModalinkProcessor(ProcessorMixin):
             MediumError: A medium cannot be read.
             PromptError: A medium has no encoder or generator, or media alone exceed `max_tokens`.
         """
+        conversation = told(conversation, lambda turn, medium: self._use(conversation.id, turn, medium) != "made")
         chosen = self.template if template is None else prompts.get(template, self.tokenizer)
         question, answer = conversation, None
         if self.encoder_decoder and not reply:

@@ -33,6 +33,15 @@ class MediumHandle(ABC):
     def extent(self) -> str:
         """How large it is, for people: `640 x 480 px`, `3.2 s`."""
 
+    @property
+    def text(self) -> str:
+        """What it shows, in words; of a modality that `tells`.
+
+        Raises:
+            MediumError: As `read`.
+        """
+        return ""
+
     @abstractmethod
     def read(self) -> Any:
         """Decode it.
@@ -60,6 +69,8 @@ class ModalityRecord:
     """Keyword under which the model's forward takes the preprocessed items, for example `pixel_values`."""
     like: str | None = None
     """The modality whose encoders and generators fit it too, since its media decode to the same."""
+    tells: bool = False
+    """Whether the `text` of a medium stands behind it wherever it is read, since its picture alone is not exact."""
     suffixes: tuple[str, ...]
     """File names that hold this modality."""
     written: str
