@@ -63,3 +63,9 @@ def prepare():
 @pytest.fixture
 def ledger(tmp_path):
     return Ledger(tmp_path / "run" / "ledger.jsonl")
+
+
+@pytest.fixture
+def ledgers(tmp_path):
+    """One for each of three processes."""
+    return [Ledger(tmp_path / f"{rank}.jsonl") for rank in range(3)]

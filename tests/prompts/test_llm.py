@@ -9,6 +9,7 @@ import pytest
 from modalink import prompts
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import PromptError
+from modalink.prompts import llm
 
 # Qwen2.5: its own system message when there is none.
 QWEN = (
@@ -219,3 +220,76 @@ def test_threads_render_side_by_side(own, talk, place):
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(lambda _: template.render(said, place), range(200)):
             assert found == wanted
+
+
+# ChatGLM2: counts the rounds aloud.
+ROUNDS = (
+    "{% for m in messages %}{% if m.role == 'user' %}{{ '[Round ' ~ (loop.index0 // 2 + 1) ~ ']\\nQ: ' + m.content }}"
+    "{% else %}{{ '\\nA: ' + m.content + '\\n\\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '\\nA: ' }}{% endif %}"
+)
+# The same at the end of answers.
+COUNTS = ROUNDS.replace("m.content + '\\n\\n'", "m.content + '[/' ~ (loop.index0 // 2 + 1) ~ ']\\n\\n'")
+# DeepSeek-R1: its prompt already opens the answer.
+OPENS = (
+    "{% for m in messages %}{{ '<' + m.role + '>' + m.content + '<|im_end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<assistant><think>\\n' }}{% endif %}"
+)
+# Ends every other answer with another sign.
+ENDS = (
+    "{% for m in messages %}{{ '<' + m.role + '>' + m.content + ('[1]' if loop.index0 % 4 == 1 else '[22]\\n') }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
+)
+
+
+def one_by_one(template, conversation, place):
+    """The spans of all answers from prefixes that end with them."""
+    spans, text = [], template.render(conversation, place).text
+    for index, turn in enumerate(conversation.turns):
+        if turn.role == "assistant" and turn.loss:
+            turns = conversation.turns
+            before = template.render(Conversation(turns[:index]), place, reply=True).text
+            alone = replace(turn, loss=True), *(replace(t, loss=False) for t in turns[:index])
+            whole = template.render(Conversation((*alone[1:], alone[0])), place)
+            (span,) = whole.labelled
+            assert text.startswith(whole.text) and span[0] == len(before)
+            spans.append(span)
+    return spans
+
+
+@pytest.mark.parametrize("source", [QWEN, LLAMA, HEADERS, LINES, ROUNDS, COUNTS, OPENS, ENDS])
+@pytest.mark.parametrize("count", [2, 6, 24])
+def test_a_long_conversation_has_the_spans_of_its_prefixes(source, count, talk, place):
+    template = prompts.ChatTemplate(source=source, special_tokens={"bos_token": "<s>", "eos_token": "</s>"})
+    said = itertools.cycle(("<think>\nSo", "<think>\n", "<think>\n[1] assistant", "<think>\n 7 <|im_end|> 7"))
+    turns = [("user" if i % 2 == 0 else "assistant", next(said)) for i in range(count)]
+    rounds = talk(*turns)
+    assert template.render(rounds, place).labelled == one_by_one(template, rounds, place)
+    skipped = tuple(replace(turn, loss=i % 3 != 0) for i, turn in enumerate(rounds.turns))
+    rounds = Conversation(skipped, rounds.id)
+    assert template.render(rounds, place).labelled == one_by_one(template, rounds, place)
+
+
+def test_an_answer_that_does_not_open_as_the_prompt_does_is_refused_wherever_it_stands(talk, place):
+    template = prompts.ChatTemplate(source=OPENS, special_tokens={})
+    for odd in range(1, 24, 2):
+        turns = [("user" if i % 2 == 0 else "assistant", "<think>\nSo") for i in range(24)]
+        turns[odd] = ("assistant", "So")
+        with pytest.raises(PromptError, match=f"writes turn {odd} differently"):
+            template.render(talk(*turns), place)
+
+
+@pytest.mark.parametrize("source", [QWEN, LLAMA, HEADERS, LINES, ROUNDS, MARKED])
+def test_a_long_conversation_costs_in_proportion_to_its_length(source, own, talk, place, monkeypatch):
+    template, _ = own(source)
+    rendered = llm.rendered
+    turns = []
+
+    def counted(source, special_tokens, renderings):
+        turns.extend(len(rendering.messages) for rendering in renderings)
+        return rendered(source, special_tokens, renderings)
+
+    monkeypatch.setattr(llm, "rendered", counted)
+    for count in (50, 400):
+        turns.clear()
+        template.render(talk(*(("user" if i % 2 == 0 else "assistant", f"{i}") for i in range(count))), place)
+        assert sum(turns) <= 14 * count and len(turns) < 60

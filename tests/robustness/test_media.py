@@ -1,10 +1,11 @@
-"""Damaged pictures are read or refused in words."""
+"""Damaged pictures and videos are read or refused in words."""
 
 import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from films import film
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,6 +15,7 @@ from tests.robustness.fuzzing import fuzzed
 from tests.robustness.mutations import ODD, damaged_bytes
 from tests.robustness.watch import held
 
+_VIDEOS = (("mp4", "libx264", "yuv420p"), ("matroska", "ffv1", "bgr0"), ("avi", "mpeg4", "yuv420p"))
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO")
 
 
@@ -40,8 +42,27 @@ def test_damaged_bytes(format: str, tmp_path: Path) -> None:
     read()
 
 
+@pytest.mark.parametrize("coded", _VIDEOS, ids=lambda coded: coded[0])
+def test_damaged_videos(coded: tuple[str, str, str], tmp_path: Path) -> None:
+    format, codec, pixels = coded
+    frames = np.random.default_rng(0).integers(0, 255, (12, 24, 32, 3)).astype(np.uint8)
+    file = io.BytesIO()
+    film(file, [*frames], codec=codec, pixels=pixels, key_every=4, format=format)
+
+    @fuzzed(1)
+    @given(content=damaged_bytes(file.getvalue()))
+    def read(content: bytes) -> None:
+        with held(tmp_path):
+            video = modalities.get("video").open(content)
+            for frame in video.frames([video.duration_s * share for share in (0.1, 0.5, 0.9)]):
+                assert frame.mode == "RGB"
+
+    read()
+
+
 @fuzzed(1)
 @given(value=st.sampled_from(ODD) | st.binary(max_size=20))
 def test_things_that_are_no_pictures(value: object) -> None:
-    with held(Path("/etc/passwd")):
-        modalities.get("image").open(value).read()
+    for modality in ("image", "video"):
+        with held(Path("/etc/passwd")):
+            modalities.get(modality).open(value).read()

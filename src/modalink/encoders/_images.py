@@ -46,7 +46,7 @@ class ImagePreprocessor(Preprocessor):
             if side is None and native is None:
                 raise PartError(f"{name} gives images of no fixed side; set image_size")
             self.side: int = side or native or 0
-            if not 1 <= self.side <= hub.LARGEST_SIDE:
+            if type(self.side) is not int or not 1 <= self.side <= hub.LARGEST_SIDE:
                 raise PartError(f"{name} gives images of {shown(self.side)} px, needed 1 to {hub.LARGEST_SIDE:,}")
             self.pad_to_square = pad_to_square
             self.processor = type(processor).from_dict(settings | _sizes(settings, native, self.side))

@@ -106,15 +106,7 @@ def _videos(encoder: str, frames: int) -> Callable[[Sequence[Path]], Any]:
 
 def _frames(path: Path, count: int) -> list[np.ndarray]:
     """`count` frames at even distances over the whole video."""
-    try:
-        import av
-    except ImportError as error:
-        raise MissingExtraError("reading videos", "av", "scoring") from error
-    try:
-        with av.open(str(path)) as container:
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    except (av.FFmpegError, IndexError) as error:
-        raise DataError(f"{path}: cannot be decoded ({error})") from error
+    frames = np.asarray(modalities.get("video").read(path))
     return [frames[i] for i in np.linspace(0, len(frames) - 1, count).round().astype(int)]
 
 

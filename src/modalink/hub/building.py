@@ -13,7 +13,7 @@ from torch.nn.modules.module import (
 from modalink.errors import PartError
 from modalink.hub.causes import foreign
 
-_MOST = 2**17
+_MOST = 2**16
 """Layers and parameters of one network, each counted once; models of 405 billion numbers have some 4,000."""
 
 

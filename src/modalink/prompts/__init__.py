@@ -31,6 +31,7 @@ __all__ = [
     "marks",
     "names",
     "reader",
+    "specials",
     "tokenize",
 ]
 
@@ -45,7 +46,18 @@ def marks(name: str) -> tuple[str, ...]:
     return RECORDS[name].marks if name in RECORDS else ()
 
 
-def get(name: str, tokenizer: PreTrainedTokenizerBase | None = None) -> Template:
+def specials(name: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """Special tokens that a template writes, or would, were they tokens of this tokenizer.
+
+    Raises:
+        UnknownNameError: No template has that name.
+        PromptError: As of `get`.
+    """
+    template = get(name, tokenizer)
+    return template.specials(tokenizer) if isinstance(template, ChatTemplate) else template.specials()
+
+
+def get(name: str, tokenizer: PreTrainedTokenizerBase | None = None) -> TurnTemplate | ChatTemplate:
     """A template by name, with the special tokens of a tokenizer (without one: `<s>` and `</s>`).
 
     Raises:

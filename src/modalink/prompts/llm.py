@@ -3,24 +3,23 @@
 import json
 import re
 import string
-import threading
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import jinja2
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.chat_template_utils import render_jinja_template
 
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import PromptError, shown
+from modalink.prompts.rendering import Rendering, rendered
 from modalink.prompts.template import Page, Place, Rendered, Span, Template, check_reply, split_system
 from modalink.prompts.trial import refuse_endless
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
-# transformers keeps the spans of a rendering inside the compiled template, which all threads share.
-_RENDERING = threading.Lock()
+_SPELLED = re.compile(r"""<\|[^\s|<>'"]{1,40}\|>|<｜[^\s｜<>'"]{1,40}｜>""")
+_NUMBER = re.compile(r"\d+")
+_MARK, _ANY_MARK = "\ue000{}\ue001", re.compile("\ue000\\d+\ue001")
 
 # Stands before the LLM's template, which may know neither media nor a default system message.
 _PRELUDE = string.Template("""\
@@ -71,6 +70,12 @@ class ChatTemplate(Template):
         """Strings that end an answer of the assistant."""
         return self.stops
 
+    def specials(self, tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+        """Special tokens that it writes: the tokenizer's, and what is spelled as only such tokens are (`<|...|>`)."""
+        named = [token for name, token in self.special_tokens.items() if name in self.source or token in self.source]
+        added = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special and t.content in self.source]
+        return tuple(dict.fromkeys([*named, *added, *_SPELLED.findall(self.source)]))
+
     def jinja(self, placeholders: Mapping[str, str] | None = None, signals: Mapping[str, str] | None = None) -> str:
         """The chat template, taught to read media and to begin with the system message, see `Template.jinja`."""
         values = {"system": self.system, "placeholders": dict(placeholders or {}), "signals": dict(signals or {})}
@@ -118,77 +123,112 @@ class _Sheet:
     turns: list[_Said]
 
     def render(self, reply: bool) -> Rendered:
-        text, marked = self.apply([said.message() for said in self.turns], reply)
-        contents = self.locate(text, reply)
-        rendered = Rendered(text, self.id)
+        marks = bool(_GENERATION.search(self.template.source))
+        signs = self.marks()
+        (text, marked), (bare, _) = self.apply(
+            Rendering([said.message() for said in self.turns], reply, marks),
+            Rendering([said.message(sign) for said, sign in zip(self.turns, signs, strict=True)], reply, False),
+        )
+        contents, words = self.locate(text, bare)
+        page = Rendered(text, self.id)
         for said, (start, cut, end) in zip(self.turns, contents, strict=True):
             shift = start - cut
-            rendered.written += [(max(a + shift, start), min(b + shift, end)) for a, b in said.page.written]
-            rendered.media += [(a + shift, b + shift, medium, turn) for a, b, medium, turn in said.page.media]
+            page.written += [(max(a + shift, start), min(b + shift, end)) for a, b in said.page.written]
+            page.media += [(a + shift, b + shift, medium, turn) for a, b, medium, turn in said.page.media]
         if not reply:
-            marks = bool(_GENERATION.search(self.template.source))
-            rendered.labelled = self.chosen(marked, contents) if marks else self.grow(text, contents)
-        return rendered
+            page.labelled = self.chosen(marked, contents) if marks else self.grow(text, contents, words)
+        return page
 
-    def apply(self, messages: list[dict[str, str]], reply: bool) -> tuple[str, list[Span]]:
-        marks = bool(_GENERATION.search(self.template.source))
-        options: dict[str, Any] = {"add_generation_prompt": reply, "return_assistant_tokens_mask": marks}
-        options |= self.template.special_tokens
-        found: Any
+    def apply(self, *renderings: Rendering) -> list[tuple[str, list[Span]]]:
         try:
-            with _RENDERING:
-                found = render_jinja_template([messages], chat_template=self.template.source, **options)
-        except jinja2.TemplateError as error:
-            raise PromptError(f"{self.id}: the LLM's chat template refuses this conversation: {error}") from error
-        except Exception as error:  # a template is a program, which may raise whatever a program raises
-            raise PromptError(
-                f"{self.id}: the LLM's chat template fails on this conversation: {type(error).__name__}: {error}"
-            ) from error
-        (text,), spans = found
-        return text, [(start, end) for start, end in spans[0]] if marks else []
+            found = rendered(self.template.source, self.template.special_tokens, renderings)
+        except PromptError as error:
+            raise PromptError(f"{self.id}: {error}") from None
+        for answer in found:
+            if "text" not in answer:
+                raise PromptError(f"{self.id}: the LLM's chat template {answer['says']}")
+        return [(answer["text"], [(start, end) for start, end in answer["spans"]]) for answer in found]
 
-    def locate(self, text: str, reply: bool) -> list[tuple[int, int, int]]:
+    def marks(self) -> list[str]:
+        return [_MARK.format(index) for index in range(len(self.turns))]
+
+    def locate(self, text: str, bare: str) -> tuple[list[tuple[int, int, int]], list[str]]:
         """Where each turn's content stands: first character, characters cut from its left, last character + 1.
 
-        The template is rendered a second time with a mark in place of each content: what stands between the marks
-        are the template's own words. A template may strip white space from a content.
+        In a second rendering stands a mark in place of each content: what is between the marks are the template's own
+        words, which are given back, too. A template may strip white space from a content.
         """
-        marks = [f"\ue000{i}\ue001" for i in range(len(self.turns))]
-        bare, _ = self.apply([said.message(mark) for said, mark in zip(self.turns, marks, strict=True)], reply)
-        words = re.split("|".join(marks), bare)
+        words = _ANY_MARK.split(bare)
         found, cursor = [], len(words[0])
         for said, after in zip(self.turns, words[1:], strict=False):
             fits = (form for form in _forms(said.page.text) if text.startswith(form[1] + after, cursor))
             cut, form = next(fits, (0, ""))
             found.append((cursor, cut, cursor + len(form)))
             cursor += len(form) + len(after)
-        if re.findall("|".join(marks), bare) != marks or not text.startswith(words[0]) or cursor != len(text):
+        if _ANY_MARK.findall(bare) != self.marks() or not text.startswith(words[0]) or cursor != len(text):
             raise PromptError(f"{self.id}: the LLM's chat template changes what is said; choose another template")
-        return found
+        return found, words
 
     def chosen(self, marked: list[Span], contents: list[tuple[int, int, int]]) -> list[Span]:
         """The marked spans of turns with loss; a span belongs to the last turn whose content begins before its end."""
         starts = [start for start, _, _ in contents]
         return [span for span in marked if self.turns[bisect_left(starts, span[1]) - 1].turn.loss]
 
-    def grow(self, text: str, contents: list[tuple[int, int, int]]) -> list[Span]:
-        messages = [said.message() for said in self.turns]
-        spans = []
+    def grow(self, text: str, contents: list[tuple[int, int, int]], words: list[str]) -> list[Span]:
+        """The spans of answers with loss, from renderings that end with them.
+
+        Answers between the same words of the template begin and end alike. Of those only the 1st, 2nd, 4th, ... and the
+        last are rendered, so that a long conversation costs in proportion to its length.
+        """
+        alike: dict[tuple[str, ...], list[int]] = {}
         for index, said in enumerate(self.turns):
-            if said.turn.role != "assistant" or not said.turn.loss:
-                continue
-            prompt, _ = self.apply(messages[:index], True)
-            whole, _ = self.apply(messages[: index + 1], False)
-            if not (text.startswith(whole) and whole.startswith(prompt)):
-                raise PromptError(
-                    f"{self.id}: the LLM's chat template writes turn {index} differently when more follows, so that "
-                    "its answer cannot be found; choose one of modalink.prompts, or add generation marks to it"
-                )
-            end = contents[index][2]
-            stop = text[end : len(whole)]
-            # The line break after a stop sign belongs to the next turn; alone, it is the stop sign.
-            spans.append((len(prompt), end + len(stop.rstrip() or stop)))
-        return spans
+            if said.turn.role == "assistant" and said.turn.loss:
+                around = tuple(_NUMBER.sub("0", piece) for piece in words[index : index + 2])
+                alike.setdefault(around, []).append(index)
+        spans = []
+        for indices in alike.values():
+            edges = _Edges()
+            for count, index in enumerate(indices, 1):
+                start, _, end = contents[index]
+                if count & (count - 1) == 0 or index == indices[-1] or not edges.fit(text, start, end):
+                    edges = self.edges(text, index, start, end)
+                # The line break after a stop sign belongs to the next turn; alone, it is the stop sign.
+                stop = edges.stop.rstrip() or edges.stop
+                spans.append((start - len(edges.before) + len(edges.opening), end + len(stop)))
+        return sorted(spans)
+
+    def edges(self, text: str, index: int, start: int, end: int) -> "_Edges":
+        messages = [said.message() for said in self.turns[: index + 1]]
+        (prompt, _), (whole, _) = self.apply(Rendering(messages[:-1], True, False), Rendering(messages, False, False))
+        if not (text.startswith(whole) and whole.startswith(prompt)):
+            raise PromptError(
+                f"{self.id}: the LLM's chat template writes turn {index} differently when more follows, so that "
+                "its answer cannot be found; choose one of modalink.prompts, or add generation marks to it"
+            )
+        return _Edges(text[len(prompt) : start], prompt[start:], text[end : len(whole)])
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Where an answer begins and ends, from where its content does.
+
+    Args:
+        before: What the assistant says before the content, after the prompt.
+        opening: What the prompt already says of the content.
+        stop: What follows the content.
+    """
+
+    before: str = ""
+    opening: str = ""
+    stop: str = ""
+
+    def fit(self, text: str, start: int, end: int) -> bool:
+        """Whether this is what stands around another content."""
+        return (
+            text.endswith(self.before, 0, start)
+            and text.startswith(self.opening, start)
+            and text.startswith(self.stop, end)
+        )
 
 
 def from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
@@ -209,8 +249,8 @@ def from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
     refuse_endless(source, special)
     template = ChatTemplate(source=source, special_tokens=special)
     probe = Conversation((Turn("user", (Text("1"),)), Turn("assistant", (Text("2"),))), "probe of the chat template")
-    rendered = template.render(probe, _no_media)
-    stop = rendered.text[rendered.written[-1][1] : rendered.labelled[-1][1]]
+    page = template.render(probe, _no_media)
+    stop = page.text[page.written[-1][1] : page.labelled[-1][1]]
     signs = [sign for sign in (stop.strip() or stop, tokenizer.eos_token) if sign]
     return template.replace(stops=tuple(dict.fromkeys(signs)))
 

@@ -93,7 +93,7 @@ class TurnTemplate(Template):
         page.write(self.fill(self.reply) if reply else "")
         bos = self.bos if self.bos and page.text.startswith(self.bos) else ""
         labelled = [] if reply else page.labelled
-        return Rendered(page.text, conversation.id, bos, self._specials(), labelled, page.media, page.written)
+        return Rendered(page.text, conversation.id, bos, self.specials(), labelled, page.media, page.written)
 
     def jinja(self, placeholders: Mapping[str, str] | None = None, signals: Mapping[str, str] | None = None) -> str:
         """A Hugging Face chat template that renders the same string, see `Template.jinja`."""
@@ -114,12 +114,13 @@ class TurnTemplate(Template):
             **{name: getattr(self, name) for name in switches},
         )
 
-    def _uses(self, mark: str) -> bool:
-        return any(mark in form for form in (self.start, self.user, self.reply, self.answer, self.after, *self.stops))
-
-    def _specials(self) -> tuple[str, ...]:
+    def specials(self) -> tuple[str, ...]:
+        """Special tokens that it writes."""
         used = [token for mark, token in (("{bos}", self.bos), ("{eos}", self.eos)) if token and self._uses(mark)]
         return (*used, *self.marks)
+
+    def _uses(self, mark: str) -> bool:
+        return any(mark in form for form in (self.start, self.user, self.reply, self.answer, self.after, *self.stops))
 
     def _check_order(self, conversation: Conversation, turns: tuple[Turn, ...]) -> None:
         if not self.alternates:

@@ -253,11 +253,18 @@ def test_words_beside_blocks_are_words(folder):
 
 
 def test_media_of_a_modality_that_is_not_there_are_not_lost(folder):
-    with pytest.raises(
-        SampleError, match="found <video> in the text and a column of it; the modalities are image"
-    ) as caught:
-        opened(folder, asked("<video>What?", videos=["a.mp4"]))
+    with pytest.raises(SampleError, match="found <smell> in the text and a column of it; the modalities are") as caught:
+        opened(folder, asked("<smell>What?", smells=["a.nose"]))
     assert caught.value.reason == "unknown_modality"
+
+
+def test_videos_stand_at_their_markers(folder):
+    turns = opened(folder, asked("<video> or <image>?", videos=["a.mp4"], images=["1.png"])).turns
+    assert [p for p in turns[0].content if isinstance(p, Medium)] == [
+        Medium("video", str(folder / "a.mp4")), Medium("image", str(folder / "1.png")),
+    ]  # fmt: skip
+    inline = opened(folder, {"conversations": [{"from": "user", "value": "Video 1: <video>a.mp4</video>?"}]})
+    assert next(iter(inline.media()))[1] == Medium("video", str(folder / "a.mp4"))
 
 
 def test_markers_are_those_of_the_modalities(folder, depth):
