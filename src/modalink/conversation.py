@@ -204,6 +204,8 @@ def inner_source(source: Mapping[str, Any]) -> Any:
     data = source.get("data")
     if isinstance(data, str) and "format" in source:  # OpenAI's bare base64
         return f"data:application/{source['format']};base64,{data}"
+    if "array" in source:  # decoded, as Hugging Face's data sets hold sounds
+        return source
     return next((_stored(key, source[key]) for key in _SOURCES if source.get(key)), None)
 
 

@@ -13,7 +13,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from modalink.errors import RecipeError, UnknownNameError
 
@@ -24,9 +25,18 @@ Width = Annotated[int, Field(ge=1, le=2**17)]
 
 
 class Settings(BaseModel):
-    """Frozen, keyword-only settings; unknown keys are refused."""
+    """Frozen, keyword-only settings; unknown keys and numbers that no machine computes with are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _of_64_bits(cls, value: Any) -> Any:
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise PydanticCustomError("too_large", "Input should be a number of at most 64 bits")
+        return value
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked anew."""

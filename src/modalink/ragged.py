@@ -59,6 +59,11 @@ class Layout:
         """How many tokens the item has."""
         return sum(self.blocks)
 
+    @property
+    def untimed(self) -> "Layout":
+        """The same without times, which decide no shape."""
+        return replace(self, times_s=None)
+
     def each(self, tokens: int, grid: tuple[int, int] | None = None) -> "Layout":
         """The same blocks, of so many tokens each."""
         return replace(self, blocks=(tokens,) * len(self.blocks), grid=grid)

@@ -93,12 +93,19 @@ def read(path: Path, damaged: Damaged, *, name: str | None = None, remedy: str =
     def of_file(detail: str) -> Exception:
         return damaged(detail + (f"; {remedy}" if remedy else ""))
 
-    content = files.content(path, lambda detail: of_file(f"{path}: {detail}"), LONGEST)
+    return parse(written(path, of_file, name=name), name or str(path), of_file)
+
+
+def written(path: Path, damaged: Damaged, *, name: str | None = None) -> str:
+    """The text of a YAML file as it stands, comments included; arguments and errors as for `read`.
+
+    Of a text that is too long, which `parse` refuses, its beginning.
+    """
+    content = files.content(path, lambda detail: damaged(f"{path}: {detail}"), LONGEST)
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise of_file(f"{name or path}: byte {error.start} is not UTF-8; needed a YAML file") from None
-    return parse(text, name or str(path), of_file)
+        raise damaged(f"{name or path}: byte {error.start} is not UTF-8; needed a YAML file") from None
 
 
 class _NotRead(Exception):

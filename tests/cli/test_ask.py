@@ -86,3 +86,10 @@ def test_failures_are_words(ask, run, tmp_path, monkeypatch):
     monkeypatch.setattr(Session, "chat", fail)
     result = ask(run, "What?")
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "modalink: too long")
+
+
+@pytest.mark.parametrize("command", ["ask", "chat", "evaluate", "zoo build"])
+def test_a_file_in_the_place_of_a_folder_is_told_before_any_work(tmp_path, command):
+    (tmp_path / "notes.txt").touch()
+    result = CliRunner().invoke(app, [*command.split(), "nowhere", "--out", str(tmp_path / "notes.txt")])
+    assert (result.exit_code, "notes.txt' is a file" in result.stderr) == (2, True), result.stderr

@@ -16,5 +16,12 @@ def test_a_recipe_is_shown_as_it_is_written(modalink):
     assert modalink("recipes", "demo").output == shipped()["demo"].read_text()
 
 
+def test_what_is_no_recipe_is_not_shown(modalink, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    result = modalink("recipes", tmp_path / "a.png")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "a.png: byte 0 is not UTF-8; needed a YAML file" in result.stderr
+
+
 def test_the_schema_is_printed(modalink):
     assert json.loads(modalink("recipes", "schema").output) == json_schema()

@@ -138,6 +138,12 @@ def test_another_prompt_replaces_the_benchmarks(write, tmp_path):
     write("problems.json", {"7": {"question": "Why?", "choices": ["a", "b"], "answer": 0, "split": "test"}})
     (prepared,), _ = open_dataset("scienceqa", tmp_path, prompt="Q: {question}\n{options}\nA:").prepared_questions(())
     assert prepared.prompt == "Q: Why?\nA. a\nB. b\nA:"
+    for prompt, says in (
+        ("{queston} {options}", r"found \{queston\} in it"),
+        ("Why not?", "found 'Why not\\?', needed"),
+    ):
+        with pytest.raises(OptionError, match=says):
+            open_dataset("scienceqa", tmp_path, prompt=prompt)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,11 @@ def test_a_pipelines_subfolder_is_read(tmp_path: Path) -> None:
         component(str(tmp_path), "vocoder")
 
 
+def test_a_folder_of_one_model_is_no_pipeline(tmp_path: Path) -> None:
+    with pytest.raises(PartError, match=r"found no model_index\.json in .*, needed a diffusion pipeline"):
+        component(str(tiny_llama(tmp_path)), "unet")
+
+
 def test_unreadable_configurations_say_why(tmp_path: Path) -> None:
     with pytest.raises(PartError, match=r"found no config\.json"):
         hub.architecture(str(tmp_path))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from modalink.conversation import Conversation, Medium, Text, Turn
-from modalink.errors import GenerationError, MediumError, PromptError, UnknownNameError
+from modalink.errors import GenerationError, MediumError, OptionError, PromptError, UnknownNameError
 from modalink.testing.checkpoints import tiny_llama, tiny_opt, tiny_qwen2, tiny_t5
 
 
@@ -250,7 +250,7 @@ def test_errors_say_what_was_found_and_what_is_known(reader, build, tmp_path, pi
         reader.ask("What?", image=tmp_path / "missing.png")
     with pytest.raises(UnknownNameError, match="unknown option of an answer 'imagee'; did you mean 'image'"):
         reader.ask("What?", imagee=picture(1))
-    with pytest.raises(GenerationError, match=r"temperature: found -1; input should be greater than or equal to 0"):
+    with pytest.raises(OptionError, match=r"temperature: found -1; input should be greater than or equal to 0"):
         reader.ask("What?", temperature=-1)
     with pytest.raises(PromptError, match="a reply needs the user to speak last"):
         reader.chat([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])

@@ -17,6 +17,7 @@ def test_threads_are_taken_and_left_alone_by_default():
 
 def test_each_process_takes_an_accelerator_of_its_own(monkeypatch):
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 4)
     assert use(RunSettings()) == torch.device("cuda", 0)
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert use(RunSettings()) == use(RunSettings(device="cuda")) == torch.device("cuda", 3)
@@ -32,6 +33,22 @@ def test_without_an_accelerator_it_is_the_cpu(monkeypatch):
 def test_a_device_that_is_none_is_told():
     with pytest.raises(OptionError, match="found the device 'gpu', needed cpu, cuda"):
         use(RunSettings(device="gpu"))
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:99", "mps", "meta", "xpu", "hpu", "vulkan:3"])
+def test_a_device_that_this_machine_does_not_have_is_told(monkeypatch, name):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    with pytest.raises(
+        OptionError, match=f"found the device '{name}', which this machine does not have; it has the CPU"
+    ):
+        use(RunSettings(device=name))
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("mtia"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    with pytest.raises(OptionError, match="does not have; it has mtia:0 to mtia:1"):
+        use(RunSettings(device=name))
+    with pytest.raises(OptionError, match="found the device 'mtia:2'"):
+        use(RunSettings(device="mtia:2"))
+    assert use(RunSettings(device="mtia:1")) == torch.device("mtia", 1)
 
 
 def test_two_processes_of_a_machine_need_two_accelerators(monkeypatch):

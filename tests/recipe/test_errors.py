@@ -71,6 +71,15 @@ CASES = [
     ("prompt: {template: chatml}", "prompt: {template: chatml}\nprovenance: {stages.0.batch: guessed}",
      "see.yaml, line 10, provenance.stages.0.batch: found 'guessed', needed text of the form "
      "^(published|code|recalled|assumed)(: .+)?$"),
+    ("lr: 1e-4", "lr: inf", "see.yaml, line 14, stages.0.train.llm.lora.lr: found 'inf', needed a finite number"),
+    ("batch: 8", "batch: 8\n    warmup: .inf", "see.yaml, line 18, stages.0.warmup: found inf, needed a finite number"),
+    ("batch: 8", "batch: 2000000", "see.yaml, line 17, stages.0.batch: found 2000000, needed less than or equal to 1048576"),
+    ("name: see", f"name: see\nseed: {2**63}",
+     "see.yaml, line 2, seed: found 9223372036854775808, needed a number of at most 64 bits"),
+    ("count: 20", f"count: {10**40}", "see.yaml, line 16, stages.0.data.0.count: found 1" + 40 * "0"
+     + ", needed a number of at most 64 bits"),
+    ("- name: pretrain", "- name: Model",
+     "see.yaml, line 11, stages.0.name: found 'Model', a name that the run folder has for a file of its own; choose another"),
 ]  # fmt: skip
 
 
@@ -89,6 +98,13 @@ def test_two_stages_of_one_name(see):
     see.write_text(text + text[text.index("  - name") :])
     with pytest.raises(RecipeError, match=r"line 19, stages.1.name: the name 'pretrain' is taken by an earlier stage"):
         load(see)
+
+
+@pytest.mark.parametrize("name", ["evaluation", "examples", "recipe.yaml", "manifest.json", "report.html"])
+def test_a_stages_folder_stands_where_nothing_else_of_the_run_does(see, name):
+    with pytest.raises(RecipeError, match=f"stages.0.name: found '{name}', a name that the run folder has"):
+        load(see, [f"stages.0.name={name}"])
+    assert load(see, [f"stages.0.name={name}-2"]).stages[0].name == f"{name}-2"
 
 
 @pytest.mark.parametrize(("key", "value"), [("guidance", "3.0"), ("steps", "20")])

@@ -19,7 +19,9 @@ def ask(
     question: Annotated[str, typer.Argument(help="What to ask, or what to draw.")],
     *,
     media: list[Medium],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the media that the answer makes.")] = Path(),
+    out: Annotated[
+        Path, typer.Option("--out", file_okay=False, help="Folder for the media that the answer makes.")
+    ] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="The answer as a JSON object.")] = False,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words; higher: freer.")] = 0.0,

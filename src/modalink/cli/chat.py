@@ -11,7 +11,7 @@ from modalink.cli.media import takes_media
 from modalink.cli.options import Best, Device, Threads
 from modalink.conversation import Conversation, Medium
 from modalink.errors import ModalinkError
-from modalink.inference import Session, asked, load
+from modalink.inference import Sampling, Session, asked, load
 
 HELP = "Write a line and press Enter. {shows}/reset forgets all, /quit ends, Ctrl-C stops an answer."
 
@@ -21,7 +21,9 @@ def chat(
     run: Annotated[str, typer.Argument(help="A run folder, or a hub id of a saved system.")],
     *,
     media: list[Medium],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the media that answers make.")] = Path(),
+    out: Annotated[
+        Path, typer.Option("--out", file_okay=False, help="Folder for the media that answers make.")
+    ] = Path(),
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words; higher: freer.")] = 0.0,
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Share of the probability to draw from.")] = 1.0,
@@ -42,6 +44,7 @@ def chat(
         "top_p": top_p,
         "seed": seed,
     }
+    Sampling.checked(**options)
     talk = _Talk(load(run, best=best, device=device, threads=threads), out, options)
     for medium in media:
         talk.show(medium.modality, medium.source)

@@ -33,7 +33,7 @@ def preview_samples(
     recipe: Annotated[str, typer.Option("--recipe", help="Whose tokenizer and template read a file of data.")] = "demo",
     stage: Annotated[str | None, typer.Option("--stage", help="The recipe's stage; by default the first.")] = None,
     count: Annotated[int, typer.Option("--count", min=1, help="Samples of each source.")] = 3,
-    html: Annotated[Path | None, typer.Option("--html", help="Write a page instead.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", dir_okay=False, help="Write a page instead.")] = None,
 ) -> None:
     """Show the first samples: turns, media with their sizes, and the prompt with what is learned of it.
 

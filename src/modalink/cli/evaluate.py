@@ -46,7 +46,8 @@ _Partial = Annotated[
     bool, typer.Option("--partial", help="Leave out questions whose media are missing or damaged, and say so.")
 ]
 _Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder for the answers; by default RUN/evaluation/BENCHMARK.")
+    Path | None,
+    typer.Option("--out", file_okay=False, help="Folder for the answers; by default RUN/evaluation/BENCHMARK."),
 ]
 
 

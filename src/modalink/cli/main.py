@@ -29,6 +29,13 @@ COMMANDS = {
     "env": "Show versions and the machine, for a bug report.",
 }
 """Command -> what it does, in the order of `modalink --help`."""
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room and start again"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a file is where a folder is needed: move it away, or name another"),
+    errno.EISDIR: "a folder is where a file is needed: move it away, or name another",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "this user may not do that there"),
+}
+"""What to do about errors of the system."""
 _RESUMING = ("demo", "train", "evaluate", "zoo")
 """Commands that resume when they are started again."""
 _COMMAND = "modalink.command"
@@ -76,8 +83,8 @@ def explain(error: Exception) -> tuple[str, int | None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again when it ends
         return "modalink: the reader of the output went away", 1
     if isinstance(error, OSError):
-        hint = "; make room and start again" if error.errno == errno.ENOSPC else ""
-        return f"modalink: {error.filename or 'the system'}: {error.strerror or error}{hint}", 1
+        hint = _REMEDIES.get(error.errno or 0, "")
+        return f"modalink: {error.filename or 'the output'}: {error.strerror or error}{hint and '; ' + hint}", 1
     if type(error).__name__ == "OutOfMemoryError":
         return "modalink: the device is out of memory; lower stages.N.micro_batch or stages.N.max_tokens", 1
     if hasattr(error, "exit_code"):

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from modalink import yaml_files
+from modalink.errors import RecipeError
 from modalink.recipe import find, json_schema, shipped
 
 
@@ -27,7 +29,7 @@ def recipes(
     elif name == "schema":
         print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     else:
-        sys.stdout.write(find(name).read_text(encoding="utf-8"))
+        sys.stdout.write(yaml_files.written(find(name), RecipeError))
 
 
 def summary(file: Path) -> str:

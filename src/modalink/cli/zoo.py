@@ -33,13 +33,18 @@ def build_parts(
     ] = None,
     *,
     out: Annotated[
-        Path, typer.Option("--out", show_default=False, help="Folder of the parts; by default the package's own.")
+        Path,
+        typer.Option(
+            "--out", file_okay=False, show_default=False, help="Folder of the parts; by default the package's own."
+        ),
     ] = PARTS,
-    work: Annotated[Path, typer.Option("--work", help="Folder of checkpoints and logs.")] = Path("runs/zoo"),
+    work: Annotated[Path, typer.Option("--work", file_okay=False, help="Folder of checkpoints and logs.")] = Path(
+        "runs/zoo"
+    ),
     threads: Annotated[
-        int, typer.Option(min=1, help="CPU threads; with another number the weights differ in bits.")
+        int, typer.Option(min=1, max=4096, help="CPU threads; with another number the weights differ in bits.")
     ] = 1,
-    steps_scale: Annotated[float, typer.Option(min=0, help="Factor on the number of training steps.")] = 1.0,
+    steps_scale: Annotated[float, typer.Option(min=0, max=100, help="Factor on the number of training steps.")] = 1.0,
 ) -> None:
     """Train the tiny parts on the tiny world; what was interrupted goes on.
 

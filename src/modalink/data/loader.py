@@ -35,13 +35,15 @@ class Loader:
         stage_data: Settings of the sources.
         mixture: How sources mix: `concatenate`, `ratio` (by their weights) or `sqrt` (of their sizes).
         seed: Decides the order.
-        prepare: Makes a conversation ready; called with `template=` where its source has its own, by several threads.
+        prepare: Makes a conversation ready, by several threads; called with `template=` where its source has its own,
+            and with `seed=` where something is drawn.
         ledger: Gets a line for each sample left out or cut.
         on_bad_sample: `skip` a bad sample, or `fail`.
         batch: Samples a step, over all processes.
         workers: Threads that read and prepare ahead; 0 does it in place.
         rank: Number of this process.
         world: How many processes share each batch; divides it.
+        draws: Whether something may be drawn of each sample's media, such as frames of a video.
 
     Raises:
         DataError: A source holds nothing.
@@ -61,6 +63,7 @@ class Loader:
         workers: int = 2,
         rank: int = 0,
         world: int = 1,
+        draws: bool = False,
     ) -> None:
         sources = [config.open() for config in stage_data]
         self.configs, self.sources = stage_data, sources
@@ -69,7 +72,8 @@ class Loader:
         self._sizes = [_size(source, name) for source, name in zip(sources, self._names, strict=True)]
         order = mix(mixture, self._sizes, weights, seed)
         self._share = batch // world
-        self._draws = Draws(stage_data, sources, order, prepare, workers, self._share + workers, rank, world)
+        drawing = seed if draws else None
+        self._draws = Draws(stage_data, sources, order, prepare, workers, self._share + workers, rank, world, drawing)
         self.ledger = ledger
         self._on_bad_sample = on_bad_sample
         self._rank = rank

@@ -165,11 +165,13 @@ def _folder_hint(path: Path) -> str:
     """What reads a file or a folder that holds no records."""
     files = [path] if path.is_file() else list(islice(path.iterdir(), 1000)) if path.is_dir() else []
     suffixes = {file.suffix.lower() for file in files}
+    folder = str(path if path.is_dir() else path.parent)
     for row in modalities.records():
-        if suffixes & {".tar", *row.suffixes}:
-            what = "tar shards" if ".tar" in suffixes else f"files of {row.plural}"
-            where = str(path if path.is_dir() or ".tar" in suffixes else path.parent)
-            return f"it looks like {what}" + _recipe({"source": "pairs", "path": where})
+        if suffixes & {*row.suffixes}:
+            kind = {} if row.name == modalities.DEFAULT else {"modality": row.name}
+            return f"it looks like files of {row.plural}" + _recipe({"source": "pairs", "path": folder, **kind})
+    if ".tar" in suffixes:
+        return "it looks like tar shards" + _recipe({"source": "pairs", "path": str(path)})
     if ".txt" in suffixes:
         return "it looks like lines of text" + _recipe({"source": "text", "path": str(path)})
     if suffixes & {".yaml", ".yml"}:

@@ -1,5 +1,7 @@
 """Samples in the order of a mixture, read and prepared ahead by threads that do not change the order."""
 
+import hashlib
+import json
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -56,6 +58,7 @@ class Draws:
         ahead: How many samples are under way at a time.
         rank: Number of this process.
         world: How many processes share the order.
+        seed: Decides what is drawn of each sample's media, anew each time that it comes; None: nothing is drawn.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Draws:
         ahead: int,
         rank: int = 0,
         world: int = 1,
+        seed: int | None = None,
     ) -> None:
         self._configs = configs
         self._sources = sources
@@ -78,6 +82,7 @@ class Draws:
         self._ahead = ahead if workers else 1
         self._rank = rank
         self._world = world
+        self._seed = seed
         self._finish: Finish = Prepared.loaded
 
     @property
@@ -107,9 +112,10 @@ class Draws:
     def _begun(self, pool: ThreadPoolExecutor | None) -> tuple[int, Callable[[], Prepared | Bad], dict[str, Any]]:
         number, key = [self._drawn() for _ in range(self._world)][self._rank]
         cursor = self.cursor
+        seed = None if self._seed is None else _seed_of(self._seed, self._rank, cursor)
         if pool is None:
-            return number, lambda: self._made(number, key), cursor
-        future: Future[Prepared | Bad] = pool.submit(self._made, number, key)
+            return number, lambda: self._made(number, key, seed), cursor
+        future: Future[Prepared | Bad] = pool.submit(self._made, number, key, seed)
         return number, future.result, cursor
 
     def _drawn(self) -> tuple[int, Any]:
@@ -117,17 +123,17 @@ class Draws:
         source = self._sources[pick.source]
         return pick.source, next(source) if isinstance(source, Stream) else pick.index
 
-    def _made(self, number: int, key: Any) -> Prepared | Bad:
+    def _made(self, number: int, key: Any, seed: int | None) -> Prepared | Bad:
         source, config = self._sources[number], self._configs[number]
         try:
             conversation = source.conversation(key) if isinstance(source, Stream) else source[key]
         except DataError as error:
             return Bad.of(error.name if isinstance(error, SampleError | MediumError) else config.name, error)
-        return self._prepared(conversation, config.template)
+        return self._prepared(conversation, {"template": config.template, "seed": seed})
 
-    def _prepared(self, conversation: Conversation, template: str | None) -> Prepared | Bad:
+    def _prepared(self, conversation: Conversation, settings: dict[str, Any]) -> Prepared | Bad:
         try:
-            own = {} if template is None else {"template": template}
+            own = {name: value for name, value in settings.items() if value is not None}
             prepared = self._finish(self._prepare(conversation, **own))
         except (DataError, PromptError) as error:
             return Bad.of(conversation.id, error)
@@ -137,3 +143,9 @@ class Draws:
         if all(label == IGNORED for label in prepared.labels):
             return Bad(conversation.id, "no_labels", f"no token carries loss; {prepared.cut} text tokens were cut")
         return prepared
+
+
+def _seed_of(seed: int, rank: int, cursor: dict[str, Any]) -> int:
+    """A seed for one draw: the same where a run is resumed, another each time that a sample comes."""
+    place = f"{seed}/{rank}/{json.dumps(cursor, sort_keys=True)}"
+    return int.from_bytes(hashlib.sha256(place.encode()).digest()[:8], "big") >> 1

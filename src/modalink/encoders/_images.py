@@ -58,7 +58,7 @@ class ImagePreprocessor(Preprocessor):
             colour = tuple(int(255 * mean) for mean in self.processor.image_mean)
             image = _padded(image, colour)
         values: Tensor = self.processor(image, return_tensors="pt")["pixel_values"]
-        return values
+        return values.flatten(0, -4)  # a processor of videos takes an image for a video of one frame
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result, as JSON data."""

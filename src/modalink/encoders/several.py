@@ -100,6 +100,12 @@ class SeveralPreprocessors(Preprocessor):
         """The units of one medium."""
         return torch.cat([preprocess(medium).flatten(1) for preprocess in self.each], dim=1)
 
+    def seeded(self, seed: int) -> Preprocessor:
+        """The same, each drawing from the seed; itself, if none draws anything."""
+        each = [preprocess.seeded(seed) for preprocess in self.each]
+        same = all(new is old for new, old in zip(each, self.each, strict=True))
+        return self if same else SeveralPreprocessors(each)
+
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result."""
         return {"each": [preprocess.to_dict() for preprocess in self.each]}

@@ -1,13 +1,14 @@
 """A benchmark made ready for a model: its files found, its questions read and checked."""
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modalink import modalities
-from modalink.errors import DataError, OptionError, brief
+from modalink.errors import DataError, OptionError, brief, shown
 from modalink.evaluation.layout import DataFolder, find_annotations, find_option_files
 from modalink.evaluation.question import PreparedQuestion, Skipped
 from modalink.scoring.benchmark import Question, QuestionBenchmark
@@ -156,7 +157,16 @@ def open_dataset(
     source = annotations or Path()
     questions = [question for question in benchmark.questions(source, checked) if question.scored]
     _check(benchmark, questions, source)
+    _check_prompt(prompt, questions)
     return Dataset(name, benchmark, given, annotations, folder, questions, prompt)
+
+
+def _check_prompt(prompt: str, questions: list[Question]) -> None:
+    """Refuse words that would ask all questions alike, or with a misspelt place in them."""
+    if unknown := set(re.findall(r"\{(\w+)\}", prompt)) - {"question", "options"}:
+        raise OptionError(f"prompt: found {{{min(unknown)}}} in it, needed {{question}} and {{options}} at most")
+    if prompt and "{question}" not in prompt and any(question.text for question in questions):
+        raise OptionError(f"prompt: found {shown(prompt)}, needed {{question}} in it, where the question stands")
 
 
 def _check(benchmark: QuestionBenchmark, questions: list[Question], source: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 from jaxtyping import Float
+from scipy.signal import resample_poly
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, AutoTokenizer
 
 from modalink import hub, modalities
-from modalink.errors import DataError, MissingExtraError, PartError
+from modalink.errors import DataError, PartError
 
 SUFFIXES = {
     "image": (".png", ".jpg", ".jpeg", ".webp", ".bmp"),
@@ -120,11 +122,6 @@ def _sounds(encoder: str) -> Callable[[Sequence[Path]], Any]:
 
 def _sound(path: Path, rate: int) -> np.ndarray:
     """A sound in mono at the encoder's rate."""
-    try:
-        import soundfile
-        from scipy.signal import resample_poly
-    except ImportError as error:
-        raise MissingExtraError("reading sounds", "soundfile", "scoring") from error
     try:
         samples, own_rate = soundfile.read(path, always_2d=True)
     except soundfile.LibsndfileError as error:

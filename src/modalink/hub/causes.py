@@ -44,6 +44,10 @@ def _ours(error: Exception) -> str | None:
             "its .bin file is a pickle of more than plain tensors, which is never run; needed safetensors (convert it "
             "where you trust it)"
         )
+    if "instantiate the backend tokenizer" in text:
+        return "it holds no tokenizer; needed tokenizer.json, which `save_pretrained` of a tokenizer writes"
+    if "preprocessor_config.json" in text and "Can't load" in text:
+        return "it does not say how media are prepared for it; needed preprocessor_config.json"
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     if isinstance(error, MemoryError):

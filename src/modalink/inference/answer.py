@@ -39,7 +39,8 @@ class Answer:
         Raises:
             MediumError: A medium cannot be written.
         """
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        if self.media:
+            Path(folder).mkdir(parents=True, exist_ok=True)
         paths = []
         for modality, medium in self.media:
             record = modalities.get(modality)

@@ -25,7 +25,7 @@ def beam_search(system: System, row: Row, prompts: Prompts) -> list[int]:
     model, tokenizer, sampling = system.model, system.processor.tokenizer, row.request.sampling
     start = 1 if model.config.is_encoder_decoder else prompts.ids.shape[1]
     options: dict[str, Any] = GREEDY | {"num_beams": sampling.beams}
-    if sampling.temperature > 0:
+    if sampling.draws:
         options |= {"do_sample": True, "top_k": 0, "temperature": sampling.temperature, "top_p": sampling.top_p}
     with _seeded(sampling.seed, model.device):
         sequences: Tensor = model.generate(

@@ -48,7 +48,7 @@ class Row:
 
     def __init__(self, system: System, request: Request) -> None:
         self.request = request
-        self.sampler = Sampler(request.sampling) if request.sampling.temperature > 0 else None
+        self.sampler = Sampler(request.sampling) if request.sampling.draws else None
         self.ends = Endings.of(system, request.sampling.stop)
         self.signals: dict[str, list[int]] = system.model.config.signals
         self.reader = Reader(system.processor.tokenizer, self.ends.strings, self.signals)

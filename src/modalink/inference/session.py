@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from modalink import modalities
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import GenerationError, UnknownNameError
@@ -47,6 +45,7 @@ class Session:
             MediumError: A medium cannot be read.
             PromptError: The system does not read a medium's modality, or the words cannot become a prompt.
             GenerationError: No answer can be made.
+            OptionError: An option has no such value.
             UnknownNameError: An argument is neither a modality nor an option.
         """
         known = modalities.names()
@@ -126,8 +125,4 @@ def _sampling(options: dict[str, Any]) -> Sampling:
     known = {*Sampling.model_fields}
     if unknown := sorted(options.keys() - known):
         raise UnknownNameError("option of an answer", unknown[0], known | {*modalities.names()})
-    try:
-        return Sampling.model_validate(options)
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise GenerationError(f"{wrong['loc'][0]}: found {wrong['input']!r}; {wrong['msg'].lower()}") from None
+    return Sampling.checked(**options)

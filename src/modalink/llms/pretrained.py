@@ -25,8 +25,17 @@ class PretrainedLlmConfig(LlmConfig):
         return self.from_zoo("llm", lora=None if self.lora is None else self.lora.tiny())
 
     def architecture(self) -> PreTrainedConfig:
-        """The checkpoint's `PreTrainedConfig`."""
-        return hub.architecture(self.checkpoint, self.revision)
+        """The checkpoint's `PreTrainedConfig`.
+
+        Raises:
+            PartError: It is absent, or no language model.
+        """
+        found = hub.architecture(self.checkpoint, self.revision)
+        if not isinstance(getattr(found.get_text_config(decoder=True), "vocab_size", None), int):
+            raise PartError(
+                f"llm {self.checkpoint}: found a model of type {found.model_type!r}, needed a language model"
+            )
+        return found
 
     def as_built(self, llm: PreTrainedModel) -> "PretrainedLlmConfig":
         """With the names of the layers that got adapters."""

@@ -36,7 +36,7 @@ def opened(stored: Stored, modality: str, *, max_pixels: int) -> Iterator[InputC
         max_pixels: Larger pictures are not decoded.
 
     Raises:
-        MediumError: With the reason `not_a_MODALITY` or `damaged`.
+        MediumError: With the reason `not_a_MODALITY` (or `not_an_`) or `damaged`.
     """
     options = {"format_whitelist": ",".join(_FORMATS), "max_pixels": str(max_pixels)}
     with stored.open() as file:
@@ -76,7 +76,8 @@ def _unreadable(label: str, modality: str, beginning: bytes, error: Exception) -
     known = any(beginning[at:].startswith(mark) for at, marks in _BEGINNINGS.items() for mark in marks)
     if known:
         return MediumError(label, "damaged", f"has a broken header, or is cut off ({_cause(error)}); fetch it again")
-    return MediumError(label, f"not_a_{modality}", f"is in none of the formats {', '.join(_FORMATS)}")
+    article = "an" if modality[0] in "aeiou" else "a"
+    return MediumError(label, f"not_{article}_{modality}", f"is in none of the formats {', '.join(_FORMATS)}")
 
 
 def _cause(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """From conversations to what the model reads, and for training to labels and targets."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -97,6 +98,7 @@ class ModalinkProcessor(ProcessorMixin):
         max_tokens: int | None = None,
         template: str | None = None,
         reply: bool = False,
+        seed: int | None = None,
     ) -> Prepared:
         """Make one sample ready.
 
@@ -107,6 +109,7 @@ class ModalinkProcessor(ProcessorMixin):
                 before it is tokenised, so that the tokens it would have made are not counted.
             template: Prompt template for this sample instead of the system's.
             reply: End with the start of the assistant's turn, ready for generation.
+            seed: Decides what training draws of media, such as the frames of a video; None: nothing is drawn.
 
         Raises:
             MediumError: A medium cannot be read.
@@ -124,7 +127,7 @@ class ModalinkProcessor(ProcessorMixin):
         media: dict[str, list[Item]] = {}
         targets: dict[str, list[Item]] = {}
         for number, (*_, medium, turn) in enumerate(rendered.media, start=1):
-            self._add_item(medium, turn, media, targets, conversation.id)
+            self._add_item(medium, turn, media, targets, conversation.id, seed)
             if max_tokens is not None and (taken := self._taken(media, targets)) >= max_tokens:
                 few = f"the first {number} of " if number < len(rendered.media) else ""
                 raise _no_room(conversation.id, f"{few}its media", taken, max_tokens)
@@ -245,7 +248,13 @@ class ModalinkProcessor(ProcessorMixin):
             raise PromptError(f"{sample}: {error}") from None
 
     def _add_item(
-        self, medium: Medium, turn: Turn, media: dict[str, list[Item]], targets: dict[str, list[Item]], sample: str
+        self,
+        medium: Medium,
+        turn: Turn,
+        media: dict[str, list[Item]],
+        targets: dict[str, list[Item]],
+        sample: str,
+        seed: int | None = None,
     ) -> None:
         name, use = medium.modality, self._use(sample, turn, medium)
         with named_after(sample):
@@ -257,16 +266,26 @@ class ModalinkProcessor(ProcessorMixin):
             item = Item(make.layout(handle), digest, load, caption=medium.caption, loss=turn.loss)
             targets.setdefault(name, []).append(item)
         if use != "made":
-            media.setdefault(name, []).append(self._item(name, handle, turn.text, sample, medium.caption))
+            media.setdefault(name, []).append(self._item(name, handle, turn.text, sample, medium.caption, seed))
 
-    def _item(self, modality: str, handle: MediumHandle, said: str, sample: str, caption: str | None = None) -> Item:
+    def _item(
+        self,
+        modality: str,
+        handle: MediumHandle,
+        said: str,
+        sample: str,
+        caption: str | None = None,
+        seed: int | None = None,
+    ) -> Item:
         """A medium that is read, with what is said beside it."""
-        reader, projector = self.readers[modality], self.spec.inputs[modality].projector
+        reader, digest, projector = self.readers[modality], handle.digest, self.spec.inputs[modality].projector
+        if seed is not None and (drawing := reader.seeded(seed)) is not reader:
+            reader, digest = drawing, hashlib.sha256(f"{digest}/{seed}".encode()).hexdigest()
         layout = reader.layout(handle)
         text = tuple(projector.text_ids(said, prompts.reader(said, self.tokenizer))) if projector.reads_text else ()
         tokens = self.prompt_layout(modality, layout).tokens
         load = Reading(handle, reader, sample)
-        return Item(layout, handle.digest, load, tokens=tokens, caption=caption, text=text)
+        return Item(layout, digest, load, tokens=tokens, caption=caption, text=text)
 
     def prompt_layout(self, modality: str, item: Layout) -> Layout:
         """How the prompt tokens lie that come of an item of such units; known before anything is encoded."""

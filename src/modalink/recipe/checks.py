@@ -16,6 +16,8 @@ from modalink.recipe.system import SystemSpec
 from modalink.yaml_files import Loc
 
 _OBJECTIVES = "modalink.training.objectives"
+_OF_THE_RUN = re.compile(r"model|evaluation|examples|.*\.(yaml|json|html)", re.IGNORECASE)
+"""What stands beside the folders of the stages."""
 
 
 def train_groups(spec: SystemSpec) -> list[Group]:
@@ -42,6 +44,9 @@ def part_and_stage_problems(spec: SystemSpec, stages: Iterable[Stage]) -> list[P
     for i, stage in enumerate(stages):
         if stage.name in names:
             found.append(Problem(("stages", i, "name"), f"the name {stage.name!r} is taken by an earlier stage"))
+        if _OF_THE_RUN.fullmatch(stage.name):
+            text = f"found {stage.name!r}, a name that the run folder has for a file of its own; choose another"
+            found.append(Problem(("stages", i, "name"), text))
         names.add(stage.name)
         found += [Problem(("stages", i, *loc), text) for loc, text in _stage_problems(spec, stage)]
     return found

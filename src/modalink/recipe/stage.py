@@ -63,7 +63,7 @@ class Stage(KindConfig):
     """Where the conversations come from."""
     mixture: Literal["concatenate", "ratio", "sqrt"] = "concatenate"
     """How sources mix: one after the other's size, by their `weight`, or by the square root of their size."""
-    batch: PositiveInt
+    batch: Annotated[int, Field(ge=1, le=2**20)]
     """Conversations a step, over all devices and accumulated micro-batches."""
     micro_batch: PositiveInt | None = None
     """Conversations in one forward pass; None takes the whole batch."""

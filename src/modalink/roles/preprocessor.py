@@ -20,6 +20,13 @@ class Preprocessor(ABC):
     def __call__(self, medium: Any) -> Float[Tensor, "u ..."]:
         """The units of one medium, as many as its layout says."""
 
+    def seeded(self, seed: int) -> "Preprocessor":
+        """The same, with what training draws of a medium (frames, crops) fixed by a seed; itself, if it draws nothing.
+
+        Without a seed nothing is drawn. `to_dict` does not tell the seed: the digest of each item does.
+        """
+        return self
+
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result, as JSON data: part of every feature-cache key."""

@@ -33,7 +33,10 @@ from transformers import (
     T5ForConditionalGeneration,
     TimmWrapperConfig,
     TimmWrapperModel,
+    VideoMAEImageProcessorPil,
+    VideoMAEModel,
     ViTImageProcessorPil,
+    VivitModel,
 )
 
 from modalink.testing.tokenizers import tiny_clip_tokenizer, tiny_qwen2_tokenizer, tiny_tokenizer
@@ -121,6 +124,16 @@ def tiny_vision(folder: Path | str, model: Any, processor: Any = None, *, seed: 
     settings |= {"image_size": 32, "patch_size": 8, "initializer_range": _SPREAD} | config
     processor = processor or ViTImageProcessorPil(size=_square(config))
     return _save(folder, model, model.config_class(**settings), seed, processor)
+
+
+def tiny_video(folder: Path | str, model: Any = VideoMAEModel, *, seed: int = 0, **config: Any) -> Path:
+    """A video tower (`VideoMAEModel`, `TimesformerModel`, `VivitModel`): clips of 4 frames of 32 px, patch 8."""
+    settings: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    settings |= {"num_attention_heads": 4, "image_size": 32, "num_frames": 4, "initializer_range": _SPREAD}
+    patch = {"tubelet_size": [2, 8, 8]} if model is VivitModel else {"patch_size": 8}
+    side = config.get("image_size", 32)
+    processor = VideoMAEImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+    return _save(folder, model, model.config_class(**(settings | patch | config)), seed, processor)
 
 
 def tiny_timm(

@@ -92,7 +92,7 @@ def open_validation(run: Run, learner: Learner, settings: Evaluation, folder: Pa
     size = stage.micro_batch or max(1, stage.batch // parallel.world())
     changes: dict[str, Any] = {"data": settings.data, "mixture": "concatenate", "evaluate": None}
     like = stage.replace(**changes, batch=size * parallel.world(), micro_batch=None, micro_tokens=None)
-    loader = open_loader(run, like, folder / "evaluation", stack)
+    loader = open_loader(run, like, folder / "evaluation", stack, draws=False)
     return Validation(loader, min(settings.samples, loader.epoch_samples or settings.samples))
 
 

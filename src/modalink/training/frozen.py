@@ -57,7 +57,8 @@ class FrozenEncoders:
             return [*self.model.encode(modality, ragged([items[i] for i in places]).to(self.once.device))]
 
         layouts = [item.layout for item in items]
-        found = self.once.get(self.keys[modality], [item.digest for item in items], encode, layouts)
+        shapes = [layout.untimed for layout in layouts]
+        found = self.once.get(self.keys[modality], [item.digest for item in items], encode, shapes)
         encoder = self.model.model.encoder(modality)
         return Ragged.of(found, [encoder.layout(layout) for layout in layouts])
 
@@ -119,7 +120,7 @@ class FrozenGenerator:
             assert isinstance(self.generator, Denoises)
             return [*self.generator.encode_media(media)]
 
-        return self.once.get(self.key, targets.digests, encode, [item.layout for item in targets.items])
+        return self.once.get(self.key, targets.digests, encode, [item.layout.untimed for item in targets.items])
 
     def denoising_error(
         self, latents: Sequence[Tensor], conditions: Conditions, rng: Sequence[torch.Generator]

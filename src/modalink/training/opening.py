@@ -27,8 +27,15 @@ from modalink.training.randomness import seed_of
 from modalink.training.step import Learner
 
 
-def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loader:
+def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack, *, draws: bool = True) -> Loader:
     """This process's share of the stage's samples; the first keeps the ledger and is given the others' lines.
+
+    Args:
+        run: The run.
+        stage: The stage.
+        folder: The stage's folder.
+        stack: Closes what is opened.
+        draws: Whether something may be drawn of media, as in training.
 
     Raises:
         TrainingError: The processes cannot share a batch evenly.
@@ -52,6 +59,7 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack) -> Loade
         workers=run.workers,
         rank=parallel.rank(),
         world=parallel.world(),
+        draws=draws,
     )
     if parallel.rank() == 0:
         check_data(run, stage.name, loader.configs, loader.sources, folder)

@@ -9,6 +9,7 @@ from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 from modalink.errors import PartError
 from modalink.kinds import parse
 from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
+from modalink.projectors.inputs._pooling import pooled, pooled_layout
 from modalink.projectors.inputs.linear import LinearConfig
 from modalink.projectors.inputs.mlp import MlpConfig
 from modalink.ragged import Layout, Ragged
@@ -33,6 +34,8 @@ def numbered(*grids: tuple[int, int]) -> Ragged:
         {"kind": "mlp", "layers": 1},
         {"kind": "mlp", "layers": 3, "width": 7, "activation": "silu", "norm": True},
         {"kind": "mlp", "norm": True, "join": {"tokens": 4, "layout": "square"}},
+        {"kind": "linear", "pool": "space_time"},
+        {"kind": "mlp", "pool": "space"},
     ],
 )
 def test_they_keep_the_promises_of_their_role(settings: dict[str, Any]) -> None:
@@ -46,6 +49,43 @@ def test_joining_in_a_run_and_in_squares() -> None:
     square = join(JoinSpec(tokens=4, layout="square"), tokens)
     assert square.values.tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]]
     assert square.layouts == (Layout(1, (2,), (1, 2)),)
+
+
+def test_the_tokens_of_each_frame_are_joined_by_themselves() -> None:
+    """Two frames of 2 x 2 tokens, `01 / 23` and `45 / 67`."""
+    frames = Layout(2, (4, 4), (2, 2), times_s=(0.0, 1.0))
+    tokens = Ragged.of([torch.arange(8.0)[:, None]], [frames])
+    for layout in ("run", "square"):
+        joined = join(JoinSpec(tokens=4, layout=layout), tokens)
+        assert joined.values.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+        assert (joined.layouts[0].blocks, joined.layouts[0].times_s) == ((1, 1), (0.0, 1.0))
+
+
+def test_means_over_space_and_time() -> None:
+    """Two frames of two tokens, `0 1` and `4 7`."""
+    item = Layout(2, (2, 2), (1, 2), times_s=(0.0, 1.0))
+    tokens = Ragged.of([torch.tensor([0.0, 1, 4, 7])[:, None]], [item])
+    expected = {"space": [0.5, 5.5], "time": [2.0, 4.0], "space_time": [0.5, 5.5, 2.0, 4.0]}
+    for pool, values in expected.items():
+        found = pooled(pool, tokens)
+        assert found.values[:, 0].tolist() == values
+        assert found.layouts == (pooled_layout(pool, item),)
+    assert pooled_layout("space", item) == Layout(2, (1, 1), times_s=(0.0, 1.0))
+    assert pooled_layout("time", item) == Layout(2, (2,), (1, 2), times_s=(0.0,))
+    assert pooled_layout("space_time", item) == Layout(2, (1, 1, 2))
+
+
+def test_video_chatgpts_hundred_frames_become_its_number_of_tokens() -> None:
+    """100 frames of 16 x 16 patches are 356 tokens, in section 3.1 of its paper."""
+    frames = Layout(100, (256,) * 100, (16, 16))
+    assert LinearConfig(pool="space_time").layout(frames).tokens == 356
+
+
+def test_tiles_are_no_frames() -> None:
+    with pytest.raises(PartError, match=r"pool: found tiles \(1, 2\), needed frames"):
+        LinearConfig(pool="time").layout(Layout(2, (4, 4), (2, 2), tiles=(1, 2)))
+    with pytest.raises(PartError, match="needed frames of as many tokens each"):
+        LinearConfig(pool="space").layout(Layout(2, (4, 5)))
 
 
 def test_joined_squares_stay_in_reading_order() -> None:

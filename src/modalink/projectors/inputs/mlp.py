@@ -7,6 +7,7 @@ from torch import nn
 
 from modalink.kinds import Count, Width
 from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
+from modalink.projectors.inputs._pooling import Pool, pooled, pooled_layout
 from modalink.ragged import Layout, Ragged
 from modalink.roles import InputProjector, InputProjectorConfig
 
@@ -24,12 +25,14 @@ class MlpConfig(InputProjectorConfig):
     activation: Literal["gelu", "silu", "relu"] = "gelu"
     norm: bool = False
     """Whether a LayerNorm stands in front, after joining."""
+    pool: Pool | None = None
+    """Means over the tokens of each frame (`space`), over frames (`time`) or both instead of all tokens."""
     join: JoinSpec | None = None
     """Neighbouring tokens that are joined first; none if not set."""
 
     def layout(self, item: Layout) -> Layout:
-        """A prompt token for each (joined) encoder token."""
-        return joined_layout(self.join, item)
+        """A prompt token for each (pooled, joined) encoder token."""
+        return joined_layout(self.join, pooled_layout(self.pool, item))
 
     def tiny(self) -> "MlpConfig":
         """The same, narrower and less deep."""
@@ -50,7 +53,7 @@ class MlpProjector(InputProjector):
 
     def __init__(self, config: MlpConfig, dim_in: int, dim_out: int) -> None:
         super().__init__()
-        self.join = config.join
+        self.pool, self.join = config.pool, config.join
         width = dim_in * (config.join.tokens if config.join else 1)
         self.norm = nn.LayerNorm(width) if config.norm else nn.Identity()
         widths = [width, *[config.width or dim_out] * (config.layers - 1), dim_out]
@@ -61,5 +64,5 @@ class MlpProjector(InputProjector):
 
     def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
         """Project the features of items."""
-        joined = join(self.join, features)
+        joined = join(self.join, pooled(self.pool, features))
         return joined.with_values(self.layers(self.norm(joined.values)), joined.layouts)

@@ -1,0 +1,54 @@
+"""Any image encoder, frame by frame: a video becomes the tokens of its frames, one block a frame."""
+
+from typing import Annotated, Any, Literal
+
+from modalink.encoders._sampling import FramesPreprocessor, FramesSpec
+from modalink.ragged import Layout
+from modalink.recipe.kind_field import Kinds
+from modalink.roles import Encoder, EncoderConfig
+
+
+class FramesConfig(EncoderConfig):
+    """Settings of an image encoder that reads videos frame by frame; images are read as its own encoder reads them."""
+
+    kind: Literal["frames"] = "frames"
+    checkpoint: Literal["none"] = "none"
+    """None of its own: its encoder has one."""
+    encoder: Annotated[EncoderConfig, Kinds("modalink.encoders", without=("frames", "video", "several"))]
+    """What reads each frame; several encoders side by side (`kind: several`) have a `frames` each."""
+    frames: FramesSpec = FramesSpec()
+    """Which frames are read."""
+
+    def reads(self) -> frozenset[str]:
+        """Videos, and what its encoder reads: a system may use it for images, too (`use: video`)."""
+        return self.encoder.reads() | {"video"}
+
+    def tiny(self) -> "FramesConfig":
+        """The tiny form of its encoder, on fewer frames."""
+        frames = self.frames.replace(count=min(4, self.frames.count))
+        return self.model_copy(update={"encoder": self.encoder.tiny(), "frames": frames})
+
+    def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
+        """Its encoder's checkpoints."""
+        return self.encoder.checkpoints()
+
+    def build(self, *, weights: bool = True) -> Encoder:
+        """Its encoder, which takes frames for images; each frame is encoded by itself."""
+        return self.encoder.build(weights=weights)
+
+    def describe(self) -> dict[str, Any]:
+        """What decides how its encoder's outputs lie: which frames are read decides nothing here."""
+        return {"encoder": self.encoder.describe()}
+
+    def miniature(self) -> Encoder | None:
+        """Its encoder's miniature."""
+        return self.encoder.miniature()
+
+    def preprocessor(self) -> FramesPreprocessor:
+        """What frames of a video go through, and images."""
+        return FramesPreprocessor(self.frames, self.encoder.preprocessor())
+
+    def typical(self) -> Layout:
+        """A few frames, one a second."""
+        count = min(4, self.frames.count)
+        return Layout.of_units(count, times_s=tuple(map(float, range(count))))
