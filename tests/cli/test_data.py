@@ -2,6 +2,7 @@
 
 import json
 import re
+from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from modalink.cli.data import data
 from modalink.errors import DataError, OptionError, UnknownNameError
+from modalink.planning.preview import ShownSample, ShownTurn, page
 
 
 @pytest.fixture
@@ -60,6 +62,49 @@ def test_a_page(chats, tmp_path):
     assert '<img src="data:image/png;base64,' in text and "40 x 30 px" in text
     assert "<mark>a red square.&lt;|im_end|&gt;</mark>" in text
     assert "left out: three: found 3 under" in text
+
+
+def test_a_page_is_one_file_that_runs_and_loads_nothing(chats, tmp_path):
+    hostile = "</mark><script>alert(1)</script><img src=http://a.b/c.png onerror=x>\u202e"
+    record = {
+        "id": hostile,
+        "messages": [{"role": "user", "content": hostile}, {"role": "assistant", "content": hostile}],
+    }
+    name = 'a"onload="x.png'
+    Image.new("RGB", (3000, 2)).resize((1000, 10)).save(chats.parent / name)
+    wide = {"messages": [{"role": "user", "content": "<image>"}], "images": [name]}
+    chats.write_text(f"{json.dumps(record)}\n{json.dumps(wide)}\n")
+    page = tmp_path / "page.html"
+    run(chats, "--html", page)
+    seen = _Tags(page.read_text(encoding="utf-8"))
+    assert not seen.tags.keys() & {"script", "link", "iframe", "object", "form", "a"}
+    assert all(image["src"].startswith("data:image/png;base64,") and image["alt"] for image in seen.tags["img"])
+    assert not [name for tags in seen.tags.values() for tag in tags for name in tag if name.startswith("on")]
+    assert seen.text.count(hostile) >= 4  # its name, two turns, and the prompt
+    (rule,) = (tag["content"] for tag in seen.tags["meta"] if tag.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in rule
+
+
+def test_a_page_says_whose_words_are_learned_where_there_is_no_prompt():
+    turns = [ShownTurn("user", False, ["a"]), ShownTurn("assistant", True, ["b"])]
+    seen = _Tags(page("data", [ShownSample("one", turns, []), ShownSample("half \udcff", [], [], error="bad")]))
+    assert "assistantlearned" in seen.text and "userlearned" not in seen.text
+    assert "marked" not in seen.text and "half \\udcff" in seen.text
+
+
+class _Tags(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.tags, self.text = {}, ""
+        self.feed(content)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.setdefault(tag, []).append(dict(attrs))
+
+    def handle_data(self, data):
+        self.text += data
 
 
 def test_a_recipe_shows_the_sources_of_a_stage(tmp_path):

@@ -1,6 +1,5 @@
 """Any value of JSON may stand anywhere in a record: it is a sample, or a line of the ledger, and never anything else."""
 
-import copy
 import io
 import json
 import tarfile
@@ -18,6 +17,7 @@ from modalink.recipe import SystemSpec
 from modalink.runs.ledger import Ledger
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_stable_diffusion
 from modalink.testing.tokenizers import tiny_tokenizer
+from tests.support.trees import mutants
 
 DEEP = json.loads("[" * 90 + "]" * 90)
 VALUES = [
@@ -61,6 +61,13 @@ RECORDS = {
         {"prompt": [{"role": "user", "content": "a"}], "completion": "b", "images": []},
     ),
     "swift": ("messages", {"conversation": [{"human": "a <img>a.png</img>", "assistant": "b"}]}),
+    "boxes": (
+        "messages",
+        {
+            "messages": [{"role": "assistant", "content": "<ref-object><bbox>"}],
+            "objects": {"ref": ["a"], "bbox": [[1, 2]]},
+        },
+    ),
     "llava": ("llava_json", {"id": "a", "conversations": SHAREGPT, "image": "a.png", "system": "Be kind."}),
     "obelics": ("interleaved", {"texts": ["a", None], "images": [None, "a.png"]}),
     "mmc4": (
@@ -76,7 +83,7 @@ RECORDS = {
 
 
 REASONS = {
-    "bad_messages", "bad_record", "bad_text", "media_count", "marker_count", "no_caption", "no_medium", "no_text",
+    "bad_boxes", "bad_messages", "bad_record", "bad_text", "media_count", "marker_count", "no_caption", "no_medium", "no_text",
     "prompt", "missing", "unreadable", "unsupported", "not_a_file", "bad_data_url", "empty", "remote", "not_an_image", "unknown_modality",
 }  # fmt: skip
 
@@ -96,35 +103,6 @@ def processor(tmp_path_factory):
     return ModalinkProcessor(tiny_tokenizer(), SystemSpec.model_validate(spec))
 
 
-def mutants(record):
-    """The record with each value at each place, each key left out, and each key that is no text the reader knows."""
-    for path in places(record):
-        for value in VALUES:
-            changed = copy.deepcopy(record)
-            inner = changed
-            for key in path[:-1]:
-                inner = inner[key]
-            inner[path[-1]] = value
-            yield changed
-        yield without(record, path)
-
-
-def places(value, path=()):
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, below in inner:
-        yield (*path, key)
-        yield from places(below, (*path, key))
-
-
-def without(record, path):
-    changed = copy.deepcopy(record)
-    inner = changed
-    for key in path[:-1]:
-        inner = inner[key]
-    del inner[path[-1]]
-    return changed
-
-
 def drawn(processor, settings, count, folder):
     """Draw so many samples; what is bad stands in the ledger."""
     config = kinds.parse("modalink.data.sources", settings, key="source")
@@ -138,7 +116,7 @@ def drawn(processor, settings, count, folder):
 def test_any_value_at_any_place(name, processor, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     source, record = RECORDS[name]
-    lines = [json.dumps(changed) for changed in (record, *mutants(record))]
+    lines = [json.dumps(changed) for changed in (record, *mutants(record, VALUES))]
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(lines) + "\n")
     settings = {"source": source, "path": str(path)}

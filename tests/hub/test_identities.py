@@ -30,10 +30,14 @@ def test_changed_weights_change_the_hash_at_once(tmp_path: Path) -> None:
         ("README.md", "# Model without front matter", "unknown"),
         ("README.md", "---\nlicense: [broken\n---\n", "unknown"),
         ("LICENSE.txt", "\n  MIT License\n\nCopyright", "MIT License"),
+        ("LICENSES/MIT.txt", "MIT License", "unknown"),
+        ("README.md/notes.txt", "Model", "unknown"),
+        ("LICENSE.empty", "\n", "unknown"),
     ],
 )
 def test_the_licence_is_what_the_checkpoint_declares(tmp_path: Path, file: str, text: str, licence: str) -> None:
-    (tiny_llama(tmp_path) / file).write_text(text)
+    (tiny_llama(tmp_path) / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text)
     assert hub.identity(str(tmp_path)).licence == licence
 
 

@@ -224,9 +224,11 @@ def test_a_pickle_is_refused_in_our_words(folder: Path) -> None:
 
 
 def test_plain_tensors_in_a_bin_file_are_read(folder: Path) -> None:
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    weights = load_file(folder / "model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    use(folder)
+    built = PretrainedLlmConfig(checkpoint=str(folder)).build().state_dict()
+    assert len(weights) > 10 and all(torch.equal(built[name], tensor) for name, tensor in weights.items())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from modalink.errors import CheckpointError, ModalinkError
 from modalink.model import System
+from tests.support.trees import with_value
 
 GARBAGE = [b"", b"[]", b"{}", b"{", b"null", bytes(range(256)), b"[" * 100_000, "{}".encode("utf-16"), b'{"spec": 3}']
 VALUES = [None, True, -1, 2.5, 10**9, "word", [], ["word"], {}, {"a": 1}, {"image": 10**9}, {"image": ["a"]}]
@@ -49,7 +50,10 @@ def saved(make_system: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_whole_is_read(saved: Path) -> None:
-    System.load(saved)
+    system, written = System.load(saved), load_file(saved / "model.safetensors")
+    held = system.model.state_dict()
+    assert written and all(torch.equal(held[name], tensor) for name, tensor in written.items())
+    assert system.spec.model_dump(mode="json") == json.loads((saved / "config.json").read_text())["spec"]
 
 
 @pytest.mark.parametrize("content", GARBAGE, ids=range(len(GARBAGE)))
@@ -65,14 +69,9 @@ def test_a_file_of_garbage_is_refused(saved: Path, name: str, content: bytes) ->
 def test_any_value_in_any_place_is_used_or_refused(saved: Path, place: str) -> None:
     """Each place meets a quarter of the values, each value a quarter of the places."""
     name, _, path = place.partition(":")
-    text = (saved / name).read_text()
+    data = json.loads((saved / name).read_text())
     for value in VALUES[PLACES.index(place) % 4 :: 4]:
-        data = json.loads(text)
-        target, *steps = data, *path.split(".")
-        for step in steps[:-1]:
-            target = target[step]
-        target[steps[-1]] = value
-        (saved / name).write_text(json.dumps(data))
+        (saved / name).write_text(json.dumps(with_value(data, tuple(path.split(".")), value)))
         try:
             System.load(saved)
         except ModalinkError as error:

@@ -132,3 +132,15 @@ def test_in_the_process_and_out_of_it_a_template_says_the_same() -> None:
         task = {"source": source, "special_tokens": {}, "renderings": renderings}
         here = [answer | {"spans": [*map(list, answer.get("spans", []))]} for answer in _rendering.answers(task)]
         assert here == [answer | {"spans": answer.get("spans", [])} for answer in rendered(source, {}, renderings)]
+
+
+def test_a_forked_process_asks_a_process_of_its_own() -> None:
+    page(PLAIN, "a", "b")  # the parent has one
+    asked = rendering._process().pid
+    child = os.fork()
+    if child == 0:
+        right = page(PLAIN, "c", "d") == "<user>c|<assistant>d|" and rendering._process().pid != asked
+        rendering._end()
+        os._exit(0 if right else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert page(PLAIN, "e", "f") == "<user>e|<assistant>f|" and rendering._process().pid == asked

@@ -1,6 +1,5 @@
 """A run folder is read, or the damaged file of it is named."""
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import yaml
 from modalink.errors import CheckpointError
 from modalink.report import view
 from modalink.runs.facts import RunFacts, read_run
+from tests.support.trees import places, with_value
 
 RECIPE = {"name": "little", "stages": [{"name": "first", "objectives": [{"kind": "language"}], "train": {"llm": {"lr": 1.0}}, "evaluate": {"keep_best": {"metric": "loss", "mode": "min"}}}]}  # fmt: skip
 MANIFEST = {"parts": [{"part": "llm", "id": "zoo:llm", "sha256": "0a"}], "licence": "mit", "stages": {"first": [{"group": "llm", "parameters": 3, "trained": True}]}, "environment": {"threads": 2}, "lineage": [{"from": "x", "sha256": {"a": "b"}}]}  # fmt: skip
@@ -26,23 +26,6 @@ FILES: dict[str, Any] = {
 }
 VALUES = [None, True, 0, -1, 1.5, "", "word", "../..", "\ud800", [], ["word"], [[]], {}, {"a": 1}, {"a": {"b": []}}]
 GARBAGE = [b"", bytes(range(256)), b"{", b"[" * 100_000, "{}".encode("utf-16"), b"\x00" * 40]
-
-
-def places(data: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """All places in a tree of data, the root among them."""
-    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    return [place, *(deeper for key, value in inner for deeper in places(value, (*place, key)))]
-
-
-def with_value(data: Any, place: tuple[Any, ...], value: Any) -> Any:
-    if not place:
-        return value
-    data = copy.deepcopy(data)
-    target = data
-    for step in place[:-1]:
-        target = target[step]
-    target[place[-1]] = value
-    return data
 
 
 @pytest.fixture
@@ -75,7 +58,7 @@ def test_the_whole_is_read(run: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_any_value_in_any_place_is_read_or_the_file_is_named(run: Path, name: str) -> None:
-    for place in places(FILES[name]):
+    for place in [(), *places(FILES[name])]:
         for value in VALUES:
             write(run / name, with_value(FILES[name], place, value))
             try:

@@ -87,3 +87,11 @@ def test_ctrl_c_reaches_all_and_each_ends_in_its_own_way(tmp_path: Path) -> None
 
 def test_a_process_of_its_own_keeps_its_words() -> None:
     assert not hand_over("modalink: broke", 1)
+
+
+@pytest.mark.parametrize("words", ["", "{", "[]", '{"message": 3}', '{"message": {"message": "a"}}', "[" * 9999])
+def test_words_that_were_not_finished_say_nothing(tmp_path: Path, words: str) -> None:
+    file = "Path(os.environ['TORCHELASTIC_ERROR_FILE']).with_name('words.json')"
+    code = f"import os, sys\nfrom pathlib import Path\n{file}.write_text({words!r})\nsys.exit(9)\n"
+    with pytest.raises(ProcessesFailed, match=r"process 0 of 1 .* ended with exit code 9"):
+        launch(["-c", code], 1)

@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.text import Text
 
-from modalink import files, kinds
+from modalink import files, kinds, yaml_files
 from modalink.data.source import SourceConfig
-from modalink.errors import ModalinkError, OptionError, UnknownNameError
+from modalink.errors import ModalinkError, OptionError, UnknownNameError, shown
 from modalink.model import ModalinkProcessor
 from modalink.planning.preview import ShownSample, page, preview
 from modalink.recipe import Recipe, Stage, load, shipped
@@ -83,10 +82,7 @@ def _setting(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not sign:
         raise OptionError(f"found {text!r}, needed KEY=VALUE, for example place=first")
-    try:
-        return key, yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as error:
-        raise OptionError(f"{text:.80}: is no value of YAML: {error}") from None
+    return key, yaml_files.parse(value, shown(text), OptionError).data
 
 
 def _processor(recipe: Recipe) -> ModalinkProcessor | None:

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from modalink import json_files
+from modalink import files, json_files
 from modalink.data.records import Records, columns, record_id
 from modalink.data.shards import Member, ShardSample
 from modalink.data.source import place
 from modalink.errors import SampleError
+
+_LONGEST = 2**20
+"""Bytes of a caption's file."""
 
 
 class Pair(NamedTuple):
@@ -53,22 +56,28 @@ class TablePairs:
 class FolderPairs:
     """Pairs of files, the caption in a `.txt` file beside the medium."""
 
-    def __init__(self, files: Sequence[Path], folder: Path) -> None:
-        self._files = files
+    def __init__(self, media: Sequence[Path], folder: Path) -> None:
+        self._media = media
         self._folder = folder
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._media)
 
     def __getitem__(self, index: int) -> Pair:
-        file = self._files[index]
+        file = self._media[index]
         id = file.relative_to(self._folder).as_posix()
         beside = file.with_suffix(".txt")
+
+        def damaged(detail: str) -> SampleError:
+            return SampleError(id, "no_caption", f"its caption {beside.name} cannot be read beside it: {detail}")
+
+        content = files.content(beside, damaged, _LONGEST)
+        if len(content) > _LONGEST:
+            raise damaged(f"found more than {_LONGEST:,} bytes")
         try:
-            return Pair(id, str(file), _caption(beside.read_text("utf-8"), id))
-        except (OSError, UnicodeDecodeError) as error:
-            detail = f"its caption {beside.name} cannot be read beside it: {error}"
-            raise SampleError(id, "no_caption", detail) from error
+            return Pair(id, str(file), _caption(content.decode("utf-8"), id))
+        except UnicodeDecodeError as error:
+            raise damaged(str(error)) from None
 
 
 class ShardPairs:

@@ -10,6 +10,9 @@ from modalink.errors import PartError
 from modalink.hub.files import is_hub_id, locate, weight_files
 from modalink.roles import PartConfig
 
+_LONGEST = 2**20
+"""Bytes of a model card or licence that are read."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -79,7 +82,7 @@ def _sha256(file: Path) -> str:
 def _licence(folder: Path) -> str:
     """The licence of a model card's front matter, or of a licence file's first line."""
     card = folder / "README.md"
-    if card.is_file() and (match := re.match(r"---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.DOTALL)):
+    if match := re.match(r"---\s*\n(.*?)\n---", _words(card), re.DOTALL):
         try:
             matter = yaml_files.parse(match[1], str(card), PartError).data
         except PartError:
@@ -87,6 +90,14 @@ def _licence(folder: Path) -> str:
         if isinstance(matter, dict) and matter.get("license"):
             return str(matter["license_name"] if matter.get("license_name") else matter["license"])
     for file in sorted(folder.glob("LICENSE*")):
-        lines = (line.strip() for line in file.read_text("utf-8", "replace").splitlines())
-        return next((line for line in lines if line), "unknown")
+        if line := next((line.strip() for line in _words(file).splitlines() if line.strip()), ""):
+            return line
     return "unknown"
+
+
+def _words(file: Path) -> str:
+    """The beginning of a text for people; empty where there is none, as of a folder of licences."""
+    try:
+        return files.content(file, PartError, _LONGEST).decode("utf-8", "replace")
+    except PartError:
+        return ""

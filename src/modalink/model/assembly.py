@@ -9,7 +9,7 @@ from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
 from modalink import modalities, prompts
 from modalink.encoders import verify
-from modalink.errors import PartError
+from modalink.errors import PartError, PromptError
 from modalink.llms import add_new_tokens, settle
 from modalink.recipe import OutputSpec, SystemSpec
 from modalink.recipe.groups import LLM, Group
@@ -31,15 +31,23 @@ class Tokens:
         return [*(token for run in self.signals.values() for token in run), *self.prompt]
 
     @classmethod
-    def add(cls, spec: SystemSpec, tokenizer: PreTrainedTokenizerBase) -> "Tokens":
+    def add(cls, spec: SystemSpec, tokenizer: PreTrainedTokenizerBase, rows: int | None = None) -> "Tokens":
         """Put the system's tokens into a tokenizer, in place; a token that it already has keeps its id.
 
         Signal tokens and those of the prompt come first: they are predicted, placeholders never are.
+
+        Args:
+            spec: The system.
+            tokenizer: The LLM's tokenizer.
+            rows: How many tokens the LLM has an embedding for; by default as many as the tokenizer has.
+
+        Raises:
+            PromptError: The prompt template writes a special token that has no embedding, and may not add one.
         """
         signals = {m: signal_spellings(m, output.signal_tokens) for m, output in spec.outputs.items()}
         placeholders = {m: modalities.get(m).placeholder for m in spec.inputs}
-        marks = prompts.marks(spec.prompt.template) if spec.prompt.add_tokens else ()
-        lacking = [mark for mark in marks if mark not in tokenizer.get_vocab()]
+        marks = _marks(spec, tokenizer, rows)
+        lacking = [mark for mark in marks if _lacks(mark, tokenizer, rows)]
         spellings = [*(s for run in signals.values() for s in run), *marks, *placeholders.values()]
         tokenizer.add_tokens([AddedToken(s, special=True, normalized=False) for s in spellings], special_tokens=True)
         return cls(
@@ -50,17 +58,44 @@ class Tokens:
 
     @classmethod
     def after(cls, spec: SystemSpec, vocabulary: int) -> "Tokens":
-        """The ids that follow a vocabulary of a known size: for a skeleton without a tokenizer."""
+        """The ids that follow a vocabulary of a known size: for a skeleton without a tokenizer.
+
+        Of an LLM's own template the tokens are not known; they count as two, that begin and end a turn.
+        """
         signals, placeholders = {}, {}
         for modality, output in spec.outputs.items():
             signals[modality] = list(range(vocabulary, vocabulary + output.signal_tokens))
             vocabulary += output.signal_tokens
-        marks = len(prompts.marks(spec.prompt.template)) if spec.prompt.add_tokens else 0
+        known = prompts.marks(spec.prompt.template)
+        marks = (2 if spec.prompt.template == "llm" else len(known)) if spec.prompt.add_tokens else 0
         prompt = list(range(vocabulary, vocabulary + marks))
         for modality in spec.inputs:
             placeholders[modality] = vocabulary + marks
             vocabulary += 1
         return cls(placeholders, signals, prompt)
+
+
+def _marks(spec: SystemSpec, tokenizer: PreTrainedTokenizerBase, rows: int | None) -> tuple[str, ...]:
+    """Special tokens of the prompt that must be there, and may be added."""
+    if not spec.prompt.add_tokens and rows is None:
+        return ()
+    marks = prompts.specials(spec.prompt.template, tokenizer)
+    if spec.prompt.add_tokens:
+        return marks
+    vocabulary = tokenizer.get_vocab()
+    if rowless := [mark for mark in marks if mark in vocabulary and _lacks(mark, tokenizer, rows)]:
+        raise PromptError(
+            f"the template {spec.prompt.template!r} writes {rowless[0]!r}, token {vocabulary[rowless[0]]} of the LLM's "
+            f"tokenizer, and the LLM has embeddings of the tokens below {rows}; take the tokenizer that it was trained "
+            "with, or let it learn the token (`prompt: {add_tokens: true}`, and llm.new_tokens in a stage's train)"
+        )
+    return ()
+
+
+def _lacks(mark: str, tokenizer: PreTrainedTokenizerBase, rows: int | None) -> bool:
+    """Whether an LLM has no embedding of a token."""
+    index = tokenizer.get_vocab().get(mark)
+    return index is None or (rows is not None and index >= rows)
 
 
 def signal_spellings(modality: str, count: int) -> list[str]:

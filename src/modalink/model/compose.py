@@ -71,11 +71,12 @@ def compose(spec: SystemSpec, *, seed: int = 0) -> System:
 
     Raises:
         PartError: A part cannot be loaded or does not fit its neighbour.
+        PromptError: The prompt template does not fit the LLM's tokenizer.
         UnknownNameError: A modality or a template is not known.
     """
     spec = SystemSpec.model_validate({name: getattr(spec, name) for name in SystemSpec.model_fields})
     tokenizer = spec.llm.tokenizer()
-    tokens = Tokens.add(spec, tokenizer)
+    tokens = Tokens.add(spec, tokenizer, _rows(spec))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = assemble(spec, tokens)
@@ -103,12 +104,18 @@ def build(
 def skeleton(spec: SystemSpec) -> ModalinkForConditionalGeneration:
     """The model on the meta device: names, shapes and counts of all parameters, without weights or a network."""
     spec = SystemSpec.model_validate({name: getattr(spec, name) for name in SystemSpec.model_fields})
-    tokens = Tokens.after(spec, spec.llm.architecture().get_text_config(decoder=True).vocab_size)
+    tokens = Tokens.after(spec, _rows(spec))
     with torch.device("meta"):
         parts = assemble(spec, tokens, without_weights={LLM, *map(Group.encoder, spec.encoders())})
         return ModalinkForConditionalGeneration(
             _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
         )
+
+
+def _rows(spec: SystemSpec) -> int:
+    """How many tokens the LLM has an embedding for."""
+    size: int = spec.llm.architecture().get_text_config(decoder=True).vocab_size
+    return size
 
 
 def build_generators(spec: SystemSpec) -> dict[str, Generator]:

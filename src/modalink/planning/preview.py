@@ -88,7 +88,9 @@ def page(name: str, samples: list[ShownSample]) -> str:
     pages = Environment(
         loader=PackageLoader("modalink.planning", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    return pages.get_template("preview.html.jinja").render(name=name, samples=samples)
+    content = pages.get_template("preview.html.jinja").render(name=name, samples=samples)
+    # Names of files may hold bytes that are no UTF-8, as half a surrogate pair.
+    return content.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _shown(

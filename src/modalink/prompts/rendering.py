@@ -8,6 +8,7 @@ memory are bounded.
 import atexit
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -127,6 +128,9 @@ def _process() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     )
+
+
+os.register_at_fork(after_in_child=_process.cache_clear)  # the answers are the parent's; a fork starts its own
 
 
 @atexit.register

@@ -83,8 +83,9 @@ class PromptSpec(Settings):
     system: str | None = None
     """System text instead of the template's own."""
     add_tokens: bool = False
-    """Give the LLM a new token for each special token that the template writes and its tokenizer lacks, as ChatML's for
-    an LLM that never saw it; their rows learn in stages that train `llm.new_tokens`."""
+    """Give the LLM a new token for each special token that the template writes and it has no embedding of, as ChatML's
+    for an LLM that never saw it; of its own template also what is spelled `<|...|>` and is none of its tokens. Their
+    rows learn in stages that train `llm.new_tokens`."""
 
 
 class SystemSpec(Settings):

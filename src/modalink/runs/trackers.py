@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from modalink import files
 from modalink.errors import MissingExtraError, TrainingError, UnknownNameError
 
 PROJECT = "modalink"
@@ -167,7 +168,10 @@ def _name(folder: Path) -> str:
 def _known(folder: Path, name: str) -> str | None:
     """The id that a tracker gave the stage when it began."""
     file = folder / f"{name}.id"
-    return (file.read_text(encoding="utf-8").strip() or None) if file.is_file() else None
+    if not file.is_file():
+        return None
+    # An id of other signs than these is none that a tracker gave.
+    return files.content(file, TrainingError, 1000).decode("ascii", "ignore").strip() or None
 
 
 def _keep(folder: Path, name: str, identity: Any) -> None:

@@ -55,6 +55,8 @@ class Question:
     """False for a question that prediction files may answer, but that is not of this benchmark's part of the file."""
     modality: str = ""
     """What the medium is, where it is none of the benchmark's own modality."""
+    numbered: bool = False
+    """Whether its id is the number of its row, counted from 0, for the file has none."""
     shown: tuple[str, ...] = ()
     """File names of further media, such as options that are pictures, in the order in which they are shown."""
 

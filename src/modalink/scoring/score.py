@@ -16,6 +16,7 @@ from modalink.errors import DataError, OptionError, brief
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
     GradedQuestion,
+    Question,
     QuestionBenchmark,
     ScoreOptions,
     SetBenchmark,
@@ -188,7 +189,18 @@ def _graded(
         for question, grade in zip(questions, grades, strict=True)
         if grade and question.scored
     ]
-    return items, notes
+    return items, notes if by_row else [*notes, *_numbered(questions, source)]
+
+
+def _numbered(questions: list[Question], source: Path) -> list[str]:
+    """A note on questions that are called by their rows' numbers."""
+    if not (count := sum(question.numbered and question.scored for question in questions)):
+        return []
+    which = f"the {count}" if count == len(questions) else f"{count} of {len(questions)}"
+    return [
+        f"numbered by row: {which} questions of {shown_path(source)} have no id, and are called by the numbers of "
+        "their rows, from 0; predictions name them so, or follow their order"
+    ]
 
 
 def _summarised(

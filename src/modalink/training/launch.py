@@ -13,18 +13,30 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from modalink import json_files
 from modalink.errors import TrainingError
 
 _ID, _ERROR_FILE = "TORCHELASTIC_RUN_ID", "TORCHELASTIC_ERROR_FILE"
+_WORDS = "words.json"
 _NAME = "modalink"
 """Tells processes that are started here from those of `torchrun`."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _LOOK_EVERY_S = 0.1
 _LOOK_FOR_PARENT_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What a process that fails says, in a file beside the one that torch's launcher names to it and reads itself."""
+
+    message: str
+    exit_code: int
+    time_ns: int
 
 
 class ProcessesFailed(TrainingError):
@@ -89,8 +101,8 @@ def hand_over(text: str, exit_code: int) -> bool:
     """
     if os.environ.get(_ID) != _NAME or _ERROR_FILE not in os.environ:
         return False
-    content = {"message": text, "timestamp": str(int(time.time())), "time_ns": time.time_ns(), "exit_code": exit_code}
-    Path(os.environ[_ERROR_FILE]).write_text(json.dumps(content), encoding="utf-8")
+    words = _Words(text, exit_code, time.time_ns())
+    Path(os.environ[_ERROR_FILE]).with_name(_WORDS).write_text(json.dumps(asdict(words)), encoding="utf-8")
     return True
 
 
@@ -153,10 +165,9 @@ def _hand_on(pids: Collection[int]) -> None:
 
 def _first(folder: Path, exit_codes: Mapping[int, int], processes: int) -> ProcessesFailed:
     """The failure that the others followed from: the words that came first, else a process that was killed."""
-    words = [json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob("error.json")]
-    if words:
-        first = min(words, key=lambda content: content["time_ns"])
-        return ProcessesFailed(first["message"].strip().removeprefix("modalink: "), first["exit_code"])
+    if words := [said for path in folder.rglob(_WORDS) if (said := _read(path))]:
+        first = min(words, key=lambda said: said.time_ns)
+        return ProcessesFailed(first.message.strip().removeprefix("modalink: "), first.exit_code)
     killed = {rank: -code for rank, code in exit_codes.items() if code < 0 and -code != signal.SIGTERM}
     rank, number = min((killed or exit_codes).items())
     name = f"was killed by {signal.Signals(number).name}" if killed else f"ended with exit code {number}"
@@ -164,3 +175,12 @@ def _first(folder: Path, exit_codes: Mapping[int, int], processes: int) -> Proce
         f"process {rank} of {processes} (counted from 0) {name}, and the others were stopped; if memory was short, "
         "lower stages.N.micro_batch or take fewer processes; the same command resumes from the newest checkpoint"
     )
+
+
+def _read(path: Path) -> _Words | None:
+    """The words of a process; None where it was killed while it wrote them."""
+    try:
+        words: _Words = json_files.read(path, TrainingError, _Words)
+    except TrainingError:
+        return None
+    return words

@@ -90,6 +90,11 @@ ROWS = {
         {"messages": [{"role": "user", "content": "Weather?"}, {"role": "tool_call", "content": json.dumps(CALL)}, {"role": "tool_response", "content": "Sunny."}, {"role": "assistant", "content": "It is sunny."}]},
         f"user: Weather? | assistant: {json.dumps(CALL)} | tool: Sunny. | assistant: It is sunny.",
     ),
+    "ms-swift, boxes": (
+        {"messages": [{"role": "user", "content": "<image>Find the <ref-object>."}, {"role": "assistant", "content": "<bbox><bbox>"}], "images": ["1.png"],
+         "objects": {"ref": ["sheep"], "bbox": [[0.9, 1.6, 1, 2], [3, 0, 4.0, 3.5]]}},
+        "user: (1)Find the sheep. | assistant: [225, 400, 250, 500][750, 0, 1000, 875]",
+    ),
     "LLaVA": (
         {"id": "7", "image": "1.png", "conversations": [DOG, CAT]},
         "user: (1)\nWhat is it? | assistant: A cat.",

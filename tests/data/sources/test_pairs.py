@@ -133,6 +133,21 @@ def test_texts_beside_the_photos(photos):
 
 
 @pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"a \xff", "can't decode byte 0xff"),
+        (b"a" * (2**20 + 1), "more than 1,048,576 bytes"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_text_beside_a_photo_that_is_none(photos, content, cause):
+    beside = photos / "astronaut.txt"
+    beside.mkdir() if content is None else beside.write_bytes(content)
+    with pytest.raises(SampleError, match=f"its caption astronaut.txt cannot be read beside it: .*{cause}"):
+        PairsConfig(path=str(photos)).open()[0]
+
+
+@pytest.mark.parametrize(
     ("record", "reason", "message"),
     [
         ({"image": "a.png"}, "no_caption", "found nothing under 'caption' among the columns image"),

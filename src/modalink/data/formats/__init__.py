@@ -1,7 +1,8 @@
 """The formats of chat data that people have: each is recognised by its columns and read into chat messages.
 
 A family is one file with two functions: `fits` tells whether a record has its columns, `messages` reads it into the
-messages of Hugging Face and OpenAI. What all share comes after: roles and tools (`turns.py`), media (`media.py`).
+messages of Hugging Face and OpenAI. What all share comes after: roles and tools (`turns.py`), media (`media.py`),
+boxes (`boxes.py`).
 """
 
 from collections.abc import Callable
@@ -10,12 +11,13 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from modalink.conversation import Conversation, Turn
 from modalink.data.formats import instruction, openai, prompt_completion, sharegpt
+from modalink.data.formats.boxes import Coordinates, filled
 from modalink.data.formats.media import Place, supplied
 from modalink.data.formats.turns import spoken
 from modalink.data.records import checked_messages
 from modalink.data.source import placed
 
-__all__ = ["FORMATS", "Format", "Name", "Place", "is_preference", "read", "recognise"]
+__all__ = ["FORMATS", "Coordinates", "Format", "Name", "Place", "is_preference", "read", "recognise"]
 
 Record = dict[str, Any]
 Name = Literal["messages", "sharegpt", "alpaca", "query_response", "prompt_completion"]
@@ -52,7 +54,15 @@ def is_preference(record: Record) -> bool:
     return judged or bool({"chosen", "rejected", "rejected_response", "kto_tag"} & record.keys())
 
 
-def read(record: Record, id: str, name: Name, *, folder: Path, place: Place = "marker") -> Conversation:
+def read(
+    record: Record,
+    id: str,
+    name: Name,
+    *,
+    folder: Path,
+    place: Place = "marker",
+    boxes: Coordinates | None = None,
+) -> Conversation:
     """A record of a format as a conversation.
 
     Args:
@@ -61,10 +71,13 @@ def read(record: Record, id: str, name: Name, *, folder: Path, place: Place = "m
         name: Its format.
         folder: What the media's paths are relative to.
         place: Where media stand that no marker places, see `supplied`.
+        boxes: How boxes are written that stand in a column, see `filled`.
 
     Raises:
-        SampleError: Its turns or its media have another form.
+        SampleError: Its turns, its media or its boxes have another form.
+        MediumError: An image whose size is needed cannot be read.
     """
     messages = spoken(FORMATS[name].messages(record, id), record, id)
     conversation = checked_messages(supplied(messages, record, id, place), id)
-    return Conversation(tuple(Turn(t.role, placed(t.content, folder), t.loss) for t in conversation.turns), id)
+    turns = tuple(Turn(t.role, placed(t.content, folder), t.loss) for t in conversation.turns)
+    return filled(Conversation(turns, id), record, id, boxes)

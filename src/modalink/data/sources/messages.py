@@ -43,6 +43,9 @@ class MessagesConfig(SourceConfig):
     place: formats.Place = "marker"
     """Where media of columns such as `images` or `image` stand: at their markers (`<image>`) or blocks. `first` puts
     those of a record without markers, or one that lacks its marker, before the first words of the user."""
+    boxes: formats.Coordinates | None = None
+    """How boxes of ms-swift's column `objects` are written: `thousand` (thousandths of the image's width and height),
+    `unit` (shares of them), `pixel`. By default records with boxes are refused."""
     column: str = "messages"
     """Column of the messages."""
     columns: dict[str, str] = Field(default_factory=dict)
@@ -99,7 +102,7 @@ class MessagesConfig(SourceConfig):
         name = self._format(named)
         if name is None or formats.is_preference(named):
             raise SampleError(id, "bad_messages", f"fits no format of conversations; {seems(named)}")
-        return formats.read(named, id, name, folder=folder, place=self.place)
+        return formats.read(named, id, name, folder=folder, place=self.place, boxes=self.boxes)
 
 
 _NEEDED = (

@@ -56,6 +56,7 @@ def questions(path: Path, options: CaptionOptions) -> Iterator[Question]:
     """Items with their right captions: COCO's file, Karpathy's, rows of references, or one caption a row."""
     references: dict[str, list[str]] = {}
     media: dict[str, str] = {}
+    numbered: set[str] = set()
     for number, row in enumerate(_rows(path)):
         if "sentences" in row.fields and row.fields.get("split") not in (
             None,
@@ -63,13 +64,16 @@ def questions(path: Path, options: CaptionOptions) -> Iterator[Question]:
             *(["restval"] if options.split == "train" else []),
         ):
             continue
-        key = _id(row) or str(number)
+        key = _id(row)
+        if not key:
+            numbered.add(key := str(number))
         references.setdefault(key, []).extend(_references(row))
         media.setdefault(key, _medium(row))
     domains, files = (_of_images(path, name) for name in ("domain", "file_name"))
     for key, captions in references.items():
         groups = (("domain", domains[key]),) if key in domains else ()
-        yield Question(key, tuple(captions), media=files.get(key, media[key]), groups=groups)
+        medium = files.get(key, media[key])
+        yield Question(key, tuple(captions), media=medium, groups=groups, numbered=key in numbered)
 
 
 def _rows(path: Path) -> Iterator[Row]:

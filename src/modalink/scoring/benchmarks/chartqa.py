@@ -21,8 +21,8 @@ def _questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
             text_of(fields, "imgname", "image"),
         )
         groups = (("part", str(fields["type"])),) if "type" in fields else ()
-        key = row_id(row, ("question_id", "id", "index")) or str(number)
-        yield Question(key, gold, text, image, groups=groups)
+        key = row_id(row, ("question_id", "id", "index"))
+        yield Question(key or str(number), gold, text, image, groups=groups, numbered=not key)
 
 
 def _grade(question: Question, reply: Any, where: str, options: BenchmarkOptions) -> Grade:

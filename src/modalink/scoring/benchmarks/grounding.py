@@ -59,13 +59,15 @@ def _questions(path: Path, options: GroundingOptions) -> Iterator[Question]:
         text = text_of(fields, "expression", "sents", "text")
         image = text_of(fields, "img_path", "img_id", "image")
         keys = (f"{image}\n{text}",) if image and text else ()
+        key = row_id(row, IDS)
         yield Question(
-            row_id(row, IDS) or str(number),
+            key or str(number),
             (box, width, height),
             text,
             image,
             groups=groups_of(fields, "split"),
             keys=keys,
+            numbered=not key,
         )
 
 

@@ -51,9 +51,9 @@ def _questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
         groups = [("relation", relation)] * bool(relation)
         groups += [("family", FAMILY_OF[relation])] if relation in FAMILY_OF else []
         # The official rows have no id; an image and a statement name one.
-        key = row_id(row, IDS) or str(number)
+        key = row_id(row, IDS)
         keys = (f"{image}\n{caption}",) if image and caption else ()
-        yield Question(key, gold, caption, image, groups=tuple(groups), keys=keys)
+        yield Question(key or str(number), gold, caption, image, groups=tuple(groups), keys=keys, numbered=not key)
 
 
 def _replies(path: Path, options: BenchmarkOptions) -> Iterator[Prediction]:
