@@ -344,6 +344,7 @@ def test_towers_that_are_no_picture_are_refused(tmp_path: Path, model_type: str,
         ("cait_xxs24_224", -2, Reading()),
         ("lcnet_050", "output", Reading("channels first")),
         ("resnet18", "output", Reading("channels first")),
+        ("tf_efficientnet_b0", "output", Reading("channels first")),
     ],
 )
 def test_towers_of_timm_are_read_as_they_lie(name: str, layer: Any, reading: Reading) -> None:
