@@ -19,19 +19,27 @@ def test_small_values_are_shown_as_they_are() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ValueError)]
-)
-def test_no_line_of_any_error_is_long(kind: type[errors.ModalinkError]) -> None:
-    long = "a" * 10**5
-    made: Exception
+EVERY = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ValueError)]
+
+
+def make(kind: type[errors.ModalinkError], text: str) -> Exception:
     if issubclass(kind, errors.UnknownNameError):
-        made = kind("name", long, [long, "b"], long)
-    elif issubclass(kind, errors.MissingExtraError):
-        made = kind(long, long, long)
-    elif issubclass(kind, errors.SampleError | errors.MediumError):
-        made = kind(long, "reason", f"{long}\nnext line")
-    else:
-        made = kind(f"{long} and the remedy\nnext line")
-        assert str(made).endswith("and the remedy\nnext line")
-    assert max(map(len, str(made).split("\n"))) < 1600
+        return kind("name", text, [text, "b"], text)
+    if issubclass(kind, errors.MissingExtraError):
+        return kind(text, text, text)
+    if issubclass(kind, errors.SampleError | errors.MediumError):
+        return kind(text, "reason", f"{text}\nnext line")
+    return kind(f"{text} and the remedy\nnext line")
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_no_line_of_any_error_is_long(kind: type[errors.ModalinkError]) -> None:
+    made = str(make(kind, "a" * 10**5))
+    assert max(map(len, made.split("\n"))) < 1600
+    if "remedy" in made:
+        assert made.endswith("and the remedy\nnext line")
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_every_error_can_be_written_to_a_file(kind: type[errors.ModalinkError]) -> None:
+    assert "\\ud800" in str(make(kind, "a\ud800b")).encode("utf-8").decode()

@@ -6,6 +6,7 @@ Run: `python docs/tools/pages.py`, as `make docs` does. The generator of the sit
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 from recipe_reference import recipe_reference
@@ -26,11 +27,16 @@ def main() -> None:
     for name, content in pages().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content, encoding="utf-8")
-    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    (BUILD / "mkdocs.yml").write_text(yaml.safe_dump(settings(), sort_keys=False), encoding="utf-8")
+
+
+def settings() -> dict[str, Any]:
+    """The settings of the site, with examples and reference in its navigation."""
+    given: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     reference = ["recipe-reference.md", "reference/modalink.md", *(f"reference/{room}.md" for room in ROOMS)]
     examples = ["examples/README.md", *(f"examples/{name}.md" for name in EXAMPLES)]
-    settings["nav"] += [{"Examples": examples}, {"Reference": reference}]
-    (BUILD / "mkdocs.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    given["nav"] += [{"Examples": examples}, {"Reference": reference}]
+    return given
 
 
 def pages() -> dict[str, str]:

@@ -47,13 +47,14 @@ class ModalinkError(ValueError):
 
     Args:
         text: What was found, what was needed, which item, what to do; of a line that some input made very long, the
-            middle is left out.
+            middle is left out, and half a surrogate pair, which no file or terminal takes, is escaped.
     """
 
     exit_code = 1
 
     def __init__(self, text: str) -> None:
-        super().__init__("\n".join(map(_cut, text.split("\n"))))
+        printable = text.encode("utf-8", "backslashreplace").decode()
+        super().__init__("\n".join(map(_cut, printable.split("\n"))))
 
 
 def _cut(line: str) -> str:

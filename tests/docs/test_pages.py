@@ -10,9 +10,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def pages(monkeypatch):
+def site(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs" / "tools")
-    return importlib.import_module("pages").pages()
+    return importlib.import_module("pages")
+
+
+@pytest.fixture
+def pages(site):
+    return site.pages()
 
 
 def test_every_room_and_document_has_a_page_of_its_own(pages):
@@ -30,3 +35,11 @@ def test_links_stay_inside_the_site(pages):
         for link in re.findall(r"\]\((?!http|#)([^)#]+)", text):
             target = (Path(name).parent / link).as_posix()
             assert target in pages or (ROOT / "docs" / target).is_file(), f"{name}: {link}"
+
+
+def test_the_navigation_leads_to_every_page(site, pages):
+    def targets(entry):
+        below = entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ()
+        return {entry} if isinstance(entry, str) else {found for child in below for found in targets(child)}
+
+    assert targets(site.settings()["nav"]) == pages.keys()

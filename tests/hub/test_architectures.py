@@ -48,6 +48,9 @@ def test_flan_t5_has_its_published_size_but_for_the_head() -> None:
         ("facebook/dinov2-giant", 1_136_480_768),
         ("google/vit-base-patch16-224-in21k", 86_389_248),
         ("Salesforce/blip2-opt-2.7b", 3_744_679_936),
+        ("openai/whisper-small", 241_734_912),
+        ("openai/whisper-large-v2", 1_543_304_960),
+        ("openai/whisper-large-v3", 1_543_490_560),
     ],
 )
 def test_known_towers_have_their_published_size(reference: str, published: int) -> None:

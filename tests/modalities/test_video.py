@@ -13,7 +13,7 @@ from films import film, numbered
 from PIL import Image
 
 from modalink.errors import MediumError
-from modalink.modalities import video
+from modalink.modalities import audio, video
 from modalink.testing import check_modality
 
 
@@ -184,6 +184,27 @@ def test_damaged_pictures_are_none(place):
     start = data.index(b"mdat") + 1000
     data[start : start + 40] = bytes(40)
     assert refused(bytes(data)).reason == "damaged"
+
+
+def test_its_sound_is_a_medium_of_its_own(place, plain):
+    path = film(place / "heard.mp4", numbered(12), codec="libx264", pixels="yuv420p", sound_s=1.2)
+    tone = np.sin(np.arange(19_200) * 0.2)
+    for source in (path, path.read_bytes()):
+        sound = video.open_video(source).sound()
+        samples = sound.samples(16_000)
+        assert (sound.rate_hz, len(samples)) == (16_000, 19_200)
+        assert np.corrcoef(samples[2000:-2000], tone[2000:-2000])[0, 1] > 0.99
+        assert np.array_equal(samples, audio.open_audio(source).samples(16_000))
+    for silent in (video.open_video(plain), video.Clip.of(np.zeros((2, 8, 8, 3), np.uint8), fps=1.0)):
+        with pytest.raises(MediumError) as caught:
+            silent.sound()
+        assert caught.value.reason == "no_audio"
+    with pytest.raises(MediumError, match=r"lasts 1\.2 s, at most 1 s are read"):
+        video.open_video(path).sound(max_seconds=1.0)
+    handle = video.open_video(path)
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(MediumError, match="was changed since it was opened"):
+        handle.sound()
 
 
 def test_what_is_no_video(place, plain):

@@ -136,7 +136,7 @@ def test_tokens_of_the_tokenizer_that_the_llm_has_no_embedding_of_are_told_or_le
 
 
 def test_a_token_that_no_template_writes_may_lack_its_embedding(own):
-    own(LLAMA3, False, special=["<pad2>"])
+    assert learned(own(LLAMA3, False, special=["<pad2>"])) == []
 
 
 def test_a_skeleton_has_room_for_tokens_of_the_llms_own_template(make_spec):

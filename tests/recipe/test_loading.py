@@ -47,7 +47,7 @@ def test_an_error_names_the_file_that_it_stands_in(see, tmp_path):
     assert str(caught.value) == (
         "top.yaml: 2 problems\n"
         "  top.yaml, line 2, seed: found 'x', needed a valid integer, unable to parse string as an integer\n"
-        "  see.yaml, line 17, stages.0.batch: found 0, needed greater than 0"
+        "  see.yaml, line 17, stages.0.batch: found 0, needed greater than or equal to 1"
     )
 
 

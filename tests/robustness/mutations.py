@@ -66,6 +66,7 @@ def _replanted(tree: Any, edits: Sequence[tuple[str, float, float, Any]]) -> Any
         if not places:
             return value
         holder, key = places[int(where * len(places))]
+        value = copy.deepcopy(value)  # a later edit may change it in its place
         if kind == "drop":
             del holder[key]
         elif kind == "wrap":

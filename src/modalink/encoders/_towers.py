@@ -68,6 +68,12 @@ def resizable(config: PreTrainedConfig) -> PreTrainedConfig:
     return told
 
 
+def random_tower(kind: type[PreTrainedModel], config: PreTrainedConfig, dtype: str) -> PreTrainedModel:
+    """A tower without a checkpoint's weights, in the precision that they would have; `auto` leaves the default."""
+    tower = kind(config)
+    return tower if dtype == "auto" else tower.to(getattr(torch, dtype))
+
+
 def load_tower(config: PreTrainedConfig, checkpoint: str, revision: str | None, dtype: str) -> PreTrainedModel:
     """The tower with its weights, also out of the checkpoint of a whole model."""
     tower: PreTrainedModel = hub.load(

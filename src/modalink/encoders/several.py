@@ -17,7 +17,7 @@ from modalink.encoders._probing import verify
 from modalink.errors import PartError
 from modalink.ragged import Layout, Ragged
 from modalink.recipe.kind_field import Kinds
-from modalink.roles import Encoder, EncoderConfig, Preprocessor
+from modalink.roles import Encoder, EncoderConfig, MediumHandle, Preprocessor
 
 
 class SeveralConfig(EncoderConfig):
@@ -99,6 +99,10 @@ class SeveralPreprocessors(Preprocessor):
     def __call__(self, medium: Any) -> Float[Tensor, "u n"]:
         """The units of one medium."""
         return torch.cat([preprocess(medium).flatten(1) for preprocess in self.each], dim=1)
+
+    def units(self, handle: MediumHandle) -> Float[Tensor, "u n"]:
+        """The units of an opened medium."""
+        return torch.cat([preprocess.units(handle).flatten(1) for preprocess in self.each], dim=1)
 
     def seeded(self, seed: int) -> Preprocessor:
         """The same, each drawing from the seed; itself, if none draws anything."""

@@ -57,8 +57,7 @@ class VideoConfig(EncoderConfig):
         config = self._tower_config()
         kind = _tower_class(config)
         if not weights:
-            tower = kind(config)
-            return VideoEncoder(tower if self.dtype == "auto" else tower.to(getattr(torch, self.dtype)))
+            return VideoEncoder(_towers.random_tower(kind, config, self.dtype))
         tower = hub.load(
             kind,
             self.checkpoint,

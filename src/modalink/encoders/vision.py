@@ -55,8 +55,7 @@ class VisionConfig(EncoderConfig):
         if weights:
             tower = _towers.load_tower(config, self.checkpoint, self.revision, self.dtype)
         else:
-            tower = kind(config)
-            tower = tower if self.dtype == "auto" else tower.to(getattr(torch, self.dtype))
+            tower = _towers.random_tower(kind, config, self.dtype)
         return VisionEncoder(
             tower, Reading(**found.facts), trace, keep_cls=self.keep_cls, side=side, name=self.checkpoint
         )

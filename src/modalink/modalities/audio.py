@@ -186,6 +186,8 @@ def open_audio(
     """
     if isinstance(source, AudioHandle):
         return source
+    if isinstance(source, _binary.Stored):
+        return _StoredSound(source, max_seconds)
     label = _binary.label(source, "audio", name)
     if isinstance(source, Mapping) and {"array", "sampling_rate"} <= source.keys():
         return _GivenSound(source["array"], source["sampling_rate"], label, max_seconds)

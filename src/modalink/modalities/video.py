@@ -26,7 +26,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from modalink.errors import MediumError
-from modalink.modalities import _binary, _containers
+from modalink.modalities import _binary, _containers, audio
 from modalink.modalities._footage import Footage, picture, too_large
 from modalink.roles import MediumHandle, ModalityRecord
 
@@ -103,6 +103,17 @@ class VideoHandle(MediumHandle):
     @abstractmethod
     def key_times_s(self) -> list[float]:
         """Times of the frames that can be decoded without others, at which scenes often begin."""
+
+    def sound(self, max_seconds: float = audio.MAX_SECONDS) -> audio.AudioHandle:
+        """What is heard in it, a medium of its own; nothing of it is decoded yet.
+
+        Args:
+            max_seconds: Longer sounds are refused.
+
+        Raises:
+            MediumError: It has no sound (`no_audio`), or one that is too long or cannot be read; see `open_audio`.
+        """
+        raise MediumError(self.label, "no_audio", "is a video of frames alone, which has no sound")
 
     def read(self) -> "VideoHandle":
         """The video itself, whose first frame was decoded: others are decoded as they are asked for."""
@@ -211,6 +222,9 @@ class _StoredVideo(VideoHandle):
     @property
     def digest(self) -> str:
         return self._stored.digest
+
+    def sound(self, max_seconds: float = audio.MAX_SECONDS) -> audio.AudioHandle:
+        return audio.open_audio(self._stored, max_seconds=max_seconds)
 
     @cached_property
     def size(self) -> tuple[int, int]:

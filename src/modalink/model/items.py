@@ -80,7 +80,7 @@ class Reading:
             MediumError: It cannot be decoded; the sample is named.
         """
         with named_after(self.sample):
-            return self.preprocess(self.handle.read())
+            return self.preprocess.units(self.handle)
 
 
 @contextmanager

@@ -281,7 +281,8 @@ class ModalinkProcessor(ProcessorMixin):
         reader, digest, projector = self.readers[modality], handle.digest, self.spec.inputs[modality].projector
         if seed is not None and (drawing := reader.seeded(seed)) is not reader:
             reader, digest = drawing, hashlib.sha256(f"{digest}/{seed}".encode()).hexdigest()
-        layout = reader.layout(handle)
+        with named_after(sample):
+            layout = reader.layout(handle)
         text = tuple(projector.text_ids(said, prompts.reader(said, self.tokenizer))) if projector.reads_text else ()
         tokens = self.prompt_layout(modality, layout).tokens
         load = Reading(handle, reader, sample)

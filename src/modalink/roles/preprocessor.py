@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modalink.ragged import Layout
+from modalink.roles.modality import MediumHandle
 
 
 class Preprocessor(ABC):
@@ -19,6 +20,16 @@ class Preprocessor(ABC):
     @abstractmethod
     def __call__(self, medium: Any) -> Float[Tensor, "u ..."]:
         """The units of one medium, as many as its layout says."""
+
+    def units(self, handle: MediumHandle) -> Float[Tensor, "u ..."]:
+        """The units of an opened medium, the same ones; where a part of it is enough, that part alone is decoded.
+
+        Decodes all of it, if not overridden.
+
+        Raises:
+            MediumError: It cannot be decoded.
+        """
+        return self(handle.read())
 
     def seeded(self, seed: int) -> "Preprocessor":
         """The same, with what training draws of a medium (frames, crops) fixed by a seed; itself, if it draws nothing.

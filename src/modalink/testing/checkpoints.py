@@ -37,6 +37,9 @@ from transformers import (
     VideoMAEModel,
     ViTImageProcessorPil,
     VivitModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
 )
 
 from modalink.testing.tokenizers import tiny_clip_tokenizer, tiny_qwen2_tokenizer, tiny_tokenizer
@@ -142,6 +145,21 @@ def tiny_timm(
     """A timm model in transformers' wrapper; `model_args` go to timm's constructor (`img_size=32`, `depth=2`)."""
     config = TimmWrapperConfig.from_dict({"architecture": architecture, "num_classes": 0, "model_args": model_args})
     return _save(folder, TimmWrapperModel, config, seed, None)
+
+
+def tiny_whisper(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """A whole Whisper (windows of one second: 50 tokens of width 32, 2 blocks) with its feature extractor."""
+    settings = {"vocab_size": 64, "d_model": 32, "encoder_layers": 2, "decoder_layers": 1, "max_source_positions": 50}
+    settings |= {
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+    }
+    settings |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    settings |= {"init_std": _SPREAD, "begin_suppress_tokens": None} | config
+    extractor = WhisperFeatureExtractor(feature_size=config.get("num_mel_bins", 80), chunk_length=1)
+    return _save(folder, WhisperForConditionalGeneration, WhisperConfig(**settings), seed, extractor)
 
 
 def tiny_stable_diffusion(folder: Path | str, *, scheduler: Any = None, seed: int = 0, **unet: Any) -> Path:

@@ -14,6 +14,7 @@ from modalink.testing.requirements import (
     check_preprocessor,
     check_settings,
     check_strict_loading,
+    check_units,
     examples,
     require,
 )
@@ -32,6 +33,8 @@ def check_encoder(config: EncoderConfig, media: Sequence[Any] | None = None, *, 
     """
     check_settings(config)
     items = check_preprocessor(config.preprocessor, media or examples(config.reads()))
+    if media is None:
+        check_units(config.preprocessor(), config.reads(), items)
     encoder = config.build()
     require(isinstance(encoder, Encoder), "an encoder must be an Encoder")
     shape = tuple(items.values.shape[1:])

@@ -68,6 +68,15 @@ def check_preprocessor(make: Callable[[], Preprocessor], media: Sequence[Any]) -
     return Ragged.of(values, layouts)
 
 
+def check_units(preprocess: Preprocessor, declared: Collection[str], items: Ragged) -> None:
+    """An opened medium, whatever is decoded of it, has the units of the decoded one."""
+    known = min(set(declared) & {*modalities.names()})
+    for medium, layout, units in zip(examples(declared), items.layouts, items, strict=True):
+        handle = modalities.get(known).open(medium)
+        require(preprocess.layout(handle) == layout, "an opened medium must lie as the decoded one")
+        require(torch.equal(preprocess.units(handle), units), "an opened medium must have the units of the decoded one")
+
+
 def require_close(found: Tensor, expected: Tensor, obligation: str) -> None:
     """Equal within rounding: another batch size may take other kernels."""
     tolerance = 1e-4 if expected.dtype == torch.float32 else 3e-2
