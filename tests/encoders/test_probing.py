@@ -319,6 +319,14 @@ def test_towers_of_transformers_are_read_as_they_lie(
     assert (encoder.grid, encoder.dim) == (grid, dim)
 
 
+def test_widths_that_follow_from_others_stay_in_proportion(tmp_path: Path) -> None:
+    """Llama 4's tower joins four tokens before its last layers, whose width is said elsewhere; sizes as in Scout."""
+    sizes = {"hidden_size": 1408, "intermediate_size": 5632, "image_size": 336, "vision_output_dim": 4096}
+    config = VisionConfig(checkpoint=folder("llama4_vision_model", tmp_path, **sizes))
+    assert Reading(**verify(config).facts) == Reading(after=1)
+    assert Reading(**verify(config.replace(layer="output")).facts) == Reading()
+
+
 @pytest.mark.parametrize(
     ("model_type", "layer", "reason"),
     [

@@ -92,6 +92,9 @@ def _narrow(data: dict[str, Any]) -> dict[str, Any]:
     data = _shallow(data)
     if not _is_pyramid(data):
         small: dict[str, Any] = {k: min(v, _WIDTHS[k]) for k, v in data.items() if k in _WIDTHS and type(v) is int}
+        if {"hidden_size", "intermediate_size"} <= small.keys():
+            # In proportion: of some towers, as Llama 4's, other widths follow from it.
+            small["intermediate_size"] = data["intermediate_size"] * small["hidden_size"] // data["hidden_size"]
     else:
         small = {k: [n // 4 for n in data[k]] for k in _STAGE_WIDTHS if _quarters(data.get(k))}
         small |= {k: min(data[k], n) for k, n in _COEFFICIENTS.items() if isinstance(data.get(k), float)}
