@@ -1,7 +1,7 @@
 """Filter banks as Kaldi makes them: the logarithm of the energies in mel bands, a frame each 10 ms.
 
-The same numbers as torchaudio's `compliance.kaldi.fbank` without dither, by the means of transformers: within 6e-7 of it
-in float64; in float32, in which it computes, up to 0.002 where a band is nearly silent beside a loud one.
+The same numbers as torchaudio's `compliance.kaldi.fbank` without dither, by the means of transformers: within 6e-7
+in float64; in float32, in which that computes, up to 0.002 where a band is nearly silent beside a loud one.
 """
 
 import warnings
