@@ -19,7 +19,7 @@ CASES = [
      "  see.yaml, line 8, llm.lora: the key 'rank' is missing\n"
      "  see.yaml, line 8, llm.lora.rnk: unknown key 'rnk'; did you mean 'rank'? known: alpha, dropout, rank, targets"),
     ("kind: vision", "kind: visoin",
-     "see.yaml, line 4, inputs.image.encoder: unknown kind of encoders 'visoin'; did you mean 'vision'? known: frames, several, video, vision, whisper"),
+     "see.yaml, line 4, inputs.image.encoder: unknown kind of encoders 'visoin'; did you mean 'vision'? known: frames, several, tiles, video, vision, whisper"),
     ("source: tiny_world", "source: tinyworld",
      "see.yaml, line 16, stages.0.data.0: unknown kind of data.sources 'tinyworld'; did you mean 'tiny_world'? known: "
      "interleaved, llava_json, messages, pairs, text, tiny_world"),
