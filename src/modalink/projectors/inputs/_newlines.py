@@ -11,7 +11,7 @@ from torch import nn
 
 from modalink.devices import to_device
 from modalink.errors import PartError
-from modalink.ragged import Layout, Ragged
+from modalink.ragged import Grid, Layout, Ragged
 
 Newline = Literal["row", "block", "item"]
 """Of the rows `ab / cd` and a newline `n`: `row` gives `abn cdn`, `block` and `item` `abcdn`; `block` has one behind
@@ -28,8 +28,9 @@ def broken_layout(newline: Newline | None, item: Layout) -> Layout:
         return item
     lines = _lines(newline, item)
     if newline == "row":
-        grids = zip(item.block_grids, lines, strict=True)
-        return item.on_grids([(rows, columns + (count > 0)) for (rows, columns), count in grids])
+        return item.on_grids(
+            [(rows, columns + (n > 0)) for (rows, columns), n in zip(_grids(item), lines, strict=True)]
+        )
     blocks = tuple(tokens + count for tokens, count in zip(item.blocks, lines, strict=True))
     return Layout(item.units, blocks, tiles=item.tiles, times_s=item.times_s, thumbnail_last=item.thumbnail_last)
 
@@ -66,9 +67,13 @@ class Newlines(nn.Module):
 def _lines(newline: Newline, item: Layout) -> list[int]:
     """How many newlines stand in each block."""
     if newline == "row":
-        if None in item.block_grids:
-            raise PartError("newline: rows need tokens on a grid; set keep_cls: false, or newline: block")
-        rows = [grid[0] for grid in item.block_grids if grid is not None]
-        return [0 if number == item.thumbnail else count for number, count in enumerate(rows)]
+        return [0 if number == item.thumbnail else rows for number, (rows, _) in enumerate(_grids(item))]
     last = len(item.blocks) - 1
     return [int(newline == "block" or number == last) for number in range(last + 1)]
+
+
+def _grids(item: Layout) -> list[Grid]:
+    grids = [grid for grid in item.block_grids if grid is not None]
+    if len(grids) < len(item.blocks):
+        raise PartError("newline: rows need tokens on a grid; set keep_cls: false, or newline: block")
+    return grids
