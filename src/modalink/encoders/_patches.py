@@ -113,7 +113,7 @@ class MergedPreprocessor(Preprocessor):
         return _described(self.processor)
 
 
-def own_processor(kind: type, folder: Path | None, **published: Any) -> Any:
+def own_processor(kind: Any, folder: Path | None, **published: Any) -> Any:
     """The processor in a checkpoint's folder, or, without one, the one that its family was published with.
 
     Raises:
@@ -124,7 +124,7 @@ def own_processor(kind: type, folder: Path | None, **published: Any) -> Any:
     return hub.read(AutoImageProcessor, folder, backend="pil")
 
 
-def _settings(processor: Any, kind: type, sizes: dict[str, int]) -> dict[str, Any]:
+def _settings(processor: Any, kind: Any, sizes: dict[str, int]) -> dict[str, Any]:
     """A processor's settings, which must be of a class and have sizes that fit the tower."""
     name = type(processor).__name__
     if not isinstance(processor, kind):

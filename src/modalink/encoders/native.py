@@ -39,7 +39,7 @@ _CLASSES: dict[str, type[PreTrainedModel]] = dict(
 )
 _TYPICAL = (6, 8)
 """Rows and columns of an ordinary image's tokens; not as many, so that swapped ones are seen."""
-_SMALL = {
+_SMALL: dict[str, dict[str, Any]] = {
     "siglip2_vision_model": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_patches": 64},
     "qwen2_vl_vision": {"embed_dim": 64, "hidden_size": 64, "depth": 2},
     # One block that sees windows, one that sees the whole image.
