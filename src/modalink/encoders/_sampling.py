@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from modalink.errors import MediumError
+from modalink.errors import MediumError, PartError
 from modalink.kinds import Count, Settings
 from modalink.modalities.video import VideoHandle
 from modalink.ragged import Layout
@@ -73,6 +73,7 @@ class FramesPreprocessor(Preprocessor):
 
         Raises:
             MediumError: A frame cannot be decoded, or has another size than the first.
+            PartError: A frame makes other units than its layout tells.
         """
         if not isinstance(medium, VideoHandle):
             return self.each(medium)
@@ -82,6 +83,10 @@ class FramesPreprocessor(Preprocessor):
             if self.each.layout(frame) != lies:
                 raise MediumError(medium.label, "unsupported", f"its frames change their size, to {frame.size}")
             units.append(self.each(frame))
+            if len(units[-1]) != lies.units:
+                needed = "one" if lies.units == 1 else lies.units
+                raise PartError(f"a frame of a video makes {len(units[-1])} units, needed {needed}; "
+                                "let its encoder read whole images")  # fmt: skip
         return torch.cat(units)
 
     def seeded(self, seed: int) -> Preprocessor:
