@@ -4,11 +4,14 @@ Every factory writes a folder that `from_pretrained` reads, and returns it. Weig
 (0.02): at these widths the usual scale makes attention uniform, and a test would not see a mixed-up token.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -44,6 +47,7 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from modalink.encoders import _imagebind
 from modalink.testing.tokenizers import tiny_clip_tokenizer, tiny_qwen2_tokenizer, tiny_tokenizer
 
 _SPREAD = 0.2
@@ -170,6 +174,32 @@ def tiny_hubert(folder: Path | str, model: Any = HubertModel, *, seed: int = 0, 
     settings |= {"num_attention_heads": 4, "conv_dim": [16] * 7, "num_conv_pos_embedding_groups": 4}
     settings |= {"num_conv_pos_embeddings": 16, "initializer_range": _SPREAD} | config
     return _save(folder, model, model.config_class(**settings), seed, Wav2Vec2FeatureExtractor())
+
+
+def tiny_imagebind(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """All towers of ImageBind (2 blocks of width 32, embeddings of 16); every weight is drawn from its own name."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = {"embed_dim": 32, "num_blocks": 2, "num_heads": 4}
+    architecture = _imagebind.Architecture(
+        **{
+            **{f"{name}_{key}": size for name in _imagebind.Architecture().forms() for key, size in sizes.items()},
+            "out_embed_dim": 16,
+            **config,
+        }
+    )
+    network = _imagebind.towers(architecture, architecture.forms())
+    weights = {name: _drawn(name, tensor, seed) for name, tensor in network.state_dict(prefix="towers.").items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(architecture.model_dump_json())
+    return folder
+
+
+def _drawn(name: str, like: Tensor, seed: int) -> Tensor:
+    """A weight that its name and a seed decide."""
+    start = int.from_bytes(hashlib.sha256(f"{name} {seed}".encode()).digest()[:7])
+    noise = _SPREAD * torch.randn(like.shape, generator=torch.Generator().manual_seed(start))
+    return noise + 1 if name.endswith("scale") or ("norm" in name and name.endswith("weight")) else noise
 
 
 def tiny_stable_diffusion(folder: Path | str, *, scheduler: Any = None, seed: int = 0, **unet: Any) -> Path:
