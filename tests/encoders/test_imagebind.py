@@ -17,6 +17,7 @@ from modalink.encoders._imagebind import Architecture
 from modalink.encoders.frames import FramesConfig
 from modalink.encoders.imagebind import ImageBindConfig
 from modalink.encoders.several import SeveralConfig
+from modalink.encoders.tiles import TilesConfig
 from modalink.errors import PartError
 from modalink.kinds import parse
 from modalink.ragged import Layout, Ragged
@@ -172,12 +173,15 @@ def test_what_is_none_of_it_is_refused(checkpoint: Path, tmp_path: Path) -> None
 
 
 def test_others_look_through_it_at_pictures(checkpoint: Path) -> None:
-    """Frame by frame, or beside another encoder, whatever it reads first."""
+    """Frame by frame, tile by tile, or beside another encoder, whatever it reads first."""
     both = config(checkpoint, "audio", "image", features="trunk", keep_cls=False)
     film = modalities.get("video").example(0)
     frames = FramesConfig(encoder=both)
     assert frames.reads() == {"image", "video"}
     assert frames.preprocessor()(film).shape == (8, 3, 224, 224) and frames.build().unit_shape == (3, 224, 224)
+    tiles = TilesConfig(encoder=both, merge="spatial")
+    assert tiles.reads() == {"image"} and tiles.build().dim == 32
+    assert tiles.layout(tiles.typical()).blocks == (256, 4 * 256)
     beside = SeveralConfig(encoders=(both, TinyEncoderConfig(rows=16, dim=4)))
     assert beside.reads() == {"image"}
     assert beside.build().dim == 32 + 4 and list(beside.build().encoders[0].towers) == ["vision"]

@@ -21,7 +21,7 @@ from modalink.encoders._sounds import SoundPreprocessor
 from modalink.modalities.audio import MAX_SECONDS, AudioHandle, open_audio
 from modalink.modalities.video import VideoHandle
 from modalink.ragged import Layout
-from modalink.roles import Preprocessor
+from modalink.roles import Preprocessor, SquarePreprocessor
 
 SECONDS = 2
 """How long a clip is."""
@@ -55,7 +55,7 @@ def _pixels(image: Image.Image) -> Float[Tensor, "3 h w"]:
     return torch.from_numpy(values).permute(2, 0, 1) / 255
 
 
-class PicturePreprocessor(Preprocessor):
+class PicturePreprocessor(SquarePreprocessor):
     """The middle square of a picture.
 
     Args:
