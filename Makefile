@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 LOWEST := .venv-lowest
 
-.PHONY: setup demo test test-lowest check docs lock towers families fuzz storm
+.PHONY: setup demo test test-lowest check docs lock towers parity families fuzz storm
 
 setup: $(STAMP)
 
@@ -56,6 +56,10 @@ families: setup
 # The table of vision towers in docs/encoders.md: each is tried at tiny size; about six minutes of one core.
 towers: setup
 	$(BIN)/python docs/tools/vision_towers.py
+
+# The table of parity in docs/encoders.md: every encoder beside its reference, at tiny size; less than a minute.
+parity: setup
+	$(BIN)/python docs/tools/encoder_parity.py
 
 # The tested set, from this environment: names and versions, without the packages that exist on one platform only.
 lock:

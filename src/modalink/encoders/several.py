@@ -38,6 +38,10 @@ class SeveralConfig(EncoderConfig):
         """What all of the encoders read."""
         return frozenset.intersection(*(encoder.reads() for encoder in self.encoders))
 
+    def for_modality(self, modality: str) -> "SeveralConfig":
+        """The same encoders, each as it reads this modality."""
+        return self.model_copy(update={"encoders": tuple(encoder.for_modality(modality) for encoder in self.encoders)})
+
     def tiny(self) -> "SeveralConfig":
         """The tiny forms of the encoders side by side."""
         return self.model_copy(update={"encoders": tuple(encoder.tiny() for encoder in self.encoders)})
@@ -52,11 +56,11 @@ class SeveralConfig(EncoderConfig):
         Raises:
             PartError: One cannot be built, or their tokens cannot be joined so.
         """
-        return SeveralEncoders([config.build(weights=weights) for config in self.encoders], self.join, self.typical())
+        return SeveralEncoders([config.build(weights=weights) for config in self._each()], self.join, self.typical())
 
     def describe(self) -> dict[str, Any]:
         """What decides how each encoder's outputs lie, and how they are joined."""
-        return {"join": self.join, "encoders": [encoder.describe() for encoder in self.encoders]}
+        return {"join": self.join, "encoders": [encoder.describe() for encoder in self._each()]}
 
     def miniature(self) -> "SeveralEncoders | None":
         """The first encoder's miniature beside itself, since those of others may have other grids; each is tried alone.
@@ -64,18 +68,23 @@ class SeveralConfig(EncoderConfig):
         Raises:
             PartError: One of the encoders is refused.
         """
-        for config in self.encoders:
+        for config in self._each():
             verify(config)
-        small = self.encoders[0].miniature()
+        small = self._each()[0].miniature()
         return None if small is None else SeveralEncoders([small, small], self.join, self.typical())
 
     def preprocessor(self) -> "SeveralPreprocessors":
         """What every encoder reads of a medium, side by side."""
-        return SeveralPreprocessors([config.preprocessor() for config in self.encoders])
+        return SeveralPreprocessors([config.preprocessor() for config in self._each()])
 
     def typical(self) -> Layout:
         """How the units of an ordinary medium lie."""
-        return self.encoders[0].typical()
+        return self._each()[0].typical()
+
+    def _each(self) -> tuple[EncoderConfig, ...]:
+        """The encoders; as they read the one modality that all of them read, where they share no other."""
+        shared = self.reads()
+        return self.encoders if len(shared) != 1 else self.for_modality(*shared).encoders
 
 
 class SeveralPreprocessors(Preprocessor):
@@ -124,7 +133,9 @@ class SeveralEncoders(Encoder):
         example: How the units of an ordinary medium lie; their tokens must be such that they can be joined.
     """
 
-    def __init__(self, encoders: Sequence[Encoder], join: Literal["channels", "tokens"], example: Layout) -> None:
+    def __init__(
+        self, encoders: Sequence[Encoder], join: Literal["channels", "tokens"], example: Layout | None = None
+    ) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.join = join
@@ -135,7 +146,8 @@ class SeveralEncoders(Encoder):
         self.sizes = [prod(encoder.unit_shape) for encoder in encoders]
         self.unit_shape = (sum(self.sizes),)
         self.unread = frozenset(f"encoders.{i}.{name}" for i, one in enumerate(encoders) for name in one.unread)
-        self.layout(example)
+        if example is not None:
+            self.layout(example)
 
     def layout(self, item: Layout) -> Layout:
         """The joined tokens of an item.
@@ -152,6 +164,12 @@ class SeveralEncoders(Encoder):
                             "them along the width; choose other image sizes, or join: tokens")  # fmt: skip
         same_grid = len({layout.grid for layout in each}) == 1
         return each[0] if same_grid else replace(each[0], grid=None)
+
+    def for_modality(self, modality: str) -> Encoder:
+        """The encoders, each as it reads this modality; itself where all read it as ever."""
+        each = [one.for_modality(modality) for one in self._each()]
+        same = all(new is old for new, old in zip(each, self._each(), strict=True))
+        return self if same else SeveralEncoders(each, self.join)
 
     def forward(self, items: Ragged) -> Ragged:
         """Encode preprocessed items."""

@@ -18,6 +18,7 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPVisionModel,
+    HubertModel,
     LlamaConfig,
     LlamaForCausalLM,
     OPTConfig,
@@ -37,6 +38,7 @@ from transformers import (
     VideoMAEModel,
     ViTImageProcessorPil,
     VivitModel,
+    Wav2Vec2FeatureExtractor,
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
@@ -160,6 +162,14 @@ def tiny_whisper(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
     settings |= {"init_std": _SPREAD, "begin_suppress_tokens": None} | config
     extractor = WhisperFeatureExtractor(feature_size=config.get("num_mel_bins", 80), chunk_length=1)
     return _save(folder, WhisperForConditionalGeneration, WhisperConfig(**settings), seed, extractor)
+
+
+def tiny_hubert(folder: Path | str, model: Any = HubertModel, *, seed: int = 0, **config: Any) -> Path:
+    """HuBERT or its kin (`Wav2Vec2Model`, `WavLMModel`): 400 samples make a token of width 32, 320 more another."""
+    settings: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    settings |= {"num_attention_heads": 4, "conv_dim": [16] * 7, "num_conv_pos_embedding_groups": 4}
+    settings |= {"num_conv_pos_embeddings": 16, "initializer_range": _SPREAD} | config
+    return _save(folder, model, model.config_class(**settings), seed, Wav2Vec2FeatureExtractor())
 
 
 def tiny_stable_diffusion(folder: Path | str, *, scheduler: Any = None, seed: int = 0, **unet: Any) -> Path:

@@ -1,0 +1,99 @@
+"""Compares every encoder with its reference and writes the largest differences into `docs/encoders.md`.
+
+Run: `python docs/tools/encoder_parity.py`, as `make parity` does; with kinds, only those are compared, and printed.
+A kind is compared by the file of its name in `docs/tools/parity/`, with tiny random weights and on the same media:
+
+    TOLERANCE = 1e-6    # largest difference that may be, a share of the reference's largest number; 0 if not given
+
+    def compare(folder: Path) -> Iterator[tuple[str, Tensor, Tensor]]:
+        yield "what it is compared with", tokens_of_modalink, tokens_of_the_reference
+
+The reference is transformers' or timm's own class, or, where the original code is not installed, the numbers that it
+gave for seeded weights: they lie beside the file as JSON, and the file says how they were made.
+"""
+
+import importlib.util
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+import transformers
+
+from modalink import hub
+
+PAGE = Path(__file__).parents[1] / "encoders.md"
+FOLDER = Path(__file__).parent / "parity"
+KINDS = sorted(path.stem for path in FOLDER.glob("*.py"))
+START, END = "<!-- table of parity -->", "<!-- end of the table of parity -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison."""
+
+    kind: str
+    reference: str
+    difference: float
+    """The largest difference of a number."""
+    largest: float
+    """The reference's largest number."""
+    tolerance: float
+    """The largest difference that may be, a share of it."""
+
+    @property
+    def names(self) -> str:
+        """The first cells of its line, which no machine changes."""
+        return f"| `{self.kind}` | {self.reference} |"
+
+    def __str__(self) -> str:
+        return f"{self.names} {f'{self.difference:.1e}' if self.difference else '0'} | {self.largest:.2g} |"
+
+
+def rows(kind: str) -> Iterator[Row]:
+    """The comparisons of a kind, in the default precision and on the CPU.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    spec = importlib.util.spec_from_file_location(f"parity_{kind}", FOLDER / f"{kind}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with (
+        tempfile.TemporaryDirectory() as place,
+        hub.without_bars(),
+        torch.no_grad(),
+        torch.random.fork_rng(devices=[]),
+    ):
+        torch.manual_seed(0)
+        for reference, found, expected in module.compare(Path(place)):
+            if found.shape != expected.shape:
+                raise ValueError(f"{kind}, {reference}: shapes {tuple(found.shape)} and {tuple(expected.shape)}")
+            difference, largest = (found - expected).abs().max().item(), expected.abs().max().item()
+            yield Row(kind, reference, difference, largest, getattr(module, "TOLERANCE", 0.0))
+
+
+def main(kinds: Iterable[str]) -> None:
+    """Compare; write the table, or print the rows of the kinds that are named."""
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity_error()
+    lines = []
+    for kind in kinds or KINDS:
+        for row in rows(kind):
+            lines.append(str(row))
+            print(row, flush=True)
+    if not kinds:
+        libraries = ", ".join(f"{name} {version(name)}" for name in ("transformers", "timm", "torch"))
+        head = "| `kind` | reference | largest difference | largest number |\n| --- | --- | --- | --- |"
+        text = PAGE.read_text(encoding="utf-8")
+        before, after = text[: text.index(START)], text[text.index(END) :]
+        table = "\n".join([head, *lines])
+        PAGE.write_text(f"{before}{START}\nCompared with {libraries}.\n\n{table}\n{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,25 @@
+"""Every encoder equals its reference, and stands in the table of the documents."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KINDS = sorted(path.stem for path in (ROOT / "docs" / "tools" / "parity").glob("*.py"))
+
+
+@pytest.fixture
+def parity(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "tools")
+    return importlib.import_module("encoder_parity")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_equals_its_reference_and_the_table_says_so(parity, kind):
+    page = (ROOT / "docs" / "encoders.md").read_text(encoding="utf-8")
+    rows = list(parity.rows(kind))
+    assert rows
+    for row in rows:
+        assert row.difference <= row.tolerance * row.largest, f"{row.reference}: {row.difference}"
+        assert f"\n{row.names}" in page, f"{row.reference}: run `make parity`"
