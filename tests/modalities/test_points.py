@@ -97,7 +97,9 @@ def test_polygons_become_fans_and_colours_stay(order: str) -> None:
 
 
 def test_obj_of_every_spelling() -> None:
-    text = b"# by hand\nmtllib no.mtl\nv 0 0 0 1 0 0\nv 1 0 0 0 1 0\nv 1 1 0 0 0 1\nv 0 1 0 1 1 1\nvn 0 0 1\nusemtl red\n"
+    text = (
+        b"# by hand\nmtllib no.mtl\nv 0 0 0 1 0 0\nv 1 0 0 0 1 0\nv 1 1 0 0 0 1\nv 0 1 0 1 1 1\nvn 0 0 1\nusemtl red\n"
+    )
     cloud = points.read(text + b"f 1//1 2//1 3//1 4//1\nf -4 -3 \\\n -2\n")
     assert cloud.faces is not None and sorted(map(tuple, cloud.faces.tolist())) == [(0, 1, 2), (0, 1, 2), (0, 2, 3)]
     np.testing.assert_array_equal(cloud.colors, [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])

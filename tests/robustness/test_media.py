@@ -73,7 +73,7 @@ def test_damaged_points(format: str, tmp_path: Path) -> None:
             handle = modalities.get("points").open(content)
             cloud = handle.read()
             assert len(cloud.points) == handle.num_points and np.isfinite(cloud.points).all()
-            assert cloud.faces is None or (0 <= cloud.faces.min() and cloud.faces.max() < len(cloud.points))
+            assert cloud.faces is None or (cloud.faces.min() >= 0 and cloud.faces.max() < len(cloud.points))
             assert (cloud.faces is None) == (handle.num_faces == 0)
 
     read()

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -44,6 +45,7 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from modalink.encoders import point_bert
 from modalink.testing.tokenizers import tiny_clip_tokenizer, tiny_qwen2_tokenizer, tiny_tokenizer
 
 _SPREAD = 0.2
@@ -170,6 +172,26 @@ def tiny_hubert(folder: Path | str, model: Any = HubertModel, *, seed: int = 0, 
     settings |= {"num_attention_heads": 4, "conv_dim": [16] * 7, "num_conv_pos_embedding_groups": 4}
     settings |= {"num_conv_pos_embeddings": 16, "initializer_range": _SPREAD} | config
     return _save(folder, model, model.config_class(**settings), seed, Wav2Vec2FeatureExtractor())
+
+
+def tiny_point_bert(folder: Path | str, *, seed: int = 0, **settings: Any) -> tuple[Path, dict[str, Any]]:
+    """A Point-BERT as whole models of ULIP hold it, and the settings that read it: 16 groups of 8 points, width 32."""
+    small = {"depth": 2, "width": 32, "heads": 4, "encoder_width": 32, "groups": 16, "group_size": 8, "points": 64}
+    config = point_bert.PointBertConfig(checkpoint=str(folder), **(small | settings))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = config.build(weights=False).tower.state_dict()
+    named = {f"module.point_encoder.{authors_name(name)}": tensor.contiguous() for name, tensor in state.items()}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    save_file(named | {"module.logit_scale": torch.zeros(())}, Path(folder) / "model.safetensors")
+    return Path(folder), config.model_dump(exclude_defaults=True) | {"kind": config.kind}
+
+
+def authors_name(name: str) -> str:
+    """The authors' name of a tensor of Point-BERT."""
+    for old, new in reversed(point_bert.NAMES.items()):
+        name = name.replace(new, old)
+    return name
 
 
 def tiny_stable_diffusion(folder: Path | str, *, scheduler: Any = None, seed: int = 0, **unet: Any) -> Path:
