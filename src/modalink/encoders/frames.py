@@ -14,8 +14,8 @@ class FramesConfig(EncoderConfig):
     kind: Literal["frames"] = "frames"
     checkpoint: Literal["none"] = "none"
     """None of its own: its encoder has one."""
-    encoder: Annotated[EncoderConfig, Kinds("modalink.encoders", without=("frames", "video", "several"))]
-    """What reads each frame; several encoders side by side (`kind: several`) have a `frames` each."""
+    encoder: Annotated[EncoderConfig, Kinds("modalink.encoders", inside="frames", without=("video", "tiles"))]
+    """What reads each frame: one encoder, or several side by side (`kind: several`)."""
     frames: FramesSpec = FramesSpec()
     """Which frames are read."""
 

@@ -26,13 +26,12 @@ class SeveralConfig(EncoderConfig):
     kind: Literal["several"] = "several"
     checkpoint: Literal["none"] = "none"
     """None of its own: its encoders have theirs."""
-    encoders: tuple[Annotated[EncoderConfig, Kinds("modalink.encoders", without=("several",))], ...] = Field(
-        min_length=2
-    )
+    encoders: tuple[Annotated[EncoderConfig, Kinds("modalink.encoders", inside="several")], ...] = Field(min_length=2)
     """The encoders, in the order in which their tokens are joined."""
     join: Literal["channels", "tokens"] = "channels"
     """`channels`: each token is as wide as all encoders together, which make as many tokens each; `tokens`: one
-    encoder's tokens stand behind the other's, all of one width."""
+    encoder's tokens stand behind the other's, all of one width, tile by tile and frame by frame where they make as many
+    blocks."""
 
     def reads(self) -> frozenset[str]:
         """What all of the encoders read."""
@@ -157,13 +156,16 @@ class SeveralEncoders(Encoder):
         """
         each = [one.layout(item) for one in self._each()]
         if self.join == "tokens":
-            return Layout(item.units, tuple(tokens for layout in each for tokens in layout.blocks))
+            if not _block_by_block(each):
+                return Layout(item.units, tuple(tokens for layout in each for tokens in layout.blocks))
+            blocks = tuple(map(sum, zip(*(layout.blocks for layout in each), strict=True)))
+            return replace(each[0], blocks=blocks, grid=None, grids=None)
         if len({layout.blocks for layout in each}) > 1:
             found = ", ".join(str(layout.tokens) for layout in each)
             raise PartError(f"several encoders: they make {found} tokens of one medium, needed as many each to join "
                             "them along the width; choose other image sizes, or join: tokens")  # fmt: skip
-        same_grid = len({layout.grid for layout in each}) == 1
-        return each[0] if same_grid else replace(each[0], grid=None)
+        same_grids = len({layout.block_grids for layout in each}) == 1
+        return each[0] if same_grids else replace(each[0], grid=None, grids=None)
 
     def for_modality(self, modality: str) -> Encoder:
         """The encoders, each as it reads this modality; itself where all read it as ever."""
@@ -179,8 +181,22 @@ class SeveralEncoders(Encoder):
         layouts = [self.layout(layout) for layout in items.layouts]
         if self.join == "channels":
             return items.with_values(torch.cat([features.values for features in found], dim=1), layouts)
-        each = zip(*found, strict=True)
-        return items.with_values(torch.cat([tokens for item in each for tokens in item]), layouts)
+        rows = [rows for number in range(len(items)) for rows in _in_order([one.take([number]) for one in found])]
+        return items.with_values(torch.cat(rows), layouts)
 
     def _each(self) -> list[Encoder]:
         return [encoder for encoder in self.encoders if isinstance(encoder, Encoder)]
+
+
+def _block_by_block(each: Sequence[Layout]) -> bool:
+    """Whether the blocks of all encoders are of the same tiles, frames or windows."""
+    return len({(len(layout.blocks), layout.tiles) for layout in each}) == 1
+
+
+def _in_order(item: Sequence[Ragged]) -> list[Tensor]:
+    """The tokens of one item from each encoder, as they stand behind each other."""
+    layouts = [tokens.layouts[0] for tokens in item]
+    if not _block_by_block(layouts):
+        return [tokens.values for tokens in item]
+    each = [tokens.values.split(list(layout.blocks)) for tokens, layout in zip(item, layouts, strict=True)]
+    return [block for blocks in zip(*each, strict=True) for block in blocks]
