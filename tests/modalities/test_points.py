@@ -185,6 +185,7 @@ def test_a_texture_that_is_a_bomb_is_refused_by_its_header() -> None:
         (b"v 0 0 0\nv 1 0 0\nf 0 1 2\n", "damaged", "the corner -1"),
         (b"v 0 0 0\nv 1 0 0\nxyzzy\n", "damaged", "'xyzzy', which says nothing"),
         (b"v 0 0 0\nv 1 0 nan\n", "not_finite", "NaN"),
+        (b"v 0 0 0\nv 1 0 0\nf\n", "damaged", "which says nothing|polygon of 0"),
         (b"OFF\n4 1 0\n0 0 0\n", "truncated", "1 of the 5"),
         (b"OFF\nfour 1 0\n", "damaged", "how many"),
         (BOX.export(file_type="stl_ascii")[:-200].encode(), "truncated", "it has no end"),
@@ -228,7 +229,7 @@ def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
         ({"asset": {"version": "1.0"}}, "unsupported", "'1.0', needed 2"),
         ({"nodes": [{"mesh": 0, "children": [0]}]}, "damaged", "below itself"),
         ({"nodes": [{"mesh": 7}]}, "damaged", "number 7 of its 1 meshes"),
-        ({"nodes": [{"mesh": 0, "scale": [1, "a", 1]}]}, "damaged", "scale of a node"),
+        ({"nodes": [{"mesh": 0, "scale": [1, "a", 1]}]}, "damaged", "scale that is no list of 3 numbers"),
         ({"nodes": [{"mesh": 0, "scale": [0, 0, 0]}]}, "degenerate", "without any area"),
         ({"scenes": [{"nodes": []}]}, "empty", "no points"),
         ({"accessors": [{"componentType": 5126, "count": 10**12, "type": "VEC3"}] * 2}, "too_large", "1,000,000,000,000"),
@@ -240,6 +241,14 @@ def test_gltf_that_leads_outside_or_lies(changes: dict[str, Any], reason: str, w
     for content in (as_bytes(gltf(**changes)), glb(gltf(**changes))):
         found = refused(content)
         assert re.search(reason, found[0]) and re.search(words, found[1]), found
+
+
+def test_points_outside_of_the_bounds_of_a_gltf_are_damage() -> None:
+    tree = gltf()
+    tree["accessors"][0] |= {"min": [0, 0, 0], "max": [1, 1, 0]}
+    assert len(points.read(as_bytes(tree)).points) == 3
+    tree["accessors"][0]["max"] = [1, 0.5, 0]
+    assert refused(as_bytes(tree))[0] == "damaged"
 
 
 def test_surfaces_are_drawn_evenly_and_the_same_every_time() -> None:

@@ -9,11 +9,11 @@ from films import film
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from shapes import every_format
+from shapes import every_format, pictured
 
 from modalink import modalities
 from tests.robustness.fuzzing import fuzzed
-from tests.robustness.mutations import ODD, damaged_bytes
+from tests.robustness.mutations import ODD, as_json, damaged_bytes, damaged_tree
 from tests.robustness.watch import held
 
 _VIDEOS = (("mp4", "libx264", "yuv420p"), ("matroska", "ffv1", "bgr0"), ("avi", "mpeg4", "yuv420p"))
@@ -75,6 +75,18 @@ def test_damaged_points(format: str, tmp_path: Path) -> None:
             assert len(cloud.points) == handle.num_points and np.isfinite(cloud.points).all()
             assert cloud.faces is None or (cloud.faces.min() >= 0 and cloud.faces.max() < len(cloud.points))
             assert (cloud.faces is None) == (handle.num_faces == 0)
+
+    read()
+
+
+def test_damaged_trees_of_gltf(tmp_path: Path) -> None:
+    @fuzzed(8)
+    @given(tree=damaged_tree(pictured()))
+    def read(tree: object) -> None:
+        with held(tmp_path):
+            assert np.isfinite(
+                modalities.get("points").open(as_json(tree).encode(errors="replace")).read().points
+            ).all()
 
     read()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import trimesh
+from PIL import Image
 
 BOX = trimesh.creation.box((2, 1, 0.5))
 
@@ -53,6 +54,29 @@ def gltf(**changes: Any) -> dict[str, Any]:
         ],
         "buffers": [{"byteLength": len(data), "uri": "data:application/octet-stream;base64," + base64.b64encode(data).decode()}],
     } | changes  # fmt: skip
+
+
+def pictured() -> dict[str, Any]:
+    """The tree of a glTF of a triangle with a picture on it, turned and moved."""
+    file = io.BytesIO()
+    Image.new("RGB", (2, 2), (255, 0, 0)).save(file, "PNG")
+    places = base64.b64encode(np.array([[0, 0], [1, 0], [0, 1]], "<f4").tobytes()).decode()
+    tree = gltf()
+    tree["buffers"].append({"byteLength": 24, "uri": "data:;base64," + places})
+    tree["bufferViews"].append({"buffer": 1, "byteLength": 24, "byteStride": 8})
+    tree["accessors"].append({"bufferView": 2, "componentType": 5126, "count": 3, "type": "VEC2"})
+    part = tree["meshes"][0]["primitives"][0]
+    part |= {"material": 0, "mode": 4, "attributes": {"POSITION": 0, "TEXCOORD_0": 2}}
+    surface = {"baseColorFactor": [1, 1, 1, 1], "baseColorTexture": {"index": 0, "texCoord": 0}}
+    return tree | {
+        "nodes": [
+            {"children": [1], "translation": [0, 0, 1]},
+            {"mesh": 0, "rotation": [0, 0, 0, 1], "scale": [1, 2, 1]},
+        ],
+        "materials": [{"pbrMetallicRoughness": surface}],
+        "textures": [{"source": 0}],
+        "images": [{"uri": "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()}],
+    }
 
 
 def as_bytes(tree: dict[str, Any]) -> bytes:

@@ -161,9 +161,7 @@ def pcd_cloud(content: bytes, label: str) -> Cloud:
     """The points of a PCD file, with the colours that PCL packs in one number."""
     head = _pcd_head(content, label)
     columns = _pcd_columns(content[head.start :], head, label)
-    if missing := [axis for axis in "xyz" if axis not in columns]:
-        raise _numbers.damaged(label, f"its points have no {', '.join(missing)}")
-    points = np.column_stack([columns[axis].astype(np.float64) for axis in "xyz"])
+    points = _clouds.places(columns, label)
     packed = next((columns[name] for name in ("rgb", "rgba") if name in columns), None)
     if packed is None:
         return Cloud(points)

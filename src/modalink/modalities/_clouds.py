@@ -1,7 +1,7 @@
 """Points in space, perhaps coloured, perhaps corners of triangles: checked, and some drawn of them or the surface."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -138,6 +138,18 @@ def of_columns(rows: Shaped[np.ndarray, "..."], label: str) -> Cloud:
     return Cloud(points, scaled(colored[0], label) if colored else None)
 
 
+def places(columns: Mapping[str, Shaped[np.ndarray, " n"]], label: str) -> Float64[np.ndarray, "n 3"]:
+    """The places of points whose x, y and z are columns of a table.
+
+    Raises:
+        MediumError: One of the three is not there.
+    """
+    if missing := [axis for axis in "xyz" if axis not in columns]:
+        raise MediumError(label, "damaged", f"is damaged: its points have no {', '.join(missing)}; write it again")
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        return np.column_stack([columns[axis].astype(np.float64) for axis in "xyz"])
+
+
 def scaled(colors: Shaped[np.ndarray, "n 3"], label: str) -> Float32[np.ndarray, "n 3"]:
     """Colours from 0 to 1, whatever their scale is: that of their type, or, of floating point above 1, up to 255."""
     if colors.dtype.kind == "u" and colors.dtype.itemsize <= 2:
@@ -178,7 +190,7 @@ def _array(values: Any, dtype: Any, label: str, what: str) -> Shaped[np.ndarray,
     if found.ndim != 2 or found.shape[1] != 3 or found.dtype.kind not in ("iu" if dtype is np.int64 else "fiu"):
         detail = f"found {what} of {found.dtype} with the shape {found.shape}, needed numbers [n 3]"
         raise MediumError(label, "not_points", detail)
-    with np.errstate(over="ignore"):  # what becomes infinite is refused
+    with np.errstate(all="ignore"):  # what is not finite is refused
         return np.ascontiguousarray(found, dtype)
 
 

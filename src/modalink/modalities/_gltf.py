@@ -14,7 +14,8 @@ from modalink.modalities._gltf_file import Document
 _POINTS, _LINES, _TRIANGLES, _STRIP, _FAN = 0, (1, 2, 3), 4, 5, 6
 _GREY = 0.4
 """Of meshes without colour beside coloured ones."""
-_DEEPEST = 1000
+_SLACK = 1e-3
+"""Share of the largest coordinate by which points may lie outside of what is said of them."""
 
 
 class _Placed(NamedTuple):
@@ -115,7 +116,7 @@ def _numbers_of(document: Document, node: dict[str, Any], key: str, count: int) 
     values = node[key]
     fine = isinstance(values, list) and len(values) == count
     if not fine or not all(type(value) in (int, float) and abs(value) < 1e18 for value in values):
-        raise document.damaged(f"the {key} of a node is no list of {count} numbers")
+        raise document.damaged(f"it holds {key} that is no list of {count} numbers")
     return np.array(values, np.float64)
 
 
@@ -153,7 +154,9 @@ def _attributes(document: Document, primitive: dict[str, Any]) -> dict[str, Any]
 
 def _part(document: Document, placed: _Placed, label: str) -> Cloud:
     primitive, matrix = placed
-    points = document.array(_attributes(document, primitive).get("POSITION"), "f", (3,)).astype(np.float64)
+    accessor = _attributes(document, primitive).get("POSITION")
+    points = document.array(accessor, "f", (3,)).astype(np.float64)
+    _check_bounds(document, document.row("accessors", accessor), points)
     colors = _colors(document, primitive, len(points), label)
     with np.errstate(all="ignore"):  # what becomes infinite is refused
         moved = points @ matrix[:3, :3].T + matrix[:3, 3]
@@ -163,6 +166,16 @@ def _part(document: Document, placed: _Placed, label: str) -> Cloud:
     if len(faces) and faces.max() >= len(points):
         raise document.damaged(f"a triangle has the corner {faces.max():,}, needed one of {len(points):,} points")
     return Cloud(moved, colors, faces)
+
+
+def _check_bounds(document: Document, accessor: dict[str, Any], points: Float64[np.ndarray, "n 3"]) -> None:
+    """Refuse points that lie elsewhere than the file says: their bytes are no longer those that were written."""
+    if not {"min", "max"} <= accessor.keys():
+        return
+    least, most = (_numbers_of(document, accessor, key, 3) for key in ("min", "max"))
+    slack = _SLACK * np.abs([least, most]).max()
+    if not ((points >= least - slack) & (points <= most + slack)).all():
+        raise document.damaged("its points lie outside of the bounds that it says")
 
 
 def _faces(document: Document, primitive: dict[str, Any], points: int) -> Int64[np.ndarray, "f 3"]:

@@ -83,7 +83,7 @@ class Document:
             widths: Numbers of a row that it may have.
         """
         row = self.row("accessors", accessor)
-        kind, width = _TYPES.get(row.get("componentType", 0)), _WIDTHS.get(str(row.get("type")), 0)
+        kind, width = _TYPES.get(self._whole(row, "componentType")), _WIDTHS.get(str(row.get("type")), 0)
         if kind is None or np.dtype(kind).kind not in kinds or width not in widths:
             raise self.damaged(f"its array {accessor} is of another type than is needed there")
         if "sparse" in row or "bufferView" not in row:

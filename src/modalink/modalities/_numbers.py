@@ -36,6 +36,8 @@ def table(rows: Sequence[str], label: str, what: str) -> Float64[np.ndarray, "n 
     """
     if not rows:
         return np.empty((0, 3))
+    if not all(rows):  # which NumPy would pass over
+        raise damaged(label, f"some of its {what} have no numbers")
     try:
         return np.loadtxt(rows, dtype=np.float64, comments=None, ndmin=2)
     except ValueError as error:
@@ -53,6 +55,8 @@ def polygons(rows: Sequence[str], label: str, *, counted: bool) -> Int64[np.ndar
     Raises:
         MediumError: One has fewer than three corners, or others than it says.
     """
+    if not all(rows):
+        raise damaged(label, "has a polygon of 0 corners")
     try:
         same = np.loadtxt(rows, dtype=np.int64, comments=None, ndmin=2) if rows else np.empty((0, 3), np.int64)
         if not counted:
@@ -73,7 +77,7 @@ def polygons(rows: Sequence[str], label: str, *, counted: bool) -> Int64[np.ndar
             raise damaged(label, f"has a polygon of {count} corners, of which {len(corners)} are there: {row[:60]!r}")
         by_length.setdefault(count, []).append(corners)
     try:
-        return fans([np.array(group, np.int64).reshape(-1, n) for n, group in by_length.items()], label)
+        return fans([np.array(group, np.int64).reshape(len(group), n) for n, group in by_length.items()], label)
     except OverflowError as error:
         raise damaged(label, "has a polygon with a corner that no point is") from error
 

@@ -78,9 +78,7 @@ def cloud(content: bytes, label: str) -> Cloud:
     header = _header(content, label)
     read = _from_binary if header.order else _from_text
     columns, faces = read(content[header.size :], header, label)
-    if missing := [axis for axis in "xyz" if axis not in columns]:
-        raise _numbers.damaged(label, f"its points have no {', '.join(missing)}")
-    points = np.column_stack([columns[axis].astype(np.float64) for axis in "xyz"])
+    points = _clouds.places(columns, label)
     return Cloud(points, _colors(columns, label), faces)
 
 
@@ -107,7 +105,7 @@ def _header(content: bytes, label: str) -> _Header:
             order = _ORDERS[words[1]]
         elif words[0] == "element" and len(words) == 3 and words[2].isdecimal() and int(words[2][:20]) < _MOST_COUNT:
             elements.append(_Element(words[1], int(words[2])))
-        elif words[0] == "property" and elements and _is_new(words, elements[-1]):
+        elif words[0] == "property" and len(words) > 2 and elements and _is_new(words, elements[-1]):
             _add(words, elements[-1])
         else:
             raise _numbers.damaged(label, f"its header has the line {' '.join(words)[:80]!r}, which says nothing")

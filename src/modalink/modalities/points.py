@@ -98,7 +98,11 @@ class _StoredPoints(PointsHandle):
         return self._stored.digest
 
     def read(self) -> Cloud:
-        return _clouds.checked(self._format.cloud(self._content(), self.label), self.label)
+        cloud = _clouds.checked(self._format.cloud(self._content(), self.label), self.label)
+        if len(cloud.points) != self.num_points:
+            detail = f"holds {len(cloud.points):,} points, but says {self.num_points:,}; fetch or write it again"
+            raise MediumError(self.label, "damaged", detail)
+        return cloud
 
     def _content(self) -> bytes:
         with self._stored.open() as file:
