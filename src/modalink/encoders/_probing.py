@@ -13,7 +13,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from modalink.encoders._miniature import draw
+from modalink.encoders._drawing import draw
 from modalink.encoders._places import influence, misplaced
 from modalink.encoders._reading import UnreadableError
 from modalink.errors import PartError
@@ -24,7 +24,10 @@ from modalink.verdicts import Verdict, remembered
 
 _LIBRARIES = ("modalink", "torch", "transformers", "timm")
 _OWN = "modalink.encoders."
-_CODE = tuple(_OWN + name for name in ("_miniature", "_places", "_probing", "_reading", "_towers", "vision", "several"))
+_CODE = tuple(
+    _OWN + name
+    for name in ("_drawing", "_forms", "_miniature", "_places", "_probing", "_reading", "_towers", "vision", "several")
+)
 _TOLERANCE = 1e-4
 """Of the largest number; another batch size may take other kernels."""
 _CELLS = 6
@@ -116,9 +119,9 @@ def _misplaced(encoder: BlockEncoder, unit: Tensor, grid: tuple[int, int]) -> st
     """Whether tokens lie on another grid than they say, along every pair of axes that can hold a picture."""
     pairs = [pair for pair in combinations(range(-unit.ndim, 0), 2) if min(unit.shape[a] for a in pair) >= _CELLS]
     reason = ""
-    for softness in (None, 1.0, 0.3):
-        if softness is not None:
-            draw(encoder, softness)
+    for gain in (None, 1.0, 0.3):
+        if gain is not None:
+            draw(encoder, encoder.encode, encoder.unit_shape, gain)
         for axes in reversed(pairs):
             seen = influence(encoder.encode, unit, axes, _CELLS).sum(-1)
             found = misplaced(seen, grid)
