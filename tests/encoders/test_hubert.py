@@ -131,7 +131,7 @@ def test_preprocessing_of_another_kind_or_rate_is_refused(tmp_path: Path) -> Non
             HubertConfig(checkpoint=str(tmp_path)).preprocessor()
     whisper = tiny_whisper(tmp_path / "whisper") / "preprocessor_config.json"
     file.write_text(whisper.read_text())
-    with pytest.raises(PartError, match="found the preprocessing of a WhisperFeatureExtractor, needed a Wav2Vec2"):
+    with pytest.raises(PartError, match="found the preprocessing of a 'WhisperFeatureExtractor', needed Wav2Vec2"):
         HubertConfig(checkpoint=str(tmp_path)).preprocessor()
 
 

@@ -23,7 +23,7 @@ from modalink.modalities import points
 from modalink.modalities.points import Cloud
 from modalink.ragged import Layout, Ragged
 from modalink.testing import check_encoder
-from modalink.testing.checkpoints import authors_name, tiny_point_bert
+from modalink.testing.checkpoints import point_bert_name, tiny_point_bert
 
 SMALL = {"depth": 2, "width": 32, "heads": 4, "encoder_width": 32, "groups": 16, "group_size": 8}
 POOLED = {
@@ -50,7 +50,7 @@ def drawn(name: str, like: Tensor) -> Tensor:
 def released(folder: Path, channels: int, prefix: str = "module.point_encoder.", **more: Any) -> PointBertConfig:
     """A file as ULIP's training writes it, and the settings that read it."""
     config = PointBertConfig(checkpoint=str(folder), colors=channels == 6, **SMALL)
-    state = {authors_name(name): tensor for name, tensor in config.build(weights=False).tower.state_dict().items()}
+    state = {point_bert_name(name): tensor for name, tensor in config.build(weights=False).tower.state_dict().items()}
     named = {prefix + name: drawn(name, tensor) for name, tensor in state.items()}
     torch.save({"state_dict": named | more, "epoch": "last", "args": Namespace(lr=1)}, folder / "ulip.pt")
     return config

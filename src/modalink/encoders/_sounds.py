@@ -1,6 +1,7 @@
 """Sounds to encoder input, in windows: spectrograms of one length, or as many rows (samples, frames) as there are."""
 
 import json
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from pydantic import Field
 from torch import Tensor
 from transformers import FeatureExtractionMixin, PreTrainedConfig
 
-from modalink import hub
-from modalink.errors import MediumError, PartError
+from modalink import hub, json_files
+from modalink.errors import MediumError, PartError, shown
 from modalink.modalities._waves import MAX_RATE_HZ, MIN_RATE_HZ
 from modalink.modalities.audio import AudioHandle, open_audio
 from modalink.ragged import Layout
@@ -44,22 +45,35 @@ def architecture(config: EncoderConfig, families: Sequence[str], needed: str) ->
     return found
 
 
-def extractor(config: EncoderConfig, kind: type[FeatureExtractionMixin]) -> Any:
+def extractor(config: EncoderConfig, kind: type[FeatureExtractionMixin], known: dict[str, Any] | None = None) -> Any:
     """The feature extractor of a checkpoint.
+
+    Args:
+        config: Settings that name the checkpoint.
+        kind: Its class.
+        known: Settings that it has at well-known hub ids, where all of them are the same.
 
     Raises:
         PartError: It is absent, of another kind, or for a rate that no sound has.
     """
-    folder = hub.locate(config.checkpoint, config.revision, weights=False)
-    found = hub.read(kind, folder)
-    named = getattr(found, "feature_extractor_type", kind.__name__)
+    with warnings.catch_warnings():
+        # Bands of low frequencies so narrow that no Fourier coefficient lies in them: so the towers were trained.
+        warnings.filterwarnings("ignore", "At least one mel filter has all zero values")
+        if known is not None and hub.is_known(config.checkpoint):
+            return kind(**known)
+        folder = hub.locate(config.checkpoint, config.revision, weights=False)
+        _check(json_files.read(folder / "preprocessor_config.json", PartError, dict[str, Any]), config.checkpoint, kind)
+        return hub.read(kind, folder)
+
+
+def _check(facts: dict[str, Any], name: str, kind: type[FeatureExtractionMixin]) -> None:
+    named = facts.get("feature_extractor_type") or facts.get("image_processor_type") or kind.__name__
     if named != kind.__name__:
-        raise PartError(f"{config.checkpoint}: found the preprocessing of a {named}, needed a {kind.__name__}'s")
-    rate = found.sampling_rate
+        raise PartError(f"{name}: found the preprocessing of a {shown(named)}, needed {kind.__name__}'s")
+    rate = facts.get("sampling_rate", MIN_RATE_HZ)
     if type(rate) is not int or not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
         needed = f"needed a whole number from {MIN_RATE_HZ:,} to {MAX_RATE_HZ:,}"
-        raise PartError(f"{config.checkpoint}: its preprocessing has a sampling_rate of {rate}, {needed}")
-    return found
+        raise PartError(f"{name}: its preprocessing has a sampling_rate of {shown(rate)}, {needed}")
 
 
 class SoundPreprocessor(Preprocessor):

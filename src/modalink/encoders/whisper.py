@@ -64,10 +64,8 @@ class WhisperConfig(SoundConfig):
 
     def preprocessor(self) -> WindowPreprocessor:
         """What the checkpoint's sounds go through; for well-known hub ids without a network."""
-        if hub.is_known(self.checkpoint):
-            found = WhisperFeatureExtractor(feature_size=self._architecture().num_mel_bins)
-        else:
-            found = extractor(self, WhisperFeatureExtractor)
+        bands = {"feature_size": self._architecture().num_mel_bins}
+        found = extractor(self, WhisperFeatureExtractor, bands)
         windows = Windows(found.n_samples // found.hop_length, found.hop_length)
         return WindowPreprocessor(found, windows, self.max_seconds)
 

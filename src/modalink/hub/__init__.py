@@ -7,7 +7,7 @@ from modalink.hub.causes import first_line, foreign
 from modalink.hub.files import FETCHING, fetching, locate
 from modalink.hub.identities import Identity, identity, identity_of
 from modalink.hub.loading import load, read
-from modalink.hub.originals import load_original
+from modalink.hub.originals import load_original, settings_beside
 from modalink.hub.papers import LARGEST_SIDE
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "load_original",
     "locate",
     "read",
+    "settings_beside",
     "without_bars",
 ]

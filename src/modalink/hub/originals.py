@@ -68,6 +68,25 @@ def load_original(
     return (network if dtype == "auto" else network.to(getattr(torch, dtype))).eval()
 
 
+def settings_beside(reference: str, key: str, *, revision: str | None = None) -> dict[str, Any]:
+    """What a checkpoint in its authors' own format says of itself, beside its tensors.
+
+    Args:
+        reference: A local folder that holds one weight file, or a hub id.
+        key: Where the settings lie in the file.
+        revision: Commit or tag of a hub id.
+
+    Raises:
+        PartError: The checkpoint is absent, damaged, or holds no such settings.
+    """
+    file = _only_file(locate(reference, revision), reference)
+    content = None if file.suffix == ".safetensors" else _content(file)
+    settings = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(settings, dict):
+        raise PartError(f"{file}: found no settings under {key!r}, needed them beside the tensors")
+    return {str(name): value for name, value in settings.items()}
+
+
 def _of(reference: str, detail: str) -> PartError:
     return PartError(f"{reference}: {detail}")
 
@@ -85,15 +104,19 @@ def _only_file(folder: Path, reference: str) -> Path:
 def _state(file: Path, within: Iterable[str], beside: Iterable[type]) -> dict[str, Tensor]:
     if file.suffix == ".safetensors":
         return tensor_files.read(file, PartError)
-    plain = torch.serialization.safe_globals([*beside])
-    with foreign(PartError, f"{file}: its weights cannot be read"), plain:
-        # What lies in an archive is read where it is used, so that parts that nothing needs take no memory.
-        content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    content = _content(file, beside)
     held = next((content[key] for key in within if isinstance(content, dict) and key in content), content)
     if not isinstance(held, dict) or not all(isinstance(tensor, Tensor) for tensor in held.values()):
         found = ", ".join(map(str, [*content][:5])) if isinstance(content, dict) else type(content).__name__
         raise PartError(f"{file}: found {found}, needed named tensors")
     return held
+
+
+def _content(file: Path, beside: Iterable[type] = ()) -> Any:
+    plain = torch.serialization.safe_globals([*beside])
+    with foreign(PartError, f"{file}: its weights cannot be read"), plain:
+        # What lies in an archive is read where it is used, so that parts that nothing needs take no memory.
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
 
 
 def _renamed(name: str, names: Mapping[str, str]) -> str:

@@ -4,6 +4,8 @@ Every factory writes a folder that `from_pretrained` reads, and returns it. Weig
 (0.02): at these widths the usual scale makes attention uniform, and a test would not see a mixed-up token.
 """
 
+import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,16 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTForAudioClassification,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     Blip2VisionModel,
     BlipImageProcessorPil,
+    ClapConfig,
+    ClapFeatureExtractor,
+    ClapModel,
     CLIPImageProcessorPil,
     CLIPTextConfig,
     CLIPTextModel,
@@ -45,7 +53,7 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
-from modalink.encoders import point_bert
+from modalink.encoders import _beats, point_bert
 from modalink.testing.tokenizers import tiny_clip_tokenizer, tiny_qwen2_tokenizer, tiny_tokenizer
 
 _SPREAD = 0.2
@@ -166,6 +174,31 @@ def tiny_whisper(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
     return _save(folder, WhisperForConditionalGeneration, WhisperConfig(**settings), seed, extractor)
 
 
+def tiny_ast(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """An Audio Spectrogram Transformer (windows of 64 frames of 16 bands; patches of 8, every 6: 2 rows of 10)."""
+    settings: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    settings |= {"num_attention_heads": 4, "patch_size": 8, "frequency_stride": 6, "time_stride": 6}
+    settings |= {"max_length": 64, "num_mel_bins": 16, "initializer_range": _SPREAD} | config
+    extractor = ASTFeatureExtractor(num_mel_bins=settings["num_mel_bins"], max_length=settings["max_length"])
+    return _save(folder, ASTForAudioClassification, ASTConfig(**settings), seed, extractor)
+
+
+def tiny_clap(folder: Path | str, *, seed: int = 0, **audio: Any) -> Path:
+    """A whole CLAP (windows of a second; 4 rows of 16 tokens of width 32) with its feature extractor.
+
+    `audio` replaces fields of its tower of sounds; with `enable_fusion` it fuses.
+    """
+    settings: dict[str, Any] = {"patch_embeds_hidden_size": 8, "depths": [1, 1, 1], "num_attention_heads": [2, 2, 2]}
+    settings |= {"spec_size": 128, "num_mel_bins": 64, "window_size": 4, "hidden_size": 32, "aff_block_r": 2} | audio
+    text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    truncation = "fusion" if settings.get("enable_fusion") else "rand_trunc"
+    extractor = ClapFeatureExtractor(
+        sampling_rate=16_000, hop_length=160, max_length_s=1, frequency_max=8000, truncation=truncation
+    )
+    config = ClapConfig(text_config=text | {"vocab_size": 64}, audio_config=settings, projection_dim=32)
+    return _save(folder, ClapModel, config, seed, extractor)
+
+
 def tiny_hubert(folder: Path | str, model: Any = HubertModel, *, seed: int = 0, **config: Any) -> Path:
     """HuBERT or its kin (`Wav2Vec2Model`, `WavLMModel`): 400 samples make a token of width 32, 320 more another."""
     settings: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
@@ -181,17 +214,51 @@ def tiny_point_bert(folder: Path | str, *, seed: int = 0, **settings: Any) -> tu
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         state = config.build(weights=False).tower.state_dict()
-    named = {f"module.point_encoder.{authors_name(name)}": tensor.contiguous() for name, tensor in state.items()}
+    named = {f"module.point_encoder.{point_bert_name(name)}": tensor.contiguous() for name, tensor in state.items()}
     Path(folder).mkdir(parents=True, exist_ok=True)
     save_file(named | {"module.logit_scale": torch.zeros(())}, Path(folder) / "model.safetensors")
     return Path(folder), config.model_dump(exclude_defaults=True) | {"kind": config.kind}
 
 
-def authors_name(name: str) -> str:
+def point_bert_name(name: str) -> str:
     """The authors' name of a tensor of Point-BERT."""
     for old, new in reversed(point_bert.NAMES.items()):
         name = name.replace(new, old)
     return name
+
+
+def tiny_beats(folder: Path | str, *, seed: int = 0, **cfg: Any) -> Path:
+    """A BEATs as its authors write it, a classifier behind it: 2 blocks of width 32; each weight by its own name."""
+    settings: dict[str, Any] = {"embed_dim": 16, "encoder_layers": 2, "encoder_embed_dim": 32, "conv_pos": 16}
+    settings |= {"encoder_ffn_embed_dim": 64, "encoder_attention_heads": 4, "conv_pos_groups": 4, "num_buckets": 32}
+    settings |= {"max_distance": 40, "predictor_class": 7, "finetuned_model": True} | cfg
+    full = _beats.Architecture.model_validate(settings).model_dump() | settings
+    with torch.device("meta"):
+        own = _beats.Beats(_beats.Architecture.model_validate(full)).state_dict()
+    shapes = {_authors_name(name): tensor.shape for name, tensor in own.items()}
+    table = "encoder.layers.0.self_attn.relative_attention_bias.weight"
+    shapes |= {"predictor.weight": torch.Size([7, 32]), "predictor.bias": torch.Size([7])}
+    weights = {name: _by_name(name, shape, seed) for name, shape in shapes.items()}
+    if table in weights:
+        weights |= {table.replace(".0.", f".{n}."): weights[table] for n in range(1, full["encoder_layers"])}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    torch.save({"cfg": full, "model": weights}, Path(folder) / "BEATs_tiny.pt")
+    return Path(folder)
+
+
+def _authors_name(name: str) -> str:
+    """The name of a tensor of BEATs in its authors' checkpoints."""
+    for authors, ours in _beats.NAMES.items():
+        if found := re.match(_beats.beginning(ours), name):
+            return authors.replace("*", *found.groups() or [""]) + name[found.end() :]
+    return name
+
+
+def _by_name(name: str, shape: torch.Size, seed: int) -> torch.Tensor:
+    """A weight that its name and a seed decide: of a norm or scale about one, else about nothing."""
+    start = int.from_bytes(hashlib.sha256(f"{name} {seed}".encode()).digest()[:7])
+    noise = _SPREAD * torch.randn(shape, generator=torch.Generator().manual_seed(start))
+    return noise + 1 if name.endswith(("norm.weight", "weight_g", "grep_a")) else noise
 
 
 def tiny_stable_diffusion(folder: Path | str, *, scheduler: Any = None, seed: int = 0, **unet: Any) -> Path:
