@@ -17,6 +17,20 @@ def test_a_layout_counts_its_tokens() -> None:
     assert (before.tokens, after.tokens, after.units, after.tiles) == (5, 30, 5, (2, 2))
 
 
+def test_the_thumbnail_stands_first_or_last_where_one_block_is_no_tile():
+    assert Layout.of_units(4, tiles=(2, 2)).thumbnail is None and Layout.of_units(3).thumbnail is None
+    assert Layout.of_units(5, tiles=(2, 2)).thumbnail == 0
+    assert Layout.of_units(5, tiles=(2, 2), thumbnail_last=True).thumbnail == 4
+
+
+def test_blocks_lie_on_one_grid_or_on_their_own():
+    item = Layout.of_units(2)
+    assert item.on_grids([(2, 3), (2, 3)]) == Layout(2, (6, 6), (2, 3))
+    uneven = item.on_grids([(2, 3), (1, 2)])
+    assert (uneven.blocks, uneven.grid, uneven.block_grids) == ((6, 2), None, ((2, 3), (1, 2)))
+    assert item.block_grids == (None, None) and uneven.each(4).block_grids == (None, None)
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -25,6 +39,8 @@ def test_a_layout_counts_its_tokens() -> None:
         ({"units": 2, "blocks": (4, 5), "grid": (2, 2)}, "grid"),
         ({"units": 2, "blocks": (4, 4), "tiles": (2, 2)}, "2 blocks and tiles"),
         ({"units": 2, "blocks": (4, 4), "times_s": (0.0,)}, "1 times"),
+        ({"units": 2, "blocks": (4, 5), "grids": ((2, 2), (2, 2))}, r"grids of \(\(2, 2\), \(2, 2\)\)"),
+        ({"units": 2, "blocks": (4, 4), "grid": (2, 2), "grids": ((2, 2), (2, 2))}, "grids of"),
     ],
 )
 def test_a_layout_that_contradicts_itself_is_refused(wrong: dict, says: str) -> None:

@@ -70,8 +70,8 @@ def _found(config: VisionConfig) -> str:
 
 
 def _folder(model_type: str, folder: Path) -> Path:
-    """A folder with the configuration of a class's defaults, without weights."""
-    config: PreTrainedConfig = AutoConfig.for_model(model_type)
+    """A folder with the configuration of a class's defaults, or of what the list says, without weights."""
+    config: PreTrainedConfig = AutoConfig.for_model(model_type, **TOWERS["settings"].get(model_type, {}))
     config.save_pretrained(folder)
     side = getattr(config, "image_size", None) or 224
     side = side if isinstance(side, int) else side[0]

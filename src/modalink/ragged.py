@@ -16,6 +16,9 @@ from torch import Tensor
 from modalink.devices import to_device
 from modalink.errors import PartError
 
+Grid = tuple[int, int]
+"""Rows and columns."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -24,17 +27,23 @@ class Layout:
     Args:
         units: How many units of one shape the item has.
         blocks: Tokens of each block, in reading order.
-        grid: Rows and columns of a block's tokens, where they lie on a grid.
+        grid: Rows and columns of a block's tokens, where all lie on one grid.
         tiles: Rows and columns of the blocks, where they are tiles of one image; one block more is the whole image,
-            and stands first.
+            its thumbnail, and stands first.
         times_s: When each block begins, in seconds, where blocks have times.
+        grids: Rows and columns of each block's tokens, where they differ; `grid` is None then.
+        thumbnail_last: Whether the thumbnail stands behind the tiles.
+        size_px: Height and width of the image in pixels, where they decide which of its tokens stay.
     """
 
     units: int
     blocks: tuple[int, ...]
-    grid: tuple[int, int] | None = None
-    tiles: tuple[int, int] | None = None
+    grid: Grid | None = None
+    tiles: Grid | None = None
     times_s: tuple[float, ...] | None = None
+    grids: tuple[Grid, ...] | None = None
+    thumbnail_last: bool = False
+    size_px: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         found = len(self.blocks)
@@ -42,6 +51,8 @@ class Layout:
             raise PartError(f"found an item of {self.units} units and blocks of {self.blocks} tokens, needed some")
         if self.grid and {*self.blocks} != {self.grid[0] * self.grid[1]}:
             raise PartError(f"found a grid of {self.grid} and blocks of {self.blocks} tokens, needed as many in each")
+        if self.grids and (self.grid or self.blocks != tuple(rows * columns for rows, columns in self.grids)):
+            raise PartError(f"found grids of {self.grids} and blocks of {self.blocks} tokens, needed as many in each")
         if self.tiles and found - self.tiles[0] * self.tiles[1] not in (0, 1):
             raise PartError(f"found {found} blocks and tiles {self.tiles}, needed one a tile, or one more")
         if self.times_s and len(self.times_s) != found:
@@ -49,10 +60,29 @@ class Layout:
 
     @classmethod
     def of_units(
-        cls, units: int, *, tiles: tuple[int, int] | None = None, times_s: tuple[float, ...] | None = None
+        cls,
+        units: int,
+        *,
+        tiles: Grid | None = None,
+        times_s: tuple[float, ...] | None = None,
+        thumbnail_last: bool = False,
+        size_px: tuple[int, int] | None = None,
     ) -> Self:
         """The layout of an item before an encoder: each unit is a block of one."""
-        return cls(units, (1,) * units, tiles=tiles, times_s=times_s)
+        blocks = (1,) * units
+        return cls(units, blocks, tiles=tiles, times_s=times_s, thumbnail_last=thumbnail_last, size_px=size_px)
+
+    def repeated(self, times_s: Sequence[float]) -> "Layout":
+        """As many of the same, one after the other, each with its time: what a frame is, for a video's frames.
+
+        Raises:
+            PartError: It is several blocks.
+        """
+        if len(self.blocks) != 1:
+            raise PartError(f"found {len(self.blocks)} blocks in one frame of a video, needed one; "
+                            "let its encoder read whole images")  # fmt: skip
+        count = len(times_s)
+        return Layout(self.units * count, self.blocks * count, self.grid, times_s=tuple(times_s))
 
     @property
     def tokens(self) -> int:
@@ -64,9 +94,27 @@ class Layout:
         """The same without times, which decide no shape."""
         return replace(self, times_s=None)
 
-    def each(self, tokens: int, grid: tuple[int, int] | None = None) -> "Layout":
+    @property
+    def thumbnail(self) -> int | None:
+        """Which block is the whole image beside its tiles, if one is."""
+        if self.tiles is None or len(self.blocks) == self.tiles[0] * self.tiles[1]:
+            return None
+        return len(self.blocks) - 1 if self.thumbnail_last else 0
+
+    @property
+    def block_grids(self) -> tuple[Grid | None, ...]:
+        """Rows and columns of each block's tokens; None of those that lie on no grid."""
+        return self.grids or (self.grid,) * len(self.blocks)
+
+    def each(self, tokens: int, grid: Grid | None = None) -> "Layout":
         """The same blocks, of so many tokens each."""
-        return replace(self, blocks=(tokens,) * len(self.blocks), grid=grid)
+        return replace(self, blocks=(tokens,) * len(self.blocks), grid=grid, grids=None)
+
+    def on_grids(self, grids: Sequence[Grid], *, tiles: Grid | None = None) -> "Layout":
+        """Blocks of tokens on these grids, so many rows and columns of tiles; as many blocks as before, if not said."""
+        blocks, same = tuple(rows * columns for rows, columns in grids), len({*grids}) == 1
+        grid, each = (grids[0], None) if same else (None, tuple(grids))
+        return replace(self, blocks=blocks, grid=grid, grids=each, tiles=tiles or self.tiles)
 
 
 @dataclass(frozen=True)

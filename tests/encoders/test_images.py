@@ -7,8 +7,11 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor
+from transformers import AutoImageProcessor, CLIPImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
+from modalink.encoders._images import ImagePreprocessor
 from modalink.encoders.vision import VisionConfig
 from modalink.errors import PartError
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_siglip_vision, tiny_timm
@@ -125,3 +128,17 @@ def test_a_side_that_no_image_has_is_refused(tmp_path: Path, side: Any) -> None:
         PartError, match=r"px, needed 1 to 16,384|sizes that cannot be read|cannot be read from|fixed side"
     ):
         VisionConfig(checkpoint=str(tmp_path)).preprocessor()
+
+
+@pytest.mark.parametrize("tiling", [{"image_grid_pinpoints": [[336, 672]]}, {"crop_to_patches": True}])
+def test_a_processor_that_cuts_tiles_gives_the_whole_image(tiling: dict[str, Any]) -> None:
+    """As LLaVA-NeXT's and InternVL's checkpoints have them: tiles are said in the recipe."""
+    side = {"height": 28, "width": 28}
+    if "crop_to_patches" in tiling:
+        theirs: Any = GotOcr2ImageProcessorPil(size=side, **tiling)
+        plain = GotOcr2ImageProcessorPil(size=side)
+    else:
+        theirs = LlavaNextImageProcessorPil(size={"shortest_edge": 28}, crop_size=side, **tiling)
+        plain = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=side)
+    (image,) = examples({"image"}, 1)
+    assert torch.equal(ImagePreprocessor(theirs)(image), plain(image, return_tensors="pt")["pixel_values"])

@@ -1,5 +1,6 @@
 """Encoders are tried before they are used: what does not do what it publishes is refused, with the reason."""
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AutoConfig
 
 from modalink.encoders import probe, verdict_on, verify
@@ -62,6 +64,45 @@ class InWindows(Patches):
         return windows.flatten(1, 4)
 
 
+class Beside(Patches):
+    def encode(self, units: Tensor) -> Tensor:
+        features = self.map(units)
+        return torch.cat([features[..., :1], features[..., :-1]], dim=3).flatten(2).mT
+
+
+class HalfBeside(Patches):
+    """As strides with padding on one side do: half a patch beside, as in most convolutional towers."""
+
+    def encode(self, units: Tensor) -> Tensor:
+        half = SIDE // ROWS // 2
+        return super().encode(functional.pad(units, (half, 0, half, 0))[..., :-half, :-half])
+
+
+class Deep(Patches):
+    """Many layers behind batch norms that have seen nothing yet: what they give must be settled to be heard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = (nn.Conv2d(WIDTH, WIDTH, 1), nn.BatchNorm2d(WIDTH), nn.SiLU())
+        self.layers = nn.Sequential(*(copy.deepcopy(layer) for _ in range(30) for layer in layers))
+
+    def map(self, units: Tensor) -> Tensor:
+        features: Tensor = self.layers(self.conv(units))
+        return features
+
+
+class DeepTransposed(Deep):
+    def encode(self, units: Tensor) -> Tensor:
+        return self.map(units).mT.flatten(2).mT
+
+
+class DeepMixing(Deep):
+    """Batch norms that go on learning of others in the batch."""
+
+    def train(self, mode: bool = True) -> "DeepMixing":
+        return super().train()
+
+
 class Shuffled(Patches):
     def encode(self, units: Tensor) -> Tensor:
         return super().encode(units)[:, torch.randperm(ROWS * ROWS, generator=torch.Generator().manual_seed(0))]
@@ -114,8 +155,9 @@ def tried(kind: type[Encoder]) -> Any:
     return probe(kind().eval(), Layout.of_units(2))
 
 
-def test_what_keeps_its_promises_is_right() -> None:
-    assert tried(Patches).verdict == "right"
+@pytest.mark.parametrize("kind", [Patches, HalfBeside, Deep])
+def test_what_keeps_its_promises_is_right(kind: type[Encoder]) -> None:
+    assert tried(kind).verdict == "right"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +167,9 @@ def test_what_keeps_its_promises_is_right() -> None:
         (Mirrored, "its grid is mirrored"),
         (Rolled, "do not look at their places"),
         (InWindows, "do not look at their places"),
+        (Beside, "look beside their own places"),
+        (DeepTransposed, "do not look at their places|rows and columns are swapped"),
+        (DeepMixing, "it gives other|an item gives other"),
         (Shuffled, "do not look at their places"),
         (ChannelsAsTokens, "do not look at their places"),
         (ClassTokenLeftIn, "do not look at their places"),
@@ -221,8 +266,14 @@ def test_how_a_hidden_state_lies_is_found_by_looking(state: Any, reading: Readin
         lambda x: torch.cat([tokens(x), MAP(x).unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2)).flatten(2).mT], dim=1),
         lambda x: MAP(x)[:, :, None],
         lambda x: MAP(x)[:, :, :0],
+        lambda x: tokens(x)[:, :8],
+        lambda x: tokens(x) + torch.randn(1),
+        lambda x: torch.cat([MAP(x)[..., :1], MAP(x)[..., :-1]], dim=3),
     ],
-    ids=["map", "map last", "pooled", "tokens", "shuffled", "two scales", "five axes", "empty"],
+    ids=[
+        *("map", "map last", "pooled", "tokens", "shuffled", "two scales", "five axes", "empty", "few", "restless"),
+        "beside",
+    ],
 )
 def test_what_is_no_picture_row_by_row_is_not_guessed(state: Any) -> None:
     with torch.no_grad(), pytest.raises(UnreadableError):
@@ -253,6 +304,7 @@ def folder(model_type: str, place: Path, **changes: Any) -> str:
         ("segformer", "output", Reading("channels first"), (7, 7), 256),
         ("convnext", "output", Reading("channels first"), (7, 7), 768),
         ("hiera", "output", Reading(), (7, 7), 768),
+        ("efficientnet", "output", Reading("channels first"), (18, 18), 2560),
     ],
 )
 def test_towers_of_transformers_are_read_as_they_lie(
@@ -267,11 +319,20 @@ def test_towers_of_transformers_are_read_as_they_lie(
     assert (encoder.grid, encoder.dim) == (grid, dim)
 
 
+def test_widths_that_follow_from_others_stay_in_proportion(tmp_path: Path) -> None:
+    """Llama 4's tower joins four tokens before its last layers, whose width is said elsewhere; sizes as in Scout."""
+    sizes = {"hidden_size": 1408, "intermediate_size": 5632, "image_size": 336, "vision_output_dim": 4096}
+    config = VisionConfig(checkpoint=folder("llama4_vision_model", tmp_path, **sizes))
+    assert Reading(**verify(config).facts) == Reading(after=1)
+    assert Reading(**verify(config.replace(layer="output")).facts) == Reading()
+
+
 @pytest.mark.parametrize(
     ("model_type", "layer", "reason"),
     [
-        ("vit_mae", "output", "do not look at their places"),
-        ("groupvit_vision_model", "output", "do not look at their places"),
+        ("vit_mae", "output", "it gives other numbers each time"),
+        ("groupvit_vision_model", "output", "has too few tokens for a picture, needed 3 x 3"),
+        ("levit", "output", "do not look at their places"),
         ("siglip2_vision_model", "output", "missing 2 required positional arguments"),
         ("videomae", "output", "cannot read images of 224 px"),
     ],
@@ -288,6 +349,10 @@ def test_towers_that_are_no_picture_are_refused(tmp_path: Path, model_type: str,
         ("swin_tiny_patch4_window7_224", "output", Reading("channels last")),
         ("deit_tiny_distilled_patch16_224", "output", Reading(before=2)),
         ("eva02_base_patch14_448", -2, Reading(before=1)),
+        ("cait_xxs24_224", -2, Reading()),
+        ("lcnet_050", "output", Reading("channels first")),
+        ("resnet18", "output", Reading("channels first")),
+        ("tf_efficientnet_b0", "output", Reading("channels first")),
     ],
 )
 def test_towers_of_timm_are_read_as_they_lie(name: str, layer: Any, reading: Reading) -> None:

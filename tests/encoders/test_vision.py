@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,49 @@ def test_an_unreachable_tower_is_one_clear_line() -> None:
         VisionConfig(checkpoint="openai/clip-vit-large-patch14-336").build()
     assert str(caught.value).startswith("openai/clip-vit-large-patch14-336: it is not in the local cache")
     assert "\n" not in str(caught.value)
+
+
+MONSTROUS = [
+    *({"num_hidden_layers": n} for n in (10**7, -3)),
+    *({"image_size": n} for n in (10**6, 0, -32, [10**6, 10**6])),
+    *({"hidden_size": n} for n in (10**9, 0, -64, 10**5 + 1)),
+    *({"patch_size": n} for n in (0, -8, 10**9)),
+    {"num_attention_heads": 10**7},
+]
+
+
+@pytest.mark.parametrize("settings", MONSTROUS, ids=str)
+def test_monstrous_settings_are_refused_in_words(tmp_path: Path, settings: dict[str, Any]) -> None:
+    folder = tower("clip", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+    for weights in (False, True):
+        with pytest.raises(PartError) as caught, torch.device("meta"):
+            VisionConfig(checkpoint=str(folder)).build(weights=weights)
+        assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings"),
+    [
+        ("swin", {"depths": [10**6, 2, 2, 2]}),
+        ("swinv2", {"depths": [500, 500, 500, 500]}),
+        ("convnext", {"depths": [3, 3, 10**5, 3]}),
+        ("regnet", {"hidden_sizes": [96, 10**9, 384, 768]}),
+        ("resnet", {"depths": [900] * 4}),
+        ("poolformer", {"patch_sizes": [0, 3, 3, 3]}),
+        ("timm_wrapper", {"architecture": "vit_tiny_patch16_224", "model_args": {"depth": 10**6}}),
+        ("timm_wrapper", {"architecture": "convnext_tiny", "model_args": {"depths": [3, 3, 10**6, 3]}}),
+        ("timm_wrapper", {"architecture": "resnet18", "model_args": {"layers": [2, 2, 10**5, 2]}}),
+    ],
+    ids=str,
+)
+def test_monstrous_pyramids_are_refused_before_they_are_built(
+    tmp_path: Path, model_type: str, settings: dict[str, Any]
+) -> None:
+    size = {"height": 64, "width": 64}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type, **settings}))
+    processor = {"image_processor_type": "ViTImageProcessor", "size": size}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    with pytest.raises(PartError, match=re.escape(str(tmp_path))), torch.device("meta"):
+        VisionConfig(checkpoint=str(tmp_path), layer="output").build(weights=False)

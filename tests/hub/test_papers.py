@@ -216,7 +216,7 @@ def test_a_pickle_is_refused_in_our_words(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     torch.save({"lm_head.weight": Evil()}, folder / "pytorch_model.bin")
     with pytest.raises(
-        PartError, match=r"its \.bin file is a pickle of more than plain tensors, which is never run"
+        PartError, match=r"its weight file is a pickle of more than plain tensors, which is never run"
     ) as caught:
         use(folder)
     assert "weights_only" not in str(caught.value)

@@ -34,6 +34,13 @@ def test_tiles_and_their_rows_are_told_apart_and_the_whole_image_stands_first():
     assert written(Layout(4, (1,) * 4, tiles=(2, 2)), between_blocks=",", between_tile_rows=";") == "I,I;I,I"
 
 
+def test_the_whole_image_may_stand_last_and_a_merged_one_has_rows_of_its_own():
+    last = Layout(5, (1,) * 5, tiles=(2, 2), thumbnail_last=True)
+    assert written(last, between_blocks=",", between_tile_rows=";") == "I,I;I,I,I"
+    merged = Layout(3, (2, 6), grids=((1, 2), (2, 3)), tiles=(1, 1))
+    assert written(merged, between_blocks=",", between_rows="/", between_tile_rows=";") == "II,III/III"
+
+
 def test_frames_are_numbered_and_timed():
     layout = Layout(3, (2, 2, 2), times_s=(0.0, 1.5, 3.0))
     assert written(layout, before_block="{number}@{time:.1f}:") == "1@0.0:II2@1.5:II3@3.0:II"

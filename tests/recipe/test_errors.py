@@ -3,6 +3,7 @@
 import pytest
 
 from modalink.errors import RecipeError
+from modalink.kinds import kinds
 from modalink.recipe import Recipe, load
 from modalink.recipe.upgrade import upgraded
 
@@ -11,6 +12,7 @@ STAGE_KEYS = (
     "name, objectives, on_bad_sample, optimizer, precision, schedule, steps, train, warmup"
 )
 GROUPS = "known: inputs.image.encoder, inputs.image.projector, llm, llm.lora"
+ENCODERS = "known: " + ", ".join(sorted(kinds("modalink.encoders")))
 CASES = [
     ("batch: 8", "bacth: 8", "see.yaml: 2 problems\n"
      "  see.yaml, line 11, stages.0: the key 'batch' is missing\n"
@@ -19,7 +21,7 @@ CASES = [
      "  see.yaml, line 8, llm.lora: the key 'rank' is missing\n"
      "  see.yaml, line 8, llm.lora.rnk: unknown key 'rnk'; did you mean 'rank'? known: alpha, dropout, rank, targets"),
     ("kind: vision", "kind: visoin",
-     "see.yaml, line 4, inputs.image.encoder: unknown kind of encoders 'visoin'; did you mean 'vision'? known: frames, several, video, vision, whisper"),
+     "see.yaml, line 4, inputs.image.encoder: unknown kind of encoders 'visoin'; did you mean 'vision'? " + ENCODERS),
     ("source: tiny_world", "source: tinyworld",
      "see.yaml, line 16, stages.0.data.0: unknown kind of data.sources 'tinyworld'; did you mean 'tiny_world'? known: "
      "interleaved, llava_json, messages, pairs, text, tiny_world"),

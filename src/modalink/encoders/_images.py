@@ -20,12 +20,12 @@ from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT
 
 from modalink import hub
 from modalink.errors import PartError, shown
-from modalink.roles import Preprocessor
+from modalink.roles import SquarePreprocessor
 
 _RESAMPLE = {"bilinear": 2, "bicubic": 3, "nearest": 0, "lanczos": 1}
 
 
-class ImagePreprocessor(Preprocessor):
+class ImagePreprocessor(SquarePreprocessor):
     """Resizes, crops and normalises one image to a square of `side` pixels; the same numbers on every machine.
 
     Args:
@@ -39,7 +39,7 @@ class ImagePreprocessor(Preprocessor):
     """
 
     def __init__(self, processor: Any, side: int | None = None, *, pad_to_square: bool = False) -> None:
-        name = type(processor).__name__
+        name, processor = type(processor).__name__, _of_one_unit(processor)
         with hub.foreign(PartError, f"{name} has sizes that cannot be read"):
             settings = processor.to_dict()
             native = _side(settings)
@@ -50,6 +50,8 @@ class ImagePreprocessor(Preprocessor):
                 raise PartError(f"{name} gives images of {shown(self.side)} px, needed 1 to {hub.LARGEST_SIDE:,}")
             self.pad_to_square = pad_to_square
             self.processor = type(processor).from_dict(settings | _sizes(settings, native, self.side))
+            if settings.get("resample") is not None:
+                self.resample = Image.Resampling(int(settings["resample"]))
 
     def __call__(self, medium: Image.Image) -> Float[Tensor, "1 c side side"]:
         """The image as one unit, float32 [1 c h w], normalised."""
@@ -57,7 +59,14 @@ class ImagePreprocessor(Preprocessor):
         if self.pad_to_square:
             colour = tuple(int(255 * mean) for mean in self.processor.image_mean)
             image = _padded(image, colour)
-        values: Tensor = self.processor(image, return_tensors="pt")["pixel_values"]
+        return self._values(image)
+
+    def exact(self, square: Image.Image) -> Float[Tensor, "1 c side side"]:
+        """An image of the right sides as one unit, normalised alone."""
+        return self._values(square, do_resize=False, do_center_crop=False)
+
+    def _values(self, image: Image.Image, **options: bool) -> Float[Tensor, "1 c side side"]:
+        values: Tensor = self.processor(image, return_tensors="pt", **options)["pixel_values"]
         return values.flatten(0, -4)  # a processor of videos takes an image for a video of one frame
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,6 +116,15 @@ def _timm_processor(config: PreTrainedConfig) -> Any:
         image_mean=list(facts.get("mean") or IMAGENET_DEFAULT_MEAN),
         image_std=list(facts.get("std") or IMAGENET_DEFAULT_STD),
     )
+
+
+def _of_one_unit(processor: Any) -> Any:
+    """What a processor that cuts tiles itself does to an image without them; `kind: tiles` cuts them here."""
+    if hasattr(processor, "image_grid_pinpoints"):
+        return CLIPImageProcessorPil.from_dict(processor.to_dict())
+    if getattr(processor, "crop_to_patches", False):
+        return type(processor).from_dict(processor.to_dict() | {"crop_to_patches": False})
+    return processor
 
 
 def _side(settings: dict[str, Any]) -> int | None:

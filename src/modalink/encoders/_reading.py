@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from modalink.encoders._places import influence, misplaced
+from modalink.encoders._places import in_order, influence, misplaced
 from modalink.errors import PartError
 
 _MOST_OTHERS = 128
@@ -89,7 +89,11 @@ def find(state_of: Callable[[Tensor], Tensor], side: int, cells: int) -> Reading
         UnreadableError: That cannot be told; the message says why.
     """
     generator = torch.Generator().manual_seed(0)
-    shape = tuple(state_of(torch.randn(2, 3, side, side, generator=generator)).shape)
+    images = torch.randn(2, 3, side, side, generator=generator)
+    state = state_of(images)
+    shape = tuple(state.shape)
+    if not torch.equal(state.nan_to_num(), state_of(images).nan_to_num()):
+        raise UnreadableError("it gives other numbers each time")
     joined = shape[0] != 2
     in_one_row = len(shape) in (2, 3) and shape[0] in (1, shape[-2]) and math.prod(shape[:-1]) % 2 == 0
     if 0 in shape or (joined and not in_one_row):
@@ -112,6 +116,8 @@ def find(state_of: Callable[[Tensor], Tensor], side: int, cells: int) -> Reading
         if not reason:
             return reading
         reasons.append(reason)
+    if seen.ndim == 3 and seen.shape[1] < 9:
+        raise UnreadableError(f"its hidden state of the shape {shape} has too few tokens for a picture, needed 3 x 3")
     if len(set(reasons)) == 1:
         raise UnreadableError(f"{reasons[0]}; its hidden state has the shape {shape}")
     raise UnreadableError(f"no reading of its hidden state of the shape {shape} is a picture, row by row")
@@ -135,4 +141,4 @@ def _candidates(seen: Tensor, joined: bool) -> Iterator[tuple[Reading, Tensor, t
 def _is_second_grid(others: Tensor) -> bool:
     """Whether tokens beside the patches are patches, too, of another size."""
     rows = math.isqrt(others.shape[1])
-    return rows >= 3 and rows * rows == others.shape[1] and not misplaced(others, (rows, rows))
+    return rows >= 3 and rows * rows == others.shape[1] and in_order(others, (rows, rows))

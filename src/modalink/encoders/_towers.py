@@ -10,18 +10,23 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.import_utils import is_timm_available
 
 from modalink import hub
+from modalink.encoders._reading import UnreadableError
 from modalink.errors import MissingExtraError, PartError
 
 Layer = int | Literal["output"]
 
 # Where a whole model keeps its tower, on disk.
-_TOWER_PREFIX = {r"^(model\.)?(vision_model|vision_tower(\.vision_model)?)\.": ""}
+_TOWER_PREFIX = {r"^(model\.)?(vision_model|vision_tower(\.vision_model)?|visual)\.": ""}
 # Heads that no hidden state passes through.
 _HEADS = (r"^pooler\.", r"^head\.", r"(^|\.)(head|fc|classifier|lm_head)(\.|$)", r"position_ids$")
 # What else a whole model holds beside its tower.
 _REST = (
     r"^(model\.)?(text_model|language_|multi_modal_|qformer|query_tokens|logit_|visual_projection|text_projection)",
 )
+
+
+NATIVE = ("siglip2_vision_model", "qwen2_vl_vision", "qwen2_5_vl_vision", "qwen3_vl_vision")
+"""Types of towers that read images at their own size."""
 
 
 def tower_config(config: PreTrainedConfig) -> PreTrainedConfig:
@@ -39,11 +44,20 @@ def tower_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     """
     if config.model_type == "timm_wrapper" and not is_timm_available():
         raise MissingExtraError("a timm vision tower", "timm", "timm")
+    if config.model_type in NATIVE:
+        raise PartError(f"found a tower of type {config.model_type!r}, which reads images at their own size; "
+                        "set kind: native")  # fmt: skip
     found = getattr(transformers, type(config).__name__.removesuffix("Config") + "Model", None)
-    if found is None or found.main_input_name != "pixel_values":
+    if found is None or not _reads_images(found):
         raise PartError(f"found a checkpoint of type {config.model_type!r}, needed one with a vision tower")
     kind: type[PreTrainedModel] = found
     return kind
+
+
+def _reads_images(kind: type[PreTrainedModel]) -> bool:
+    """Whether images are what a class reads first."""
+    _, *inputs = inspect.signature(kind.forward).parameters
+    return kind.main_input_name == "pixel_values" or inputs[:1] == ["pixel_values"]
 
 
 def resizable(config: PreTrainedConfig) -> PreTrainedConfig:
@@ -62,22 +76,34 @@ def resizable(config: PreTrainedConfig) -> PreTrainedConfig:
 
 
 def random_tower(kind: type[PreTrainedModel], config: PreTrainedConfig, dtype: str) -> PreTrainedModel:
-    """A tower without a checkpoint's weights, in the precision that they would have; `auto` leaves the default."""
-    tower = kind(config)
+    """A tower without a checkpoint's weights, in the precision that they would have; `auto` leaves the default.
+
+    Raises:
+        PartError: Its class refuses its configuration.
+    """
+    with hub.building(f"a {kind.__name__} cannot be built by this configuration"):
+        tower = kind(config)
     return tower if dtype == "auto" else tower.to(getattr(torch, dtype))
 
 
-def load_tower(config: PreTrainedConfig, checkpoint: str, revision: str | None, dtype: str) -> PreTrainedModel:
-    """The tower with its weights, also out of the checkpoint of a whole model."""
+def load_tower(
+    kind: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    checkpoint: str,
+    revision: str | None,
+    dtype: str,
+    rest: tuple[str, ...] = (),
+) -> PreTrainedModel:
+    """The tower with its weights, also out of the checkpoint of a whole model, of which `rest` is left out, too."""
     tower: PreTrainedModel = hub.load(
-        tower_class(config),
+        kind,
         checkpoint,
         revision=revision,
         dtype=dtype,
         config=config,
         key_mapping=_TOWER_PREFIX,
         allow_missing=_HEADS,
-        allow_unexpected=_HEADS + _REST,
+        allow_unexpected=_HEADS + _REST + rest,
     )
     return tower
 
@@ -101,7 +127,7 @@ def hidden_state(tower: PreTrainedModel, values: Tensor, layer: Layer, *, interp
         interpolate: Whether the images have another side than the position table.
 
     Raises:
-        ValueError: It does not give a hidden state for each block.
+        UnreadableError: It does not give a hidden state for each block.
     """
     if tower.config.model_type == "timm_wrapper":
         return _timm_state(tower, values, layer)
@@ -113,7 +139,7 @@ def hidden_state(tower: PreTrainedModel, values: Tensor, layer: Layer, *, interp
         return output
     states = tower(values, output_hidden_states=True, **options).hidden_states or ()
     if len(states) != (depth(tower) or 0) + 1:
-        raise ValueError(f"it gives {len(states)} hidden states, has {depth(tower)} blocks; set layer: output")
+        raise UnreadableError(f"it gives {len(states)} hidden states, has {depth(tower)} blocks; set layer: output")
     state: Tensor = states[layer]
     return state
 
@@ -122,7 +148,7 @@ def _timm_state(tower: PreTrainedModel, values: Tensor, layer: Layer) -> Tensor:
     if layer == "output":
         features: Tensor = tower(values, do_pooling=False).last_hidden_state
         return features
-    options = {"return_prefix_tokens": True} if _timm_prefix(tower) else {}
+    options = {"return_prefix_tokens": True} if _gives_prefix(tower) else {}
     # timm counts blocks, transformers counts states: state 0 is what enters block 0.
     states: Any = tower(values, output_hidden_states=[layer - 1], do_pooling=False, output_fmt="NLC", **options)
     state = states.hidden_states[0]
@@ -157,9 +183,10 @@ def is_blocks_output(tower: PreTrainedModel, values: Tensor, layer: Layer) -> bo
     return not isinstance(output, Tensor) or output.shape != state.shape or torch.equal(output, state)
 
 
-def _timm_prefix(tower: PreTrainedModel) -> int:
-    count: int | None = getattr(tower.timm_model, "num_prefix_tokens", 0)
-    return count or 0
+def _gives_prefix(tower: PreTrainedModel) -> bool:
+    """Whether the hidden states of timm's blocks hold tokens in front of the patches, which are given on request."""
+    known = inspect.signature(tower.timm_model.forward_intermediates).parameters
+    return "return_prefix_tokens" in known and bool(getattr(tower.timm_model, "num_prefix_tokens", 0))
 
 
 def unread(tower: nn.Module, state: Tensor) -> frozenset[str]:

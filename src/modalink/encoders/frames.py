@@ -14,14 +14,14 @@ class FramesConfig(EncoderConfig):
     kind: Literal["frames"] = "frames"
     checkpoint: Literal["none"] = "none"
     """None of its own: its encoder has one."""
-    encoder: Annotated[EncoderConfig, Kinds("modalink.encoders", without=("frames", "video", "several"))]
-    """What reads each frame; several encoders side by side (`kind: several`) have a `frames` each."""
+    encoder: Annotated[EncoderConfig, Kinds("modalink.encoders", inside="frames", without=("video", "tiles"))]
+    """What reads each frame: one encoder, or several side by side (`kind: several`)."""
     frames: FramesSpec = FramesSpec()
     """Which frames are read."""
 
     def reads(self) -> frozenset[str]:
         """Videos, and what its encoder reads: a system may use it for images, too (`use: video`)."""
-        return self.encoder.reads() | {"video"}
+        return self._each.reads() | {"video"}
 
     def tiny(self) -> "FramesConfig":
         """The tiny form of its encoder, on fewer frames."""
@@ -34,21 +34,26 @@ class FramesConfig(EncoderConfig):
 
     def build(self, *, weights: bool = True) -> Encoder:
         """Its encoder, which takes frames for images; each frame is encoded by itself."""
-        return self.encoder.build(weights=weights)
+        return self._each.build(weights=weights)
 
     def describe(self) -> dict[str, Any]:
         """What decides how its encoder's outputs lie: which frames are read decides nothing here."""
-        return {"encoder": self.encoder.describe()}
+        return {"encoder": self._each.describe()}
 
     def miniature(self) -> Encoder | None:
         """Its encoder's miniature."""
-        return self.encoder.miniature()
+        return self._each.miniature()
 
     def preprocessor(self) -> FramesPreprocessor:
         """What frames of a video go through, and images."""
-        return FramesPreprocessor(self.frames, self.encoder.preprocessor())
+        return FramesPreprocessor(self.frames, self._each.preprocessor())
 
     def typical(self) -> Layout:
         """A few frames, one a second."""
         count = min(4, self.frames.count)
-        return Layout.of_units(count, times_s=tuple(map(float, range(count))))
+        return self._each.typical().repeated([float(second) for second in range(count)])
+
+    @property
+    def _each(self) -> EncoderConfig:
+        """What reads a frame, of an encoder that reads more than images."""
+        return self.encoder.for_modality("image")

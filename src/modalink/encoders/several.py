@@ -26,17 +26,20 @@ class SeveralConfig(EncoderConfig):
     kind: Literal["several"] = "several"
     checkpoint: Literal["none"] = "none"
     """None of its own: its encoders have theirs."""
-    encoders: tuple[Annotated[EncoderConfig, Kinds("modalink.encoders", without=("several",))], ...] = Field(
-        min_length=2
-    )
+    encoders: tuple[Annotated[EncoderConfig, Kinds("modalink.encoders", inside="several")], ...] = Field(min_length=2)
     """The encoders, in the order in which their tokens are joined."""
     join: Literal["channels", "tokens"] = "channels"
     """`channels`: each token is as wide as all encoders together, which make as many tokens each; `tokens`: one
-    encoder's tokens stand behind the other's, all of one width."""
+    encoder's tokens stand behind the other's, all of one width, tile by tile and frame by frame where they make as many
+    blocks."""
 
     def reads(self) -> frozenset[str]:
         """What all of the encoders read."""
         return frozenset.intersection(*(encoder.reads() for encoder in self.encoders))
+
+    def for_modality(self, modality: str) -> "SeveralConfig":
+        """The same encoders, each as it reads this modality."""
+        return self.model_copy(update={"encoders": tuple(encoder.for_modality(modality) for encoder in self.encoders)})
 
     def tiny(self) -> "SeveralConfig":
         """The tiny forms of the encoders side by side."""
@@ -52,11 +55,11 @@ class SeveralConfig(EncoderConfig):
         Raises:
             PartError: One cannot be built, or their tokens cannot be joined so.
         """
-        return SeveralEncoders([config.build(weights=weights) for config in self.encoders], self.join, self.typical())
+        return SeveralEncoders([config.build(weights=weights) for config in self._each()], self.join, self.typical())
 
     def describe(self) -> dict[str, Any]:
         """What decides how each encoder's outputs lie, and how they are joined."""
-        return {"join": self.join, "encoders": [encoder.describe() for encoder in self.encoders]}
+        return {"join": self.join, "encoders": [encoder.describe() for encoder in self._each()]}
 
     def miniature(self) -> "SeveralEncoders | None":
         """The first encoder's miniature beside itself, since those of others may have other grids; each is tried alone.
@@ -64,18 +67,23 @@ class SeveralConfig(EncoderConfig):
         Raises:
             PartError: One of the encoders is refused.
         """
-        for config in self.encoders:
+        for config in self._each():
             verify(config)
-        small = self.encoders[0].miniature()
+        small = self._each()[0].miniature()
         return None if small is None else SeveralEncoders([small, small], self.join, self.typical())
 
     def preprocessor(self) -> "SeveralPreprocessors":
         """What every encoder reads of a medium, side by side."""
-        return SeveralPreprocessors([config.preprocessor() for config in self.encoders])
+        return SeveralPreprocessors([config.preprocessor() for config in self._each()])
 
     def typical(self) -> Layout:
         """How the units of an ordinary medium lie."""
-        return self.encoders[0].typical()
+        return self._each()[0].typical()
+
+    def _each(self) -> tuple[EncoderConfig, ...]:
+        """The encoders; as they read the one modality that all of them read, where they share no other."""
+        shared = self.reads()
+        return self.encoders if len(shared) != 1 else self.for_modality(*shared).encoders
 
 
 class SeveralPreprocessors(Preprocessor):
@@ -124,7 +132,9 @@ class SeveralEncoders(Encoder):
         example: How the units of an ordinary medium lie; their tokens must be such that they can be joined.
     """
 
-    def __init__(self, encoders: Sequence[Encoder], join: Literal["channels", "tokens"], example: Layout) -> None:
+    def __init__(
+        self, encoders: Sequence[Encoder], join: Literal["channels", "tokens"], example: Layout | None = None
+    ) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.join = join
@@ -135,7 +145,8 @@ class SeveralEncoders(Encoder):
         self.sizes = [prod(encoder.unit_shape) for encoder in encoders]
         self.unit_shape = (sum(self.sizes),)
         self.unread = frozenset(f"encoders.{i}.{name}" for i, one in enumerate(encoders) for name in one.unread)
-        self.layout(example)
+        if example is not None:
+            self.layout(example)
 
     def layout(self, item: Layout) -> Layout:
         """The joined tokens of an item.
@@ -145,13 +156,22 @@ class SeveralEncoders(Encoder):
         """
         each = [one.layout(item) for one in self._each()]
         if self.join == "tokens":
-            return Layout(item.units, tuple(tokens for layout in each for tokens in layout.blocks))
+            if not _block_by_block(each):
+                return Layout(item.units, tuple(tokens for layout in each for tokens in layout.blocks))
+            blocks = tuple(map(sum, zip(*(layout.blocks for layout in each), strict=True)))
+            return replace(each[0], blocks=blocks, grid=None, grids=None)
         if len({layout.blocks for layout in each}) > 1:
             found = ", ".join(str(layout.tokens) for layout in each)
             raise PartError(f"several encoders: they make {found} tokens of one medium, needed as many each to join "
                             "them along the width; choose other image sizes, or join: tokens")  # fmt: skip
-        same_grid = len({layout.grid for layout in each}) == 1
-        return each[0] if same_grid else replace(each[0], grid=None)
+        same_grids = len({layout.block_grids for layout in each}) == 1
+        return each[0] if same_grids else replace(each[0], grid=None, grids=None)
+
+    def for_modality(self, modality: str) -> Encoder:
+        """The encoders, each as it reads this modality; itself where all read it as ever."""
+        each = [one.for_modality(modality) for one in self._each()]
+        same = all(new is old for new, old in zip(each, self._each(), strict=True))
+        return self if same else SeveralEncoders(each, self.join)
 
     def forward(self, items: Ragged) -> Ragged:
         """Encode preprocessed items."""
@@ -161,8 +181,22 @@ class SeveralEncoders(Encoder):
         layouts = [self.layout(layout) for layout in items.layouts]
         if self.join == "channels":
             return items.with_values(torch.cat([features.values for features in found], dim=1), layouts)
-        each = zip(*found, strict=True)
-        return items.with_values(torch.cat([tokens for item in each for tokens in item]), layouts)
+        rows = [rows for number in range(len(items)) for rows in _in_order([one.take([number]) for one in found])]
+        return items.with_values(torch.cat(rows), layouts)
 
     def _each(self) -> list[Encoder]:
         return [encoder for encoder in self.encoders if isinstance(encoder, Encoder)]
+
+
+def _block_by_block(each: Sequence[Layout]) -> bool:
+    """Whether the blocks of all encoders are of the same tiles, frames or windows."""
+    return len({(len(layout.blocks), layout.tiles) for layout in each}) == 1
+
+
+def _in_order(item: Sequence[Ragged]) -> list[Tensor]:
+    """The tokens of one item from each encoder, as they stand behind each other."""
+    layouts = [tokens.layouts[0] for tokens in item]
+    if not _block_by_block(layouts):
+        return [tokens.values for tokens in item]
+    each = [tokens.values.split(list(layout.blocks)) for tokens, layout in zip(item, layouts, strict=True)]
+    return [block for blocks in zip(*each, strict=True) for block in blocks]

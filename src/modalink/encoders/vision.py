@@ -53,7 +53,7 @@ class VisionConfig(EncoderConfig):
         if not found.facts:
             raise PartError(f"{self.checkpoint}: how its hidden states lie is not known: {found.reason}")
         if weights:
-            tower = _towers.load_tower(config, self.checkpoint, self.revision, self.dtype)
+            tower = _towers.load_tower(kind, config, self.checkpoint, self.revision, self.dtype)
         else:
             tower = _towers.random_tower(kind, config, self.dtype)
         return VisionEncoder(
@@ -75,7 +75,7 @@ class VisionConfig(EncoderConfig):
         """
         config, side = self._form()
         kind = _towers.tower_class(config)
-        with torch.device("meta"), hub.foreign(PartError, f"{self.checkpoint}: its architecture cannot be built"):
+        with torch.device("meta"), hub.building(f"{self.checkpoint}: its architecture cannot be built"):
             full = kind(config)
         index, depth = _state_index(full, self.layer, self.checkpoint), _towers.depth(full) or 0
 
@@ -90,21 +90,20 @@ class VisionConfig(EncoderConfig):
         small = _miniature.miniature(kind, config, side, run)
         if small is None:
             return None
-        tower, pixels, cells = small
-        layer = small_index(tower)
-        if not _towers.is_blocks_output(tower, torch.randn(1, 3, pixels, pixels), layer):
+        tower, layer = small.tower, small_index(small.tower)
+        if not _towers.is_blocks_output(tower, torch.randn(1, 3, small.side, small.side), layer):
             raise UnreadableError(f"its hidden state {index} is not what its block {index} gives; set layer: output")
         reasons = []
-        for _ in _miniature.redraws(tower):
+        for _ in _miniature.redraws(small):
             try:
-                reading = find(lambda images: run(tower, images), pixels, cells)
+                reading = find(small.encode, small.side, small.cells)
                 break
             except UnreadableError as error:
                 reasons.append(error)
         else:
             raise reasons[0]
-        trace = Trace.of(kind, tower.config, layer, pixels, self.checkpoint)
-        return VisionEncoder(tower, reading, trace, keep_cls=False, side=pixels, name=self.checkpoint)
+        trace = Trace.of(kind, tower.config, layer, small.side, self.checkpoint)
+        return VisionEncoder(tower, reading, trace, keep_cls=False, side=small.side, name=self.checkpoint)
 
     def preprocessor(self) -> ImagePreprocessor:
         """What the checkpoint's images go through; for well-known hub ids without a network."""
@@ -145,15 +144,15 @@ class Trace(NamedTuple):
         """
         # A part may be built where gradients are off.
         with torch.inference_mode(False), torch.enable_grad(), torch.device("meta"):
-            with hub.foreign(PartError, f"{name}: its architecture cannot be built"):
+            with hub.building(f"{name}: its architecture cannot be built"):
                 tower = kind(config).train(False)
             index = _state_index(tower, layer, name)
             image = torch.empty(1, 3, side, side)
             try:
-                state = _towers.hidden_state(tower, image, index, interpolate=_interpolates(config, side))
-            except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-                cause = hub.first_line(error)
-                raise PartError(f"{name}: this tower cannot read images of {side} px: {cause}") from error
+                with hub.foreign(PartError, f"{name}: this tower cannot read images of {side} px"):
+                    state = _towers.hidden_state(tower, image, index, interpolate=_interpolates(config, side))
+            except UnreadableError as error:
+                raise PartError(f"{name}: {error}") from error
             return cls(index, state.detach(), _towers.unread(tower, state))
 
 

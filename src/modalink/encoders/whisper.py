@@ -4,16 +4,14 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from pydantic import Field
-from transformers import AutoFeatureExtractor, PreTrainedConfig, WhisperFeatureExtractor
+from transformers import PreTrainedConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder as Tower
 
 from modalink import hub
 from modalink.encoders import _towers
-from modalink.encoders._sounds import WindowPreprocessor
-from modalink.errors import PartError
+from modalink.encoders._sounds import SoundConfig, WindowPreprocessor, Windows, architecture, extractor
 from modalink.ragged import Layout, Ragged
-from modalink.roles import Encoder, EncoderConfig
+from modalink.roles import Encoder
 
 _PREFIX = {r"^(model\.)?encoder\.": ""}
 _REST = (r"^(model\.)?decoder\.", r"^proj_out\.")
@@ -22,19 +20,13 @@ _STRIDE = 2
 _SMALL = {"d_model": 64, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 128}
 
 
-class WhisperConfig(EncoderConfig):
+class WhisperConfig(SoundConfig):
     """Settings of Whisper's encoder."""
 
     kind: Literal["whisper"] = "whisper"
     drop_padding: bool = True
     """Whether the tokens of the silence that fills the last window are left out (Qwen-Audio); else each window makes as
     many tokens, 1500 (SALMONN). The silence is attended to either way: Whisper knows no mask."""
-    max_seconds: float = Field(default=300.0, gt=0)
-    """Longest sound, in seconds; longer ones are refused, with a line in the ledger."""
-
-    def reads(self) -> frozenset[str]:
-        """Sounds."""
-        return frozenset({"audio"})
 
     def build(self, *, weights: bool = True) -> "WhisperEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.
@@ -72,18 +64,13 @@ class WhisperConfig(EncoderConfig):
 
     def preprocessor(self) -> WindowPreprocessor:
         """What the checkpoint's sounds go through; for well-known hub ids without a network."""
-        if hub.is_known(self.checkpoint):
-            extractor = WhisperFeatureExtractor(feature_size=self._architecture().num_mel_bins)
-        else:
-            folder = hub.locate(self.checkpoint, self.revision, weights=False)
-            extractor = hub.read(AutoFeatureExtractor, folder)
-        return WindowPreprocessor(extractor, self.max_seconds)
+        bands = {"feature_size": self._architecture().num_mel_bins}
+        found = extractor(self, WhisperFeatureExtractor, bands)
+        windows = Windows(found.n_samples // found.hop_length, found.hop_length)
+        return WindowPreprocessor(found, windows, self.max_seconds)
 
     def _architecture(self) -> PreTrainedConfig:
-        config = hub.architecture(self.checkpoint, self.revision)
-        if config.model_type != "whisper":
-            raise PartError(f"{self.checkpoint}: found a checkpoint of type {config.model_type!r}, needed Whisper's")
-        return config
+        return architecture(self, ("whisper",), "Whisper's")
 
 
 class WhisperEncoder(Encoder):

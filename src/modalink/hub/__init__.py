@@ -7,6 +7,7 @@ from modalink.hub.causes import first_line, foreign
 from modalink.hub.files import FETCHING, fetching, locate
 from modalink.hub.identities import Identity, identity, identity_of
 from modalink.hub.loading import load, read
+from modalink.hub.originals import load_original, settings_beside
 from modalink.hub.papers import LARGEST_SIDE
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "identity_of",
     "is_known",
     "load",
+    "load_original",
     "locate",
     "read",
+    "settings_beside",
     "without_bars",
 ]

@@ -41,8 +41,8 @@ def _ours(error: Exception) -> str | None:
         )
     if "weights_only" in text or "UnpicklingError" in text or isinstance(error, UnpicklingError):
         return (
-            "its .bin file is a pickle of more than plain tensors, which is never run; needed safetensors (convert it "
-            "where you trust it)"
+            "its weight file is a pickle of more than plain tensors, which is never run; needed safetensors (convert "
+            "it where you trust it)"
         )
     if "instantiate the backend tokenizer" in text:
         return "it holds no tokenizer; needed tokenizer.json, which `save_pretrained` of a tokenizer writes"

@@ -58,10 +58,10 @@ def load(
         model, info = auto_class.from_pretrained(
             folder, subfolder=subfolder, output_loading_info=True, local_files_only=True, **options
         )
-    _refuse(where, auto_class, "lacks parameters that the model needs", info["missing_keys"], allow_missing)
-    _refuse(where, auto_class, "holds tensors that the model has not", info["unexpected_keys"], allow_unexpected)
+    refuse(where, auto_class, "lacks parameters that the model needs", info["missing_keys"], allow_missing)
+    refuse(where, auto_class, "holds tensors that the model has not", info["unexpected_keys"], allow_unexpected)
     other = [key if isinstance(key, str) else key[0] for key in info.get("mismatched_keys", ())]
-    _refuse(where, auto_class, "holds tensors of another shape than its configuration says", other, ())
+    refuse(where, auto_class, "holds tensors of another shape than its configuration says", other, ())
     return model.eval()
 
 
@@ -78,6 +78,26 @@ def read(auto_class: Any, folder: Path, **options: Any) -> Any:
     """
     with foreign(PartError, f"{auto_class.__name__} cannot be read from {folder}"):
         return auto_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+
+
+def refuse(where: str, kind: Any, complaint: str, names: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse a checkpoint for names of tensors that no allowed pattern finds.
+
+    Args:
+        where: What errors call the checkpoint.
+        kind: The class that it was loaded into.
+        complaint: What is wrong with the names.
+        names: Names that are missing, or too many.
+        allowed: Patterns of those that may be.
+
+    Raises:
+        PartError: Some are left.
+    """
+    patterns = [re.compile(pattern) for pattern in allowed]
+    left = sorted(name for name in names if not any(pattern.search(name) for pattern in patterns))
+    if left:
+        shown = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
+        raise PartError(f"{where}: the checkpoint {complaint}: {shown}; it is damaged or not one of {kind.__name__}")
 
 
 def _no_code(auto_class: Any) -> dict[str, bool]:
@@ -109,17 +129,6 @@ def _size(auto_class: Any, key: str, config: Any) -> int:
             model = build(copy.deepcopy(config), **_no_code(auto_class))
         _sizes[auto_class, key] = sum(t.numel() for t in (*model.parameters(), *model.buffers()))
     return _sizes[auto_class, key]
-
-
-def _refuse(where: str, auto_class: Any, complaint: str, names: Iterable[str], allowed: Iterable[str]) -> None:
-    """Raise if names are left that no allowed pattern finds."""
-    patterns = [re.compile(pattern) for pattern in allowed]
-    left = sorted(name for name in names if not any(pattern.search(name) for pattern in patterns))
-    if left:
-        shown = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
-        raise PartError(
-            f"{where}: the checkpoint {complaint}: {shown}; it is damaged or not one of {auto_class.__name__}"
-        )
 
 
 def _saved_dtype(folder: Path) -> str:

@@ -15,8 +15,8 @@ from modalink.errors import PartError, shown
 
 PAPERS = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
 """Files that describe a checkpoint."""
-WEIGHTS = ("*.safetensors", "*.bin")
-"""Weight files, the better format first; `.bin` files are only read with torch's `weights_only`."""
+WEIGHTS = ("*.safetensors", "*.bin", "*.pth", "*.pt")
+"""Weight files, the better format first; all but the first are only read with torch's `weights_only`."""
 
 _SETTINGS = (
     "config.json", "generation_config.json", "*_config.json", "special_tokens_map.json", "added_tokens.json",

@@ -142,11 +142,12 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     input_projectors: dict[str, InputProjector] = {}
     for owner, config in spec.encoders().items():
         encoder = config.build(weights=Group.encoder(owner) not in without_weights)
-        with _named(Group.encoder(owner)):
-            verify(config)
         encoders[owner] = encoder.requires_grad_(False).eval()
     for modality, chosen in spec.inputs.items():
-        encoder, example = encoders[spec.encoder_owners[modality]], spec.encoder(modality).typical()
+        owner, config = spec.encoder_owners[modality], spec.encoder(modality)
+        with _named(Group.encoder(owner)):
+            verify(config)
+        encoder, example = encoders[owner].for_modality(modality), config.typical()
         with _named(Group.input_projector(modality)):
             input_projectors[modality] = chosen.projector.build(
                 dim_in=encoder.dim, dim_out=width, example=encoder.layout(example)

@@ -39,16 +39,16 @@ class ItemText:
 
     def ids(self, layout: Layout) -> list[int]:
         """The tokens of an item whose prompt tokens lie so."""
-        marks, columns = self.marks, layout.tiles[1] if layout.tiles else 0
-        whole = len(layout.blocks) - (layout.tiles[0] * columns if layout.tiles else 0)
+        marks, columns = self.marks, layout.tiles[1] if layout.tiles else len(layout.blocks)
+        tiles = [number for number in range(len(layout.blocks)) if number != layout.thumbnail]
+        row_starts = {*tiles[columns::columns]}
         ids = self.encode(marks.begin)
-        for number, tokens in enumerate(layout.blocks):
+        for number, (tokens, grid) in enumerate(zip(layout.blocks, layout.block_grids, strict=True)):
             if number:
-                row_ends = columns and number > whole and (number - whole) % columns == 0
-                ids += self.encode(marks.between_tile_rows if row_ends else marks.between_blocks)
+                ids += self.encode(marks.between_tile_rows if number in row_starts else marks.between_blocks)
             time = layout.times_s[number] if layout.times_s else 0.0
             ids += self.encode(marks.before_block.format(number=number + 1, time=time))
-            ids += self._block(tokens, layout.grid)
+            ids += self._block(tokens, grid)
         return ids + self.encode(marks.end)
 
     def _block(self, tokens: int, grid: tuple[int, int] | None) -> list[int]:

@@ -77,8 +77,9 @@ class ModalinkModel(ModalinkPreTrainedModel):
         self.language_model.set_input_embeddings(value)
 
     def encoder(self, modality: str) -> Encoder:
-        """The encoder that reads a modality."""
-        return cast(Encoder, self.encoders[self.config.encoder_owners.get(modality, modality)])
+        """The encoder that reads a modality, as it reads that one."""
+        owner = cast(Encoder, self.encoders[self.config.encoder_owners.get(modality, modality)])
+        return owner.for_modality(modality)
 
     def prompt_tokens(self, modality: str, features: Ragged, texts: Ragged | None = None) -> Ragged:
         """What the LLM reads of encoded items."""

@@ -145,8 +145,12 @@ def _widths(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator
 
 def _tried(recipe: Recipe) -> Iterator[str]:
     """What came of trying parts at small size with random weights; what was refused is no part of a system."""
-    for owner, config in recipe.encoders().items():
-        found, part = verdict_on(config), Group.encoder(owner)
+    for modality, owner in recipe.encoder_owners.items():
+        config = recipe.encoder(modality)
+        if modality != owner and config == recipe.encoder(owner):
+            continue  # it reads both alike
+        found = verdict_on(config)
+        part = Group.encoder(owner) + (f", for {modality}" if modality != owner else "")
         if found.verdict == "right":
             read = ", ".join(f"{name} {value}" for name, value in found.facts.items() if value)
             yield f"{part}: does at small size what it publishes" + (f" (read as: {read})" if read else "")

@@ -57,11 +57,10 @@ def _modality_problems(spec: SystemSpec) -> Iterator[Problem]:
     known = [modality for modality in (*spec.inputs, *spec.outputs) if modality in modalities.names()]
     for modality in known:
         record = modalities.get(modality)
-        if modality in spec.inputs and not record.fits(reads := spec.encoder(modality).reads()):
+        encoder = spec.encoders()[spec.encoder_owners[modality]] if modality in spec.inputs else None
+        if encoder is not None and not record.fits(reads := encoder.reads()):
             key = "encoder" if spec.inputs[modality].use is None else "use"
-            found = (
-                f"the encoder {spec.encoder(modality).kind!r} reads {_listed(reads)}, needed one that reads {modality}"
-            )
+            found = f"the encoder {encoder.kind!r} reads {_listed(reads)}, needed one that reads {modality}"
             yield Problem(("inputs", modality, key), found)
         if modality in spec.outputs and not record.fits(makes := spec.outputs[modality].generator.makes()):
             kind = spec.outputs[modality].generator.kind

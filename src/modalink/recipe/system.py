@@ -124,8 +124,8 @@ class SystemSpec(Settings):
         return {m: chosen.encoder for m, chosen in self.inputs.items() if chosen.encoder is not None}
 
     def encoder(self, modality: str) -> EncoderConfig:
-        """The encoder that reads a modality."""
-        return self.encoders()[self.encoder_owners[modality]]
+        """The encoder that reads a modality, as it reads that one."""
+        return self.encoders()[self.encoder_owners[modality]].for_modality(modality)
 
     def to_dict(self) -> dict[str, Any]:
         """Complete plain data, defaults included, that reads back as the same recipe."""

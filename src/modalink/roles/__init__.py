@@ -15,7 +15,7 @@ from modalink.roles.llm import LlmConfig
 from modalink.roles.modality import MediumHandle, ModalityRecord
 from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
 from modalink.roles.part import PartConfig
-from modalink.roles.preprocessor import Preprocessor
+from modalink.roles.preprocessor import Preprocessor, SquarePreprocessor
 
 __all__ = [
     "BlockEncoder",
@@ -37,4 +37,5 @@ __all__ = [
     "PartConfig",
     "Preprocessor",
     "ReadsText",
+    "SquarePreprocessor",
 ]

@@ -1,4 +1,4 @@
-"""The role of an encoder: it reads media of one modality."""
+"""The role of an encoder: it reads media, of one modality or of several."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _FEW = 30_000_000
 
 
 class Encoder(nn.Module, ABC):
-    """Reads media of one modality."""
+    """Reads media: of one modality at a time, see `for_modality`."""
 
     dim: int
     """Width of the tokens it makes."""
@@ -32,6 +32,10 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def layout(self, item: Layout) -> Layout:
         """The tokens that come of an item of such units; known without encoding it."""
+
+    def for_modality(self, modality: str) -> "Encoder":
+        """The same weights as they read one modality: for one that reads several in different ways; else itself."""
+        return self
 
     @abstractmethod
     def forward(self, items: Ragged) -> Ragged:
@@ -75,6 +79,17 @@ class EncoderConfig(PartConfig):
     @abstractmethod
     def preprocessor(self) -> Preprocessor:
         """What must be done to a medium before this encoder."""
+
+    def for_modality(self, modality: str) -> "EncoderConfig":
+        """The settings of what reads one modality alone, where it reads several in different ways; else itself.
+
+        Args:
+            modality: One that it reads, or one that is `like` it.
+
+        Raises:
+            PartError: It reads no such modality.
+        """
+        return self
 
     def describe(self) -> dict[str, Any]:
         """All that decides how its outputs lie, as JSON data; its settings, if not overridden."""

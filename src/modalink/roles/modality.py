@@ -107,7 +107,11 @@ class ModalityRecord:
 
     def fits(self, modalities: Collection[str]) -> bool:
         """Whether a part for these modalities is one for this modality."""
-        return self.name in modalities or self.like in modalities
+        return self.taken_for(modalities) is not None
+
+    def taken_for(self, modalities: Collection[str]) -> str | None:
+        """Which of these a part takes its media for: itself, or the one that it is `like`; None if neither is there."""
+        return next((name for name in (self.name, self.like) if name is not None and name in modalities), None)
 
     @property
     def columns(self) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from modalink.ragged import Layout
@@ -41,3 +42,16 @@ class Preprocessor(ABC):
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result, as JSON data: part of every feature-cache key."""
+
+
+class SquarePreprocessor(Preprocessor):
+    """Makes one square of every image; larger pictures can be cut into such squares, see `kind: tiles`."""
+
+    side: int
+    """Side of the square in pixels."""
+    resample: Image.Resampling = Image.Resampling.BICUBIC
+    """How images are scaled."""
+
+    def exact(self, square: Image.Image) -> Float[Tensor, "1 c h w"]:
+        """The unit of an image that is such a square already: neither scaled nor cropped; as any, if not overridden."""
+        return self(square)

@@ -4,20 +4,31 @@ Every factory writes a folder that `from_pretrained` reads, and returns it. Weig
 (0.02): at these widths the usual scale makes attention uniform, and a test would not see a mixed-up token.
 """
 
+import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor
 from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTForAudioClassification,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     Blip2VisionModel,
     BlipImageProcessorPil,
+    ClapConfig,
+    ClapFeatureExtractor,
+    ClapModel,
     CLIPImageProcessorPil,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPVisionModel,
+    HubertModel,
     LlamaConfig,
     LlamaForCausalLM,
     OPTConfig,
@@ -27,6 +38,9 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen2Tokenizer,
+    Qwen2VLImageProcessorPil,
+    Siglip2ImageProcessorPil,
+    Siglip2VisionModel,
     SiglipImageProcessorPil,
     SiglipVisionModel,
     T5Config,
@@ -37,11 +51,14 @@ from transformers import (
     VideoMAEModel,
     ViTImageProcessorPil,
     VivitModel,
+    Wav2Vec2FeatureExtractor,
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
 )
+from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionConfig
 
+from modalink.encoders import _beats, _imagebind, point_bert
 from modalink.testing.tokenizers import tiny_clip_tokenizer, tiny_qwen2_tokenizer, tiny_tokenizer
 
 _SPREAD = 0.2
@@ -139,6 +156,30 @@ def tiny_video(folder: Path | str, model: Any = VideoMAEModel, *, seed: int = 0,
     return _save(folder, model, model.config_class(**(settings | patch | config)), seed, processor)
 
 
+def tiny_native(folder: Path | str, model: Any = Siglip2VisionModel, *, seed: int = 0, **config: Any) -> Path:
+    """A tower that reads images at their own size (or a Qwen-VL's): 2 blocks of width 64, images of at most 32 tokens.
+
+    Of Qwen2.5-VL's blocks the first sees windows, the second the whole image.
+    """
+    settings: dict[str, Any] = {"initializer_range": _SPREAD}
+    if model is Siglip2VisionModel:
+        settings |= {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+        settings |= config
+        processor: Any = Siglip2ImageProcessorPil(patch_size=settings.get("patch_size", 16), max_num_patches=32)
+        return _save(folder, model, model.config_class(**settings), seed, processor)
+    settings |= {"hidden_size": 64, "num_heads": 4, "depth": 2}
+    if model.config_class is Qwen2VLVisionConfig:
+        settings |= {"embed_dim": 64}
+    else:
+        settings |= {"intermediate_size": 128, "out_hidden_size": 64}
+        key = "fullatt_block_indexes" if "2_5" in model.config_class.model_type else "deepstack_visual_indexes"
+        settings |= {key: [1]}
+    tower = model.config_class(**(settings | config))
+    side = tower.patch_size * tower.spatial_merge_size
+    processor = Qwen2VLImageProcessorPil(patch_size=tower.patch_size, min_pixels=side**2, max_pixels=32 * side**2)
+    return _save(folder, model, tower, seed, processor)
+
+
 def tiny_timm(
     folder: Path | str, architecture: str = "vit_tiny_patch16_224", *, seed: int = 0, **model_args: Any
 ) -> Path:
@@ -160,6 +201,112 @@ def tiny_whisper(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
     settings |= {"init_std": _SPREAD, "begin_suppress_tokens": None} | config
     extractor = WhisperFeatureExtractor(feature_size=config.get("num_mel_bins", 80), chunk_length=1)
     return _save(folder, WhisperForConditionalGeneration, WhisperConfig(**settings), seed, extractor)
+
+
+def tiny_ast(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """An Audio Spectrogram Transformer (windows of 64 frames of 16 bands; patches of 8, every 6: 2 rows of 10)."""
+    settings: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    settings |= {"num_attention_heads": 4, "patch_size": 8, "frequency_stride": 6, "time_stride": 6}
+    settings |= {"max_length": 64, "num_mel_bins": 16, "initializer_range": _SPREAD} | config
+    extractor = ASTFeatureExtractor(num_mel_bins=settings["num_mel_bins"], max_length=settings["max_length"])
+    return _save(folder, ASTForAudioClassification, ASTConfig(**settings), seed, extractor)
+
+
+def tiny_clap(folder: Path | str, *, seed: int = 0, **audio: Any) -> Path:
+    """A whole CLAP (windows of a second; 4 rows of 16 tokens of width 32) with its feature extractor.
+
+    `audio` replaces fields of its tower of sounds; with `enable_fusion` it fuses.
+    """
+    settings: dict[str, Any] = {"patch_embeds_hidden_size": 8, "depths": [1, 1, 1], "num_attention_heads": [2, 2, 2]}
+    settings |= {"spec_size": 128, "num_mel_bins": 64, "window_size": 4, "hidden_size": 32, "aff_block_r": 2} | audio
+    text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    truncation = "fusion" if settings.get("enable_fusion") else "rand_trunc"
+    extractor = ClapFeatureExtractor(
+        sampling_rate=16_000, hop_length=160, max_length_s=1, frequency_max=8000, truncation=truncation
+    )
+    config = ClapConfig(text_config=text | {"vocab_size": 64}, audio_config=settings, projection_dim=32)
+    return _save(folder, ClapModel, config, seed, extractor)
+
+
+def tiny_hubert(folder: Path | str, model: Any = HubertModel, *, seed: int = 0, **config: Any) -> Path:
+    """HuBERT or its kin (`Wav2Vec2Model`, `WavLMModel`): 400 samples make a token of width 32, 320 more another."""
+    settings: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    settings |= {"num_attention_heads": 4, "conv_dim": [16] * 7, "num_conv_pos_embedding_groups": 4}
+    settings |= {"num_conv_pos_embeddings": 16, "initializer_range": _SPREAD} | config
+    return _save(folder, model, model.config_class(**settings), seed, Wav2Vec2FeatureExtractor())
+
+
+def tiny_point_bert(folder: Path | str, *, seed: int = 0, **settings: Any) -> tuple[Path, dict[str, Any]]:
+    """A Point-BERT as whole models of ULIP hold it, and the settings that read it: 16 groups of 8 points, width 32."""
+    small = {"depth": 2, "width": 32, "heads": 4, "encoder_width": 32, "groups": 16, "group_size": 8, "points": 64}
+    config = point_bert.PointBertConfig(checkpoint=str(folder), **(small | settings))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = config.build(weights=False).tower.state_dict()
+    named = {f"module.point_encoder.{point_bert_name(name)}": tensor.contiguous() for name, tensor in state.items()}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    save_file(named | {"module.logit_scale": torch.zeros(())}, Path(folder) / "model.safetensors")
+    return Path(folder), config.model_dump(exclude_defaults=True) | {"kind": config.kind}
+
+
+def point_bert_name(name: str) -> str:
+    """The authors' name of a tensor of Point-BERT."""
+    for old, new in reversed(point_bert.NAMES.items()):
+        name = name.replace(new, old)
+    return name
+
+
+def tiny_imagebind(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """All towers of ImageBind (2 blocks of width 32, embeddings of 16); every weight is drawn from its own name."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = {"embed_dim": 32, "num_blocks": 2, "num_heads": 4}
+    architecture = _imagebind.Architecture(
+        **{
+            **{f"{name}_{key}": size for name in _imagebind.Architecture().forms() for key, size in sizes.items()},
+            "out_embed_dim": 16,
+            **config,
+        }
+    )
+    network = _imagebind.towers(architecture, architecture.forms())
+    weights = {name: by_name(name, tensor.shape, seed) for name, tensor in network.state_dict(prefix="towers.").items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(architecture.model_dump_json())
+    return folder
+
+
+def tiny_beats(folder: Path | str, *, seed: int = 0, **cfg: Any) -> Path:
+    """A BEATs as its authors write it, a classifier behind it: 2 blocks of width 32; each weight by its own name."""
+    settings: dict[str, Any] = {"embed_dim": 16, "encoder_layers": 2, "encoder_embed_dim": 32, "conv_pos": 16}
+    settings |= {"encoder_ffn_embed_dim": 64, "encoder_attention_heads": 4, "conv_pos_groups": 4, "num_buckets": 32}
+    settings |= {"max_distance": 40, "predictor_class": 7, "finetuned_model": True} | cfg
+    full = _beats.Architecture.model_validate(settings).model_dump() | settings
+    with torch.device("meta"):
+        own = _beats.Beats(_beats.Architecture.model_validate(full)).state_dict()
+    shapes = {_authors_name(name): tensor.shape for name, tensor in own.items()}
+    table = "encoder.layers.0.self_attn.relative_attention_bias.weight"
+    shapes |= {"predictor.weight": torch.Size([7, 32]), "predictor.bias": torch.Size([7])}
+    weights = {name: by_name(name, shape, seed) for name, shape in shapes.items()}
+    if table in weights:
+        weights |= {table.replace(".0.", f".{n}."): weights[table] for n in range(1, full["encoder_layers"])}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    torch.save({"cfg": full, "model": weights}, Path(folder) / "BEATs_tiny.pt")
+    return Path(folder)
+
+
+def _authors_name(name: str) -> str:
+    """The name of a tensor of BEATs in its authors' checkpoints."""
+    for authors, ours in _beats.NAMES.items():
+        if found := re.match(_beats.beginning(ours), name):
+            return authors.replace("*", *found.groups() or [""]) + name[found.end() :]
+    return name
+
+
+def by_name(name: str, shape: torch.Size, seed: int = 0) -> Tensor:
+    """A weight that its name and a seed decide: of a norm or scale about one, else about nothing."""
+    start = int.from_bytes(hashlib.sha256(f"{name} {seed}".encode()).digest()[:7])
+    noise = _SPREAD * torch.randn(shape, generator=torch.Generator().manual_seed(start))
+    return noise + 1 if re.search(r"(norm\w*\.weight|weight_g|grep_a|scale)$", name) else noise
 
 
 def tiny_stable_diffusion(folder: Path | str, *, scheduler: Any = None, seed: int = 0, **unet: Any) -> Path:

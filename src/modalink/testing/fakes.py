@@ -27,12 +27,12 @@ from modalink.roles import (
     InputProjectorConfig,
     OutputProjector,
     OutputProjectorConfig,
-    Preprocessor,
     ReadsText,
+    SquarePreprocessor,
 )
 
 
-class TinyPreprocessor(Preprocessor):
+class TinyPreprocessor(SquarePreprocessor):
     """Scales an image to a square of `side` pixels with values from -1 to 1."""
 
     def __init__(self, side: int) -> None:

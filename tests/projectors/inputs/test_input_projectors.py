@@ -3,16 +3,22 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaNextConfig
+from transformers.models.internvl.modeling_internvl import InternVLModel
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
+from transformers.models.llava_next.modeling_llava_next import LlavaNextModel
 
+from modalink.encoders.tiles import MergingEncoder
 from modalink.errors import PartError
 from modalink.kinds import parse
 from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
+from modalink.projectors.inputs._newlines import Newlines, broken_layout
 from modalink.projectors.inputs._pooling import pooled, pooled_layout
+from modalink.projectors.inputs._positions import Positions, PositionsSpec, sinusoids
 from modalink.projectors.inputs.linear import LinearConfig
 from modalink.projectors.inputs.mlp import MlpConfig
 from modalink.ragged import Layout, Ragged
+from modalink.roles import BlockEncoder
 from modalink.testing import check_input_projector
 
 ROOM = "modalink.projectors.inputs"
@@ -36,6 +42,12 @@ def numbered(*grids: tuple[int, int]) -> Ragged:
         {"kind": "mlp", "norm": True, "join": {"tokens": 4, "layout": "square"}},
         {"kind": "linear", "pool": "space_time"},
         {"kind": "mlp", "pool": "space"},
+        {"kind": "linear", "join": {"tokens": 9, "layout": "square", "pad": True}, "newline": "row"},
+        {"kind": "mlp", "positions": {"most": 2}, "newline": "block"},
+        {"kind": "linear", "positions": {"form": "sinusoidal"}, "newline": "item"},
+        {"kind": "blockwise", "each": {"kind": "linear"}, "width": 6},
+        {"kind": "blockwise", "each": {"kind": "mlp"}, "whole": {"kind": "mlp", "pool": "space"}, "width": 6},
+        {"kind": "blockwise", "each": {"kind": "linear"}, "whole": {"kind": "linear"}, "positions": {"most": 2}},
     ],
 )
 def test_they_keep_the_promises_of_their_role(settings: dict[str, Any]) -> None:
@@ -49,6 +61,118 @@ def test_joining_in_a_run_and_in_squares() -> None:
     square = join(JoinSpec(tokens=4, layout="square"), tokens)
     assert square.values.tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]]
     assert square.layouts == (Layout(1, (2,), (1, 2)),)
+
+
+def test_an_odd_grid_is_filled_with_zeros_where_that_is_said() -> None:
+    """A 3 x 3 grid `123 / 456 / 789` in squares, and in runs of 4."""
+    tokens = Ragged.of([torch.arange(1.0, 10)[:, None]], [Layout(1, (9,), (3, 3))])
+    square = join(JoinSpec(tokens=4, layout="square", pad=True), tokens)
+    assert square.values.tolist() == [[1, 2, 4, 5], [3, 0, 6, 0], [7, 8, 0, 0], [9, 0, 0, 0]]
+    assert square.layouts == (Layout(1, (4,), (2, 2)),)
+    run = join(JoinSpec(tokens=4, pad=True), tokens)
+    assert run.values.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 0, 0, 0]]
+
+
+def test_blocks_of_several_grids_are_joined_each_by_itself() -> None:
+    """A thumbnail of 2 x 2 tokens and merged tiles of 2 x 4."""
+    item = Layout(3, (4, 8), grids=((2, 2), (2, 4)), tiles=(1, 1))
+    tokens = Ragged.of([torch.arange(12.0)[:, None]], [item])
+    square = join(JoinSpec(tokens=4, layout="square"), tokens)
+    assert square.values.tolist() == [[0, 1, 2, 3], [4, 5, 8, 9], [6, 7, 10, 11]]
+    assert square.layouts[0] == Layout(3, (1, 2), grids=((1, 1), (1, 2)), tiles=(1, 1))
+    run = join(JoinSpec(tokens=2), tokens)
+    assert run.layouts[0].grids == ((2, 1), (2, 2)) and run.values.tolist()[2] == [4, 5]
+
+
+def test_squares_are_internvls_pixel_shuffle_and_qwen2_vls_merging() -> None:
+    """The same channels in the same order: InternVL's shuffle of a map; Qwen2-VL has each square's patches in a row."""
+    features = torch.randn(4 * 6, 3)
+    tokens = Ragged.of([features], [Layout(1, (24,), (4, 6))])
+    ours = join(JoinSpec(tokens=4, layout="square"), tokens).values
+    shuffled = InternVLModel.pixel_shuffle(None, features.view(1, 4, 6, 3))  # type: ignore[arg-type]
+    assert torch.equal(ours, shuffled.reshape(6, 12))
+    order = torch.arange(24).view(2, 2, 3, 2).transpose(1, 2).flatten()
+    assert torch.equal(ours, features[order].view(6, 12))
+
+
+def test_rows_end_with_a_newline_and_the_thumbnail_has_none() -> None:
+    """A thumbnail of 1 x 2 tokens, `12`, and merged tiles of 2 x 3, `345 / 678`; the newline is 0."""
+    item = Layout(3, (2, 6), grids=((1, 2), (2, 3)), tiles=(1, 1))
+    tokens = Ragged.of([torch.arange(1.0, 9)[:, None]] * 2, [item] * 2)
+    expected = {
+        "row": [1, 2, 3, 4, 5, 0, 6, 7, 8, 0],
+        "block": [1, 2, 0, 3, 4, 5, 6, 7, 8, 0],
+        "item": [1, 2, 3, 4, 5, 6, 7, 8, 0],
+    }
+    for newline, values in expected.items():
+        newlines = Newlines(newline, 1)
+        torch.nn.init.zeros_(newlines.token)
+        found = newlines(tokens)
+        assert found.values[:, 0].tolist() == values * 2
+        assert found.layouts == (broken_layout(newline, item),) * 2
+    assert broken_layout("row", item).grids == ((1, 2), (2, 4))
+    plain = Layout(2, (4, 4), (2, 2), times_s=(0.0, 1.0))
+    assert broken_layout("row", plain) == Layout(2, (6, 6), (2, 3), times_s=(0.0, 1.0))
+    with pytest.raises(PartError, match="newline: rows need tokens on a grid"):
+        LinearConfig(newline="row").layout(Layout(1, (5,)))
+
+
+def test_llava_nexts_prompt_tokens_come_of_its_weights() -> None:
+    """Two tiles of 4 x 4 tokens side by side, of which 2 of 4 rows are no padding, behind the thumbnail."""
+    config = LlavaNextConfig(
+        vision_config=CLIPVisionConfig(hidden_size=8, num_attention_heads=1, image_size=12, patch_size=3),
+        text_config=LlamaConfig(
+            hidden_size=10, num_attention_heads=1, intermediate_size=8, num_hidden_layers=1, vocab_size=9
+        ),
+        image_grid_pinpoints=[[12, 24], [24, 12]],
+    )
+    theirs, tiles = LlavaNextModel(config), Layout.of_units(3, tiles=(1, 2), size_px=(100, 280))
+    features = torch.randn(3, 16, 8)
+    ours = MlpConfig(newline="row").build(dim_in=8, dim_out=10, example=Layout(1, (16,), (4, 4)))
+    project = theirs.multi_modal_projector
+    (expected,), _ = theirs.pack_image_features([project(features)], [(100, 280)], "default", theirs.image_newline)
+    ours.layers[0], ours.layers[2], ours.newlines.token = project.linear_1, project.linear_2, theirs.image_newline
+    found = ours(MergingEncoder(Given(4))(Ragged.of([features], [tiles])))
+    assert torch.allclose(found.values, expected, atol=1e-6)
+    assert found.layouts[0].grids == ((4, 4), (2, 9))
+
+
+class Given(BlockEncoder):
+    """Gives its units as tokens, each block on a square grid."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.dim, self.tokens_per_block, self.grid, self.unit_shape = 8, rows * rows, (rows, rows), (rows * rows, 8)
+
+    def encode(self, units: torch.Tensor) -> torch.Tensor:
+        return units
+
+
+def test_positions_are_those_of_frames() -> None:
+    """Two frames of two tokens and one of one; each token gets its frame's vector."""
+    items = [Layout(2, (2, 2), times_s=(0.0, 2.5)), Layout(1, (1,), times_s=(1.0,))]
+    tokens = Ragged.of([torch.zeros(4, 6), torch.zeros(1, 6)], items)
+    learned = Positions(PositionsSpec(most=2), 6)
+    table = learned.table.weight
+    assert torch.equal(learned(tokens).values, table[torch.tensor([0, 0, 1, 1, 0])])
+    by_order = Positions(PositionsSpec(form="sinusoidal"), 6)(tokens).values
+    by_time = Positions(PositionsSpec(form="sinusoidal", of="time"), 6)(tokens).values
+    assert torch.equal(by_order, sinusoids(torch.tensor([0.0, 0, 1, 1, 0]), 6))
+    assert torch.equal(by_time, sinusoids(torch.tensor([0.0, 0, 2.5, 2.5, 1]), 6))
+    assert sinusoids(torch.tensor([0.0]), 5).tolist() == [[0, 0, 0, 1, 1]]
+    assert sinusoids(torch.tensor([1.0]), 4)[0].tolist() == pytest.approx([0.8415, 0.01, 0.5403, 0.99995], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("positions", "item", "says"),
+    [
+        ({"most": 2}, Layout(3, (1, 1, 1)), "found 3 blocks, have 2; raise positions.most"),
+        ({"form": "sinusoidal", "of": "time"}, Layout(1, (1,)), "found an item without times; set positions.of: order"),
+    ],
+)
+def test_items_without_positions_are_refused(positions: dict[str, Any], item: Layout, says: str) -> None:
+    with pytest.raises(PartError, match=says):
+        LinearConfig.model_validate({"positions": positions}).layout(item)
 
 
 def test_the_tokens_of_each_frame_are_joined_by_themselves() -> None:
@@ -161,6 +285,9 @@ def test_published_sizes(settings: dict[str, Any], dim_in: int, dim_out: int, pa
         {"join": {"tokens": 1}},
         {"depth": 2},
         {"join": {"tokens": 6, "layout": "square"}},
+        {"positions": {"of": "time"}},
+        {"positions": {}, "pool": "time"},
+        {"newline": "rows"},
     ],
 )
 def test_meaningless_settings_are_refused(settings: dict[str, Any]) -> None:

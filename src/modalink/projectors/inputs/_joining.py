@@ -4,13 +4,15 @@ import math
 from dataclasses import replace
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
+from torch.nn import functional
 
 from modalink.errors import PartError
 from modalink.kinds import Settings
-from modalink.ragged import Layout, Ragged
+from modalink.ragged import Grid, Layout, Ragged
 
 
 class JoinSpec(Settings):
@@ -22,7 +24,11 @@ class JoinSpec(Settings):
     tokens: int = Field(default=4, ge=2, le=1000)
     """How many tokens become one."""
     layout: Literal["run", "square"] = "run"
-    """`run`: neighbours in reading order (MiniGPT-v2); `square`: neighbours on the grid, 4 tokens are 2 x 2 (VILA)."""
+    """`run`: neighbours in reading order (MiniGPT-v2); `square`: neighbours on the grid, 4 tokens are 2 x 2 (VILA's
+    downsampling, InternVL's pixel shuffle, Qwen2-VL's merging)."""
+    pad: bool = False
+    """Whether zeros stand for what the last run of a block, or the last squares of a grid with an odd side, lack
+    (VILA); else such items are refused."""
 
     @model_validator(mode="after")
     def _squares_are_square(self) -> "JoinSpec":
@@ -44,21 +50,28 @@ def joined_layout(spec: JoinSpec | None, item: Layout) -> Layout:
     """
     if spec is None:
         return item
-    if rest := [tokens for tokens in item.blocks if tokens % spec.tokens]:
-        raise PartError(f"join: found {rest[0]} tokens, needed a multiple of {spec.tokens}; change join.tokens")
-    grid, edge = None, spec.edge
     if spec.layout == "square":
-        if item.grid is None:
-            raise PartError("join: a square needs tokens on a grid; set keep_cls: false, or join.layout: run")
-        if item.grid[0] % edge or item.grid[1] % edge:
-            raise PartError(
-                f"join: found a grid of {item.grid[0]} x {item.grid[1]}, needed multiples of {edge}; "
-                "change the encoder's image_size, or set join.layout: run"
-            )
-        grid = (item.grid[0] // edge, item.grid[1] // edge)
-    elif item.grid is not None and item.grid[1] % spec.tokens == 0:
-        grid = (item.grid[0], item.grid[1] // spec.tokens)
-    return replace(item, blocks=tuple(tokens // spec.tokens for tokens in item.blocks), grid=grid)
+        return item.on_grids([_shrunk(spec, grid) for grid in item.block_grids])
+    if not spec.pad and (rest := [tokens for tokens in item.blocks if tokens % spec.tokens]):
+        raise PartError(
+            f"join: found {rest[0]} tokens, needed a multiple of {spec.tokens}; change join.tokens, or set join.pad"
+        )
+    if all(grid is not None and grid[1] % spec.tokens == 0 for grid in item.block_grids):
+        return item.on_grids([(grid[0], grid[1] // spec.tokens) for grid in item.block_grids if grid is not None])
+    blocks = tuple(-(-tokens // spec.tokens) for tokens in item.blocks)
+    return replace(item, blocks=blocks, grid=None, grids=None)
+
+
+def _shrunk(spec: JoinSpec, grid: Grid | None) -> Grid:
+    edge = spec.edge
+    if grid is None:
+        raise PartError("join: a square needs tokens on a grid; set keep_cls: false, or join.layout: run")
+    if not spec.pad and (grid[0] % edge or grid[1] % edge):
+        raise PartError(
+            f"join: found a grid of {grid[0]} x {grid[1]}, needed multiples of {edge}; "
+            "change the encoder's image_size, or set join.layout: run, or join.pad"
+        )
+    return -(-grid[0] // edge), -(-grid[1] // edge)
 
 
 def join(spec: JoinSpec | None, features: Ragged) -> Ragged:
@@ -66,16 +79,25 @@ def join(spec: JoinSpec | None, features: Ragged) -> Ragged:
     if spec is None:
         return features
     layouts = [joined_layout(spec, item) for item in features.layouts]
+    blocks = {block for item in features.layouts for block in zip(item.blocks, item.block_grids, strict=True)}
+    if len(blocks) == 1 or (spec.layout == "run" and not any(tokens % spec.tokens for tokens, _ in blocks)):
+        ((tokens, grid),) = [*blocks][:1]
+        return features.with_values(_joined(spec, features.values, tokens, grid), layouts)
+    each = [block for item in features.layouts for block in zip(item.blocks, item.block_grids, strict=True)]
+    rows = features.values.split([tokens for tokens, _ in each])
+    joined = [_joined(spec, own, tokens, grid) for own, (tokens, grid) in zip(rows, each, strict=True)]
+    return features.with_values(torch.cat(joined), layouts)
+
+
+def _joined(spec: JoinSpec, values: Float[Tensor, "p d"], tokens: int, grid: Grid | None) -> Float[Tensor, "q e"]:
+    """The joined tokens of blocks of so many tokens on one grid; what is lacking is zero."""
     if spec.layout == "run":
-        return features.with_values(features.values.unflatten(0, (-1, spec.tokens)).flatten(1), layouts)
-    if len({item.grid for item in features.layouts}) == 1:
-        return features.with_values(_squares(features.values, features.layouts[0].grid, spec.edge), layouts)
-    parts = [_squares(item, layout.grid, spec.edge) for item, layout in zip(features, features.layouts, strict=True)]
-    return Ragged.of(parts, layouts)
-
-
-def _squares(tokens: Float[Tensor, "p d"], grid: tuple[int, int] | None, edge: int) -> Float[Tensor, "q e"]:
+        if lacking := -tokens % spec.tokens:
+            values = functional.pad(values.unflatten(0, (-1, tokens)), (0, 0, 0, lacking)).flatten(0, 1)
+        return values.unflatten(0, (-1, spec.tokens)).flatten(1)
     assert grid is not None
-    rows, columns = grid
-    squares = tokens.view(-1, rows // edge, edge, columns // edge, edge, tokens.shape[1])
-    return squares.transpose(2, 3).reshape(-1, edge * edge * tokens.shape[1])
+    edge, maps = spec.edge, values.unflatten(0, (-1, *grid))
+    if grid[0] % edge or grid[1] % edge:
+        maps = functional.pad(maps, (0, 0, 0, -grid[1] % edge, 0, -grid[0] % edge))
+    squares = maps.unflatten(2, (-1, edge)).unflatten(1, (-1, edge)).transpose(2, 3)
+    return squares.reshape(-1, edge * edge * values.shape[1])

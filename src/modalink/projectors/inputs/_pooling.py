@@ -31,10 +31,10 @@ def pooled_layout(pool: Pool | None, item: Layout) -> Layout:
         raise PartError(f"pool: found {found}, needed frames of as many tokens each; leave pool out")
     frames, places = (1,) * len(item.blocks), item.blocks[:1]
     if pool == "space":
-        return replace(item, blocks=frames, grid=None)
+        return replace(item, blocks=frames, grid=None, grids=None)
     if pool == "time":
-        return replace(item, blocks=places, times_s=None if item.times_s is None else item.times_s[:1])
-    return replace(item, blocks=(*frames, *places), grid=None, times_s=None)
+        return replace(item, blocks=places, grids=None, times_s=None if item.times_s is None else item.times_s[:1])
+    return replace(item, blocks=(*frames, *places), grid=None, grids=None, times_s=None)
 
 
 def pooled(pool: Pool | None, features: Ragged) -> Ragged:

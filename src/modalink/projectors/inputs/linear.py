@@ -2,26 +2,16 @@
 
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
-from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
-from modalink.projectors.inputs._pooling import Pool, pooled, pooled_layout
-from modalink.ragged import Layout, Ragged
-from modalink.roles import InputProjector, InputProjectorConfig
+from modalink.projectors.inputs._tokenwise import TokenwiseConfig, TokenwiseProjector
+from modalink.ragged import Layout
 
 
-class LinearConfig(InputProjectorConfig):
+class LinearConfig(TokenwiseConfig):
     """Settings of the linear projector."""
 
     kind: Literal["linear"] = "linear"
-    pool: Pool | None = None
-    """Means over the tokens of each frame (`space`), over frames (`time`) or both instead of all tokens."""
-    join: JoinSpec | None = None
-    """Neighbouring tokens that are joined first; none if not set."""
-
-    def layout(self, item: Layout) -> Layout:
-        """A prompt token for each (pooled, joined) encoder token."""
-        return joined_layout(self.join, pooled_layout(self.pool, item))
 
     def tiny(self) -> "LinearConfig":
         """The same: its width is that of its neighbours."""
@@ -33,15 +23,14 @@ class LinearConfig(InputProjectorConfig):
         return LinearProjector(self, dim_in, dim_out)
 
 
-class LinearProjector(InputProjector):
+class LinearProjector(TokenwiseProjector):
     """`y = W x + b` for every (joined) token."""
 
     def __init__(self, config: LinearConfig, dim_in: int, dim_out: int) -> None:
-        super().__init__()
-        self.pool, self.join = config.pool, config.join
-        self.linear = nn.Linear(dim_in * (config.join.tokens if config.join else 1), dim_out)
+        super().__init__(config, dim_in, dim_out)
+        self.linear = nn.Linear(config.width_in(dim_in), dim_out)
 
-    def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
-        """Project the features of items."""
-        joined = join(self.join, pooled(self.pool, features))
-        return joined.with_values(self.linear(joined.values), joined.layouts)
+    def project(self, tokens: Tensor) -> Tensor:
+        """The map."""
+        projected: Tensor = self.linear(tokens)
+        return projected

@@ -3,18 +3,16 @@
 from itertools import pairwise
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from modalink.kinds import Count, Width
-from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
-from modalink.projectors.inputs._pooling import Pool, pooled, pooled_layout
-from modalink.ragged import Layout, Ragged
-from modalink.roles import InputProjector, InputProjectorConfig
+from modalink.projectors.inputs._tokenwise import TokenwiseConfig, TokenwiseProjector
+from modalink.ragged import Layout
 
 _ACTIVATIONS = {"gelu": nn.GELU, "silu": nn.SiLU, "relu": nn.ReLU}
 
 
-class MlpConfig(InputProjectorConfig):
+class MlpConfig(TokenwiseConfig):
     """Settings of the MLP projector."""
 
     kind: Literal["mlp"] = "mlp"
@@ -25,14 +23,6 @@ class MlpConfig(InputProjectorConfig):
     activation: Literal["gelu", "silu", "relu"] = "gelu"
     norm: bool = False
     """Whether a LayerNorm stands in front, after joining."""
-    pool: Pool | None = None
-    """Means over the tokens of each frame (`space`), over frames (`time`) or both instead of all tokens."""
-    join: JoinSpec | None = None
-    """Neighbouring tokens that are joined first; none if not set."""
-
-    def layout(self, item: Layout) -> Layout:
-        """A prompt token for each (pooled, joined) encoder token."""
-        return joined_layout(self.join, pooled_layout(self.pool, item))
 
     def tiny(self) -> "MlpConfig":
         """The same, narrower and less deep."""
@@ -44,7 +34,7 @@ class MlpConfig(InputProjectorConfig):
         return MlpProjector(self, dim_in, dim_out)
 
 
-class MlpProjector(InputProjector):
+class MlpProjector(TokenwiseProjector):
     """The MLP for every (joined) token.
 
     With two layers, `layers.0` and `layers.2` hold the weights that LLaVA's checkpoints call `mm_projector.0` and
@@ -52,9 +42,8 @@ class MlpProjector(InputProjector):
     """
 
     def __init__(self, config: MlpConfig, dim_in: int, dim_out: int) -> None:
-        super().__init__()
-        self.pool, self.join = config.pool, config.join
-        width = dim_in * (config.join.tokens if config.join else 1)
+        super().__init__(config, dim_in, dim_out)
+        width = config.width_in(dim_in)
         self.norm = nn.LayerNorm(width) if config.norm else nn.Identity()
         widths = [width, *[config.width or dim_out] * (config.layers - 1), dim_out]
         stack: list[nn.Module] = []
@@ -62,7 +51,7 @@ class MlpProjector(InputProjector):
             stack += [nn.Linear(before, after), _ACTIVATIONS[config.activation]()]
         self.layers = nn.Sequential(*stack[:-1])
 
-    def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
-        """Project the features of items."""
-        joined = join(self.join, pooled(self.pool, features))
-        return joined.with_values(self.layers(self.norm(joined.values)), joined.layouts)
+    def project(self, tokens: Tensor) -> Tensor:
+        """The maps."""
+        projected: Tensor = self.layers(self.norm(tokens))
+        return projected

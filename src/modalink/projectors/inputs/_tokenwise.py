@@ -1,0 +1,76 @@
+"""What projectors share that map each token by itself: what is done to tokens before, and put between them after.
+
+positions -> pool -> join -> the map -> newlines
+"""
+
+from abc import abstractmethod
+
+from pydantic import model_validator
+from torch import Tensor
+
+from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
+from modalink.projectors.inputs._newlines import Newline, Newlines, broken_layout
+from modalink.projectors.inputs._pooling import Pool, pooled, pooled_layout
+from modalink.projectors.inputs._positions import Positions, PositionsSpec
+from modalink.ragged import Layout, Ragged
+from modalink.roles import InputProjector, InputProjectorConfig
+
+
+class TokenwiseConfig(InputProjectorConfig):
+    """Settings of a projector that maps each token by itself."""
+
+    pool: Pool | None = None
+    """Means over the tokens of each frame (`space`), over frames (`time`) or both instead of all tokens."""
+    join: JoinSpec | None = None
+    """Neighbouring tokens that are joined first; none if not set."""
+    positions: PositionsSpec | None = None
+    """Where each frame, tile or window stands, added to its encoder tokens; nothing if not set."""
+    newline: Newline | None = None
+    """Behind what a learned token stands: each `row` of tokens (LLaVA-NeXT; none in the thumbnail), each `block` (tile,
+    frame, window), or each `item` (LLaVA-OneVision's videos)."""
+
+    @model_validator(mode="after")
+    def _means_over_time_have_no_place(self) -> "TokenwiseConfig":
+        if self.positions is not None and self.pool in ("time", "space_time"):
+            raise ValueError(f"pool: {self.pool} averages over frames, whose positions would be lost; leave one out")
+        return self
+
+    def layout(self, item: Layout) -> Layout:
+        """A prompt token for each (pooled, joined) encoder token and each newline."""
+        if self.positions is not None:
+            self.positions.check(item)
+        return broken_layout(self.newline, joined_layout(self.join, pooled_layout(self.pool, item)))
+
+    def width_in(self, dim_in: int) -> int:
+        """Width of the joined tokens."""
+        return dim_in * (self.join.tokens if self.join else 1)
+
+
+class TokenwiseProjector(InputProjector):
+    """Maps each token by itself.
+
+    Args:
+        config: What is done before and after.
+        dim_in: Width of encoder tokens.
+        dim_out: Width of prompt tokens.
+    """
+
+    def __init__(self, config: TokenwiseConfig, dim_in: int, dim_out: int) -> None:
+        super().__init__()
+        self.pool, self.join = config.pool, config.join
+        self.positions = None if config.positions is None else Positions(config.positions, dim_in)
+        self.newlines = None if config.newline is None else Newlines(config.newline, dim_out)
+
+    @abstractmethod
+    def project(self, tokens: Tensor) -> Tensor:
+        """Joined tokens `[n d]` to prompt tokens."""
+
+    def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
+        """Project the features of items."""
+        placed = features if self.positions is None else self.positions(features)
+        joined = join(self.join, pooled(self.pool, placed))
+        projected = joined.with_values(self.project(joined.values), joined.layouts)
+        if self.newlines is None:
+            return projected
+        broken: Ragged = self.newlines(projected)
+        return broken

@@ -1,0 +1,105 @@
+"""A projector for each frame by itself, then another over all of them; also for tiles, clips and windows of sound.
+
+Sources: Video-LLaMA (arXiv 2306.02858, section 2.1.1): a Q-Former for each frame, positions of frames, a second
+Q-Former; InstructBLIP (arXiv 2305.06500, section 3.5) and X-LLM (arXiv 2305.04160) have the first alone; Monkey (arXiv
+2311.06607) one resampler for each window.
+"""
+
+from typing import Annotated, Any, Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from modalink.kinds import Width
+from modalink.projectors.inputs._positions import Positions, PositionsSpec
+from modalink.ragged import Layout, Ragged
+from modalink.recipe.kind_field import Kinds
+from modalink.roles import InputProjector, InputProjectorConfig
+
+
+class BlockwiseConfig(InputProjectorConfig):
+    """Settings of projectors one after the other."""
+
+    kind: Literal["blockwise"] = "blockwise"
+    each: Annotated[InputProjectorConfig, Kinds("modalink.projectors.inputs", inside="blockwise")]
+    """Projects the tokens of each block (frame, tile, window), as if it were an item of its own."""
+    whole: Annotated[InputProjectorConfig, Kinds("modalink.projectors.inputs", inside="blockwise")] | None = None
+    """Projects all that came of an item's blocks; if not set, it stands one block after the other."""
+    width: Width = 768
+    """Width between the two."""
+    positions: PositionsSpec | None = None
+    """Where each block stands, added before `whole`; nothing if not set."""
+
+    @property
+    def reads_text(self) -> bool:  # type: ignore[override]  # a constant of other kinds
+        """Whether one of the two does."""
+        return self.each.reads_text or (self.whole is not None and self.whole.reads_text)
+
+    def text_ids(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        """What the first of the two that reads words reads of them."""
+        reader = self.each if self.each.reads_text or self.whole is None else self.whole
+        return reader.text_ids(text, tokenizer)
+
+    def tiny(self) -> "BlockwiseConfig":
+        """The tiny forms of both."""
+        whole = None if self.whole is None else self.whole.tiny()
+        return self.model_copy(update={"each": self.each.tiny(), "whole": whole, "width": min(128, self.width)})
+
+    def layout(self, item: Layout) -> Layout:
+        """What `whole` makes of what `each` makes of the blocks."""
+        between = self.between(item)
+        if self.positions is not None:
+            self.positions.check(between)
+        return between if self.whole is None else self.whole.layout(between)
+
+    def between(self, item: Layout) -> Layout:
+        """How an item lies once each of its blocks is projected: as many blocks."""
+        made = [self.each.layout(block) for block in blocks_of(item)]
+        lies = Layout(
+            item.units,
+            tuple(layout.tokens for layout in made),
+            tiles=item.tiles,
+            times_s=item.times_s,
+            thumbnail_last=item.thumbnail_last,
+        )
+        grids = [layout.grid for layout in made if len(layout.blocks) == 1 and layout.grid is not None]
+        return lies.on_grids(grids) if len(grids) == len(made) else lies
+
+    def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "BlockwiseProjector":
+        """New projectors between these widths."""
+        self.layout(example)
+        return BlockwiseProjector(self, dim_in, dim_out, example)
+
+
+class BlockwiseProjector(InputProjector):
+    """The projectors, one after the other."""
+
+    def __init__(self, config: BlockwiseConfig, dim_in: int, dim_out: int, example: Layout) -> None:
+        super().__init__()
+        self.config = config
+        width = dim_out if config.whole is None else config.width
+        self.each = config.each.build(dim_in=dim_in, dim_out=width, example=blocks_of(example)[0])
+        self.positions = None if config.positions is None else Positions(config.positions, width)
+        self.whole: Any = None
+        if config.whole is not None:
+            self.whole = config.whole.build(dim_in=width, dim_out=dim_out, example=config.between(example))
+
+    def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
+        """Project the features of items."""
+        blocks = [block for item in features.layouts for block in blocks_of(item)]
+        owners = [number for number, item in enumerate(features.layouts) for _ in item.blocks]
+        alone = Ragged(features.values, tuple(block.tokens for block in blocks), tuple(blocks))
+        made: Ragged = self.each(alone, texts if texts is None else texts.take(owners))
+        between = features.with_values(made.values, [self.config.between(item) for item in features.layouts])
+        if self.positions is not None:
+            between = self.positions(between)
+        if self.whole is None:
+            return between
+        projected: Ragged = self.whole(between, texts)
+        return projected
+
+
+def blocks_of(item: Layout) -> list[Layout]:
+    """Each block of an item as an item of its own."""
+    times_s = item.times_s or (None,) * len(item.blocks)
+    each = zip(item.blocks, item.block_grids, times_s, strict=True)
+    return [Layout(1, (tokens,), grid, times_s=None if time is None else (time,)) for tokens, grid, time in each]
