@@ -1,7 +1,6 @@
 """What filling the cache looks like: a bar a stage on a terminal, plain lines elsewhere, JSON lines for a script."""
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -89,6 +88,6 @@ def as_json(totals: StageTotals) -> str:
     return json.dumps(asdict(totals) | {"size": totals.size}, default=str)
 
 
-def size_of(count: float) -> str:
+def size_of(count: int) -> str:
     """Bytes for people, for example `1.5 GB`."""
-    return ByteSize(math.ceil(count)).human_readable(decimal=True, separator=" ")
+    return ByteSize(count).human_readable(decimal=True, separator=" ")
