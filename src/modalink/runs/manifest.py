@@ -91,7 +91,8 @@ def licence_verdict(parts: Sequence[dict[str, Any]]) -> str:
 def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
     counts = {row.group: row.parameters for row in _rows(system, {})}
     for modality, chosen in recipe.inputs.items():
-        yield _part(Group.encoder(modality), chosen.encoder, counts)
+        if chosen.encoder is not None:
+            yield _part(Group.encoder(modality), chosen.encoder, counts)
         yield _part(Group.input_projector(modality), chosen.projector, counts)
     yield _part("llm", recipe.llm, counts)
     for group in ("llm.lora", "llm.new_tokens"):
