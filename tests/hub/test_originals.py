@@ -90,6 +90,15 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, state: Any, says: str) -> 
     assert str(tmp_path) in str(caught.value)
 
 
+def test_plain_data_beside_the_tensors_may_be_named(tmp_path: Path) -> None:
+    torch.save({"state_dict": weights(), "args": Namespace(lr=1)}, tmp_path / "a.pt")
+    with pytest.raises(PartError, match="more than plain tensors"):
+        load(tmp_path, within=("state_dict",))
+    assert load(tmp_path, within=("state_dict",), beside=(Namespace,)).layers[0].bias.shape == (3,)
+    with pytest.raises(PartError, match="more than plain tensors"):
+        load(tmp_path, within=("state_dict",))
+
+
 def test_tensors_that_nothing_needs_may_be_named(tmp_path: Path) -> None:
     torch.save(weights() | {"head.0": torch.zeros(1)}, tmp_path / "a.pth")
     assert load(tmp_path, allow_unexpected=(r"^head\.",)).layers[0].weight.shape == (3, 3)

@@ -9,6 +9,7 @@ import yaml
 
 import modalink
 from modalink.modalities import audio, image
+from modalink.projectors.inputs.c_former import CFormerConfig
 from modalink.recipe import load
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_hubert, tiny_llama
 from modalink.training.train import train
@@ -30,11 +31,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(folder: Path) -> Path:
     inputs: dict[str, Any] = {
-        "image": {"encoder": {"kind": "vision", "checkpoint": str(tiny_clip_vision(folder / "clip"))}},
-        "audio": {"encoder": {"kind": "hubert", "checkpoint": str(tiny_hubert(folder / "hubert"))}},
+        "image": {
+            "encoder": {"kind": "vision", "checkpoint": str(tiny_clip_vision(folder / "clip"))},
+            "projector": {"kind": "mlp", "layers": 2},
+        },
+        "audio": {
+            "encoder": {"kind": "hubert", "checkpoint": str(tiny_hubert(folder / "hubert")), "window_seconds": 0.5},
+            "projector": CFormerConfig().tiny().model_dump(),
+        },
     }
-    for modality in inputs.values():
-        modality["projector"] = {"kind": "mlp", "layers": 2}
     stage = {
         "name": "listen_and_look",
         "train": {f"inputs.{name}.projector": {"lr": 1e-2} for name in inputs},

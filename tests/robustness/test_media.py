@@ -1,4 +1,4 @@
-"""Damaged pictures and videos are read or refused in words."""
+"""Damaged pictures, videos and point clouds are read or refused in words."""
 
 import io
 from pathlib import Path
@@ -9,13 +9,15 @@ from films import film
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from shapes import every_format, pictured
 
 from modalink import modalities
 from tests.robustness.fuzzing import fuzzed
-from tests.robustness.mutations import ODD, damaged_bytes
+from tests.robustness.mutations import ODD, as_json, damaged_bytes, damaged_tree
 from tests.robustness.watch import held
 
 _VIDEOS = (("mp4", "libx264", "yuv420p"), ("matroska", "ffv1", "bgr0"), ("avi", "mpeg4", "yuv420p"))
+_SHAPES = every_format()
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO")
 
 
@@ -60,9 +62,38 @@ def test_damaged_videos(coded: tuple[str, str, str], tmp_path: Path) -> None:
     read()
 
 
+@pytest.mark.parametrize("format", sorted(_SHAPES))
+def test_damaged_points(format: str, tmp_path: Path) -> None:
+    """What is read is whole: as many points and triangles as were announced, all finite, every corner a point."""
+
+    @fuzzed(2)
+    @given(content=damaged_bytes(_SHAPES[format]))
+    def read(content: bytes) -> None:
+        with held(tmp_path):
+            handle = modalities.get("points").open(content)
+            cloud = handle.read()
+            assert len(cloud.points) == handle.num_points and np.isfinite(cloud.points).all()
+            assert cloud.faces is None or (cloud.faces.min() >= 0 and cloud.faces.max() < len(cloud.points))
+            assert (cloud.faces is None) == (handle.num_faces == 0)
+
+    read()
+
+
+def test_damaged_trees_of_gltf(tmp_path: Path) -> None:
+    @fuzzed(8)
+    @given(tree=damaged_tree(pictured()))
+    def read(tree: object) -> None:
+        with held(tmp_path):
+            assert np.isfinite(
+                modalities.get("points").open(as_json(tree).encode(errors="replace")).read().points
+            ).all()
+
+    read()
+
+
 @fuzzed(1)
 @given(value=st.sampled_from(ODD) | st.binary(max_size=20))
 def test_things_that_are_no_pictures(value: object) -> None:
-    for modality in ("image", "video"):
+    for modality in ("image", "video", "points"):
         with held(Path("/etc/passwd")):
             modalities.get(modality).open(value).read()

@@ -38,7 +38,7 @@ class TilesConfig(EncoderConfig):
 
     def reads(self) -> frozenset[str]:
         """What its encoder reads."""
-        return self.encoder.reads()
+        return self._each.reads()
 
     def tiny(self) -> "TilesConfig":
         """The tiny form of its encoder, on few tiles."""
@@ -55,11 +55,11 @@ class TilesConfig(EncoderConfig):
             PartError: It reads no squares, or its tokens lie on no grid and cannot be merged.
         """
         layout = self.typical()
-        return self._merged(self.encoder.build(weights=weights), layout)
+        return self._merged(self._each.build(weights=weights), layout)
 
     def describe(self) -> dict[str, Any]:
         """What decides how its encoder's outputs lie, and how they are merged."""
-        return {"merge": self.merge, "encoder": self.encoder.describe()}
+        return {"merge": self.merge, "encoder": self._each.describe()}
 
     def miniature(self) -> Encoder | None:
         """Its encoder's miniature, with the same behind it.
@@ -67,8 +67,8 @@ class TilesConfig(EncoderConfig):
         Raises:
             PartError: Its encoder is refused.
         """
-        verify(self.encoder)
-        small = self.encoder.miniature()
+        verify(self._each)
+        small = self._each.miniature()
         return None if small is None else self._merged(small, self.typical())
 
     def preprocessor(self) -> TilesPreprocessor:
@@ -77,7 +77,7 @@ class TilesConfig(EncoderConfig):
         Raises:
             PartError: Its encoder reads no squares.
         """
-        others = self.encoder.preprocessor()
+        others = self._each.preprocessor()
         square = squares(others.each if isinstance(others, FramesPreprocessor) else others)
         return TilesPreprocessor(self.tiles, square, others, keeps_size=self.merge == "spatial_unpad")
 
@@ -91,6 +91,11 @@ class TilesConfig(EncoderConfig):
         merging = MergingEncoder(encoder)
         merging.layout(example)
         return merging
+
+    @property
+    def _each(self) -> EncoderConfig:
+        """What reads a tile, of an encoder that reads more than images."""
+        return self.encoder.for_modality("image")
 
 
 class MergingEncoder(Encoder):

@@ -33,6 +33,7 @@ def load_original(
     revision: str | None = None,
     dtype: str = "auto",
     within: Iterable[str] = (),
+    beside: Iterable[type] = (),
     allow_unexpected: Iterable[str] = (),
 ) -> Network:
     """A network with the weights of a checkpoint in its authors' own format, loaded strictly, in evaluation mode.
@@ -44,13 +45,14 @@ def load_original(
         revision: Commit or tag of a hub id.
         dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`.
         within: Keys under which the tensors may lie in the file, the first that is there; else they are the file.
+        beside: Classes of plain data that may lie beside the tensors, such as `argparse.Namespace`; no other is built.
         allow_unexpected: Patterns of names in the file that the network need not have.
 
     Raises:
         PartError: The checkpoint is absent, damaged, holds more than tensors, or is one of another architecture.
     """
     folder = locate(reference, revision)
-    held = _state(_only_file(folder, reference), within)
+    held = _state(_only_file(folder, reference), within, beside)
     state = {_renamed(name, names): tensor for name, tensor in held.items()}
     if len(state) != len(held):
         twice = Counter(_renamed(name, names) for name in held).most_common(1)[0][0]
@@ -99,10 +101,10 @@ def _only_file(folder: Path, reference: str) -> Path:
     return found[0]
 
 
-def _state(file: Path, within: Iterable[str]) -> dict[str, Tensor]:
+def _state(file: Path, within: Iterable[str], beside: Iterable[type]) -> dict[str, Tensor]:
     if file.suffix == ".safetensors":
         return tensor_files.read(file, PartError)
-    content = _content(file)
+    content = _content(file, beside)
     held = next((content[key] for key in within if isinstance(content, dict) and key in content), content)
     if not isinstance(held, dict) or not all(isinstance(tensor, Tensor) for tensor in held.values()):
         found = ", ".join(map(str, [*content][:5])) if isinstance(content, dict) else type(content).__name__
@@ -110,8 +112,9 @@ def _state(file: Path, within: Iterable[str]) -> dict[str, Tensor]:
     return held
 
 
-def _content(file: Path) -> Any:
-    with foreign(PartError, f"{file}: its weights cannot be read"):
+def _content(file: Path, beside: Iterable[type] = ()) -> Any:
+    plain = torch.serialization.safe_globals([*beside])
+    with foreign(PartError, f"{file}: its weights cannot be read"), plain:
         # What lies in an archive is read where it is used, so that parts that nothing needs take no memory.
         return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
 

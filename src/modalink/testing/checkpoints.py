@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor
 from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
@@ -52,7 +54,7 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
-from modalink.encoders import _beats
+from modalink.encoders import _beats, _imagebind, point_bert
 from modalink.testing.tokenizers import tiny_clip_tokenizer, tiny_qwen2_tokenizer, tiny_tokenizer
 
 _SPREAD = 0.2
@@ -206,6 +208,45 @@ def tiny_hubert(folder: Path | str, model: Any = HubertModel, *, seed: int = 0, 
     return _save(folder, model, model.config_class(**settings), seed, Wav2Vec2FeatureExtractor())
 
 
+def tiny_point_bert(folder: Path | str, *, seed: int = 0, **settings: Any) -> tuple[Path, dict[str, Any]]:
+    """A Point-BERT as whole models of ULIP hold it, and the settings that read it: 16 groups of 8 points, width 32."""
+    small = {"depth": 2, "width": 32, "heads": 4, "encoder_width": 32, "groups": 16, "group_size": 8, "points": 64}
+    config = point_bert.PointBertConfig(checkpoint=str(folder), **(small | settings))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = config.build(weights=False).tower.state_dict()
+    named = {f"module.point_encoder.{point_bert_name(name)}": tensor.contiguous() for name, tensor in state.items()}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    save_file(named | {"module.logit_scale": torch.zeros(())}, Path(folder) / "model.safetensors")
+    return Path(folder), config.model_dump(exclude_defaults=True) | {"kind": config.kind}
+
+
+def point_bert_name(name: str) -> str:
+    """The authors' name of a tensor of Point-BERT."""
+    for old, new in reversed(point_bert.NAMES.items()):
+        name = name.replace(new, old)
+    return name
+
+
+def tiny_imagebind(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """All towers of ImageBind (2 blocks of width 32, embeddings of 16); every weight is drawn from its own name."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = {"embed_dim": 32, "num_blocks": 2, "num_heads": 4}
+    architecture = _imagebind.Architecture(
+        **{
+            **{f"{name}_{key}": size for name in _imagebind.Architecture().forms() for key, size in sizes.items()},
+            "out_embed_dim": 16,
+            **config,
+        }
+    )
+    network = _imagebind.towers(architecture, architecture.forms())
+    weights = {name: by_name(name, tensor.shape, seed) for name, tensor in network.state_dict(prefix="towers.").items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(architecture.model_dump_json())
+    return folder
+
+
 def tiny_beats(folder: Path | str, *, seed: int = 0, **cfg: Any) -> Path:
     """A BEATs as its authors write it, a classifier behind it: 2 blocks of width 32; each weight by its own name."""
     settings: dict[str, Any] = {"embed_dim": 16, "encoder_layers": 2, "encoder_embed_dim": 32, "conv_pos": 16}
@@ -217,7 +258,7 @@ def tiny_beats(folder: Path | str, *, seed: int = 0, **cfg: Any) -> Path:
     shapes = {_authors_name(name): tensor.shape for name, tensor in own.items()}
     table = "encoder.layers.0.self_attn.relative_attention_bias.weight"
     shapes |= {"predictor.weight": torch.Size([7, 32]), "predictor.bias": torch.Size([7])}
-    weights = {name: _by_name(name, shape, seed) for name, shape in shapes.items()}
+    weights = {name: by_name(name, shape, seed) for name, shape in shapes.items()}
     if table in weights:
         weights |= {table.replace(".0.", f".{n}."): weights[table] for n in range(1, full["encoder_layers"])}
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -233,11 +274,11 @@ def _authors_name(name: str) -> str:
     return name
 
 
-def _by_name(name: str, shape: torch.Size, seed: int) -> torch.Tensor:
+def by_name(name: str, shape: torch.Size, seed: int = 0) -> Tensor:
     """A weight that its name and a seed decide: of a norm or scale about one, else about nothing."""
     start = int.from_bytes(hashlib.sha256(f"{name} {seed}".encode()).digest()[:7])
     noise = _SPREAD * torch.randn(shape, generator=torch.Generator().manual_seed(start))
-    return noise + 1 if name.endswith(("norm.weight", "weight_g", "grep_a")) else noise
+    return noise + 1 if re.search(r"(norm\w*\.weight|weight_g|grep_a|scale)$", name) else noise
 
 
 def tiny_stable_diffusion(folder: Path | str, *, scheduler: Any = None, seed: int = 0, **unet: Any) -> Path:

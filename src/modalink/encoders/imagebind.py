@@ -1,0 +1,216 @@
+"""ImageBind: pictures, videos, sounds and more in one space, each modality through its own tower (arXiv 2305.05665).
+
+One encoder serves several modalities of a system (`use: image`), as in PandaGPT and NExT-GPT: it holds one copy of each
+tower that is needed, and pictures and videos share theirs.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field, ValidationError
+from torch import Tensor, nn
+
+from modalink import hub, json_files, modalities
+from modalink.encoders import _clips
+from modalink.encoders._imagebind import (
+    CLIP_FRAMES,
+    MEL_BINS,
+    MEL_FRAMES,
+    NAMES,
+    SIDE,
+    Architecture,
+    Tower,
+    towers,
+)
+from modalink.errors import PartError, shown
+from modalink.kinds import Count
+from modalink.ragged import Layout, Ragged
+from modalink.roles import BlockEncoder, EncoderConfig, Preprocessor
+
+Modality = Literal["image", "video", "audio"]
+TOWERS: dict[str, str] = {"image": "vision", "video": "vision", "audio": "audio"}
+"""The tower that reads a modality."""
+_HUGE = ("nielsr/imagebind-huge",)
+"""Hub ids of ImageBind-Huge, whose architecture needs no network."""
+_SMALL = {"embed_dim": 32, "num_blocks": 2, "num_heads": 4}
+
+
+class ImageBindConfig(EncoderConfig):
+    """Settings of ImageBind."""
+
+    kind: Literal["imagebind"] = "imagebind"
+    modalities: tuple[Modality, ...] = Field(default=("image", "video", "audio"), min_length=1)
+    """What it reads: only the towers of these are loaded. The first is the one that it reads unless asked for another,
+    best the one that has it in the recipe."""
+    features: Literal["pooled", "trunk"] = "pooled"
+    """`pooled`: the embedding of the shared space (of ImageBind-Huge 1,024 wide), normalised, times the factor of the
+    tower where it has one; `trunk`: the tokens of the tower's last block, each as wide as the tower."""
+    average: bool = True
+    """Whether the clips of a video or sound have one embedding, their mean (PandaGPT, NExT-GPT); else one each
+    (Video-LLaMA). Of `trunk`, the tokens of all clips stand one behind the other."""
+    keep_cls: bool = True
+    """Whether the class token stays in front of the others, of `trunk`."""
+    video_clips: Count = 5
+    """Clips of two seconds, evenly over a video; of each the first and the last frame are read."""
+    video_crops: Literal[1, 3] = 3
+    """Squares of each clip: the middle one, or also those at both ends of the long side."""
+    audio_clips: Count = 3
+    """Clips of two seconds, evenly over a sound."""
+
+    def reads(self) -> frozenset[str]:
+        """Those that are set."""
+        return frozenset(self.modalities)
+
+    def for_modality(self, modality: str) -> "ImageBindConfig":
+        """The same for one modality, whose tower alone it has.
+
+        Raises:
+            PartError: It does not read it.
+        """
+        return self.replace(modalities=(_read_as(modality, self.modalities),))
+
+    def build(self, *, weights: bool = True) -> "ImageBindEncoder":
+        """The towers, with the checkpoint's weights or only their architecture.
+
+        Raises:
+            PartError: The checkpoint is none of ImageBind.
+        """
+        architecture = self._architecture()
+        if not weights:
+            encoder = self._built(architecture)
+            return encoder if self.dtype == "auto" else encoder.to(getattr(torch, self.dtype))
+        others = architecture.forms().keys() - self._towers()
+        return hub.load_original(
+            lambda: self._built(architecture),
+            self.checkpoint,
+            revision=self.revision,
+            dtype=self.dtype,
+            names=NAMES,
+            allow_unexpected=(rf"^towers\.({'|'.join(sorted(others))})\.",),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The architecture, and what is read of it."""
+        own = self.model_dump(mode="json", include={"modalities", "features", "average", "keep_cls"})
+        return own | {"architecture": self._architecture().model_dump(mode="json")}
+
+    def miniature(self) -> "ImageBindEncoder":
+        """The same towers with two narrow blocks."""
+        full = self._architecture()
+        small = {key: _SMALL[last] for key in type(full).model_fields for last in _SMALL if key.endswith(last)}
+        return self._built(full.replace(**small))
+
+    def typical(self) -> Layout:
+        """As many clips as are read of a video or sound, one a second."""
+        clips = {"video": self.video_clips * self.video_crops, "audio": self.audio_clips}.get(self.modalities[0])
+        if clips is None:
+            return Layout.of_units(1)
+        return Layout.of_units(clips, times_s=tuple(map(float, range(clips))))
+
+    def preprocessor(self) -> Preprocessor:
+        """What the first of its modalities goes through."""
+        match self.modalities[0]:
+            case "video":
+                return _clips.VideoPreprocessor(SIDE, self.video_clips, self.video_crops)
+            case "audio":
+                return _clips.SoundClipsPreprocessor(self.audio_clips, MEL_BINS, MEL_FRAMES)
+            case _:
+                return _clips.PicturePreprocessor(SIDE)
+
+    def _towers(self) -> set[str]:
+        return {TOWERS[modality] for modality in self.modalities}
+
+    def _built(self, architecture: Architecture) -> "ImageBindEncoder":
+        return ImageBindEncoder(towers(architecture, self._towers()), self)
+
+    def _architecture(self) -> Architecture:
+        if self.checkpoint in _HUGE:
+            return Architecture()
+        return _architecture(hub.locate(self.checkpoint, self.revision, weights=False), self.checkpoint)
+
+
+class ImageBindEncoder(BlockEncoder):
+    """Units of one modality to tokens or embeddings; `for_modality` reads another with the same towers.
+
+    Args:
+        each: The towers by name; those that its modalities need.
+        config: What is read, and what of it is given.
+    """
+
+    def __init__(self, each: nn.ModuleDict, config: ImageBindConfig) -> None:
+        super().__init__()
+        self.config, self.modality = config, config.modalities[0]
+        names = {TOWERS[modality] for modality in config.modalities}
+        self.towers = nn.ModuleDict({name: tower for name, tower in each.items() if name in names})
+        form = self._tower.form
+        trunk, drop_cls = config.features == "trunk", not config.keep_cls
+        self.unit_shape = form.unit if self.modality != "image" else (form.unit[0], *form.unit[2:])
+        self.dim = form.width if trunk else self._tower.project.out_features
+        self.tokens_per_block = form.tokens + (0 if drop_cls else 1) if trunk else 1
+        self.grid = form.grid if trunk and drop_cls else None
+        heads = ("norm.weight", "norm.bias", "project.weight")
+        self.unread = frozenset(f"towers.{name}.{head}" for name in names for head in heads if trunk)
+
+    @property
+    def _tower(self) -> Tower:
+        tower = self.towers[TOWERS[self.modality]]
+        assert isinstance(tower, Tower)
+        return tower
+
+    def for_modality(self, modality: str) -> "ImageBindEncoder":
+        """The same tower as it reads one modality.
+
+        Raises:
+            PartError: It does not read it.
+        """
+        config = self.config.for_modality(modality)
+        return self if config == self.config else ImageBindEncoder(self.towers, config)
+
+    def layout(self, item: Layout) -> Layout:
+        """One embedding for an item or for each of its clips, or a block of tokens for each."""
+        if self.config.features == "pooled" and self.config.average:
+            return Layout(item.units, (1,))
+        return super().layout(item)
+
+    def encode(self, units: Float[Tensor, "u ..."]) -> Float[Tensor, "u p {self.dim}"]:
+        """The tokens, or the embedding, of each unit, in the precision of the tower."""
+        tower = self._tower
+        units = units.to(tower.positions.dtype)
+        if self.modality == "image":  # a clip that stands still
+            units = units[:, :, None].expand(-1, -1, CLIP_FRAMES, -1, -1)
+        tokens = tower(units)
+        if self.config.features == "pooled":
+            return tower.embedded(tokens)[:, None]
+        return tokens if self.config.keep_cls else tokens[:, 1:]
+
+    def forward(self, items: Ragged) -> Ragged:
+        """The tokens of all items, their units encoded together."""
+        if self.config.features == "trunk" or not self.config.average:
+            return super().forward(items)
+        embeddings = self.encode(items.values).split(list(items.lengths))
+        return items.with_values(torch.cat([each.mean(0) for each in embeddings]), [*map(self.layout, items.layouts)])
+
+
+def _read_as(modality: str, among: tuple[str, ...]) -> Modality:
+    found: Any = modalities.get(modality).taken_for(among)
+    if found is None:
+        raise PartError(f"found the modality {modality!r}; this ImageBind reads {', '.join(among)}: set modalities")
+    return found
+
+
+def _architecture(folder: Path, checkpoint: str) -> Architecture:
+    """The sizes that a checkpoint's config.json tells; ImageBind-Huge's where there is none, as beside the original."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return Architecture()
+    data: dict[str, Any] = json_files.read(path, lambda detail: PartError(f"{checkpoint}: {detail}"), dict[str, Any])
+    if (found := data.get("model_type", "imagebind")) != "imagebind":
+        raise PartError(f"{checkpoint}: found a checkpoint of type {shown(found)}, needed ImageBind's")
+    try:
+        return Architecture.model_validate({key: data[key] for key in Architecture.model_fields if key in data})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise PartError(f"{path}: {place + ': ' if place else ''}{first['msg']}") from None

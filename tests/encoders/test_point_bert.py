@@ -1,0 +1,143 @@
+"""Point-BERT: the numbers of ULIP's own code, released files, points of any number, in a batch as alone.
+
+The numbers are those of salesforce/ULIP, models/pointbert, `PointTransformer` and `PointTransformer_Colored` with the
+sizes of `SMALL`, on the CPU. Its CUDA operations were replaced by plain ones: the farthest points from the first point
+on. Weights are drawn by the crc32 of their names as in `drawn`; the points are those of `cloud`.
+"""
+
+import zlib
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from modalink.encoders._point_groups import farthest, groups, neighbours
+from modalink.encoders.point_bert import PointBertConfig
+from modalink.errors import PartError
+from modalink.kinds import parse
+from modalink.modalities import points
+from modalink.modalities.points import Cloud
+from modalink.ragged import Layout, Ragged
+from modalink.testing import check_encoder
+from modalink.testing.checkpoints import point_bert_name, tiny_point_bert
+
+SMALL = {"depth": 2, "width": 32, "heads": 4, "encoder_width": 32, "groups": 16, "group_size": 8}
+POOLED = {
+    3: [0.43399, 2.34043, -0.0691, -0.21249, 0.44942, -0.16058, -0.12206, 0.37081],
+    6: [0.43144, 2.38664, -0.10427, -0.24197, 0.46986, -0.29698, -0.11889, 0.37481],
+}
+TOKENS = {
+    3: [[0.43399, -0.47075, -0.28451], [0.44123, -0.66838, -0.67553], [0.43529, -0.70952, -0.59916], [0.43328, -0.68803, -0.64604]],
+    6: [[0.43144, -0.48316, -0.2744], [0.45724, -0.67951, -0.63828], [0.4586, -0.65774, -0.61395], [0.456, -0.61062, -0.53967]],
+}  # fmt: skip
+
+
+def cloud(count: int, channels: int, seed: int = 0) -> Tensor:
+    return torch.rand(count, channels, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def drawn(name: str, like: Tensor) -> Tensor:
+    values = torch.randn(like.shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode()))) * 0.3
+    if name.endswith("running_var"):
+        return values.abs() + 0.5
+    return torch.zeros_like(like) if name.endswith("num_batches_tracked") else values
+
+
+def released(folder: Path, channels: int, prefix: str = "module.point_encoder.", **more: Any) -> PointBertConfig:
+    """A file as ULIP's training writes it, and the settings that read it."""
+    config = PointBertConfig(checkpoint=str(folder), colors=channels == 6, **SMALL)
+    state = {point_bert_name(name): tensor for name, tensor in config.build(weights=False).tower.state_dict().items()}
+    named = {prefix + name: drawn(name, tensor) for name, tensor in state.items()}
+    torch.save({"state_dict": named | more, "epoch": "last", "args": Namespace(lr=1)}, folder / "ulip.pt")
+    return config
+
+
+def items(*clouds: Tensor) -> Ragged:
+    return Ragged.of(list(clouds), [Layout(len(one), (len(one),)) for one in clouds])
+
+
+@pytest.mark.parametrize("settings", [{}, {"features": "pooled"}, {"colors": False}])
+def test_it_keeps_the_promises_of_its_role(tmp_path: Path, settings: dict[str, Any]) -> None:
+    check_encoder(PointBertConfig.model_validate(tiny_point_bert(tmp_path, **settings)[1]))
+
+
+@pytest.mark.parametrize("channels", [3, 6])
+def test_the_numbers_are_those_of_the_authors(tmp_path: Path, channels: int) -> None:
+    """Measured difference 1e-5, the digits that are kept."""
+    config = released(tmp_path, channels, **{"module.logit_scale": torch.zeros(())})
+    with torch.no_grad():
+        tokens = config.build()(items(cloud(100, channels))).values
+        pooled = config.replace(features="pooled").build()(items(cloud(100, channels))).values[0]
+    assert tokens.shape == (17, 32) and pooled.shape == (64,)
+    torch.testing.assert_close(tokens[[0, 1, 8, 16], ::11], torch.tensor(TOKENS[channels]), atol=2e-5, rtol=0)
+    torch.testing.assert_close(pooled[::8], torch.tensor(POOLED[channels]), atol=2e-5, rtol=0)
+
+
+def test_files_of_pointllm_are_read_and_others_refused(tmp_path: Path) -> None:
+    config = released(tmp_path, 6, "model.point_backbone.", **{"lm_head.weight": torch.zeros(1)})
+    assert config.build().tower.class_token.shape == (1, 1, 32)
+    with pytest.raises(PartError, match=r"lacks parameters that the model needs: blocks\.2"):
+        config.replace(depth=3).build()
+    with pytest.raises(PartError, match=r"holds tensors that the model has not: blocks\.1"):
+        config.replace(depth=1).build()
+    with pytest.raises(PartError, match=r"has the shape \(128, 6, 1\), needed \(128, 3, 1\)"):
+        config.replace(colors=False).build()
+    with pytest.raises(ValueError, match="needed a width that the heads divide"):
+        config.replace(heads=5)
+
+
+@pytest.mark.parametrize(("depth", "colors", "parameters"), [(12, False, 21_858_816), (12, True, 21_859_200), (18, True, 32_499_072)])  # fmt: skip
+def test_the_full_sizes_are_the_published_ones(depth: int, colors: bool, parameters: int) -> None:
+    """ULIP, PointLLM, and ULIP-2, whose authors say 32.5 million."""
+    config: Any = parse(
+        "modalink.encoders", {"kind": "point_bert", "checkpoint": "x", "depth": depth, "colors": colors}
+    )
+    with torch.device("meta"):
+        encoder = config.build(weights=False)
+    assert sum(parameter.numel() for parameter in encoder.parameters()) == parameters
+    assert config.layout(Layout(8192, (8192,))).blocks == (513,)
+    assert config.replace(features="pooled").layout(Layout(8192, (8192,))).blocks == (1,)
+
+
+def test_clouds_of_any_number_of_points_are_read_together_as_alone(tmp_path: Path) -> None:
+    encoder = PointBertConfig.model_validate(tiny_point_bert(tmp_path)[1]).build()
+    clouds = [cloud(count, 6, seed) for seed, count in enumerate((100, 2, 9, 64, 100))]
+    with torch.no_grad():
+        together = list(encoder(items(*clouds)))
+        for one, expected in zip(clouds, together, strict=True):
+            torch.testing.assert_close(encoder(items(one)).values, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_batch_norms_keep_their_statistics_in_training(tmp_path: Path) -> None:
+    encoder = PointBertConfig.model_validate(tiny_point_bert(tmp_path)[1]).build()
+    before = encoder(items(cloud(40, 6))).values
+    encoder.train()
+    assert torch.equal(encoder(items(cloud(40, 6))).values, before)
+
+
+def test_far_and_near_points_by_eye() -> None:
+    line = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0], [10, 0, 0]])
+    assert farthest(line, 3).tolist() == [0, 4, 3]
+    assert farthest(line[:2], 4).tolist() == [0, 1, 0, 0]
+    assert neighbours(line, line[[0, 4]], 3).sort(1).values.tolist() == [[0, 1, 2], [2, 3, 4]]
+    assert neighbours(line[:2], line[[1]], 4).tolist() == [[1, 0, 1, 1]]
+    members, centres = groups(torch.cat([line, torch.arange(5.0)[:, None]], dim=1), 2, 2)
+    assert centres.tolist() == [[0, 0, 0], [10, 0, 0]]
+    assert members.tolist() == [[[0, 0, 0, 0], [1, 0, 0, 1]], [[0, 0, 0, 4], [-7, 0, 0, 3]]]
+
+
+def test_media_become_points_in_the_unit_ball() -> None:
+    preprocess = PointBertConfig(checkpoint="x", points=50, missing_color=0.25).preprocessor()
+    for far in (1e-30, 1.0, 1e17):
+        few = Cloud(np.array([[0, 0, 0], [2, 0, 0], [4, 0, 0]]) * far + far)
+        assert preprocess.layout(few) == Layout(3, (3,))
+        torch.testing.assert_close(preprocess(few), torch.tensor([[x, 0, 0, 0.25, 0.25, 0.25] for x in (-1.0, 0, 1)]))
+    mesh = points.example(1)
+    assert preprocess.layout(mesh) == Layout(50, (50,)) and preprocess(mesh).shape == (50, 6)
+    assert torch.equal(preprocess(mesh), preprocess(points.open_points(mesh)))
+    assert preprocess(mesh)[:, :3].norm(dim=1).max() == pytest.approx(1)
+    assert preprocess(mesh)[:, 3:].min() >= 0 and preprocess(mesh)[:, 3:].std() > 0.1
