@@ -54,7 +54,7 @@ class FrequencyConfig(EncoderConfig):
         kind = _towers.tower_class(config)
         if not weights:
             return FrequencyEncoder(_towers.random_tower(kind, config, self.dtype))
-        tower = _towers.load_tower(pixels, self.checkpoint, self.revision, self.dtype)
+        tower = _towers.load_tower(kind, pixels, self.checkpoint, self.revision, self.dtype)
         if pixels.num_channels != CHANNELS:
             tower = self._in_frequencies(tower, config)
         return FrequencyEncoder(tower)
