@@ -72,6 +72,18 @@ class Layout:
         blocks = (1,) * units
         return cls(units, blocks, tiles=tiles, times_s=times_s, thumbnail_last=thumbnail_last, size_px=size_px)
 
+    def repeated(self, times_s: Sequence[float]) -> "Layout":
+        """As many of the same, one after the other, each with its time: what a frame is, for a video's frames.
+
+        Raises:
+            PartError: It is several blocks.
+        """
+        if len(self.blocks) != 1:
+            raise PartError(f"found {len(self.blocks)} blocks in one frame of a video, needed one; "
+                            "let its encoder read whole images")  # fmt: skip
+        count = len(times_s)
+        return Layout(self.units * count, self.blocks * count, self.grid, times_s=tuple(times_s))
+
     @property
     def tokens(self) -> int:
         """How many tokens the item has."""

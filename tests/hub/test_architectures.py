@@ -47,6 +47,12 @@ def test_flan_t5_has_its_published_size_but_for_the_head() -> None:
         ("google/siglip-base-patch16-224", 203_155_970),
         ("facebook/dinov2-giant", 1_136_480_768),
         ("google/vit-base-patch16-224-in21k", 86_389_248),
+        ("laion/CLIP-ViT-bigG-14-laion2B-39B-b160k", 2_539_567_105),
+        ("google/siglip2-base-patch16-naflex", 375_234_050),
+        ("google/siglip2-so400m-patch16-naflex", 1_135_670_962),
+        ("Qwen/Qwen2-VL-7B-Instruct", 8_291_375_616),
+        ("Qwen/Qwen2.5-VL-3B-Instruct", 3_754_622_976),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", 8_292_166_656),
         ("Salesforce/blip2-opt-2.7b", 3_744_679_936),
         ("openai/whisper-small", 241_734_912),
         ("openai/whisper-large-v2", 1_543_304_960),
@@ -55,7 +61,9 @@ def test_flan_t5_has_its_published_size_but_for_the_head() -> None:
 )
 def test_known_towers_have_their_published_size(reference: str, published: int) -> None:
     with torch.device("meta"):
-        model = transformers.AutoModel.from_config(hub.architecture(reference))
+        config = hub.architecture(reference)
+        auto = transformers.AutoModelForImageTextToText if "_vl" in config.model_type else transformers.AutoModel
+        model = auto.from_config(config)
         if model.config.model_type == "blip-2":
             model = transformers.Blip2ForConditionalGeneration(model.config)
     assert parameters(model) == published

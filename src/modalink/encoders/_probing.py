@@ -9,6 +9,7 @@ in place                  each token of a grid depends most on its own part of t
 
 from collections.abc import Iterator
 from itertools import combinations
+from math import prod
 from pathlib import Path
 
 import torch
@@ -110,20 +111,34 @@ def _faults(encoder: Encoder, items: Ragged) -> Iterator[str]:
     scale = together.values.abs().max().clamp_min(1e-6)
     if alone.shape != together.values.shape or (alone - together.values).abs().max() > _TOLERANCE * scale:
         yield "an item gives other tokens in a batch than alone"
-    if published[0].grid is not None and isinstance(encoder, BlockEncoder):
-        yield _misplaced(encoder, items.values[0], published[0].grid)
+    if published[0].grid is not None:
+        yield _misplaced(encoder, items, published[0].grid)
 
 
-def _misplaced(encoder: BlockEncoder, unit: Tensor, grid: tuple[int, int]) -> str:
+def _misplaced(encoder: Encoder, items: Ragged, grid: tuple[int, int]) -> str:
     """Whether tokens lie on another grid than they say, along every pair of axes that can hold a picture."""
-    pairs = [pair for pair in combinations(range(-unit.ndim, 0), 2) if min(unit.shape[a] for a in pair) >= _CELLS]
+    own = items.layouts[0].grid
+    if own is not None:  # a unit is a patch
+        unit, pairs = items.values[: prod(own)].unflatten(0, own), [(0, 1)]
+    elif isinstance(encoder, BlockEncoder):
+        unit = items.values[0]
+        pairs = [pair for pair in combinations(range(-unit.ndim, 0), 2) if min(unit.shape[a] for a in pair) >= _CELLS]
+    else:
+        return ""
+
+    def encode(units: Tensor) -> Tensor:
+        if isinstance(encoder, BlockEncoder):
+            return encoder.encode(units)
+        count = units.shape[1] * units.shape[2]
+        image = Layout(count, (count,), grid=own)
+        return encoder(Ragged(units.flatten(0, 2), (count,) * len(units), (image,) * len(units))).stack()
+
     reason = ""
     for gain in (None, 1.0, 0.3):
         if gain is not None:
-            draw(encoder, encoder.encode, encoder.unit_shape, gain)
+            draw(encoder, encode, tuple(unit.shape), gain)
         for axes in reversed(pairs):
-            seen = influence(encoder.encode, unit, axes, _CELLS).sum(-1)
-            found = misplaced(seen, grid)
+            found = misplaced(influence(encode, unit, axes, _CELLS).sum(-1), grid)
             if not found:
                 return ""
             reason = reason or found

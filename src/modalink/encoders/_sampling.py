@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from modalink.errors import PartError
+from modalink.errors import MediumError, PartError
 from modalink.kinds import Count, Settings
 from modalink.modalities.video import VideoHandle
 from modalink.ragged import Layout
@@ -54,7 +54,7 @@ class FramesPreprocessor(Preprocessor):
 
     Args:
         frames: Which frames are read.
-        each: What is done to a frame; it must make one unit.
+        each: What is done to a frame; it must make one block of units.
         seed: Seed of what is drawn.
     """
 
@@ -62,26 +62,31 @@ class FramesPreprocessor(Preprocessor):
         self.frames, self.each, self.seed = frames, each, seed
 
     def layout(self, medium: Any) -> Layout:
-        """A unit for each frame that is read, with its time."""
+        """A block of units for each frame that is read, with its time."""
+        frame = self.each.layout(medium)
         if not isinstance(medium, VideoHandle):
-            return self.each.layout(medium)
-        times_s = self.frames.times_s(medium, self.seed)
-        return Layout.of_units(len(times_s), times_s=tuple(times_s))
+            return frame
+        return frame.repeated(self.frames.times_s(medium, self.seed))
 
     def __call__(self, medium: Any) -> Float[Tensor, "u ..."]:
         """The units of one medium; of a video no more is decoded than leads to its frames.
 
         Raises:
-            MediumError: A frame cannot be decoded.
-            PartError: A frame makes several units.
+            MediumError: A frame cannot be decoded, or has another size than the first.
+            PartError: A frame makes other units than its layout tells.
         """
         if not isinstance(medium, VideoHandle):
             return self.each(medium)
-        units = [self.each(frame) for frame in medium.frames(self.frames.times_s(medium, self.seed))]
-        if several := [len(unit) for unit in units if len(unit) != 1]:
-            raise PartError(
-                f"a frame of a video makes {several[0]} units, needed one; let its encoder read whole images"
-            )
+        lies = self.each.layout(medium)
+        units = []
+        for frame in medium.frames(self.frames.times_s(medium, self.seed)):
+            if self.each.layout(frame) != lies:
+                raise MediumError(medium.label, "unsupported", f"its frames change their size, to {frame.size}")
+            units.append(self.each(frame))
+            if len(units[-1]) != lies.units:
+                needed = "one" if lies.units == 1 else lies.units
+                raise PartError(f"a frame of a video makes {len(units[-1])} units, needed {needed}; "
+                                "let its encoder read whole images")  # fmt: skip
         return torch.cat(units)
 
     def seeded(self, seed: int) -> Preprocessor:

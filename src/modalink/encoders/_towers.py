@@ -16,13 +16,17 @@ from modalink.errors import MissingExtraError, PartError
 Layer = int | Literal["output"]
 
 # Where a whole model keeps its tower, on disk.
-_TOWER_PREFIX = {r"^(model\.)?(vision_model|vision_tower(\.vision_model)?)\.": ""}
+_TOWER_PREFIX = {r"^(model\.)?(vision_model|vision_tower(\.vision_model)?|visual)\.": ""}
 # Heads that no hidden state passes through.
 _HEADS = (r"^pooler\.", r"^head\.", r"(^|\.)(head|fc|classifier|lm_head)(\.|$)", r"position_ids$")
 # What else a whole model holds beside its tower.
 _REST = (
     r"^(model\.)?(text_model|language_|multi_modal_|qformer|query_tokens|logit_|visual_projection|text_projection)",
 )
+
+
+NATIVE = ("siglip2_vision_model", "qwen2_vl_vision", "qwen2_5_vl_vision", "qwen3_vl_vision")
+"""Types of towers that read images at their own size."""
 
 
 def tower_config(config: PreTrainedConfig) -> PreTrainedConfig:
@@ -40,6 +44,9 @@ def tower_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     """
     if config.model_type == "timm_wrapper" and not is_timm_available():
         raise MissingExtraError("a timm vision tower", "timm", "timm")
+    if config.model_type in NATIVE:
+        raise PartError(f"found a tower of type {config.model_type!r}, which reads images at their own size; "
+                        "set kind: native")  # fmt: skip
     found = getattr(transformers, type(config).__name__.removesuffix("Config") + "Model", None)
     if found is None or not _reads_images(found):
         raise PartError(f"found a checkpoint of type {config.model_type!r}, needed one with a vision tower")
@@ -69,22 +76,34 @@ def resizable(config: PreTrainedConfig) -> PreTrainedConfig:
 
 
 def random_tower(kind: type[PreTrainedModel], config: PreTrainedConfig, dtype: str) -> PreTrainedModel:
-    """A tower without a checkpoint's weights, in the precision that they would have; `auto` leaves the default."""
-    tower = kind(config)
+    """A tower without a checkpoint's weights, in the precision that they would have; `auto` leaves the default.
+
+    Raises:
+        PartError: Its class refuses its configuration.
+    """
+    with hub.building(f"a {kind.__name__} cannot be built by this configuration"):
+        tower = kind(config)
     return tower if dtype == "auto" else tower.to(getattr(torch, dtype))
 
 
-def load_tower(config: PreTrainedConfig, checkpoint: str, revision: str | None, dtype: str) -> PreTrainedModel:
-    """The tower with its weights, also out of the checkpoint of a whole model."""
+def load_tower(
+    kind: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    checkpoint: str,
+    revision: str | None,
+    dtype: str,
+    rest: tuple[str, ...] = (),
+) -> PreTrainedModel:
+    """The tower with its weights, also out of the checkpoint of a whole model, of which `rest` is left out, too."""
     tower: PreTrainedModel = hub.load(
-        tower_class(config),
+        kind,
         checkpoint,
         revision=revision,
         dtype=dtype,
         config=config,
         key_mapping=_TOWER_PREFIX,
         allow_missing=_HEADS,
-        allow_unexpected=_HEADS + _REST,
+        allow_unexpected=_HEADS + _REST + rest,
     )
     return tower
 

@@ -51,7 +51,7 @@ class FramesConfig(EncoderConfig):
     def typical(self) -> Layout:
         """A few frames, one a second."""
         count = min(4, self.frames.count)
-        return Layout.of_units(count, times_s=tuple(map(float, range(count))))
+        return self._each.typical().repeated([float(second) for second in range(count)])
 
     @property
     def _each(self) -> EncoderConfig:

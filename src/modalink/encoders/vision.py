@@ -53,7 +53,7 @@ class VisionConfig(EncoderConfig):
         if not found.facts:
             raise PartError(f"{self.checkpoint}: how its hidden states lie is not known: {found.reason}")
         if weights:
-            tower = _towers.load_tower(config, self.checkpoint, self.revision, self.dtype)
+            tower = _towers.load_tower(kind, config, self.checkpoint, self.revision, self.dtype)
         else:
             tower = _towers.random_tower(kind, config, self.dtype)
         return VisionEncoder(

@@ -38,6 +38,9 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen2Tokenizer,
+    Qwen2VLImageProcessorPil,
+    Siglip2ImageProcessorPil,
+    Siglip2VisionModel,
     SiglipImageProcessorPil,
     SiglipVisionModel,
     T5Config,
@@ -53,6 +56,7 @@ from transformers import (
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
 )
+from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionConfig
 
 from modalink.encoders import _beats, _imagebind, point_bert
 from modalink.testing.tokenizers import tiny_clip_tokenizer, tiny_qwen2_tokenizer, tiny_tokenizer
@@ -150,6 +154,30 @@ def tiny_video(folder: Path | str, model: Any = VideoMAEModel, *, seed: int = 0,
     side = config.get("image_size", 32)
     processor = VideoMAEImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     return _save(folder, model, model.config_class(**(settings | patch | config)), seed, processor)
+
+
+def tiny_native(folder: Path | str, model: Any = Siglip2VisionModel, *, seed: int = 0, **config: Any) -> Path:
+    """A tower that reads images at their own size (or a Qwen-VL's): 2 blocks of width 64, images of at most 32 tokens.
+
+    Of Qwen2.5-VL's blocks the first sees windows, the second the whole image.
+    """
+    settings: dict[str, Any] = {"initializer_range": _SPREAD}
+    if model is Siglip2VisionModel:
+        settings |= {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+        settings |= config
+        processor: Any = Siglip2ImageProcessorPil(patch_size=settings.get("patch_size", 16), max_num_patches=32)
+        return _save(folder, model, model.config_class(**settings), seed, processor)
+    settings |= {"hidden_size": 64, "num_heads": 4, "depth": 2}
+    if model.config_class is Qwen2VLVisionConfig:
+        settings |= {"embed_dim": 64}
+    else:
+        settings |= {"intermediate_size": 128, "out_hidden_size": 64}
+        key = "fullatt_block_indexes" if "2_5" in model.config_class.model_type else "deepstack_visual_indexes"
+        settings |= {key: [1]}
+    tower = model.config_class(**(settings | config))
+    side = tower.patch_size * tower.spatial_merge_size
+    processor = Qwen2VLImageProcessorPil(patch_size=tower.patch_size, min_pixels=side**2, max_pixels=32 * side**2)
+    return _save(folder, model, tower, seed, processor)
 
 
 def tiny_timm(
