@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -24,7 +25,9 @@ from modalink.ragged import Layout, Ragged
 from modalink.testing import TinyEncoderConfig, check_encoder
 from modalink.testing.checkpoints import tiny_imagebind, tiny_llama
 
-HUGE = {"vision": 632_829_440, "audio": 86_235_648}
+HUGE = {
+    "vision": 632_829_440, "audio": 86_235_648, "depth": 21_871_872, "thermal": 86_211_072, "imu": 19_600_384,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,18 @@ def config(checkpoint: Path, *names: str, **settings: Any) -> ImageBindConfig:
 )
 def test_it_keeps_the_promises_of_its_role(checkpoint: Path, modality: str, settings: dict[str, Any]) -> None:
     check_encoder(config(checkpoint, modality, **settings))
+
+
+@pytest.mark.parametrize(
+    ("modality", "media"),
+    [
+        ("depth", [np.full((30, 40), 2.0, np.float32), np.ones((60, 50), np.float32)]),
+        ("thermal", [modalities.get("image").example(number) for number in range(2)]),
+        ("imu", [np.random.default_rng(number).normal(size=(90 + number, 6)) for number in range(2)]),
+    ],
+)
+def test_it_reads_the_sensors_that_a_package_brings(checkpoint: Path, modality: str, media: list[Any]) -> None:
+    check_encoder(config(checkpoint, modality), media, from_files=False)
 
 
 def test_modalities_share_the_towers(checkpoint: Path) -> None:
@@ -145,9 +160,10 @@ def test_the_released_file_is_read_by_its_own_names(checkpoint: Path, tmp_path: 
 
 
 def test_the_full_size_is_known_without_a_network(tmp_path: Path) -> None:
-    """The counts of the original's classes; with text, depth, thermal and IMU 1,200,781,056, and a factor of text's."""
+    """The counts of the original's classes; with those of text (354,032,640, and a factor) 1,200,781,057 in all."""
     for place in ("nielsr/imagebind-huge", str(tmp_path)):
-        huge: Any = parse("modalink.encoders", {"kind": "imagebind", "checkpoint": place})
+        every = ["image", "audio", "depth", "thermal", "imu"]
+        huge: Any = parse("modalink.encoders", {"kind": "imagebind", "checkpoint": place, "modalities": every})
         with torch.device("meta"):
             encoder = huge.build(weights=False)
         assert {name: sum(p.numel() for p in tower.parameters()) for name, tower in encoder.towers.items()} == HUGE

@@ -13,13 +13,15 @@ from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from modalink import hub, json_files, modalities
-from modalink.encoders import _clips
+from modalink.encoders import _clips, _sensors
 from modalink.encoders._imagebind import (
     CLIP_FRAMES,
     MEL_BINS,
     MEL_FRAMES,
     NAMES,
+    SERIES,
     SIDE,
+    STEPS,
     Architecture,
     Tower,
     towers,
@@ -29,8 +31,15 @@ from modalink.kinds import Count
 from modalink.ragged import Layout, Ragged
 from modalink.roles import BlockEncoder, EncoderConfig, Preprocessor
 
-Modality = Literal["image", "video", "audio"]
-TOWERS: dict[str, str] = {"image": "vision", "video": "vision", "audio": "audio"}
+Modality = Literal["image", "video", "audio", "depth", "thermal", "imu"]
+TOWERS: dict[str, str] = {
+    "image": "vision",
+    "video": "vision",
+    "audio": "audio",
+    "depth": "depth",
+    "thermal": "thermal",
+    "imu": "imu",
+}
 """The tower that reads a modality."""
 _HUGE = ("nielsr/imagebind-huge",)
 """Hub ids of ImageBind-Huge, whose architecture needs no network."""
@@ -43,7 +52,8 @@ class ImageBindConfig(EncoderConfig):
     kind: Literal["imagebind"] = "imagebind"
     modalities: tuple[Modality, ...] = Field(default=("image", "video", "audio"), min_length=1)
     """What it reads: only the towers of these are loaded. The first is the one that it reads unless asked for another,
-    best the one that has it in the recipe."""
+    best the one that has it in the recipe. `depth`, `thermal` and `imu` are modalities of your own, see
+    docs/encoders.md."""
     features: Literal["pooled", "trunk"] = "pooled"
     """`pooled`: the embedding of the shared space (of ImageBind-Huge 1,024 wide), normalised, times the factor of the
     tower where it has one; `trunk`: the tokens of the tower's last block, each as wide as the tower."""
@@ -58,6 +68,9 @@ class ImageBindConfig(EncoderConfig):
     """Squares of each clip: the middle one, or also those at both ends of the long side."""
     audio_clips: Count = 3
     """Clips of two seconds, evenly over a sound."""
+    depth_disparity: float = Field(default=38.9, gt=0, le=1e6)
+    """Disparity in pixels of what is one metre away: focal length in pixels times the distance of the cameras in
+    metres; by default that of a Kinect (518.9 px, 0.075 m)."""
 
     def reads(self) -> frozenset[str]:
         """Those that are set."""
@@ -116,6 +129,12 @@ class ImageBindConfig(EncoderConfig):
                 return _clips.VideoPreprocessor(SIDE, self.video_clips, self.video_crops)
             case "audio":
                 return _clips.SoundClipsPreprocessor(self.audio_clips, MEL_BINS, MEL_FRAMES)
+            case "depth":
+                return _sensors.DepthPreprocessor(SIDE, self.depth_disparity)
+            case "thermal":
+                return _sensors.ThermalPreprocessor(SIDE)
+            case "imu":
+                return _sensors.SeriesPreprocessor(SERIES, STEPS)
             case _:
                 return _clips.PicturePreprocessor(SIDE)
 
@@ -194,7 +213,7 @@ class ImageBindEncoder(BlockEncoder):
 
 
 def _read_as(modality: str, among: tuple[str, ...]) -> Modality:
-    found: Any = modalities.get(modality).taken_for(among)
+    found: Any = modality if modality in among else modalities.get(modality).taken_for(among)
     if found is None:
         raise PartError(f"found the modality {modality!r}; this ImageBind reads {', '.join(among)}: set modalities")
     return found
