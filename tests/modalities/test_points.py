@@ -14,7 +14,7 @@ from PIL import Image
 from shapes import BOX, as_bytes, every_format, glb, gltf, mixed_ply, npy, npz, pcd, ply
 
 from modalink.errors import MediumError
-from modalink.modalities import points
+from modalink.modalities import _ply, points
 from modalink.modalities.points import Cloud
 from modalink.testing import check_modality
 
@@ -277,7 +277,9 @@ def test_of_points_no_more_are_drawn_than_there_are() -> None:
     assert np.array_equal(colors, cloud.colors[places])
 
 
-def test_limits() -> None:
+def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_ply, "_MOST_WALKED", 2)
+    assert "3 polygons of different lengths, at most 2 are read" in refused(mixed_ply())[1]
     content = BOX.export(file_type="ply")
     with pytest.raises(MediumError, match="has 12 points, at most 10 are read"):
         points.open_points(content, max_points=10)

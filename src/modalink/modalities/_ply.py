@@ -21,6 +21,8 @@ MARK = b"ply"
 _END = re.compile(rb"[\r\n]end_header[ \t]*(\r\n|\r|\n)")
 _LONGEST_HEADER = 2**16
 _MOST_COUNT = 2**40
+_MOST_WALKED = 2**19
+"""Polygons of different lengths, which are found one after the other: a few seconds."""
 _TYPES = {
     **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"},
     **{"double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
@@ -212,6 +214,9 @@ def _lists(
         table = np.frombuffer(body, kind, element.count, place)
         if all((table[f"{name} "] == found.length).all() for name, found in first.lists.items()):
             return ([] if corners is None else [table[corners]]), place + table.nbytes
+    if element.count > _MOST_WALKED:
+        most = f"at most {_MOST_WALKED:,} are read; make them triangles"
+        raise MediumError(label, "too_large", f"has {element.count:,} polygons of different lengths, {most}")
     walked = [first, *rows]
     return ([] if corners is None else _grouped(body, walked, corners, element, order)), walked[-1].end
 
