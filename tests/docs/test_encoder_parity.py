@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from modalink.kinds import kinds
+
 ROOT = Path(__file__).parents[2]
 KINDS = sorted(path.stem for path in (ROOT / "docs" / "tools" / "parity").glob("*.py"))
 
@@ -23,3 +25,7 @@ def test_it_equals_its_reference_and_the_table_says_so(parity, kind):
     for row in rows:
         assert row.difference <= row.tolerance * row.largest, f"{row.reference}: {row.difference}"
         assert f"\n{row.names}" in page, f"{row.reference}: run `make parity`"
+
+
+def test_every_encoder_is_compared():
+    assert set(KINDS) == kinds("modalink.encoders").keys()

@@ -135,6 +135,34 @@ def test_timm_positions_are_interpolated_too(tmp_path: Path) -> None:
     assert config.replace(image_size=56).build().grid == (4, 4)
 
 
+@pytest.mark.parametrize(
+    "architecture", ["eva02_tiny_patch14_224", "eva_giant_patch14_clip_224", "vit_gigantic_patch14_clip_224"]
+)
+def test_timm_positions_are_those_of_a_tower_that_timm_builds_at_that_side(tmp_path: Path, architecture: str) -> None:
+    """Which timm resamples when it loads weights; measured difference 0.0."""
+    place = tiny_timm(tmp_path, architecture, **EVA)
+    encoder = VisionConfig(checkpoint=str(place), image_size=56, layer="output").build()
+    tower = encoder.tower.timm_model
+    larger = timm.create_model(architecture, num_classes=0, **(EVA | {"img_size": 56})).eval()
+    larger.load_state_dict(sys.modules[type(tower).__module__].checkpoint_filter_fn(tower.state_dict(), larger))
+    images = torch.randn(2, 3, 56, 56)
+    with torch.no_grad():
+        expected = larger.forward_features(images)[:, larger.num_prefix_tokens :]
+        assert torch.equal(encoder.encode(images), expected)
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip", "eva-g"])
+def test_towers_of_224_px_read_448_px_as_transformers_interpolates(tmp_path: Path, kind: str) -> None:
+    """Qwen-VL (arXiv 2308.12966) and MiniGPT-v2 (2310.09478); measured difference 0.0."""
+    make = {"clip": tiny_clip_vision, "siglip": tiny_siglip_vision, "eva-g": tiny_eva_g}[kind]
+    place = make(tmp_path, image_size=224, patch_size=14)
+    encoder = VisionConfig(checkpoint=str(place), image_size=448, layer="output").build()
+    images, reference = torch.randn(1, 3, 448, 448), type(encoder.tower).from_pretrained(place)
+    with torch.no_grad():
+        expected = reference(images, interpolate_pos_encoding=True).last_hidden_state
+        assert torch.equal(encoder.encode(images), expected[:, expected.shape[1] - 1024 :])
+
+
 def test_it_is_found_by_its_name() -> None:
     config = parse("modalink.encoders", {"kind": "vision", "checkpoint": "zoo:vision", "layer": -1})
     assert config == VisionConfig(checkpoint="zoo:vision", layer=-1)
@@ -211,6 +239,42 @@ def test_a_folder_as_timm_publishes_it_loads(tmp_path: Path) -> None:
         ),
         ({"checkpoint": "timm/nfnet_f6", "layer": "output", "image_size": 320}, 435_286_032, 100, 3072, (10, 10)),
         ({"checkpoint": "timm/eva02_base_patch14_448"}, 86_348_544, 1024, 768, (32, 32)),
+        ({"checkpoint": "timm/eva02_large_patch14_clip_336.merged2b"}, 303_645_632, 576, 1024, (24, 24)),
+        (
+            {"checkpoint": "timm/eva_giant_patch14_clip_224.laion400m", "keep_cls": True},
+            1_011_146_112,
+            257,
+            1408,
+            None,
+        ),
+        (
+            {"checkpoint": "timm/eva02_enormous_patch14_clip_224.laion2b_plus", "image_size": 490},
+            4_348_720_896,
+            1225,
+            1792,
+            (35, 35),
+        ),
+        (
+            {"checkpoint": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k", "layer": -1, "image_size": 448},
+            1_842_777_344,
+            1024,
+            1664,
+            (32, 32),
+        ),
+        (
+            {"checkpoint": "Salesforce/blip2-flan-t5-xl", "layer": -1, "image_size": 448},
+            985_952_256,
+            1024,
+            1408,
+            (32, 32),
+        ),
+        (
+            {"checkpoint": "timm/dm_nfnet_f6.dm_in1k", "layer": "output", "image_size": 320},
+            435_286_116,
+            100,
+            3072,
+            (10, 10),
+        ),
     ],
 )
 def test_published_towers_build_without_network_or_memory(

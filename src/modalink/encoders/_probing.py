@@ -10,6 +10,7 @@ in place                  each token of a grid depends most on its own part of t
 from collections.abc import Iterator
 from itertools import combinations
 from math import prod
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -25,10 +26,8 @@ from modalink.verdicts import Verdict, remembered
 
 _LIBRARIES = ("modalink", "torch", "transformers", "timm")
 _OWN = "modalink.encoders."
-_CODE = tuple(
-    _OWN + name
-    for name in ("_drawing", "_forms", "_miniature", "_places", "_probing", "_reading", "_towers", "vision", "several")
-)
+_SHARED = sorted(path.stem for path in Path(__file__).parent.glob("_[a-z]*.py"))
+_CODE = tuple(_OWN + name for name in (*_SHARED, "vision", "several"))
 _TOLERANCE = 1e-4
 """Of the largest number; another batch size may take other kernels."""
 _CELLS = 6

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import FeatureExtractionMixin, PreTrainedConfig
 
 from modalink import hub, json_files
+from modalink.devices import to_device
 from modalink.errors import MediumError, PartError, shown
 from modalink.modalities._waves import MAX_RATE_HZ, MIN_RATE_HZ
 from modalink.modalities.audio import AudioHandle, open_audio
@@ -213,8 +214,8 @@ def encoded(
     lengths = [len(window) for window in windows]
     if masked and len({*lengths}) > 1:
         filled = torch.nn.utils.rnn.pad_sequence(list(windows), batch_first=True)
-        ends = torch.tensor(lengths, device=filled.device)
-        return list(encode(filled, torch.arange(filled.shape[1], device=filled.device) < ends[:, None]))
+        heard = torch.arange(filled.shape[1]) < torch.tensor(lengths)[:, None]
+        return list(encode(filled, to_device(heard, filled.device)))
     found: dict[int, Tensor] = {}
     for length in dict.fromkeys(lengths):
         places = [i for i, n in enumerate(lengths) if n == length]

@@ -10,6 +10,7 @@ from transformers import ClapAudioModel, ClapFeatureExtractor, PreTrainedConfig
 from transformers.audio_utils import spectrogram, window_function
 
 from modalink import hub
+from modalink.devices import to_device
 from modalink.encoders import _towers
 from modalink.encoders._sounds import SoundConfig, SoundPreprocessor, Windows, architecture, extractor
 from modalink.errors import PartError
@@ -182,7 +183,7 @@ class ClapEncoder(Encoder):
         longer = None
         if self.fused:
             frames = torch.tensor([frames for layout in items.layouts for frames in layout.blocks])
-            longer = (frames > self.window)[:, None].to(items.values.device)
+            longer = to_device((frames > self.window)[:, None], items.values.device)
         state: Tensor = self.tower(items.values.to(self.tower.dtype), is_longer=longer).last_hidden_state
         tokens = state.flatten(2).mT.flatten(0, 1)
         return items.with_values(tokens, [self.layout(layout) for layout in items.layouts])

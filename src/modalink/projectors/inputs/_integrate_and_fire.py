@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modalink.devices import to_device
+
 
 def integrate_and_fire(
     frames: Float[Tensor, "i p d"], weights: Float[Tensor, "i p"], counts: Sequence[int]
@@ -28,7 +30,7 @@ def integrate_and_fire(
         Tokens, zero behind those of an item.
     """
     sums = weights.float().cumsum(1)
-    target = torch.tensor(counts, dtype=sums.dtype, device=sums.device)[:, None]
+    target = to_device(torch.tensor(counts, dtype=sums.dtype)[:, None], sums.device)
     ends = sums / sums[:, -1:] * target
     starts = torch.nn.functional.pad(ends, (1, 0))[:, :-1]
     # A frame lies from its start to its end on a line on which token n lies from n to n + 1: how much they share.

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from modalink.devices import to_device
 from modalink.errors import PartError
 from modalink.kinds import Count, Width
 from modalink.projectors.inputs._integrate_and_fire import integrate_and_fire
@@ -103,8 +104,8 @@ class CFormer(InputProjector):
         tokens = integrate_and_fire(frames, self.weights(frames) * heard, counts)
         filled = None
         if len({*counts}) > 1:
-            ends = torch.tensor(counts, device=tokens.device)[:, None]
-            filled = torch.arange(tokens.shape[1], device=tokens.device) >= ends
+            filled = torch.arange(tokens.shape[1]) >= torch.tensor(counts)[:, None]
+            filled = to_device(filled, tokens.device)
         states = self.entry(tokens).relu() + self.positions.weight[: tokens.shape[1]]
         states = self.blocks(self.dropout(self.norm(states)), src_key_padding_mask=filled)
         made = [state[:n] for state, n in zip(states, counts, strict=True)]
