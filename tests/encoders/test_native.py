@@ -72,7 +72,7 @@ def test_tokens_are_those_of_transformers_processor_and_tower(tmp_path: Path, mo
 
 @pytest.mark.parametrize("model", TOWERS)
 def test_an_image_alone_has_the_tokens_that_it_has_among_others(tmp_path: Path, model: Any) -> None:
-    """Measured difference 5e-7 of the largest number: other numbers of rows take other kernels."""
+    """Other numbers of rows take other kernels: equal to a few millionths of the largest number."""
     config = NativeConfig(checkpoint=str(tiny_native(tmp_path, model)))
     encoder, together = config.build(), items(config, pictures())
     with torch.no_grad():
