@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import PreTrainedConfig
 
 from modalink import hub, zoo
 from modalink.errors import ModalinkError, PartError
@@ -49,12 +50,13 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     assert os.path.realpath("/etc/passwd") not in names
 
 
-def use(folder: Path) -> None:
-    """All that a recipe asks of an LLM's checkpoint."""
+def use(folder: Path) -> PreTrainedConfig:
+    """All that a recipe asks of an LLM's checkpoint; gives the configuration that it is built by."""
     config = PretrainedLlmConfig(checkpoint=str(folder))
-    config.architecture()
+    architecture: PreTrainedConfig = config.architecture()
     config.tokenizer()
     config.build()
+    return architecture
 
 
 def change(file: Path, **settings: Any) -> None:
@@ -134,7 +136,9 @@ def test_what_large_models_have_is_read(folder: Path) -> None:
         num_experts=0,
         vision_feature_layer=-2,
     )
-    use(folder)
+    read = use(folder)
+    assert (read.vocab_size_per_layer_input, read.max_window, read.vision_feature_layer) == (262_144, 10_485_760, -2)
+    assert read.full_attention_layers == list(range(100))
 
 
 GARBAGE = [b"", b"[]", b"[1]", b"{", bytes(range(256)), b"[" * 100_000, "{}".encode("utf-16"), b'{"a":' * 9999]

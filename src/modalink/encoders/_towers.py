@@ -12,6 +12,7 @@ from transformers.utils.import_utils import is_timm_available
 from modalink import hub
 from modalink.encoders._reading import UnreadableError
 from modalink.errors import MissingExtraError, PartError
+from modalink.roles import EncoderConfig
 
 Layer = int | Literal["output"]
 
@@ -84,6 +85,29 @@ def random_tower(kind: type[PreTrainedModel], config: PreTrainedConfig, dtype: s
     with hub.building(f"a {kind.__name__} cannot be built by this configuration"):
         tower = kind(config)
     return tower if dtype == "auto" else tower.to(getattr(torch, dtype))
+
+
+def own_tower(
+    part: EncoderConfig, kind: type[PreTrainedModel], config: PreTrainedConfig, *, weights: bool, **loading: Any
+) -> PreTrainedModel:
+    """The tower of a part whose checkpoint holds it under its own names, with its weights or without.
+
+    Args:
+        part: Names the checkpoint and the precision.
+        kind: The tower's class.
+        config: Its configuration.
+        weights: Whether it has the checkpoint's weights.
+        loading: What else the checkpoint holds or lacks, see `hub.load`.
+
+    Raises:
+        PartError: Its class refuses its configuration, or the weights do not fit.
+    """
+    if not weights:
+        return random_tower(kind, config, part.dtype)
+    tower: PreTrainedModel = hub.load(
+        kind, part.checkpoint, revision=part.revision, dtype=part.dtype, config=config, **loading
+    )
+    return tower
 
 
 def load_tower(

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from transformers import ASTFeatureExtractor, ASTModel, PreTrainedConfig
 
-from modalink import hub
 from modalink.encoders import _towers
 from modalink.encoders._sounds import SoundConfig, WindowPreprocessor, Windows, architecture, extractor
 from modalink.errors import PartError
@@ -36,17 +35,7 @@ class AstConfig(SoundConfig):
             PartError: The checkpoint is none of this family, or its weights do not fit.
         """
         config = self._architecture()
-        if not weights:
-            tower = _towers.random_tower(ASTModel, config, self.dtype)
-        else:
-            tower = hub.load(
-                ASTModel,
-                self.checkpoint,
-                revision=self.revision,
-                dtype=self.dtype,
-                config=config,
-                allow_unexpected=(r"^classifier\.",),
-            )
+        tower = _towers.own_tower(self, ASTModel, config, weights=weights, allow_unexpected=(r"^classifier\.",))
         return AstEncoder(tower, drop_padding=self.drop_padding)
 
     def describe(self) -> dict[str, Any]:

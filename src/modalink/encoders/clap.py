@@ -9,7 +9,6 @@ from torch import Tensor
 from transformers import ClapAudioModel, ClapFeatureExtractor, PreTrainedConfig
 from transformers.audio_utils import spectrogram, window_function
 
-from modalink import hub
 from modalink.devices import to_device
 from modalink.encoders import _towers
 from modalink.encoders._sounds import SoundConfig, SoundPreprocessor, Windows, architecture, extractor
@@ -34,17 +33,8 @@ class ClapConfig(SoundConfig):
             PartError: The checkpoint is none of CLAP, or its weights do not fit.
         """
         config = self._architecture()
-        if not weights:
-            return ClapEncoder(_towers.random_tower(ClapAudioModel, config, self.dtype), self._window())
-        tower = hub.load(
-            ClapAudioModel,
-            self.checkpoint,
-            revision=self.revision,
-            dtype=self.dtype,
-            config=config,
-            key_mapping=_PREFIX,
-            allow_unexpected=_REST,
-        )
+        names = {"key_mapping": _PREFIX, "allow_unexpected": _REST}
+        tower = _towers.own_tower(self, ClapAudioModel, config, weights=weights, **names)
         return ClapEncoder(tower, self._window())
 
     def describe(self) -> dict[str, Any]:

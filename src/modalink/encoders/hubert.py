@@ -11,7 +11,6 @@ from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 
-from modalink import hub
 from modalink.encoders import _towers
 from modalink.encoders._sounds import SoundConfig, SoundPreprocessor, architecture, encoded, extractor
 from modalink.errors import PartError
@@ -45,17 +44,7 @@ class HubertConfig(SoundConfig):
         """
         config = self._architecture()
         kind = _tower_class(config)
-        if not weights:
-            return HubertEncoder(_towers.random_tower(kind, config, self.dtype))
-        tower = hub.load(
-            kind,
-            self.checkpoint,
-            revision=self.revision,
-            dtype=self.dtype,
-            config=config,
-            allow_unexpected=_REST,
-        )
-        return HubertEncoder(tower)
+        return HubertEncoder(_towers.own_tower(self, kind, config, weights=weights, allow_unexpected=_REST))
 
     def describe(self) -> dict[str, Any]:
         """The architecture: weights and windows decide nothing here."""

@@ -56,18 +56,8 @@ class VideoConfig(EncoderConfig):
         """
         config = self._tower_config()
         kind = _tower_class(config)
-        if not weights:
-            return VideoEncoder(_towers.random_tower(kind, config, self.dtype))
-        tower = hub.load(
-            kind,
-            self.checkpoint,
-            revision=self.revision,
-            dtype=self.dtype,
-            config=config,
-            allow_missing=(r"^pooler\.",),
-            allow_unexpected=_HEADS,
-        )
-        return VideoEncoder(tower)
+        names = {"allow_missing": (r"^pooler\.",), "allow_unexpected": _HEADS}
+        return VideoEncoder(_towers.own_tower(self, kind, config, weights=weights, **names))
 
     def describe(self) -> dict[str, Any]:
         """The tower's own configuration: weights and preprocessing decide nothing here."""

@@ -7,7 +7,6 @@ import transformers
 from transformers import PreTrainedConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder as Tower
 
-from modalink import hub
 from modalink.encoders import _towers
 from modalink.encoders._sounds import SoundConfig, WindowPreprocessor, Windows, architecture, extractor
 from modalink.ragged import Layout, Ragged
@@ -35,18 +34,8 @@ class WhisperConfig(SoundConfig):
             PartError: The checkpoint is none of Whisper.
         """
         config = self._architecture()
-        if not weights:
-            tower = _towers.random_tower(Tower, config, self.dtype)
-        else:
-            tower = hub.load(
-                Tower,
-                self.checkpoint,
-                revision=self.revision,
-                dtype=self.dtype,
-                config=config,
-                key_mapping=_PREFIX,
-                allow_unexpected=_REST,
-            )
+        names = {"key_mapping": _PREFIX, "allow_unexpected": _REST}
+        tower = _towers.own_tower(self, Tower, config, weights=weights, **names)
         return WhisperEncoder(tower, drop_padding=self.drop_padding)
 
     def describe(self) -> dict[str, Any]:
