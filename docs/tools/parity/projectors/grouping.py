@@ -1,9 +1,9 @@
 """The grouping: the numbers of NExT-GPT/NExT-GPT@60d618b, without the noise of training.
 
-They were made so: `GroupProjector` of nextgpt/model/multimodal_projector/projector.py, 16 wide in the place of 512, with
-4 heads, depths of 2, 1 and 1, and 6 and 4 groups, from a width of 12 to 20, each of its tensors set to the one
-that `seeded.weights` draws for the name that `NAMES` makes of it, in evaluation mode; what it made of the items below is
-in `grouping.json`, to six places.
+They were made so: `GroupProjector` of nextgpt/model/multimodal_projector/projector.py, 16 wide in the place of 512,
+with 4 heads, depths of 2, 1 and 1, and 6 and 4 groups, from a width of 12 to 20, each of its tensors set to the one
+that `seeded.weights` draws for the name that `NAMES` makes of it, in evaluation mode; what it made of the items below
+is in `grouping.json`, to six places.
 """
 
 import json
