@@ -2,7 +2,7 @@
 
 import pytest
 
-from modalink.conversation import Conversation, Medium, Text
+from modalink.conversation import Conversation, Medium, Region, Text
 from modalink.errors import PromptError
 
 
@@ -88,3 +88,37 @@ def test_the_use_of_a_medium_is_told_or_that_of_its_role(use, role, makes, done)
 def test_a_use_that_the_system_has_no_part_for_is_refused(use, role, reads, makes, message):
     with pytest.raises(PromptError, match=message):
         Medium("image", "a.png", use=use).use_in(role, reads, makes)
+
+
+def test_regions_come_back_as_they_were():
+    pieces = [
+        {"type": "region", "areas": [[1, 2, 30.5, 4]]},
+        {"type": "region", "areas": [[0.5, 1], [0, 0, 1, 1]], "phrase": "a cat", "image": 1, "shares": True},
+    ]
+    conversation = Conversation.from_messages([{"role": "user", "content": pieces}])
+    plain, full = conversation.turns[0].content
+    assert plain == Region(((1, 2, 30.5, 4),))
+    assert full == Region(((0.5, 1), (0, 0, 1, 1)), "a cat", 1, True)
+    assert conversation.to_messages() == [{"role": "user", "content": pieces}]
+    assert (full.text, conversation.turns[0].text) == ("a cat [0.5, 1] [0, 0, 1, 1]", "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "found the areas None, needed a list of lists"),
+        ({"areas": [3]}, r"found the areas \[3\], needed a list of lists"),
+        ({"areas": []}, "found a region without areas"),
+        ({"areas": [[1, 2, 3]]}, r"found the area \(1, 2, 3\), needed 2, 4 or 8 numbers"),
+        ({"areas": [[1, -2]]}, "needed 2, 4 or 8 numbers of 0 or more"),
+        ({"areas": [[1, float("nan")]]}, "needed 2, 4 or 8 numbers"),
+        ({"areas": [[1, "2"]]}, "needed 2, 4 or 8 numbers"),
+        ({"areas": [[1, True]]}, "needed 2, 4 or 8 numbers"),
+        ({"areas": [[1, 2]], "phrase": 3}, "found the phrase 3, needed text"),
+        ({"areas": [[1, 2]], "image": True}, "found the image True, needed its number"),
+        ({"areas": [[1, 2]], "image": -1}, "found a region of image -1, needed one from 0"),
+    ],
+)
+def test_regions_of_no_form_are_refused(fields, message):
+    with pytest.raises(PromptError, match=f"message 0, block 0: {message}"):
+        medium({"type": "region", **fields})

@@ -1,7 +1,8 @@
 """The one record for data and inference: turns of text and media, in the shape of Hugging Face and OpenAI messages."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 from modalink import modalities
@@ -73,7 +74,55 @@ class Medium:
         return use
 
 
-Content = Text | Medium
+REGION_MARKER = "<bbox>"
+"""Stands in texts of data and questions where a region does."""
+Number = int | float
+Area = tuple[Number, ...]
+"""Two numbers are a point, x and y; four a box, left, top, right, bottom; eight the corners of a quadrilateral, x and y
+each, from the upper left on and clockwise."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Areas of a picture; the system's coordinate codec writes them into the prompt.
+
+    Args:
+        areas: At least one, in pixels of the picture.
+        phrase: What is there, in words.
+        image: Which picture of the conversation, from 0; by default the last that stands before.
+        shares: Whether the numbers are shares of the picture's width and height instead of pixels.
+
+    Raises:
+        PromptError: An area has other numbers than these, or the phrase half a surrogate pair.
+    """
+
+    areas: tuple[Area, ...]
+    phrase: str = ""
+    image: int | None = None
+    shares: bool = False
+
+    def __post_init__(self) -> None:
+        _refuse_halves(self.phrase, "a phrase")
+        for area in self.areas:
+            if len(area) not in (2, 4, 8) or not all(_is_number(number) for number in area):
+                raise PromptError(f"found the area {area!r:.80}, needed 2, 4 or 8 numbers of 0 or more")
+        if not self.areas:
+            raise PromptError("found a region without areas, needed at least one")
+        if self.image is not None and self.image < 0:
+            raise PromptError(f"found a region of image {self.image}, needed one from 0")
+
+    @property
+    def text(self) -> str:
+        """What people read where no codec writes it: `the cat [10, 20, 30, 40]`."""
+        areas = ["[" + ", ".join(f"{number:g}" for number in area) + "]" for area in self.areas]
+        return " ".join([self.phrase, *areas] if self.phrase else areas)
+
+
+def _is_number(number: Any) -> bool:
+    return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number) and number >= 0
+
+
+Content = Text | Medium | Region
 
 
 @dataclass(frozen=True)
@@ -92,7 +141,7 @@ class Turn:
 
     @property
     def text(self) -> str:
-        """The turn's text without its media."""
+        """The turn's text without its media and regions."""
         return "".join(piece.text for piece in self.content if isinstance(piece, Text))
 
 
@@ -110,13 +159,20 @@ class Conversation:
                 if isinstance(piece, Medium) and modality in (None, piece.modality):
                     yield turn, piece
 
+    def filled(self, regions: Iterable["Region"]) -> "Conversation":
+        """The same with regions in the place of the markers `<bbox>` of its texts, in order, as far as they go."""
+        given = iter(regions)
+        turns = tuple(replace(turn, content=tuple(_filled(turn.content, given))) for turn in self.turns)
+        return replace(self, turns=turns)
+
     @classmethod
     def from_messages(cls, messages: Sequence[Mapping[str, Any]], id: str = "conversation") -> "Conversation":
         """Read chat messages: `content` is a string or a list of `{"type": "text" | MODALITY, ...}` blocks.
 
         A medium's block holds its source under its type's name (`{"type": "image", "image": source}`), under `path`,
         `url` or `data`, or as OpenAI's `{"type": "image_url", "image_url": {"url": ...}}`; `caption` and `use` are
-        optional. Which types of blocks hold which modality is told by the modalities themselves. A message that
+        optional. Which types of blocks hold which modality is told by the modalities themselves. A block of type
+        `region` holds the `areas` of a `Region`, and where they are needed its other fields. A message that
         training shall not learn says `"loss": false`, `"train": false` or OpenAI's `"weight": 0`.
 
         Raises:
@@ -129,6 +185,24 @@ class Conversation:
     def to_messages(self) -> list[dict[str, Any]]:
         """The same conversation as chat messages that `from_messages` reads back."""
         return [_message(turn) for turn in self.turns]
+
+
+def _filled(content: Iterable[Content], regions: Iterator[Region]) -> Iterator[Content]:
+    for piece in content:
+        if not isinstance(piece, Text) or REGION_MARKER not in piece.text:
+            yield piece
+            continue
+        words, *rest = piece.text.split(REGION_MARKER)
+        for text in rest:
+            if (region := next(regions, None)) is None:
+                words += REGION_MARKER + text
+                continue
+            if words:
+                yield Text(words)
+            yield region
+            words = text
+        if words:
+            yield Text(words)
 
 
 def carries_loss(message: Mapping[str, Any], where: str) -> bool:
@@ -177,6 +251,8 @@ def _piece(block: Any, where: str) -> Content:
         if not isinstance(block.get("text"), str):
             raise PromptError(f"{where}: a text block needs a 'text' string, found {block.get('text')!r:.80}")
         return Text(block["text"])
+    if kind == "region":
+        return _region(block, where)
     source = block_source(block)
     if source is None:
         raise PromptError(
@@ -188,6 +264,20 @@ def _piece(block: Any, where: str) -> Content:
     if not isinstance(caption := block.get("caption"), str | None):
         raise PromptError(f"{where}: found the caption {caption!r:.80}, needed text")
     return Medium(modalities.of_block(kind), source, caption, use)
+
+
+def _region(block: Mapping[str, Any], where: str) -> Region:
+    areas, phrase, image = block.get("areas"), block.get("phrase", ""), block.get("image")
+    if not isinstance(areas, list) or not all(isinstance(area, list | tuple) for area in areas):
+        raise PromptError(f"{where}: found the areas {areas!r:.80}, needed a list of lists of numbers")
+    if not isinstance(phrase, str):
+        raise PromptError(f"{where}: found the phrase {phrase!r:.80}, needed text")
+    if image is not None and (isinstance(image, bool) or not isinstance(image, int)):
+        raise PromptError(f"{where}: found the image {image!r:.80}, needed its number, from 0")
+    try:
+        return Region(tuple(map(tuple, areas)), phrase, image, bool(block.get("shares", False)))
+    except PromptError as error:
+        raise PromptError(f"{where}: {error}") from None
 
 
 def block_source(block: Mapping[str, Any]) -> Any:
@@ -222,6 +312,10 @@ def _message(turn: Turn) -> dict[str, Any]:
 def _block(piece: Content) -> dict[str, Any]:
     if isinstance(piece, Text):
         return {"type": "text", "text": piece.text}
+    if isinstance(piece, Region):
+        own = {"phrase": piece.phrase or None, "image": piece.image, "shares": piece.shares or None}
+        areas = [list(area) for area in piece.areas]
+        return {"type": "region", "areas": areas} | {key: value for key, value in own.items() if value is not None}
     told = {"caption": piece.caption, "use": piece.use}
     told = {key: value for key, value in told.items() if value is not None}
     return {"type": piece.modality, piece.modality: piece.source, **told}

@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from modalink.cli.main import app
-from modalink.conversation import Conversation, Medium, Text, Turn
+from modalink.conversation import Conversation, Medium, Region, Text, Turn
 from modalink.errors import GenerationError
 from modalink.inference import Answer, Session
 
@@ -70,6 +70,61 @@ def test_media_are_given_by_modality_or_by_its_short_option(ask, run, artist, tm
 def test_a_cut_answer_is_told(ask, run, artist, tmp_path):
     result = ask(run, "Draw it.", "--out", tmp_path, "--seed", 7)
     assert result.stderr.splitlines()[-1] == "note: the answer was cut at 256 tokens; see --max-new-tokens"
+
+
+@pytest.fixture
+def pointer(monkeypatch, tmp_path):
+    """Let any run answer with a box; the picture, and what it was asked."""
+    Image.new("RGB", (40, 20), "white").save(tmp_path / "a.png")
+    heard = []
+
+    def answer(self, asked, **given):
+        heard.append(asked.turns[-1].content[1:])
+        boxes = (Region(((10, 5, 30, 15),), "a cat"), Region(((2, 2),)), Region(((1, 1, 9, 1, 9, 9, 1, 9),)))
+        talk = Conversation((*asked.turns, Turn("assistant", (Text("There."),))))
+        return Answer("There.", [], talk, regions=boxes, unread=("'[1]': needed four",))
+
+    monkeypatch.setattr(Session, "chat", answer)
+    return heard
+
+
+def test_boxes_of_an_answer_are_drawn_on_the_picture(ask, run, pointer, tmp_path):
+    words = (run, "Where?", "--image", tmp_path / "a.png")
+    result = ask(*words, "--out", tmp_path / "out")
+    drawn = tmp_path / "out" / "annotated-1.png"
+    assert result.stdout == f"There.\nregions: {drawn}\n"
+    assert "note: not read as a place in the picture: '[1]': needed four" in result.stderr
+    picture = Image.open(drawn)
+    assert picture.size == (240, 120)  # enlarged six times
+    assert picture.getpixel((60, 60)) == (0xE6, 0x19, 0x4B) and picture.getpixel((120, 60)) == (255, 255, 255)
+    assert picture.getpixel((12, 12)) == (0x00, 0x82, 0xC8) and picture.getpixel((6, 30)) == (0x3C, 0xB4, 0x4B)
+    found = json.loads(ask(*words, "--json", "--out", tmp_path / "out").stdout)
+    assert found["regions"][0] == {"areas": [[10, 5, 30, 15]], "phrase": "a cat"}
+    assert found["unread"] == ["'[1]': needed four"]
+    assert found["annotated"] == str(tmp_path / "out" / "annotated-2.png")
+
+
+def test_nothing_is_drawn_where_no_folder_is_given(ask, run, pointer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert ask(run, "Where?", "--image", "a.png").stdout == "There.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_regions_stand_where_the_question_marks_them(ask, run, pointer, tmp_path):
+    words = ("--image", tmp_path / "a.png", "--region", "1,2,3,4", "--region", " 5.5, 6 ")
+    ask(run, "Is <bbox> left of <bbox>?", *words)
+    assert pointer == [(Text("Is "), Region(((1, 2, 3, 4),)), Text(" left of "), Region(((5.5, 6),)), Text("?"))]
+    result = ask(run, "Is <bbox> left?", *words)
+    assert result.exit_code == 2 and "found 2 regions and 1 <bbox> in the question" in result.stderr
+    for wrong in ("1,2,3", "a,b", "1,-2", "nan,1", ""):
+        result = ask(run, "<bbox>?", "--image", tmp_path / "a.png", "--region", wrong)
+        assert result.exit_code == 2 and f"--region: found {wrong!r}, needed L,T,R,B" in result.stderr
+
+
+def test_a_region_needs_a_codec_in_the_recipe(ask, run, tmp_path):
+    Image.new("RGB", (40, 20)).save(tmp_path / "a.png")
+    result = ask(run, "What is in <bbox>?", "--image", tmp_path / "a.png", "--region", "1,2,3,4")
+    assert result.exit_code == 1 and "no coordinate codec" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_failures_are_words(ask, run, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from modalink.encoders._sounds import SoundPreprocessor
 from modalink.modalities.audio import MAX_SECONDS, AudioHandle, open_audio
 from modalink.modalities.video import VideoHandle
 from modalink.ragged import Layout
-from modalink.roles import Preprocessor, SquarePreprocessor
+from modalink.roles import Preprocessor, SquarePreprocessor, Window
 
 SECONDS = 2
 """How long a clip is."""
@@ -64,6 +64,16 @@ class PicturePreprocessor(SquarePreprocessor):
 
     def __init__(self, side: int) -> None:
         self.side = side
+
+    def window(self, size: tuple[int, int]) -> Window:
+        """The middle square."""
+        (left, right), (top, bottom) = (self._middle(length, min(size)) for length in size)
+        return left, top, right, bottom
+
+    def _middle(self, length: int, short: int) -> tuple[float, float]:
+        scaled = self.side if length == short else self.side * length // short
+        start = round((scaled - self.side) / 2)
+        return start * length / scaled, (start + self.side) * length / scaled
 
     def __call__(self, medium: Image.Image) -> Float[Tensor, "1 3 side side"]:
         """The picture as one unit, float32, normalised."""

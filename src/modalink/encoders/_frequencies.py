@@ -14,7 +14,7 @@ from scipy import fft
 from torch import Tensor
 from torch.nn import functional
 
-from modalink.roles import SquarePreprocessor
+from modalink.roles import SquarePreprocessor, Window
 
 BLOCK = 8
 """Side of a block in pixels."""
@@ -41,11 +41,23 @@ class FrequencyPreprocessor(SquarePreprocessor):
         """The image as one unit, float32: coefficients of Y, Cb and Cr, of vertical frequency 0, 1, ... and of
         horizontal frequency within it; a picture of one grey is 8 times its grey (-1 to 1) in channel 0."""
         image = medium.convert("RGB")
-        scale = self.side / max(image.size)
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        size = self._fitted(image.size)
         square = Image.new("RGB", (self.side, self.side), (_GREY,) * 3)
         square.paste(image.resize(size, self.resample), ((self.side - size[0]) // 2, (self.side - size[1]) // 2))
         return frequencies(np.asarray(square))[None]
+
+    def window(self, size: tuple[int, int]) -> Window:
+        """The picture with the grey beside it."""
+        (left, right), (top, bottom) = (
+            (-((self.side - px) // 2) * length / px, (self.side - (self.side - px) // 2) * length / px)
+            for px, length in zip(self._fitted(size), size, strict=True)
+        )
+        return left, top, right, bottom
+
+    def _fitted(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of a picture scaled to fit the square."""
+        scale = self.side / max(size)
+        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result."""

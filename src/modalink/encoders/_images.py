@@ -20,7 +20,7 @@ from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT
 
 from modalink import hub
 from modalink.errors import PartError, shown
-from modalink.roles import SquarePreprocessor
+from modalink.roles import SquarePreprocessor, Window
 
 _RESAMPLE = {"bilinear": 2, "bicubic": 3, "nearest": 0, "lanczos": 1}
 
@@ -60,6 +60,16 @@ class ImagePreprocessor(SquarePreprocessor):
             colour = tuple(int(255 * mean) for mean in self.processor.image_mean)
             image = _padded(image, colour)
         return self._values(image)
+
+    def window(self, size: tuple[int, int]) -> Window:
+        """The picture as it is stretched, padded or cropped."""
+        width, height = size
+        across = down = 0
+        if self.pad_to_square:
+            width = height = max(size)
+            across, down = (width - size[0]) // 2, (height - size[1]) // 2
+        left, top, right, bottom = _cropped(self.processor.to_dict(), width, height)
+        return left - across, top - down, right - across, bottom - down
 
     def exact(self, square: Image.Image) -> Float[Tensor, "1 c side side"]:
         """An image of the right sides as one unit, normalised alone."""
@@ -141,6 +151,22 @@ def _sizes(settings: dict[str, Any], native: int | None, side: int) -> dict[str,
         return {"size": square}
     scale = side / native if native else 1.0
     return {"size": {edge: round(px * scale) for edge, px in settings["size"].items() if px}, "crop_size": square}
+
+
+def _cropped(settings: dict[str, Any], width: int, height: int) -> Window:
+    """What a processor's square shows of an image: all of it where it is stretched, else its middle."""
+    short, side = min(width, height), settings["size"].get("shortest_edge")
+    if settings.get("do_resize", True) and side is None:
+        return 0.0, 0.0, float(width), float(height)
+    edges = []
+    for length, crop in ((width, "width"), (height, "height")):
+        # As transformers rounds: the long side down, and half of what is cut away or filled up.
+        resized = length if not settings.get("do_resize", True) else int(side * length / short)
+        kept = settings["crop_size"][crop] if settings.get("do_center_crop") else resized
+        start = (resized - kept) // 2
+        edges.append((start * length / resized, (start + kept) * length / resized))
+    (left, right), (top, bottom) = edges
+    return left, top, right, bottom
 
 
 def _padded(image: Image.Image, colour: tuple[int, ...]) -> Image.Image:

@@ -13,7 +13,7 @@ from modalink.errors import MediumError, PartError
 from modalink.kinds import Count, Settings
 from modalink.modalities.video import VideoHandle
 from modalink.ragged import Layout
-from modalink.roles import Preprocessor
+from modalink.roles import Preprocessor, Window
 
 
 class FramesSpec(Settings):
@@ -88,6 +88,10 @@ class FramesPreprocessor(Preprocessor):
                 raise PartError(f"a frame of a video makes {len(units[-1])} units, needed {needed}; "
                                 "let its encoder read whole images")  # fmt: skip
         return torch.cat(units)
+
+    def window(self, size: tuple[int, int]) -> Window:
+        """As of an image that it reads."""
+        return self.each.window(size)
 
     def seeded(self, seed: int) -> Preprocessor:
         """The same, drawing its frames, where it draws any."""

@@ -18,7 +18,7 @@ from modalink.errors import PartError
 from modalink.kinds import Settings
 from modalink.modalities.image import ImageHandle
 from modalink.ragged import Grid, Layout
-from modalink.roles import MediumHandle, Preprocessor, SquarePreprocessor
+from modalink.roles import MediumHandle, Preprocessor, SquarePreprocessor, Window
 
 _MOST = 100
 """Most tiles of one image."""
@@ -99,15 +99,34 @@ class TilesSpec(Settings):
         """The image at the size of all its tiles."""
         if self.fit == "stretch":
             return image.resize(size, resample)
-        across, down = size[0] / image.width, size[1] / image.height
-        if across < down:
-            inner = (size[0], min(math.ceil(image.height * across), size[1]))
-        else:
-            inner = (min(math.ceil(image.width * down), size[0]), size[1])
+        inner = _fitted(image.size, size)
         canvas = Image.new("RGB", size)
         corner = ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
         canvas.paste(image.resize(inner, resample), corner)
         return canvas
+
+    def window(self, size: Size, canvas: Size) -> Window:
+        """What all tiles of an image show of it: with `fit: pad`, black beside it too.
+
+        Args:
+            size: Its width and height in pixels.
+            canvas: Those of all tiles together.
+        """
+        if self.fit == "stretch":
+            return 0.0, 0.0, float(size[0]), float(size[1])
+        (left, right), (top, bottom) = (
+            (-((whole - px) // 2) * length / px, (whole - (whole - px) // 2) * length / px)
+            for whole, px, length in zip(canvas, _fitted(size, canvas), size, strict=True)
+        )
+        return left, top, right, bottom
+
+
+def _fitted(size: Size, canvas: Size) -> Size:
+    """Width and height of an image scaled to fit a canvas in its own proportions."""
+    across, down = canvas[0] / size[0], canvas[1] / size[1]
+    if across < down:
+        return canvas[0], min(math.ceil(size[1] * across), canvas[1])
+    return min(math.ceil(size[0] * down), canvas[0]), canvas[1]
 
 
 def _by_resolution(grids: Iterable[Grid], size: Size, side: int) -> Grid:
@@ -148,6 +167,13 @@ class TilesPreprocessor(Preprocessor):
     def layout(self, medium: Any) -> Layout:
         """A unit for each tile, and one for the thumbnail."""
         return self.layout_of(medium.size) if _is_image(medium) else self.others.layout(medium)
+
+    def window(self, size: Size) -> Window:
+        """The whole image, where a thumbnail shows it or padding is left out later; else what all tiles show."""
+        rows, columns = grid = self.tiles.grid(size, self.square.side)
+        if self.keeps_size or self._has_thumbnail(grid):
+            return super().window(size)
+        return self.tiles.window(size, (columns * self.square.side, rows * self.square.side))
 
     def layout_of(self, size: Size) -> Layout:
         """How the units of an image of some width and height lie."""

@@ -17,7 +17,7 @@ from modalink.encoders._probing import verify
 from modalink.errors import PartError
 from modalink.ragged import Layout, Ragged
 from modalink.recipe.kind_field import Kinds
-from modalink.roles import Encoder, EncoderConfig, MediumHandle, Preprocessor
+from modalink.roles import Encoder, EncoderConfig, MediumHandle, Preprocessor, Window
 
 
 class SeveralConfig(EncoderConfig):
@@ -103,6 +103,10 @@ class SeveralPreprocessors(Preprocessor):
             units = ", ".join(str(layout.units) for layout in layouts)
             raise PartError(f"several encoders: they cut one medium into {units} units, needed as many each")
         return layouts[0]
+
+    def window(self, size: tuple[int, int]) -> Window:
+        """What the first encoder sees, on whose grid the tokens of the others lie."""
+        return self.each[0].window(size)
 
     def __call__(self, medium: Any) -> Float[Tensor, "u n"]:
         """The units of one medium."""

@@ -6,8 +6,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from modalink import modalities
-from modalink.conversation import Conversation, Medium, Text
+from modalink.conversation import Conversation, Medium, Region
+from modalink.inference.annotation import annotated
 
 
 @dataclass(frozen=True)
@@ -19,16 +22,35 @@ class Answer:
         media: Modality and decoded medium (for images: PIL) of what it made, in order.
         conversation: The whole conversation, this answer included, to go on with.
         complete: False where the answer was cut at its longest length.
+        regions: Places that it names, in pixels of the last picture of the conversation, where the system's recipe
+            names a coordinate codec.
+        unread: What looks like places and could not be read, and why.
     """
 
     text: str
     media: list[tuple[str, Any]]
     conversation: Conversation
     complete: bool = True
+    regions: tuple[Region, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         pieces = self.conversation.turns[-1].content
-        return " ".join(piece.text.strip() if isinstance(piece, Text) else _mark(piece) for piece in pieces)
+        return " ".join(_mark(piece) if isinstance(piece, Medium) else piece.text.strip() for piece in pieces)
+
+    def annotated(self) -> Image.Image | None:
+        """The last picture of the conversation with the answer's regions drawn on it; None where it names none.
+
+        Raises:
+            MediumError: The picture cannot be read.
+        """
+        pictures = [
+            medium for _, medium in self.conversation.media() if modalities.get(medium.modality).fits({"image"})
+        ]
+        if not self.regions or not pictures:
+            return None
+        record = modalities.get(pictures[-1].modality)
+        return annotated(record.read(pictures[-1].source), self.regions)
 
     def save_media(self, folder: str | os.PathLike[str] = ".", stem: str = "answer") -> list[Path]:
         """Write the media as `STEM-1.png` and so on, leaving files that are there as they are.
@@ -39,15 +61,20 @@ class Answer:
         Raises:
             MediumError: A medium cannot be written.
         """
-        if self.media:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        paths = []
-        for modality, medium in self.media:
-            record = modalities.get(modality)
-            path = next(p for i in count(1) if not (p := Path(folder, f"{stem}-{i}{record.written}")).exists())
-            record.write(medium, path)
-            paths.append(path)
-        return paths
+        return [_saved(modality, medium, Path(folder), stem) for modality, medium in self.media]
+
+    def save_annotated(self, folder: str | os.PathLike[str] = ".", stem: str = "annotated") -> Path | None:
+        """Write the picture with the answer's regions on it, as `save_media` does; None where there are none."""
+        picture = self.annotated()
+        return None if picture is None else _saved("image", picture, Path(folder), stem)
+
+
+def _saved(modality: str, medium: Any, folder: Path, stem: str) -> Path:
+    record = modalities.get(modality)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = next(p for i in count(1) if not (p := folder / f"{stem}-{i}{record.written}").exists())
+    record.write(medium, path)
+    return path
 
 
 def _mark(medium: Medium) -> str:

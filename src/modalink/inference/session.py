@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from modalink import modalities
-from modalink.conversation import Conversation, Medium, Text, Turn
-from modalink.errors import GenerationError, UnknownNameError
+from modalink.conversation import REGION_MARKER, Conversation, Medium, Region, Text, Turn
+from modalink.errors import GenerationError, OptionError, UnknownNameError
 from modalink.inference.answer import Answer
 from modalink.inference.engine import Engine
 from modalink.inference.request import Completion, Request
@@ -33,12 +33,15 @@ class Session:
         self.system = system
         self.engine = Engine(system)
 
-    def ask(self, question: str, *, after: Conversation | None = None, **given: Any) -> Answer:
+    def ask(
+        self, question: str, *, after: Conversation | None = None, regions: Sequence[Region] = (), **given: Any
+    ) -> Answer:
         """Answer one question.
 
         Args:
             question: The user's words.
             after: The conversation that it goes on with, for example an earlier answer's.
+            regions: Places in the last picture, which fill the markers `<bbox>` of the words.
             given: Media by modality, one or a list (`image="a.png"`), and options of `Sampling` (`temperature=0.7`).
 
         Raises:
@@ -50,13 +53,13 @@ class Session:
         """
         known = modalities.names()
         media = [Medium(m, source) for m, sources in given.items() if m in known for source in _listed(sources)]
-        return self.chat(asked(question, media, after), **{k: v for k, v in given.items() if k not in known})
+        return self.chat(asked(question, media, after, regions), **{k: v for k, v in given.items() if k not in known})
 
     def chat(self, messages: Messages, **options: Any) -> Answer:
         """Answer the last turn of a conversation, or of its chat messages; options and errors as for `ask`."""
         conversation = _conversation(messages)
         (completion,) = self.engine.generate([self._request(conversation, _sampling(options))])
-        return _answer(conversation, completion)
+        return self._answer(conversation, completion)
 
     def stream(self, messages: Messages, **options: Any) -> "Stream":
         """As `chat`, giving the text piece by piece while it is drawn."""
@@ -65,10 +68,22 @@ class Session:
 
     def _stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str | Answer]:
         for piece in self.engine.stream(self._request(conversation, sampling)):
-            yield piece if isinstance(piece, str) else _answer(conversation, piece)
+            yield piece if isinstance(piece, str) else self._answer(conversation, piece)
 
     def _request(self, conversation: Conversation, sampling: Sampling) -> Request:
         return Request(self.system.processor.prepare(conversation, reply=True), sampling)
+
+    def _answer(self, conversation: Conversation, completion: Completion) -> Answer:
+        turn = Turn("assistant", completion.content)
+        parsed = self.system.processor.regions.read(completion.text, conversation)
+        return Answer(
+            text=completion.text,
+            media=[(medium.modality, medium.source) for medium in completion.media],
+            conversation=Conversation((*conversation.turns, turn), conversation.id),
+            complete=completion.finish_reason == "stop",
+            regions=parsed.regions,
+            unread=parsed.unread,
+        )
 
 
 class Stream:
@@ -97,20 +112,31 @@ class Stream:
                 yield piece
 
 
-def asked(question: str, media: Sequence[Medium] = (), after: Conversation | None = None) -> Conversation:
-    """A conversation that ends with a question: its media, then its words."""
-    turn = Turn("user", (*media, Text(question)))
-    return Conversation((turn,)) if after is None else Conversation((*after.turns, turn), after.id)
+def asked(
+    question: str,
+    media: Sequence[Medium] = (),
+    after: Conversation | None = None,
+    regions: Sequence[Region] = (),
+) -> Conversation:
+    """A conversation that ends with a question: its media, then its words.
 
+    Args:
+        question: The words.
+        media: What they are about.
+        after: What the conversation goes on with.
+        regions: Places in the last picture; they fill the markers `<bbox>` of the words, in order.
 
-def _answer(conversation: Conversation, completion: Completion) -> Answer:
-    turn = Turn("assistant", completion.content)
-    return Answer(
-        text=completion.text,
-        media=[(medium.modality, medium.source) for medium in completion.media],
-        conversation=Conversation((*conversation.turns, turn), conversation.id),
-        complete=completion.finish_reason == "stop",
-    )
+    Raises:
+        OptionError: There are regions, and not as many markers.
+    """
+    markers = question.count(REGION_MARKER)
+    if regions and markers != len(regions):
+        raise OptionError(
+            f"found {len(regions)} regions and {markers} {REGION_MARKER} in the question, needed as many: "
+            f'for example "What is in {REGION_MARKER}?"'
+        )
+    turns = Conversation((Turn("user", (*media, Text(question))),)).filled(regions).turns
+    return Conversation(turns) if after is None else Conversation((*after.turns, *turns), after.id)
 
 
 def _conversation(messages: Messages) -> Conversation:

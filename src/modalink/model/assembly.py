@@ -23,7 +23,7 @@ class Tokens:
     placeholders: dict[str, int]
     signals: dict[str, list[int]]
     prompt: list[int] = field(default_factory=list)
-    """Those that the prompt template writes and the LLM's own vocabulary lacks."""
+    """Those that the prompt template and the coordinate codec write and the LLM's own vocabulary lacks."""
 
     @property
     def learned(self) -> list[int]:
@@ -47,9 +47,15 @@ class Tokens:
         signals = {m: signal_spellings(m, output.signal_tokens) for m, output in spec.outputs.items()}
         placeholders = {m: modalities.get(m).placeholder for m in spec.inputs}
         marks = _marks(spec, tokenizer, rows)
-        lacking = [mark for mark in marks if _lacks(mark, tokenizer, rows)]
-        spellings = [*(s for run in signals.values() for s in run), *marks, *placeholders.values()]
-        tokenizer.add_tokens([AddedToken(s, special=True, normalized=False) for s in spellings], special_tokens=True)
+        tags = [tag for tag in _tags(spec) if tag not in marks]
+        lacking = [mark for mark in (*marks, *tags) if _lacks(mark, tokenizer, rows)]
+        for special, spellings in (
+            (True, [*(s for run in signals.values() for s in run), *marks]),
+            (False, tags),  # an answer's text keeps them, and people may write them
+            (True, placeholders.values()),
+        ):
+            tokens = [AddedToken(s, special=special, normalized=False) for s in spellings]
+            tokenizer.add_tokens(tokens, special_tokens=special)
         return cls(
             {m: tokenizer.convert_tokens_to_ids(s) for m, s in placeholders.items()},
             {m: tokenizer.convert_tokens_to_ids(run) for m, run in signals.items()},
@@ -68,6 +74,7 @@ class Tokens:
             vocabulary += output.signal_tokens
         known = prompts.marks(spec.prompt.template)
         marks = (2 if spec.prompt.template == "llm" else len(known)) if spec.prompt.add_tokens else 0
+        marks += len(_tags(spec))
         prompt = list(range(vocabulary, vocabulary + marks))
         for modality in spec.inputs:
             placeholders[modality] = vocabulary + marks
@@ -90,6 +97,14 @@ def _marks(spec: SystemSpec, tokenizer: PreTrainedTokenizerBase, rows: int | Non
             "with, or let it learn the token (`prompt: {add_tokens: true}`, and llm.new_tokens in a stage's train)"
         )
     return ()
+
+
+def _tags(spec: SystemSpec) -> tuple[str, ...]:
+    """Tags of the coordinate codec that become tokens."""
+    if spec.prompt.coordinates is None:
+        return ()
+    codec = prompts.codec(spec.prompt.coordinates)
+    return codec.tags if spec.prompt.add_tokens else ()
 
 
 def _lacks(mark: str, tokenizer: PreTrainedTokenizerBase, rows: int | None) -> bool:

@@ -21,6 +21,7 @@ from modalink.model.expansion import Expanded, ItemText, expand
 from modalink.model.items import Item, Reading, named_after, ragged
 from modalink.model.items import texts as item_texts
 from modalink.model.places import places_of
+from modalink.model.regions import Regions
 from modalink.model.shortening import LongestToken, shortened
 from modalink.model.telling import told
 from modalink.ragged import Layout
@@ -62,6 +63,8 @@ class ModalinkProcessor(ProcessorMixin):
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
         self.readers: dict[str, Preprocessor] = {m: spec.encoder(m).preprocessor() for m in spec.inputs}
+        codec = None if spec.prompt.coordinates is None else prompts.codec(spec.prompt.coordinates)
+        self.regions = Regions(codec, self.readers, self._use)
         self.makers: dict[str, Preprocessor] = {m: out.generator.preprocessor() for m, out in spec.outputs.items()}
         self.written = {
             m: ItemText(self.tokens.placeholders[m], chosen.marks, self._ids) for m, chosen in spec.inputs.items()
@@ -114,9 +117,13 @@ class ModalinkProcessor(ProcessorMixin):
 
         Raises:
             MediumError: A medium cannot be read.
-            PromptError: A medium has no encoder or generator, or media alone exceed `max_tokens`.
+            PromptError: A medium has no encoder or generator, media alone exceed `max_tokens`, or a region cannot be
+                written.
         """
-        conversation = told(conversation, lambda turn, medium: self._use(conversation.id, turn, medium) != "made")
+        conversation = told(
+            self.regions.written(conversation),
+            lambda turn, medium: self._use(conversation.id, turn, medium) != "made",
+        )
         chosen = self.template if template is None else prompts.get(template, self.tokenizer)
         question, answer = conversation, None
         if self.encoder_decoder and not reply:

@@ -1,4 +1,4 @@
-"""Prompts: how a conversation becomes one string, and the string token ids with labels.
+"""Prompts: how a conversation becomes one string, and the string token ids with labels; how places are written.
 
 For example:
 
@@ -10,6 +10,8 @@ For example:
 from transformers import PreTrainedTokenizerBase
 
 from modalink.errors import PromptError, UnknownNameError
+from modalink.prompts.codecs import CODECS, codec
+from modalink.prompts.coordinates import Codec, Parsed, Picture
 from modalink.prompts.llm import ChatTemplate, from_tokenizer
 from modalink.prompts.records import RECORDS
 from modalink.prompts.template import Page, Place, Rendered, Span, Template
@@ -17,15 +19,20 @@ from modalink.prompts.tokens import IGNORED, Tokenized, reader, tokenize
 from modalink.prompts.turns import TurnTemplate
 
 __all__ = [
+    "CODECS",
     "IGNORED",
     "ChatTemplate",
+    "Codec",
     "Page",
+    "Parsed",
+    "Picture",
     "Place",
     "Rendered",
     "Span",
     "Template",
     "Tokenized",
     "TurnTemplate",
+    "codec",
     "from_tokenizer",
     "get",
     "marks",

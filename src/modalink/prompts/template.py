@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from modalink.conversation import Content, Conversation, Medium, Text, Turn
+from modalink.conversation import Content, Conversation, Medium, Region, Text, Turn
 from modalink.errors import PromptError, UnknownNameError
 from modalink.kinds import Settings
 
@@ -119,6 +119,8 @@ class Page:
         for piece in pieces:
             if isinstance(piece, Text):
                 self.written.append(self.write(piece.text))
+            elif isinstance(piece, Region):
+                raise PromptError(f"found the region {piece.text!r:.80}, which no coordinate codec has written")
             else:
                 self.media.append((*self.write(self.place(turn, piece)), piece, turn))
 

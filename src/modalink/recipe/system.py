@@ -84,8 +84,11 @@ class PromptSpec(Settings):
     """System text instead of the template's own."""
     add_tokens: bool = False
     """Give the LLM a new token for each special token that the template writes and it has no embedding of, as ChatML's
-    for an LLM that never saw it; of its own template also what is spelled `<|...|>` and is none of its tokens. Their
-    rows learn in stages that train `llm.new_tokens`."""
+    for an LLM that never saw it; of its own template also what is spelled `<|...|>` and is none of its tokens; and for
+    each tag of the coordinate codec, as `<box>`. Their rows learn in stages that train `llm.new_tokens`."""
+    coordinates: str | None = None
+    """The coordinate codec that writes places in pictures and reads those of replies: `shikra`, `qwen-vl`,
+    `minigpt-v2`, `cogvlm`, `llava-1.5`, or plainly `unit`, `thousand`, `pixel`."""
 
 
 class SystemSpec(Settings):

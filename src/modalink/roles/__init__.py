@@ -15,7 +15,7 @@ from modalink.roles.llm import LlmConfig
 from modalink.roles.modality import MediumHandle, ModalityRecord
 from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
 from modalink.roles.part import PartConfig
-from modalink.roles.preprocessor import Preprocessor, SquarePreprocessor
+from modalink.roles.preprocessor import Preprocessor, SquarePreprocessor, Window
 
 __all__ = [
     "BlockEncoder",
@@ -38,4 +38,5 @@ __all__ = [
     "Preprocessor",
     "ReadsText",
     "SquarePreprocessor",
+    "Window",
 ]

@@ -10,6 +10,9 @@ from torch import Tensor
 from modalink.ragged import Layout
 from modalink.roles.modality import MediumHandle
 
+Window = tuple[float, float, float, float]
+"""Left, top, right and bottom of what is seen of a picture, in its pixels; beyond its edges where it is padded."""
+
 
 class Preprocessor(ABC):
     """Turns one medium into units of one shape; picklable, no weights."""
@@ -17,6 +20,18 @@ class Preprocessor(ABC):
     def layout(self, medium: Any) -> Layout:
         """How the medium's units will lie, from its size or duration alone; one unit, if not overridden."""
         return Layout.of_units(1)
+
+    def window(self, size: tuple[int, int]) -> Window:
+        """What the encoder sees of a picture; all of it, as where it is stretched, if not overridden.
+
+        Args:
+            size: The picture's width and height in pixels.
+
+        Returns:
+            A smaller rectangle where the picture is cropped, a larger one where it is padded. `[left, right]` and
+            `[top, bottom]` are what coordinates from 0 to 1 mean to an LLM that knows nothing but what it sees.
+        """
+        return 0.0, 0.0, float(size[0]), float(size[1])
 
     @abstractmethod
     def __call__(self, medium: Any) -> Float[Tensor, "u ..."]:

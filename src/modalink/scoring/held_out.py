@@ -33,6 +33,10 @@ _OTHERS = {
     "points": "Point clouds",
     "across": "Across modalities",
 }
+_PLACES = {
+    "locate": ("Boxes", "boxes that overlap the object, IoU >= 0.5"),
+    "region": ("What a box holds", "right names of what is in a box"),
+}
 _BLIND = {"majority": "most frequent answer", "blind": "same model, nothing shown"}
 
 
@@ -48,6 +52,7 @@ def headline(heldout: Mapping[str, Any]) -> list[Measure]:
                 f"others.{key}.questions": Wanted(name, "right answers to questions", _others(f"{key}.questions"))
                 for key, name in _OTHERS.items()
             },
+            **{f"places.{kind}": Wanted(*words, _places(kind)) for kind, words in _PLACES.items()},
             "drawn_objects": Wanted("Drawings", drawn, _paths(_DRAWINGS)),
         },
     )
@@ -134,6 +139,11 @@ def in_words(name: str) -> str:
 
 def _others(path: str) -> dict[str, str]:
     return {f"baselines.others.{key}.{path}": name for key, name in _BLIND.items()}
+
+
+def _places(kind: str) -> dict[str, str]:
+    names = {"majority": "most frequent answer, or the best fixed box", "empty_image": "same model, empty picture"}
+    return {f"baselines.places.{key}.{kind}": name for key, name in names.items()}
 
 
 def _paths(baselines: Mapping[str, str], below: str = "") -> dict[str, str]:

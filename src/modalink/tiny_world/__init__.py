@@ -20,6 +20,7 @@ from modalink.tiny_world.language import (
     place,
     questions,
 )
+from modalink.tiny_world.locating import PLACE_KINDS, sample_place
 from modalink.tiny_world.rendering import object_mask, render
 from modalink.tiny_world.scenes import CELLS, COLOURS, SHAPES, SIZES, SPLITS, Scene, WorldObject, sample_scene, split_of
 from modalink.tiny_world.worlds import WORLDS, Shown, World
@@ -28,6 +29,7 @@ __all__ = [
     "ACROSS_KINDS",
     "CELLS",
     "COLOURS",
+    "PLACE_KINDS",
     "QUESTION_KINDS",
     "SHAPES",
     "SIZES",
@@ -55,6 +57,7 @@ __all__ = [
     "render",
     "sample_across",
     "sample_dialogue",
+    "sample_place",
     "sample_scene",
     "split_of",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from modalink.conversation import Region
 from modalink.tiny_world.across import ACROSS_KINDS, ask_across
 from modalink.tiny_world.asking import Question, pick
 from modalink.tiny_world.language import drawing_reply, drawing_request
@@ -30,6 +31,7 @@ class Dialogue:
         shown: Things that stand before the first turn.
         drawn: What the last reply draws.
         about: Where the turns are questions, the parts of what is shown that each of them names.
+        regions: Places in the picture, which stand where the turns say `<bbox>`.
     """
 
     kind: str
@@ -37,6 +39,7 @@ class Dialogue:
     shown: tuple[Shown, ...] = ()
     drawn: Scene | None = None
     about: tuple[tuple[Any, ...], ...] = ()
+    regions: tuple[Region, ...] = ()
 
     @property
     def scene(self) -> Scene | None:

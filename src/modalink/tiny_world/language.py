@@ -119,17 +119,17 @@ _WAYS: tuple[Way, ...] = (
 )  # fmt: skip
 
 
-def _names(scene: Scene, item: WorldObject, hidden: tuple[str, ...]) -> list[str]:
+def names(scene: Scene, item: WorldObject, hidden: tuple[str, ...] = ()) -> list[str]:
     """Every way to name one object of the scene without ambiguity and without its hidden attributes."""
-    names = names_of(scene.objects, item, _WAYS, hidden)
+    known = names_of(scene.objects, item, _WAYS, hidden)
     if "cell" not in hidden:
-        names.append(f"the {'object' if 'shape' in hidden else item.shape} {place(item.cell)}")
-    return names
+        known.append(f"the {'object' if 'shape' in hidden else item.shape} {place(item.cell)}")
+    return known
 
 
 def _name(scene: Scene, item: WorldObject, rng: np.random.Generator, *hidden: str) -> str | None:
-    names = _names(scene, item, hidden)
-    return pick(rng, names) if names else None
+    known = names(scene, item, hidden)
+    return pick(rng, known) if known else None
 
 
 def _attribute_asker(attribute: str, forms: tuple[str, ...]) -> "_Asker":

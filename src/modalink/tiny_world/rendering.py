@@ -1,6 +1,7 @@
 """Draws scenes: 64 x 64 pixels, anti-aliased by distance functions evaluated in a window around each object."""
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 
@@ -76,13 +77,30 @@ def paint(scene: Scene, style: Style) -> tuple[Float[np.ndarray, "64 64 3"], Flo
     rng = np.random.default_rng(scene.background)
     canvas = background(rng, style)
     mask = np.zeros((SIDE_PX, SIDE_PX), np.float32)
+    for cover in _stamped(scene, style, canvas, rng):
+        np.maximum(mask, cover, out=mask)
+    return canvas, mask
+
+
+def object_boxes(scene: Scene) -> list[tuple[int, int, int, int]]:
+    """Left, top, right and bottom of each object in the clean picture: of the pixels that it covers by half or more."""
+    rng = np.random.default_rng(scene.background)
+    boxes = []
+    for cover in _stamped(scene, PLAIN, background(rng), rng):
+        rows, columns = np.nonzero(cover >= 0.5)
+        boxes.append((int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1))
+    return boxes
+
+
+def _stamped(
+    scene: Scene, style: Style, canvas: Float[np.ndarray, "64 64 3"], rng: np.random.Generator
+) -> Iterator[Float[np.ndarray, "64 64"]]:
+    """Paint the objects one after the other; how much of each pixel each of them covers."""
     for item in scene.objects:
         x = (item.column + 0.5) * CELL_PX + rng.uniform(-style.shift_px, style.shift_px)
         y = (item.row + 0.5) * CELL_PX + rng.uniform(-style.shift_px, style.shift_px)
         colour = np.asarray(RGB[item.colour], np.float32) + rng.uniform(-10, 10, 3).astype(np.float32)
-        cover = stamp(canvas, item.shape, (x, y), RADIUS_PX[item.size] * style.scale, colour, style)
-        np.maximum(mask, cover, out=mask)
-    return canvas, mask
+        yield stamp(canvas, item.shape, (x, y), RADIUS_PX[item.size] * style.scale, colour, style)
 
 
 def background(rng: np.random.Generator, style: Style = PLAIN) -> Float[np.ndarray, "64 64 3"]:

@@ -3,6 +3,7 @@
 import pytest
 from PIL import Image
 
+from modalink.conversation import Region, Text
 from modalink.data import formats
 from modalink.errors import MediumError, SampleError
 
@@ -41,6 +42,21 @@ BOX = [[500, 125.4, 1000, 250]]
 )
 def test_a_box_is_written_as_the_recipe_says(filled, objects, boxes, written):
     assert filled("click(start_box='<bbox>')", objects, boxes) == f"click(start_box='{written}')"
+
+
+def test_boxes_are_left_to_the_recipes_codec(tmp_path):
+    def read(text, objects):
+        said = [{"role": "user", "content": "<image><image>"}, {"role": "assistant", "content": text}]
+        record = {"messages": said, "images": ["a.png", "b.png"], "objects": objects}  # neither is opened
+        return formats.read(record, "mail 3", "messages", folder=tmp_path, boxes="codec").turns[1].content
+
+    objects = {"ref": ["a dog"], "bbox": [[0, 0, 20, 50], [20, 40]], "image_id": [1, 0]}
+    first, second = Region(((0, 0, 20, 50),), image=1), Region(((20, 40),), image=0)
+    assert read("<ref-object> at <bbox><bbox>.", objects) == (Text("a dog at "), first, second, Text("."))
+    share = Region(((0.5, 0.25, 1, 1),), image=0, shares=True)
+    assert read("<bbox>", {"bbox": [[0.5, 0.25, 1, 1]], "bbox_type": "norm1"}) == (share,)
+    with pytest.raises(SampleError, match="found a box in image 2, needed one of 2"):
+        read("<bbox>", {"bbox": [[1, 2]], "image_id": [2]})
 
 
 def test_names_and_boxes_fill_their_own_markers_in_order(filled):

@@ -45,7 +45,8 @@ class MessagesConfig(SourceConfig):
     those of a record without markers, or one that lacks its marker, before the first words of the user."""
     boxes: formats.Coordinates | None = None
     """How boxes of ms-swift's column `objects` are written: `thousand` (thousandths of the image's width and height),
-    `unit` (shares of them), `pixel`. By default records with boxes are refused."""
+    `unit` (shares of them), `pixel`; or `codec`, as the recipe's `prompt.coordinates` says, which knows what its
+    encoder sees of a picture. By default records with boxes are refused."""
     column: str = "messages"
     """Column of the messages."""
     columns: dict[str, str] = Field(default_factory=dict)

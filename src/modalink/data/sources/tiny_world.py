@@ -11,12 +11,20 @@ from modalink.conversation import Conversation, Text, Turn
 from modalink.data.source import SourceConfig
 from modalink.tiny_world.media import medium, user_turn
 
-Task = Literal["caption", "vqa", "draw", "talk"]
+Task = Literal["caption", "vqa", "draw", "talk", "locate", "region"]
 Modality = Literal["image", "video", "audio", "points"]
 Subject = Literal["image", "video", "audio", "points", "across"]
 
 _Name = TypeVar("_Name", bound=str)
-_KINDS = {"caption": ("caption",), "vqa": ("questions",), "draw": ("drawing",), "talk": ("small talk", "decline")}
+_KINDS = {
+    "caption": ("caption",),
+    "vqa": ("questions",),
+    "draw": ("drawing",),
+    "talk": ("small talk", "decline"),
+    **{kind: (kind,) for kind in tiny_world.PLACE_KINDS},
+}
+_OF_PICTURES = ("draw", *tiny_world.PLACE_KINDS)
+"""Tasks that there are of pictures alone."""
 
 
 class TinyWorldConfig(SourceConfig):
@@ -30,8 +38,9 @@ class TinyWorldConfig(SourceConfig):
     seed: int = Field(default=0, ge=0)
     """With the split fixes every word and pixel."""
     tasks: dict[Task, float] = Field(default={"caption": 1.0, "vqa": 1.0, "draw": 1.0}, min_length=1)
-    """Shares of describing, answering questions, drawing, and talk beside the media; a list means equal shares. Of what
-    is not a picture there are no drawings."""
+    """Shares of describing, answering questions, drawing, and talk beside the media; of telling an object's box
+    (`locate`) and what a box holds (`region`), which the recipe's coordinate codec writes. A list means equal shares.
+    Of what is not a picture there are neither drawings nor boxes."""
     shows: dict[Subject, float] = Field(default={"image": 1.0}, min_length=1)
     """Shares of what the conversations are about; a list means equal shares. `across` asks about things of several of
     the modalities together, such as whether a sound fits a video."""
@@ -92,8 +101,8 @@ def _possible(config: TinyWorldConfig, subject: str) -> dict[str, float]:
     """The tasks that there are of a subject, with their shares."""
     if subject == "across":
         return {"vqa": 1.0} if "vqa" in config.tasks and _kinds_across(config) else {}
-    drawn = subject == "image"
-    return {task: share for task, share in config.tasks.items() if drawn or task != "draw"}
+    picture = subject == "image"
+    return {task: share for task, share in config.tasks.items() if picture or task not in _OF_PICTURES}
 
 
 class TinyWorld:
@@ -112,7 +121,9 @@ class TinyWorld:
         rng = np.random.default_rng([tiny_world.SPLITS.index(split), seed, index])
         shows = self._config.shows
         subject = _drawn(rng, shows) if len(shows) > 1 else next(iter(shows))
-        return Conversation(_turns(self._dialogue(split, rng, subject)), f"tiny_world/{split}/{seed}/{index}")
+        dialogue = self._dialogue(split, rng, subject)
+        conversation = Conversation(_turns(dialogue), f"tiny_world/{split}/{seed}/{index}")
+        return conversation.filled(dialogue.regions) if dialogue.regions else conversation
 
     def _dialogue(self, split: str, rng: np.random.Generator, subject: str) -> tiny_world.Dialogue:
         if subject == "across":
@@ -120,10 +131,16 @@ class TinyWorld:
         kinds = _KINDS[_drawn(rng, self._tasks[subject])]
         # Small talk is about nothing that is shown: it comes beside pictures alone.
         kind = kinds[rng.integers(len(kinds))] if subject == "image" else kinds[-1]
-        dialogue = tiny_world.sample_dialogue(split, rng, kind, subject)
+        dialogue = _sampled(split, rng, kind, subject)
         while dialogue.scene is not None and len(dialogue.scene.objects) not in self._config.objects:
-            dialogue = tiny_world.sample_dialogue(split, rng, kind, subject)
+            dialogue = _sampled(split, rng, kind, subject)
         return dialogue
+
+
+def _sampled(split: str, rng: np.random.Generator, kind: str, subject: str) -> tiny_world.Dialogue:
+    if kind in tiny_world.PLACE_KINDS:
+        return tiny_world.sample_place(split, rng, kind)
+    return tiny_world.sample_dialogue(split, rng, kind, subject)
 
 
 def _drawn(rng: np.random.Generator, shares: Mapping[_Name, float]) -> _Name:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
 from modalink.evaluation.replies import replies
-from modalink.evaluation.tiny_world import captions, drawings, examples, ood, questions, robustness, subjects
+from modalink.evaluation.tiny_world import captions, drawings, examples, ood, places, questions, robustness, subjects
 from modalink.evaluation.tiny_world.ask import Show, answer_questions, conversation_about
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawing, DrawingRequest
@@ -39,6 +39,9 @@ class Sizes(Settings):
     """Pictures to describe."""
     others: NonNegativeInt = 400
     """Questions about each other modality that the system reads, and across modalities; a fourth as many captions."""
+    places: NonNegativeInt = 0
+    """Questions about places in pictures, half of them answered by a box; for systems whose recipe names a coordinate
+    codec."""
     drawings: NonNegativeInt = 500
     """Requests for drawings."""
     robustness: NonNegativeInt = 225
@@ -59,7 +62,7 @@ class Sizes(Settings):
         """The sizes within the limit."""
         if self.limit is None:
             return self
-        bounded = ("questions", "captions", "others", "drawings")
+        bounded = ("questions", "captions", "others", "places", "drawings")
         counts = {name: min(getattr(self, name), self.limit) for name in bounded}
         return self.replace(**counts, ood=min(self.ood or self.limit, self.limit))
 
@@ -115,6 +118,8 @@ def evaluate(
             _measure_robustness(system, sizes, answered, shares, chosen, on_task)
     if "image" in system.spec.inputs and sizes.captions:
         _caption(system, sizes, shares, chosen, on_task)
+    if "image" in system.spec.inputs and sizes.places:
+        _ask_places(system, sizes, shares, chosen, on_task)
     for subject in subjects.subjects(system.spec.inputs) if sizes.others else ():
         _ask_about(system, subject, sizes, shares, chosen, on_task)
     if "image" in system.spec.outputs and sizes.drawings:
@@ -176,6 +181,19 @@ def _caption(system: System, sizes: Sizes, shares: dict[str, Number], chosen: li
     shares |= captions.score(captioned)
     shares["baselines.caption_no_image"] = captions.score(caption_all(lambda scene: None))["caption_attributes"]
     chosen += examples.of_captions(list(zip(prompts, captioned, strict=True)), sizes.examples)
+
+
+def _ask_places(
+    system: System, sizes: Sizes, shares: dict[str, Number], chosen: list[Example], on_task: OnTask
+) -> None:
+    on_task("places in pictures")
+    asked = places.sample_place_questions(sizes.split, sizes.places, sizes.seed)
+    located = places.answer(system, asked, render)
+    shares |= places.score(located, "places")
+    blind = places.answer(system, asked, lambda scene: render(Scene((), scene.background)))
+    shares |= places.score(blind, "baselines.places.empty_image")
+    shares |= places.score(places.majority(asked, sizes.seed), "baselines.places.majority")
+    chosen += examples.of_places(located, sizes.examples)
 
 
 def _ask_about(

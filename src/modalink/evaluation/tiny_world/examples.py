@@ -11,6 +11,7 @@ from PIL import Image
 from modalink.evaluation.tiny_world import captions
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawing
+from modalink.evaluation.tiny_world.places import Located
 from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.evaluation.tiny_world.subjects import Answered, Described
 from modalink.tiny_world import Scene, WorldObject, describe, place, render
@@ -67,6 +68,14 @@ def of_questions(answered: Sequence[AnsweredQuestion], count: int) -> list[Examp
         )
         for item in pick_examples(answered, lambda item: item.right, count)
     ]  # fmt: skip
+
+
+def of_places(located: Sequence[Located], count: int) -> list[Example]:
+    """The first questions about places, boxes drawn on their pictures, and some more that were answered wrongly."""
+    return [
+        Example("question", item.asked.kind, item.picture, item.text, item.reply, item.wanted, item.right)
+        for item in pick_examples(located, lambda item: item.right, count)
+    ]
 
 
 def of_captions(captioned: Sequence[tuple[str, Caption]], count: int) -> list[Example]:
