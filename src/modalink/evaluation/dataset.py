@@ -50,8 +50,8 @@ class Dataset:
         """Hash of what is asked: ids, prompts and names of media, not what their files hold."""
         digest = hashlib.sha256()
         for question in self.questions:
-            content = (question.id, self.prompt_of(question), question.media, *question.shown)
-            content += (question.span_s,) if question.span_s else ()
+            span_s = (question.span_s,) if question.span_s else ()
+            content = (question.id, self.prompt_of(question), question.media, *question.shown, *span_s)
             digest.update(repr(content).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
@@ -105,7 +105,8 @@ class Dataset:
         for names in ((question.media, *question.other_names), *((name,) for name in question.shown)):
             if not (wanted := [name for name in names if name]):
                 continue
-            source = next(filter(None, (self._source(name, modality) for name in wanted)), None)
+            found = (self._source(name, modality) for name in wanted)
+            source = next((source for source in found if source is not None), None)
             if source is None:
                 lost.append(_looked_for(wanted, modality))
             else:
