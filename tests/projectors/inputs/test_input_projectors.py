@@ -163,10 +163,23 @@ def test_positions_are_those_of_frames() -> None:
     assert sinusoids(torch.tensor([1.0]), 4)[0].tolist() == pytest.approx([0.8415, 0.01, 0.5403, 0.99995], abs=1e-4)
 
 
+def test_a_table_is_stretched_over_more_frames_where_that_is_said() -> None:
+    """Rows 0, 10 and 20 for five frames, beside an item of two; a gradient reaches every row."""
+    spec = PositionsSpec(most=3, stretch=True)
+    learned, items = Positions(spec, 1), [Layout(5, (1,) * 5), Layout(2, (1, 1))]
+    with torch.no_grad():
+        learned.table.weight.copy_(torch.tensor([[0.0], [10], [20]]))
+    found = learned(Ragged.of([torch.zeros(5, 1), torch.zeros(2, 1)], items)).values[:, 0]
+    assert torch.allclose(found, torch.tensor([0.0, 5, 10, 15, 20, 0, 10]))
+    (gradient,) = torch.autograd.grad(found.sum(), learned.table.weight)
+    assert (gradient > 0).all()
+    spec.check(items[0])
+
+
 @pytest.mark.parametrize(
     ("positions", "item", "says"),
     [
-        ({"most": 2}, Layout(3, (1, 1, 1)), "found 3 blocks, have 2; raise positions.most"),
+        ({"most": 2}, Layout(3, (1, 1, 1)), "found 3 blocks, have 2; raise positions.most, or set"),
         ({"form": "sinusoidal", "of": "time"}, Layout(1, (1,)), "found an item without times; set positions.of: order"),
     ],
 )
@@ -286,6 +299,7 @@ def test_published_sizes(settings: dict[str, Any], dim_in: int, dim_out: int, pa
         {"depth": 2},
         {"join": {"tokens": 6, "layout": "square"}},
         {"positions": {"of": "time"}},
+        {"positions": {"form": "sinusoidal", "stretch": True}},
         {"positions": {}, "pool": "time"},
         {"newline": "rows"},
     ],
