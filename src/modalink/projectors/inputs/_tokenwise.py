@@ -20,7 +20,8 @@ class TokenwiseConfig(InputProjectorConfig):
     """Settings of a projector that maps each token by itself."""
 
     pool: Pool | None = None
-    """Means over the tokens of each frame (`space`), over frames (`time`) or both instead of all tokens."""
+    """Means over the tokens of each frame (`space`), over frames (`time`) or both instead of all tokens; or over parts
+    of each block's grid, `{by: 2}` or `{grid: [12, 12]}`."""
     join: JoinSpec | None = None
     """Neighbouring tokens that are joined first; none if not set."""
     positions: PositionsSpec | None = None
