@@ -104,8 +104,7 @@ class Region:
     def __post_init__(self) -> None:
         _refuse_halves(self.phrase, "a phrase")
         for area in self.areas:
-            if len(area) not in (2, 4, 8) or not all(_is_number(number) for number in area):
-                raise PromptError(f"found the area {area!r:.80}, needed 2, 4 or 8 numbers of 0 or more")
+            _check_area(area)
         if not self.areas:
             raise PromptError("found a region without areas, needed at least one")
         if self.image is not None and self.image < 0:
@@ -116,6 +115,11 @@ class Region:
         """What people read where no codec writes it: `the cat [10, 20, 30, 40]`."""
         areas = ["[" + ", ".join(f"{number:g}" for number in area) + "]" for area in self.areas]
         return " ".join([self.phrase, *areas] if self.phrase else areas)
+
+
+def _check_area(area: Sequence[Any]) -> None:
+    if len(area) not in (2, 4, 8) or not all(map(_is_number, area)):
+        raise PromptError(f"found the area {list(area)!r:.80}, needed 2, 4 or 8 numbers of 0 or more")
 
 
 def _is_number(number: Any) -> bool:
@@ -275,6 +279,8 @@ def _region(block: Mapping[str, Any], where: str) -> Region:
     if image is not None and (isinstance(image, bool) or not isinstance(image, int)):
         raise PromptError(f"{where}: found the image {image!r:.80}, needed its number, from 0")
     try:
+        for area in areas:
+            _check_area(area)
         return Region(tuple(map(tuple, areas)), phrase, image, bool(block.get("shares", False)))
     except PromptError as error:
         raise PromptError(f"{where}: {error}") from None

@@ -50,7 +50,7 @@ def told(preprocess: Any, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_colours_lie_where_the_window_says(kind: str, size: tuple[int, int]) -> None:
-    window = KINDS[kind].window(size)
+    window = KINDS[kind].window_of(size)
     for axis, found in enumerate(told(KINDS[kind], size)):
         low, high, length = window[axis], window[axis + 2], size[axis]
         pixel = (high - low) / SIDE
@@ -80,9 +80,9 @@ def tiles(thumbnail: str, fit: str = "pad", keeps_size: bool = False) -> TilesPr
     ],
 )
 def test_a_square_picture_through_others(preprocess: Any, window: tuple[float, ...]) -> None:
-    assert preprocess.window((100, 100)) == window
+    assert preprocess.window_of((100, 100)) == window
 
 
 def test_grey_beside_a_picture_is_in_the_window_of_frequencies() -> None:
-    assert FrequencyPreprocessor(32).window((200, 100)) == (0, -50, 200, 150)
-    assert FrequencyPreprocessor(32).window((100, 200)) == (-50, 0, 150, 200)
+    assert FrequencyPreprocessor(32).window_of((200, 100)) == (0, -50, 200, 150)
+    assert FrequencyPreprocessor(32).window_of((100, 200)) == (-50, 0, 150, 200)

@@ -101,7 +101,7 @@ def test_tags_become_tokens_that_answers_keep(tmp_path):
     assert "<ref>it</ref><box>(250,250),(749,749)</box>" in tokenizer.decode(ids, skip_special_tokens=True).replace(
         " ", ""
     )
-    assert system.processor.tokens.prompt == tokenizer.convert_tokens_to_ids([*tags])
+    assert system.model.config.prompt_tokens == tokenizer.convert_tokens_to_ids([*tags])
     shapes = {name: tensor.shape for name, tensor in system.model.named_parameters()}
     assert shapes == {name: tensor.shape for name, tensor in skeleton(spec).named_parameters()}
     with pytest.raises(ValueError, match="coordinate codec 'qwen'"):

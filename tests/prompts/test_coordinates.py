@@ -40,7 +40,7 @@ def seen_areas(draw, codec, picture):
     frame = picture.window if codec.seen else (0, 0, picture.width, picture.height)
     across = places(max(frame[0], 0.0), min(frame[2], picture.width))
     down = places(max(frame[1], 0.0), min(frame[3], picture.height))
-    count = draw(st.sampled_from([form.count for form in codec.forms]))
+    count = draw(st.sampled_from([form.size for form in codec.forms]))
     xs, ys = ([draw(each) for _ in range(count // 2)] for each in (across, down))
     if count == 4:
         xs, ys = sorted(xs), sorted(ys)
@@ -147,10 +147,10 @@ def test_padding_is_undone_and_what_is_cropped_is_left_out():
 @pytest.mark.parametrize(
     ("name", "text", "boxes", "unread"),
     [
-        ("shikra", "two [0.1,0.1,0.2,0.2] and [0.3,0.3,0.4,0.4]", 2, []),
+        ("shikra", "two [0.1,0.3,0.2,0.4] and [0.3,0.3,0.4,0.4]", 2, []),
         ("shikra", "[ 0.1 , 0.1 ,\n0.2,.2]", 0, ["needed [x,y,x,y] or [x,y]"]),
-        ("shikra", "[0.1,0.1,0.2,0.2;0.3,0.3]", 2, []),
-        ("shikra", "[0.1,0.1,0.2,0.2;0.3]", 1, ["needed [x,y,x,y] or [x,y]"]),
+        ("shikra", "[0.1,0.3,0.2,0.4;0.3,0.3]", 2, []),
+        ("shikra", "[0.1,0.3,0.2,0.4;0.3]", 1, ["needed [x,y,x,y] or [x,y]"]),
         ("shikra", "as in [1] [see above]", 0, ["'[1]': needed"]),
         ("shikra", "[0.1,0.1,0.2,1.2]", 0, ["needed numbers from 0 to 1"]),
         ("shikra", "[0.1,-0.1,0.2,0.2]", 0, ["needed numbers from 0 to 1"]),
@@ -200,7 +200,7 @@ def test_an_unknown_codec_is_refused_with_the_nearest():
 def test_areas_that_share_brackets_have_the_same(name):
     own = codec(name)
     assert not own.inside or len({(form.opening, form.closing) for form in own.forms}) == 1
-    assert len({form.count for form in own.forms}) == len(own.forms)
+    assert len({form.size for form in own.forms}) == len(own.forms)
 
 
 def test_the_page_shows_what_each_writes():

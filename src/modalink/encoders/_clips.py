@@ -65,7 +65,7 @@ class PicturePreprocessor(SquarePreprocessor):
     def __init__(self, side: int) -> None:
         self.side = side
 
-    def window(self, size: tuple[int, int]) -> Window:
+    def window_of(self, size: tuple[int, int]) -> Window:
         """The middle square."""
         (left, right), (top, bottom) = (self._middle(length, min(size)) for length in size)
         return left, top, right, bottom

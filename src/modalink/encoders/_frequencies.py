@@ -46,7 +46,7 @@ class FrequencyPreprocessor(SquarePreprocessor):
         square.paste(image.resize(size, self.resample), ((self.side - size[0]) // 2, (self.side - size[1]) // 2))
         return frequencies(np.asarray(square))[None]
 
-    def window(self, size: tuple[int, int]) -> Window:
+    def window_of(self, size: tuple[int, int]) -> Window:
         """The picture with the grey beside it."""
         (left, right), (top, bottom) = (
             (-((self.side - px) // 2) * length / px, (self.side - (self.side - px) // 2) * length / px)

@@ -61,7 +61,7 @@ class ImagePreprocessor(SquarePreprocessor):
             image = _padded(image, colour)
         return self._values(image)
 
-    def window(self, size: tuple[int, int]) -> Window:
+    def window_of(self, size: tuple[int, int]) -> Window:
         """The picture as it is stretched, padded or cropped."""
         width, height = size
         across = down = 0

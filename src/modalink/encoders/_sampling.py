@@ -89,9 +89,9 @@ class FramesPreprocessor(Preprocessor):
                                 "let its encoder read whole images")  # fmt: skip
         return torch.cat(units)
 
-    def window(self, size: tuple[int, int]) -> Window:
+    def window_of(self, size: tuple[int, int]) -> Window:
         """As of an image that it reads."""
-        return self.each.window(size)
+        return self.each.window_of(size)
 
     def seeded(self, seed: int) -> Preprocessor:
         """The same, drawing its frames, where it draws any."""

@@ -168,11 +168,11 @@ class TilesPreprocessor(Preprocessor):
         """A unit for each tile, and one for the thumbnail."""
         return self.layout_of(medium.size) if _is_image(medium) else self.others.layout(medium)
 
-    def window(self, size: Size) -> Window:
+    def window_of(self, size: Size) -> Window:
         """The whole image, where a thumbnail shows it or padding is left out later; else what all tiles show."""
         rows, columns = grid = self.tiles.grid(size, self.square.side)
         if self.keeps_size or self._has_thumbnail(grid):
-            return super().window(size)
+            return super().window_of(size)
         return self.tiles.window(size, (columns * self.square.side, rows * self.square.side))
 
     def layout_of(self, size: Size) -> Layout:

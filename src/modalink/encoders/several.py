@@ -104,9 +104,9 @@ class SeveralPreprocessors(Preprocessor):
             raise PartError(f"several encoders: they cut one medium into {units} units, needed as many each")
         return layouts[0]
 
-    def window(self, size: tuple[int, int]) -> Window:
+    def window_of(self, size: tuple[int, int]) -> Window:
         """What the first encoder sees, on whose grid the tokens of the others lie."""
-        return self.each[0].window(size)
+        return self.each[0].window_of(size)
 
     def __call__(self, medium: Any) -> Float[Tensor, "u n"]:
         """The units of one medium."""

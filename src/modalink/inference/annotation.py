@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from PIL import Image, ImageDraw
 
-from modalink.conversation import Area, Region
+from modalink.conversation import Area, Number, Region
 
 _COLOURS = ("#e6194b", "#0082c8", "#3cb44b", "#f58231", "#911eb4", "#008080", "#f032e6", "#808000")
 _SMALLEST_PX = 256
@@ -46,10 +46,10 @@ def _outline(draw: ImageDraw.ImageDraw, area: Area, colour: str, width: int) -> 
         draw.line([*area, *area[:2]], fill=colour, width=width)
 
 
-def _label(draw: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, colour: str) -> None:
+def _label(draw: ImageDraw.ImageDraw, corner: tuple[Number, Number], text: str, colour: str) -> None:
     # Pillow's own font knows Latin letters alone.
     text = text.encode("latin-1", "replace").decode("latin-1")
     left, top, right, bottom = draw.textbbox((0, 0), text)
-    x, y = corner[0], max(0.0, corner[1] - bottom)
+    x, y = corner[0], max(0, corner[1] - bottom)
     draw.rectangle((x + left, y + top, x + right, y + bottom), fill=colour)
     draw.text((x, y), text, fill="white")

@@ -39,13 +39,15 @@ class Answer:
         return " ".join(_mark(piece) if isinstance(piece, Medium) else piece.text.strip() for piece in pieces)
 
     def annotated(self) -> Image.Image | None:
-        """The last picture of the conversation with the answer's regions drawn on it; None where it names none.
+        """The last picture that was shown, with the answer's regions drawn on it; None where it names none.
 
         Raises:
             MediumError: The picture cannot be read.
         """
         pictures = [
-            medium for _, medium in self.conversation.media() if modalities.get(medium.modality).fits({"image"})
+            medium
+            for turn, medium in self.conversation.media()
+            if turn.role != "assistant" and modalities.get(medium.modality).fits({"image"})
         ]
         if not self.regions or not pictures:
             return None

@@ -87,7 +87,7 @@ class Regions:
         with named_after(sample):
             handle = modalities.get(medium.modality).open(medium.source)
             width, height = handle.size if isinstance(handle, ImageHandle) else handle.read().size
-        return Picture(width, height, self.readers[medium.modality].window((width, height)))
+        return Picture(width, height, self.readers[medium.modality].window_of((width, height)))
 
     def _text(self, region: Region, picture: Picture, sample: str) -> str:
         assert self.codec is not None

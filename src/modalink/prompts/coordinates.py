@@ -29,7 +29,7 @@ class Form(NamedTuple):
     closing: str
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """How many numbers it has: 2 of a point, 4 of a box, 8 of a quadrilateral."""
         return self.numbers.count("%s")
 
@@ -42,7 +42,7 @@ class Form(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """The size of a picture in pixels, and what an encoder sees of it, see `Preprocessor.window`."""
+    """The size of a picture in pixels, and what an encoder sees of it, see `Preprocessor.window_of`."""
 
     width: Number
     height: Number
@@ -155,9 +155,9 @@ class Codec:
 
     def _form(self, count: int) -> Form:
         for form in self.forms:
-            if form.count == count:
+            if form.size == count:
                 return form
-        kinds = ", ".join(_NAMES[form.count] for form in self.forms)
+        kinds = ", ".join(_NAMES[form.size] for form in self.forms)
         raise PromptError(f"the coordinate codec {self.name!r} has no form for {_NAMES[count]}, only for {kinds}")
 
     def _frame(self, picture: Picture) -> Rectangle:
@@ -193,8 +193,8 @@ class Codec:
     def _brackets(self, text: str) -> Iterator[_Bracket]:
         """All pairs of brackets that hold digits, and openings that nothing closes before digits."""
         openings = [*self._opening.finditer(text)]
-        for opening, after in zip(openings, [*openings[1:], None], strict=True):
-            limit = len(text) if after is None else after.start()
+        limits = [opening.start() for opening in openings[1:]] + [len(text)]
+        for opening, limit in zip(openings, limits, strict=False):  # of no opening there is one limit
             closing = self._closings[opening[0]]
             end = text.find(closing, opening.end(), limit)
             content = text[opening.end() : limit if end < 0 else end]
@@ -222,7 +222,7 @@ class Codec:
         for form, pattern in self._patterns:
             if form.opening == opening and (match := pattern.fullmatch(part)):
                 return self._placed([float(number) for number in match.groups()], picture)
-        forms = [form.opening + form.numbers % tuple("xy" * (form.count // 2)) + form.closing for form in self.forms]
+        forms = [form.opening + form.numbers % tuple("xy" * (form.size // 2)) + form.closing for form in self.forms]
         return f"needed {' or '.join(forms)}"
 
     def _placed(self, numbers: list[float], picture: Picture) -> Area | str:

@@ -21,7 +21,7 @@ class Preprocessor(ABC):
         """How the medium's units will lie, from its size or duration alone; one unit, if not overridden."""
         return Layout.of_units(1)
 
-    def window(self, size: tuple[int, int]) -> Window:
+    def window_of(self, size: tuple[int, int]) -> Window:
         """What the encoder sees of a picture; all of it, as where it is stretched, if not overridden.
 
         Args:

@@ -11,6 +11,7 @@ from modalink import prompts
 from modalink.conversation import Region
 from modalink.evaluation.tiny_world import examples, places
 from modalink.evaluation.tiny_world.evaluate import HeldOut, Sizes
+from modalink.model import System
 from modalink.model.regions import Regions
 from modalink.testing.fakes import TinyPreprocessor
 from modalink.tiny_world import render
@@ -32,7 +33,9 @@ def sees(monkeypatch):
 
     monkeypatch.setattr(places, "replies", replies)
     regions = Regions(codec, {"image": TinyPreprocessor(8)}, lambda *_: "read")
-    return SimpleNamespace(processor=SimpleNamespace(regions=regions)), heard
+    system = System.__new__(System)
+    system.processor = SimpleNamespace(regions=regions)
+    return system, heard
 
 
 def test_answers_are_scored_by_kind(sees):

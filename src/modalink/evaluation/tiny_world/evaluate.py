@@ -22,6 +22,7 @@ from modalink.roles import Conditions
 from modalink.scoring import held_out
 from modalink.scoring.measures import Measure
 from modalink.tiny_world import SPLITS, Scene, caption_request, describe, render, sample_scene
+from modalink.tiny_world.locating import sample_place_questions
 from modalink.tiny_world.scene_questions import sample_scene_questions
 from modalink.zoo.scene_classifier import SceneClassifier
 
@@ -187,7 +188,7 @@ def _ask_places(
     system: System, sizes: Sizes, shares: dict[str, Number], chosen: list[Example], on_task: OnTask
 ) -> None:
     on_task("places in pictures")
-    asked = places.sample_place_questions(sizes.split, sizes.places, sizes.seed)
+    asked = sample_place_questions(sizes.split, sizes.places, sizes.seed)
     located = places.answer(system, asked, render)
     shares |= places.score(located, "places")
     blind = places.answer(system, asked, lambda scene: render(Scene((), scene.background)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from modalink.conversation import REGION_MARKER, Conversation, Region
+from modalink.conversation import REGION_MARKER, Area, Conversation, Region
 from modalink.evaluation.replies import replies
 from modalink.evaluation.tiny_world.ask import Show, conversation_about
 from modalink.evaluation.tiny_world.shares import Share
@@ -92,6 +92,6 @@ def _conversation(item: PlaceQuestion, show: Show) -> Conversation:
     return talk.filled([Region((item.box,))]) if item.kind == "region" else talk
 
 
-def _overlap(left: Sequence[float], right: Sequence[float]) -> float:
+def _overlap(left: Area, right: Area) -> float:
     (a, b, c, d), (e, f, g, h) = (map(float, box) for box in (left, right))
     return iou((a, b, c, d), (e, f, g, h))
