@@ -8,6 +8,7 @@ from modalink import prompts
 from modalink.conversation import Conversation, Medium, Region, Text, Turn
 from modalink.encoders._images import ImagePreprocessor
 from modalink.errors import MediumError, PromptError
+from modalink.inference import Session
 from modalink.model import compose
 from modalink.model.compose import skeleton
 from modalink.model.regions import Regions
@@ -104,5 +105,9 @@ def test_tags_become_tokens_that_answers_keep(tmp_path):
     assert system.model.config.prompt_tokens == tokenizer.convert_tokens_to_ids([*tags])
     shapes = {name: tensor.shape for name, tensor in system.model.named_parameters()}
     assert shapes == {name: tensor.shape for name, tensor in skeleton(spec).named_parameters()}
+    given = {"image": WIDE.source, "regions": [Region((BOX,))], "max_new_tokens": 3}
+    answer = Session(system).ask("What is in <bbox>?", **given)
+    assert answer.conversation.turns[0].content[1:] == (Text("What is in "), Region((BOX,)), Text("?"))
+    assert answer.annotated() is None and answer.regions == ()
     with pytest.raises(ValueError, match="coordinate codec 'qwen'"):
         compose(spec.model_copy(update={"prompt": spec.prompt.replace(coordinates="qwen")}))
