@@ -52,20 +52,15 @@ def system_of(folder: Path, inputs: Block) -> System:
     return compose(SystemSpec.model_validate(_spec(folder, inputs)))
 
 
-def recipe_of(
-    folder: Path, inputs: Block, records: Iterable[Block] = (), *, llm: Block | None = None, **stage: Any
-) -> Recipe:
-    """A recipe whose one stage, `learn`, trains the links of these inputs for two steps.
+def recipe_of(folder: Path, inputs: Block, *, llm: Block | None = None, **stage: Any) -> Recipe:
+    """A recipe whose one stage, `learn`, trains the links of these inputs for two steps on the folder's records.
 
     Args:
-        folder: Where the parts and the data are written.
+        folder: Where the parts are written, and where `write_records` wrote the data.
         inputs: The block of the recipe.
-        records: What it learns from; none if `data.jsonl` is there already.
         llm: Sizes of the language model that differ from `tiny_llama`'s.
         stage: Fields of the stage that differ.
     """
-    if records := list(records):
-        (folder / "data.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     learn = {
         "name": "learn",
         "train": {f"inputs.{name}.projector": {"lr": 1e-2} for name in inputs},
@@ -87,6 +82,11 @@ def record(name: str, asked: str, said: str, **media: Any) -> Block:
     """A question with an answer; keywords are columns of media, such as `images=["0.png"]`."""
     messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
     return {"id": name, "messages": messages, **media}
+
+
+def write_records(folder: Path, records: Iterable[Block]) -> None:
+    """Write what a recipe of the folder learns from."""
+    (folder / "data.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
 def metrics(run: Path) -> list[Block]:
