@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from modalink.errors import PartError, UnknownNameError
 from modalink.model import System, compose, skeleton
 from modalink.model.groups import inner_name, table
-from modalink.recipe import SystemSpec, TrainGroup, train_groups
+from modalink.recipe import Recipe, SystemSpec, TrainGroup, train_groups
+from modalink.recipe.tiny import tiny_form
 from modalink.testing.checkpoints import tiny_blip2, tiny_clip_vision, tiny_llama
 from modalink.training.freezing import freeze
 
@@ -107,3 +108,30 @@ def test_another_checkpoint_in_its_place_is_refused(spec: SystemSpec, tmp_path: 
     save_file(tensors, file, {"format": "pt"})
     with pytest.raises(PartError, match=rf"{PROJECTOR}.q_former: .* now has weights of hash"):
         System.load(tmp_path / "saved")
+
+
+def test_minigpt_4_trains_3_million_parameters_and_has_a_tiny_form() -> None:
+    """Its only trained part is one map (arXiv 2304.10592, section 3); at any size, stages name the same sections."""
+    hub_id = "Salesforce/blip2-flan-t5-xxl"
+    stage = {"name": "align", "train": {f"{PROJECTOR}.exit": {"lr": 1e-4}}, "objectives": [{"kind": "language"}]}
+    stage |= {"data": [{"source": "tiny_world", "tasks": ["caption"]}], "batch": 4, "steps": 2}
+    recipe = Recipe.model_validate(
+        {
+            "name": "minigpt-4",
+            "inputs": {
+                "image": {
+                    "encoder": {"kind": "vision", "checkpoint": hub_id, "layer": "output", "keep_cls": True},
+                    "projector": {"kind": "q_former", "checkpoint": hub_id},
+                }
+            },
+            "llm": {"checkpoint": "lmsys/vicuna-7b-v1.5"},
+            "prompt": {"template": "vicuna-v1.1"},
+            "stages": [stage],
+        }
+    )
+    rows = {row.group: row for row in table(skeleton(recipe).trainable_groups(), recipe.stages[0].train, {})}
+    assert sum(row.parameters for row in rows.values() if row.trained) == 768 * 4096 + 4096
+    assert rows[PROJECTOR].parameters == 105_162_240
+    tiny = Recipe.model_validate(tiny_form(recipe))
+    assert tiny.stages[0].train.keys() == recipe.stages[0].train.keys()
+    assert not tiny.inputs["image"].projector.borrowed()

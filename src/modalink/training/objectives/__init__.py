@@ -1,7 +1,8 @@
 """What a stage minimises. An objective is one file; it counts its units before the forward and sums their losses after.
 
 The loss of a step is the sum over objectives of `weight * sum / count`, with the count of the whole step: all
-micro-batches and all processes. So accumulation, packing and data parallelism give the same gradient.
+micro-batches and all processes. So accumulation, packing and data parallelism give the same gradient; but what compares
+the media of one pass with each other (`itc`, `itm`) depends on how many these are.
 """
 
 from abc import abstractmethod
