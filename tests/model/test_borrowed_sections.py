@@ -13,6 +13,7 @@ from modalink.model import System, compose, skeleton
 from modalink.model.groups import inner_name, table
 from modalink.recipe import Recipe, SystemSpec, TrainGroup, train_groups
 from modalink.recipe.tiny import tiny_form
+from modalink.runs.manifest import manifest
 from modalink.testing.checkpoints import tiny_blip2, tiny_clip_vision, tiny_llama
 from modalink.training.freezing import freeze
 
@@ -108,6 +109,22 @@ def test_another_checkpoint_in_its_place_is_refused(spec: SystemSpec, tmp_path: 
     save_file(tensors, file, {"format": "pt"})
     with pytest.raises(PartError, match=rf"{PROJECTOR}.q_former: .* now has weights of hash"):
         System.load(tmp_path / "saved")
+
+
+def test_the_manifest_has_the_same_rows_for_all_stages(spec: SystemSpec) -> None:
+    """Of which one trains a section, one the whole; checkpoints of sections are told with their hashes."""
+    stage = {"objectives": [{"kind": "language"}], "data": [{"source": "tiny_world"}], "batch": 4, "steps": 2}
+    trains = {"align": f"{PROJECTOR}.exit", "tune": PROJECTOR}
+    stages = [{"name": name, "train": {group: {"lr": 1e-4}}, **stage} for name, group in trains.items()]
+    recipe = Recipe.model_validate({"name": "two", **spec.to_dict(), "stages": stages})
+    found = manifest(recipe, compose(spec), torch.device("cpu"))
+    align, tune = found["stages"].values()
+    assert [row["group"] for row in align] == [row["group"] for row in tune]
+    assert [row["group"] for row in align if row["trained"]] == [f"{PROJECTOR}.exit"]
+    assert {row["group"] for row in tune if row["trained"]} == {PROJECTOR, f"{PROJECTOR}.exit"}
+    hashes = {part["part"]: part.get("sha256") for part in found["parts"]}
+    own = hashes[f"{PROJECTOR}.q_former"]
+    assert hashes[PROJECTOR] is None and own and own == hashes[f"{PROJECTOR}.queries"]
 
 
 def test_minigpt_4_trains_3_million_parameters_and_has_a_tiny_form() -> None:
