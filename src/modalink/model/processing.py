@@ -121,12 +121,7 @@ class ModalinkProcessor(ProcessorMixin):
             PromptError: A medium has no encoder or generator, media alone exceed `max_tokens`, or a region cannot be
                 written.
         """
-        conversation = self.regions.written(conversation)
-        conversation = told(conversation, lambda turn, medium: self._use(conversation.id, turn, medium) != "made")
-        if any(chosen.projector.learns_captions for chosen in self.spec.inputs.values()):
-            conversation = described(
-                conversation, lambda turn, medium: self._use(conversation.id, turn, medium) == "read"
-            )
+        conversation = self._in_words(conversation)
         chosen = self.template if template is None else prompts.get(template, self.tokenizer)
         question, answer = conversation, None
         if self.encoder_decoder and not reply:
@@ -157,6 +152,14 @@ class ModalinkProcessor(ProcessorMixin):
         spoken = [IGNORED, *labels] if self.encoder_decoder else input_ids
         signals = {m: self._runs(spoken, m) for m in self.tokens.signals}
         return Prepared(conversation.id, input_ids, labels, media, targets, places, signals, cut)
+
+    def _in_words(self, conversation: Conversation) -> Conversation:
+        """A conversation with all that becomes text as text: regions, and what its media say of themselves."""
+        conversation = self.regions.written(conversation)
+        conversation = told(conversation, lambda turn, medium: self._use(conversation.id, turn, medium) != "made")
+        if not any(chosen.projector.learns_captions for chosen in self.spec.inputs.values()):
+            return conversation
+        return described(conversation, lambda turn, medium: self._use(conversation.id, turn, medium) == "read")
 
     def _runs(self, ids: Sequence[int], modality: str) -> list[list[int]]:
         run = self.tokens.signals[modality]
