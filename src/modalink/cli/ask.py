@@ -69,13 +69,17 @@ def ask(
     if as_json:
         print(json.dumps(_data(answer, made, drawn), ensure_ascii=False))
         return
-    made += [("regions", str(drawn))] if drawn is not None else []
-    for line in ([answer.text] if answer.text else []) + [f"{name}: {path}" for name, path in made]:
+    _print(answer, made, drawn)
+    if not answer.complete:
+        print(f"note: the answer was cut at {max_new_tokens} tokens; see --max-new-tokens", file=sys.stderr)
+
+
+def _print(answer: Answer, made: list[tuple[str, str]], drawn: Path | None) -> None:
+    files = [*made, ("regions", str(drawn))] if drawn is not None else made
+    for line in ([answer.text] if answer.text else []) + [f"{name}: {path}" for name, path in files]:
         print(line)
     for unread in answer.unread:
         print(f"note: not read as a place in the picture: {unread}", file=sys.stderr)
-    if not answer.complete:
-        print(f"note: the answer was cut at {max_new_tokens} tokens; see --max-new-tokens", file=sys.stderr)
 
 
 def _region(text: str) -> Region:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from modalink.conversation import Region
 from modalink.tiny_world.across import ACROSS_KINDS, ask_across
 from modalink.tiny_world.asking import Question, pick
 from modalink.tiny_world.language import drawing_reply, drawing_request
+from modalink.tiny_world.rendering import Box
 from modalink.tiny_world.scenes import COLOURS, SHAPES, SIZES, SPLITS, Scene
 from modalink.tiny_world.solids.bodies import SOLIDS
 from modalink.tiny_world.sounds.notes import TIMBRES
@@ -31,7 +31,7 @@ class Dialogue:
         shown: Things that stand before the first turn.
         drawn: What the last reply draws.
         about: Where the turns are questions, the parts of what is shown that each of them names.
-        regions: Places in the picture, which stand where the turns say `<bbox>`.
+        boxes: Places in the picture, in pixels: left, top, right, bottom; they stand where the turns say `<bbox>`.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Dialogue:
     shown: tuple[Shown, ...] = ()
     drawn: Scene | None = None
     about: tuple[tuple[Any, ...], ...] = ()
-    regions: tuple[Region, ...] = ()
+    boxes: tuple[Box, ...] = ()
 
     @property
     def scene(self) -> Scene | None:

@@ -4,18 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modalink.conversation import REGION_MARKER, Area, Region
 from modalink.tiny_world.asking import pick
 from modalink.tiny_world.dialogues import Dialogue
 from modalink.tiny_world.language import names
-from modalink.tiny_world.rendering import object_boxes
+from modalink.tiny_world.rendering import Box, object_boxes
 from modalink.tiny_world.scenes import SPLITS, Scene, sample_scene
 from modalink.tiny_world.worlds import Shown
 
+BOX = "<bbox>"
+"""Stands where the box is said: the marker of conversations, from a room that brings no torch along."""
 PLACE_KINDS = ("locate", "region")
 """Where a thing is, answered by its box; what a box holds, answered in words."""
 _LOCATE = ("give the box of {}.", "what is the box of {}?", "show me {} as a box.", "locate {}.")
-_REGION = (f"what is in {REGION_MARKER}?", f"what does {REGION_MARKER} show?", f"name the object in {REGION_MARKER}.")
+_REGION = (f"what is in {BOX}?", f"what does {BOX} show?", f"name the object in {BOX}.")
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class PlaceQuestion:
     scene: Scene
     text: str
     answer: str
-    box: Area
+    box: Box
 
     @property
     def dialogue(self) -> Dialogue:
         """The conversation about the picture."""
         shown = Shown.of("image", self.scene)
-        return Dialogue(self.kind, ((self.text, self.answer),), (shown,), regions=(Region((self.box,)),))
+        return Dialogue(self.kind, ((self.text, self.answer),), (shown,), boxes=(self.box,))
 
 
 def ask_place(scene: Scene, rng: np.random.Generator, kind: str) -> PlaceQuestion | None:
@@ -51,7 +52,7 @@ def ask_place(scene: Scene, rng: np.random.Generator, kind: str) -> PlaceQuestio
         return PlaceQuestion(kind, scene, pick(rng, _REGION), f"{item.colour} {item.shape}", box)
     if not (known := names(scene, item)):
         return None
-    return PlaceQuestion(kind, scene, pick(rng, _LOCATE).format(pick(rng, known)), REGION_MARKER, box)
+    return PlaceQuestion(kind, scene, pick(rng, _LOCATE).format(pick(rng, known)), BOX, box)
 
 
 def sample_place(split: str, rng: np.random.Generator, kind: str) -> Dialogue:

@@ -29,6 +29,10 @@ RGB = dict(
 """Colour -> red, green and blue in 0..255."""
 
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels."""
+
+
 @dataclass(frozen=True)
 class Style:
     """How the pictures are drawn: plain by default, shaky under augmentation. Lengths in pixels, angles in radians."""
@@ -82,7 +86,7 @@ def paint(scene: Scene, style: Style) -> tuple[Float[np.ndarray, "64 64 3"], Flo
     return canvas, mask
 
 
-def object_boxes(scene: Scene) -> list[tuple[int, int, int, int]]:
+def object_boxes(scene: Scene) -> list[Box]:
     """Left, top, right and bottom of each object in the clean picture: of the pixels that it covers by half or more."""
     rng = np.random.default_rng(scene.background)
     boxes = []

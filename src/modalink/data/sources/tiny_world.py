@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from modalink import tiny_world
-from modalink.conversation import Conversation, Text, Turn
+from modalink.conversation import Conversation, Region, Text, Turn
 from modalink.data.source import SourceConfig
 from modalink.tiny_world.media import medium, user_turn
 
@@ -123,7 +123,7 @@ class TinyWorld:
         subject = _drawn(rng, shows) if len(shows) > 1 else next(iter(shows))
         dialogue = self._dialogue(split, rng, subject)
         conversation = Conversation(_turns(dialogue), f"tiny_world/{split}/{seed}/{index}")
-        return conversation.filled(dialogue.regions) if dialogue.regions else conversation
+        return conversation.filled(Region((box,)) for box in dialogue.boxes) if dialogue.boxes else conversation
 
     def _dialogue(self, split: str, rng: np.random.Generator, subject: str) -> tiny_world.Dialogue:
         if subject == "across":
