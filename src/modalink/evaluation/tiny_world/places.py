@@ -19,7 +19,7 @@ from modalink.tiny_world.scene_questions import normalise_answer
 
 LEAST_IOU = 0.5
 """Overlap of a right box."""
-_MAJORITY_FROM = 800
+_MAJORITY_FROM = 400
 
 
 @dataclass(frozen=True)
