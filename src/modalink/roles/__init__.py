@@ -10,7 +10,7 @@ Dimension letters used in all shape annotations:
 from modalink.roles.conditions import Conditions, ConditionShape
 from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
 from modalink.roles.generator import Denoises, Generator, GeneratorConfig, ReadsText
-from modalink.roles.input_projector import InputProjector, InputProjectorConfig
+from modalink.roles.input_projector import InputProjector, InputProjectorConfig, LearnsCaptions
 from modalink.roles.llm import LlmConfig
 from modalink.roles.modality import MediumHandle, ModalityRecord
 from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
@@ -30,6 +30,7 @@ __all__ = [
     "GeneratorConfig",
     "InputProjector",
     "InputProjectorConfig",
+    "LearnsCaptions",
     "LlmConfig",
     "MediumHandle",
     "ModalityRecord",
