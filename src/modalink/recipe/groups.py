@@ -2,7 +2,7 @@
 
 
 class Group(str):
-    """One name, read by its parts: `llm`, `llm.lora`, `llm.new_tokens`, `inputs.image.encoder` and so on.
+    """One name, read by its parts: `llm`, `llm.lora`, `llm.join`, `llm.new_tokens`, `inputs.image.encoder` and so on.
 
     It is a string, so that it is what files and people write; nobody else takes the string apart.
     """
@@ -43,15 +43,16 @@ class Group(str):
 
     @property
     def part(self) -> str:
-        """`encoder`, `projector` or `generator`; `llm`, `lora` or `new_tokens` on the side of the LLM."""
+        """`encoder`, `projector` or `generator`; `llm`, `lora`, `join` or `new_tokens` on the side of the LLM."""
         return self.rpartition(".")[2]
 
     @property
     def is_link(self) -> bool:
         """Whether it is made new for its system, unlike an encoder or an LLM."""
-        return self.part in {"projector", "lora", "new_tokens"}
+        return self.part in {"projector", "lora", "join", "new_tokens"}
 
 
 LLM = Group("llm")
 LORA = Group("llm.lora")
+JOIN = Group("llm.join")
 NEW_TOKENS = Group("llm.new_tokens")
