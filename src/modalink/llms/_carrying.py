@@ -175,12 +175,12 @@ class _Joined:
         items = self._placed(self.samples, starts)
         return self._passed(embeds, segments.mask(), segments.positions, items, None, False, segments.lengths).logits
 
-    def behind(self, alone: Sequence[Float[Tensor, "t v"]]) -> float:
+    def behind(self, alone: Sequence[Tensor]) -> float:
         """The last tokens one by one behind the cache of prompts side by side, of which rows are chosen on the way."""
         together = [[*range(len(self.samples))]] if self.fit.pads else [[number] for number in range(len(self.samples))]
         return max(self._group_behind(numbers, alone) for numbers in together)
 
-    def _group_behind(self, numbers: Sequence[int], alone: Sequence[Float[Tensor, "t v"]]) -> float:
+    def _group_behind(self, numbers: Sequence[int], alone: Sequence[Tensor]) -> float:
         prompts = [_cut(self.samples[number]) for number in numbers]
         mask, cache = self.mask(prompts, left=True), DynamicCache() if self.fit.packs else None
         passed, worst, chosen = self.read(prompts, left=True, cache=cache, cached=True), 0.0, [*numbers]

@@ -31,7 +31,7 @@ class Views:
     kept: dict[int, KeysValues] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Sequence[Float[Tensor, "m d"]]) -> "Views":
+    def of(cls, rows: Sequence[Float[Tensor, "_ d"]]) -> "Views":
         """Views of these tokens each."""
         lengths = torch.tensor([len(row) for row in rows])[:, None]
         tokens = pad_sequence(list(rows), batch_first=True)

@@ -78,9 +78,9 @@ class Sorted(Meeting):
     """
 
     rows: Rows
-    text: Int[Tensor, " n"] | None
-    media: Int[Tensor, " m"] | None
-    order: Int[Tensor, " t"] | None
+    text: Int[Tensor, " texts"] | None
+    media: Int[Tensor, " media"] | None
+    order: Int[Tensor, " all"] | None
     behind: Int[Tensor, "b t"] | None
     shift: Int[Tensor, "b 1"] | None
     seen: int
