@@ -57,9 +57,10 @@ families: setup
 towers: setup
 	$(BIN)/python docs/tools/vision_towers.py
 
-# The table of parity in docs/encoders.md: every encoder beside its reference, at tiny size; less than a minute.
+# The tables of parity in docs/encoders.md and docs/projectors.md: every part beside its reference, at tiny size; less than
+# a minute.
 parity: setup
-	$(BIN)/python docs/tools/encoder_parity.py
+	$(BIN)/python docs/tools/part_parity.py
 
 # The tested set, from this environment: names and versions, without the packages that exist on one platform only.
 lock:

@@ -17,9 +17,8 @@ from typing import Any
 import pytest
 import torch
 
-from modalink.model import System, compose
-from modalink.recipe import SystemSpec
-from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
+from modalink.model import System
+from tests.support.little_recipes import system_of, vision
 
 THREADS = torch.get_num_threads()
 pytest_plugins = ["tests.support.plug_in", "tests.support.plugged_modality", "tests.support.tiny_run"]
@@ -50,13 +49,7 @@ def make_reader() -> Callable[..., System]:
     """Composes a system of tiny random parts in a folder: image in, text out, all of it nonsense."""
 
     def make(folder: Path, projector: str = "mlp") -> System:
-        encoder = {"kind": "vision", "checkpoint": str(tiny_clip_vision(folder / "vision"))}
-        spec = {
-            "inputs": {"image": {"encoder": encoder, "projector": {"kind": projector}}},
-            "llm": {"checkpoint": str(tiny_llama(folder / "llm"))},
-            "prompt": {"template": "vicuna-v1.1"},
-        }
-        return compose(SystemSpec.model_validate(spec))
+        return system_of(folder, {"image": {"encoder": vision(folder), "projector": {"kind": projector}}})
 
     return make
 

@@ -78,6 +78,7 @@ def test_every_command_is_one_file():
         "main",
         "media",
         "options",
+        "paths",
         "progress",
     }
     assert files == set(COMMANDS)

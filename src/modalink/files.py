@@ -87,8 +87,11 @@ def named(text: str | os.PathLike[str], damaged: Damaged) -> Path:
         damaged: Makes the error.
 
     Raises:
-        Exception: What `damaged` makes: no file can have that name.
+        Exception: What `damaged` makes: no file can have that name. An empty text is none, though Python takes it for
+            the current folder.
     """
+    if not os.fspath(text):
+        raise damaged("found an empty text, needed a path; the current folder is .")
     try:
         path = Path(text).expanduser()
         path.lstat()

@@ -11,9 +11,10 @@ import importlib
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from modalink.errors import RecipeError, UnknownNameError
@@ -22,6 +23,16 @@ Count = Annotated[int, Field(ge=1, le=1000)]
 """A number of layers, heads, groups or tokens: a thousand times as many would only fill the memory."""
 Width = Annotated[int, Field(ge=1, le=2**17)]
 """A number of channels, or of pixels along a side."""
+
+
+def _not_empty(value: Any) -> Any:
+    if value == "":
+        raise PydanticCustomError("empty_path", "An empty text is no path; the current folder is .")
+    return value
+
+
+GivenPath = Annotated[Path, BeforeValidator(_not_empty)]
+"""A path that people give: an empty text is none, though Python takes it for the current folder."""
 
 
 class Settings(BaseModel):

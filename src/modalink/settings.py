@@ -16,7 +16,7 @@ from pydantic import ByteSize, Field, ValidationError, field_validator
 
 from modalink import files, yaml_files
 from modalink.errors import OptionError, UnknownNameError, shown
-from modalink.kinds import Settings
+from modalink.kinds import GivenPath, Settings
 
 PREFIX = "MODALINK_"
 _Found = dict[str, tuple[Any, str]]
@@ -36,7 +36,7 @@ class RunSettings(Settings):
     """What a resumed run does when its data have changed: say so and go on, or end."""
     workers: int = Field(default=2, ge=0, le=1024)
     """Threads that read and prepare training data ahead of the step; 0 does it in place."""
-    cache: Path | None = Field(default_factory=lambda: user_folder("XDG_CACHE_HOME", ".cache") / "features")
+    cache: GivenPath | None = Field(default_factory=lambda: user_folder("XDG_CACHE_HOME", ".cache") / "features")
     """Folder where outputs of frozen parts are kept for later runs; `off` keeps them in memory alone."""
     cache_bytes: ByteSize = ByteSize(10 * 10**9)
     """Most bytes in that folder, for example `50GB`; what was not used for longest makes room."""

@@ -204,3 +204,43 @@ def test_what_is_too_long_loses_its_middle():
     assert (len(lines), lines[0], lines[-1]) == (20, "what was found", "what to do")
     assert lines[10] == "... (83 lines are left out here) ..."
     assert main.brief("short\n  text") == "short\n  text"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "demo", "--run", ""],
+        ["train", "demo", "--run-dir="],
+        ["demo", "--run", ""],
+        ["ask", "runs/a", "What?", "--out", ""],
+        ["ask", "runs/a", "What?", "--points", ""],
+        ["ask", "runs/a", "What?", "--image", "a.png", "--image="],
+        ["chat", "runs/a", "--out="],
+        ["evaluate", "runs/a", "--benchmark", "pope", "--data", ""],
+        ["evaluate", "runs/a", "--benchmark", "pope", "--out", ""],
+        ["score", "pope", "--predictions", ""],
+        ["score", "pope", "--predictions", "p.json", "--against="],
+        ["data", "preview", "a.jsonl", "--html", ""],
+        ["data", "cache", "demo", "--ledger="],
+        ["zoo", "build", "--work", ""],
+        ["train", "demo", "--run", "a", "--cache", ""],
+        ["score", "pope", "--predictions", "p.json", "--option", "questions="],
+        ["train", "", "--run", "a"],
+        ["doctor", ""],
+        ["data", "preview", ""],
+        ["data", "preview", "", "source=pairs"],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_text_is_no_path(modalink, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    result = modalink(*arguments)
+    assert result.exit_code in (1, 2) and "empty text" in result.stderr and "current folder is" in result.stderr
+    assert [*tmp_path.iterdir()] == [] and "Traceback" not in result.stderr
+
+
+def test_an_empty_run_is_none(modalink, tmp_path, monkeypatch):
+    """Its name may be a hub id, and is no option: the engine that loads it says so."""
+    monkeypatch.chdir(tmp_path)
+    result = modalink("ask", "", "What?")
+    assert result.exit_code == 1 and "found an empty text, needed a path" in result.stderr

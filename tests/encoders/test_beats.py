@@ -1,6 +1,6 @@
 """BEATs: its authors' checkpoints load strictly; windows, buckets of distances and tokens that can be read by eye.
 
-That its numbers are the authors', `docs/tools/parity/beats.py` holds.
+That its numbers are the authors', `docs/tools/parity/encoders/beats.py` holds.
 """
 
 from pathlib import Path

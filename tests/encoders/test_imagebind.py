@@ -1,6 +1,6 @@
 """ImageBind: one encoder for several modalities, its released names and sizes, and what it reads of media.
 
-That its numbers are the original's is held by `docs/tools/parity/imagebind.py`.
+That its numbers are the original's is held by `docs/tools/parity/encoders/imagebind.py`.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Point-BERT: released files, points of any number, in a batch as alone.
 
-That its numbers are the authors', `docs/tools/parity/point_bert.py` holds.
+That its numbers are the authors', `docs/tools/parity/encoders/point_bert.py` holds.
 """
 
 from argparse import Namespace

@@ -152,7 +152,7 @@ def test_another_prompt_replaces_the_benchmarks(write, tmp_path):
         ("fid", OptionError, "FID asks a model no questions: it takes the generated images"),
         ("vizwiz_answerability", OptionError, "takes the probability that a photograph can answer"),
         ("vqav2", OptionError, "VQAv2: needed --data FOLDER with its media and v2_mscoco"),
-        ("modelnet40", OptionError, "--annotations FILE"),
+        ("modelnet40", OptionError, r"needed --data FOLDER with its media and \*_"),
         ("vqa2", UnknownNameError, "did you mean 'vqav2'"),
     ],
 )

@@ -1,9 +1,12 @@
 """Finding a benchmark's files in folders as people have them."""
 
+from dataclasses import replace
+
 import pytest
 
 from modalink.errors import DataError, OptionError
 from modalink.evaluation.layout import DataFolder, find_annotations, find_option_files
+from modalink.scoring.benchmark import Setup
 from modalink.scoring.registry import load
 
 IMAGES = (".jpg", ".png")
@@ -89,8 +92,11 @@ def test_files_that_belong_together_are_their_folder(folder, tmp_path):
 def test_a_wrong_folder_says_what_is_looked_for(folder, tmp_path):
     with pytest.raises(DataError, match=r"no annotations of MM-Vet, needed mm-vet.json in it .*--annotations FILE"):
         find_annotations(load("mmvet")[1], folder("other.json"))
-    with pytest.raises(DataError, match="Speech recognition has no official file to look for: needed --annotations"):
+    with pytest.raises(DataError, match=r"needed \*.trans.txt in it .*--annotations FILE: LibriSpeech's folder"):
         find_annotations(load("speech_recognition")[1], folder())
+    own = replace(load("mmvet")[1], title="A benchmark of a package", setup=Setup())
+    with pytest.raises(DataError, match="A benchmark of a package has no official file to look for: needed --annot"):
+        find_annotations(own, folder())
     with pytest.raises(DataError, match="no such folder"):
         DataFolder(tmp_path / "none")
 

@@ -1,6 +1,5 @@
 """One conversation holds an image of 12 tiles, a video of 64 frames and a sound of 2 minutes, in one run."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from modalink.features.disk import DiskFeatures
 from modalink.modalities import audio
 from modalink.model import System, collate
 from modalink.recipe import Recipe
-from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama, tiny_whisper
 from modalink.training.frozen import FrozenEncoders
 from modalink.training.train import train
+from tests.support.little_recipes import by_frame, metrics, recipe_of, record, whisper, write_records
 
 TOKENS = {"image": 13 * 4, "video": 64, "audio": 120}
 """Prompt tokens: 16 of each tile joined by 2 x 2, the mean of each frame, and each second's 50 joined."""
@@ -33,28 +32,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(rng.integers(0, 255, (300, 400, 3), dtype=np.uint8)).save(folder / "a.png")
     film(folder / "a.mkv", [*rng.integers(0, 255, (80, 24, 32, 3), dtype=np.uint8)])
     audio.write(audio.Sound(rng.uniform(-0.5, 0.5, 120 * 4000).astype(np.float32), 4000), folder / "a.wav")
-    (folder / "data.jsonl").write_text(json.dumps(record(folder)) + "\n")
-    tiny_clip_vision(folder / "vision")
-    tiny_whisper(folder / "whisper")
-    tiny_llama(folder / "llm", max_position_embeddings=1024)
+    media = {"images": ["a.png"], "videos": ["a.mkv"], "audios": ["a.wav"]}
+    write_records(folder, [record("all", "<image> <video> <audio> Do they fit?", "They fit well.", **media)])
     return folder
 
 
-def record(folder: Path) -> dict[str, Any]:
-    said = "<image> <video> <audio> Do they fit?"
-    messages = [{"role": "user", "content": said}, {"role": "assistant", "content": "They fit well."}]
-    media = {"images": "a.png", "videos": "a.mkv", "audios": "a.wav"}
-    return {"id": "all", "messages": messages, **{column: [str(folder / name)] for column, name in media.items()}}
-
-
-def recipe(folder: Path) -> Recipe:
-    vision = {"kind": "vision", "checkpoint": str(folder / "vision")}
-    frames = {"kind": "frames", "encoder": vision, "frames": {"count": 64}}
+def recipe_of_all(folder: Path) -> Recipe:
     tiles = {"most": 12, "choose": "ratio", "fit": "stretch", "thumbnail": "last"}
-    whisper = {"kind": "whisper", "checkpoint": str(folder / "whisper")}
     inputs: dict[str, Any] = {
         "image": {
-            "encoder": {"kind": "tiles", "encoder": frames, "tiles": tiles},
+            "encoder": {"kind": "tiles", "encoder": by_frame(folder, count=64), "tiles": tiles},
             "projector": {"kind": "mlp", "join": {"tokens": 4, "layout": "square"}},
             "marks": {"begin": "[", "between_tile_rows": "/", "end": "]"},
         },
@@ -63,26 +50,16 @@ def recipe(folder: Path) -> Recipe:
             "projector": {"kind": "blockwise", "each": {"kind": "linear", "pool": "space"}, "whole": {"kind": "linear"}, "width": 16, "positions": {"most": 64}},
             "marks": {"before_block": "{number}:"},
         },
-        "audio": {"encoder": whisper, "projector": {"kind": "linear", "join": {"tokens": 50}}},
+        "audio": {"encoder": whisper(folder), "projector": {"kind": "linear", "join": {"tokens": 50}}},
     }  # fmt: skip
-    stage = {
-        "name": "fit",
-        "train": {f"inputs.{modality}.projector": {"lr": 1e-2} for modality in inputs},
-        "objectives": [{"kind": "language"}],
-        "data": [{"source": "messages", "path": str(folder / "data.jsonl")}],
-        "batch": 1,
-        "steps": 1,
-        "max_tokens": 1024,
-        "precision": "float32",
-    }
-    data = {"name": "long", "inputs": inputs, "llm": {"checkpoint": str(folder / "llm")}, "stages": [stage]}
-    return Recipe.model_validate({**data, "prompt": {"template": "vicuna-v1.1"}})
+    return recipe_of(folder, inputs, llm={"max_position_embeddings": 1024}, batch=1, steps=1, max_tokens=1024)
 
 
 def test_it_learns_and_answers_the_same_with_and_without_caches(place: Path, tmp_path: Path) -> None:
+    recipe = recipe_of_all(place)
     caches = [FeatureCache(memory_bytes=0), FeatureCache(DiskFeatures(tmp_path / "features", 10**8))]
-    runs = [train(recipe(place), tmp_path / f"run{number}", cache=cache) for number, cache in enumerate(caches)]
-    computed, kept = [json.loads((run / "fit/metrics.jsonl").read_text())["loss"] for run in runs]
+    runs = [train(recipe, tmp_path / f"run{number}", cache=cache) for number, cache in enumerate(caches)]
+    computed, kept = [step["loss"] for run in runs for step in metrics(run)]
     assert computed == kept and [*(tmp_path / "features").rglob("*.pack")]
 
     system, (question, _) = System.load(runs[0] / "model"), Conversation.from_messages(messages(place)).turns

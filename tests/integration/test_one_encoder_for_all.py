@@ -1,22 +1,21 @@
 """One ImageBind reads pictures, videos and sounds, each through a linear projector (PandaGPT, NExT-GPT)."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 
 import modalink
 from modalink.features.cache import FeatureCache
 from modalink.features.compute import Once
 from modalink.modalities import audio, image, video
 from modalink.model import compose
-from modalink.recipe import Recipe, load
-from modalink.testing.checkpoints import tiny_imagebind, tiny_llama
+from modalink.recipe import Recipe
+from modalink.testing.checkpoints import tiny_imagebind
 from modalink.training.frozen import FrozenEncoders
 from modalink.training.train import train
+from tests.support.little_recipes import metrics, recipe_of, record, write_records
 
 MEDIA = {"image": (image, ".png"), "video": (video, ".mkv"), "audio": (audio, ".wav")}
 
@@ -31,9 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             modality.write(modality.example(number), folder / f"{name}{number}{suffix}")
             columns[f"{name}s"] = [f"{name}{number}{suffix}"]
         asked = ("<image><video><audio>Do they fit?", "<audio>And here: <image>, <video>?")[number % 2]
-        said = [{"role": "user", "content": asked}, {"role": "assistant", "content": f"answer {number}"}]
-        records.append({"id": str(number), "messages": said, **columns})
-    (folder / "data.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        records.append(record(str(number), asked, f"answer {number}", **columns))
+    write_records(folder, records)
     return folder
 
 
@@ -43,26 +41,12 @@ def recipe(folder: Path) -> Recipe:
     inputs: dict[str, Any] = {"image": {"encoder": encoder}, "video": {"use": "image"}, "audio": {"use": "image"}}
     for chosen in inputs.values():
         chosen["projector"] = {"kind": "linear"}
-    stage = {
-        "name": "bind",
-        "train": {f"inputs.{name}.projector": {"lr": 1e-2} for name in inputs},
-        "objectives": [{"kind": "language"}],
-        "data": [{"source": "messages", "path": str(folder / "data.jsonl")}],
-        "batch": 4,
-        "steps": 2,
-        "precision": "float32",
-    }
-    data = {"name": "all", "inputs": inputs, "llm": {"checkpoint": str(tiny_llama(folder / "llm"))}}
-    (folder / "recipe.yaml").write_text(
-        yaml.safe_dump(data | {"prompt": {"template": "vicuna-v1.1"}, "stages": [stage]})
-    )
-    return load(folder / "recipe.yaml")
+    return recipe_of(folder, inputs)
 
 
 def test_it_trains_and_answers_about_all_three(recipe: Recipe, folder: Path) -> None:
     train(recipe, folder / "run")
-    lines = (folder / "run" / "bind" / "metrics.jsonl").read_text().splitlines()
-    assert len(lines) == 2
+    assert len(metrics(folder / "run")) == 2
     media = {name: folder / f"{name}0{suffix}" for name, (_, suffix) in MEDIA.items()}
     answer = modalink.load(folder / "run").ask("Do they fit?", **media, max_new_tokens=3)
     assert isinstance(answer.text, str)

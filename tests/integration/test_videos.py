@@ -1,6 +1,5 @@
 """A system learns from videos, leaves out those that are cut, is saved, and answers about one, its sound aside."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from modalink.features.cache import FeatureCache
 from modalink.features.compute import Once
 from modalink.model import collate, compose
 from modalink.recipe import Recipe
-from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama, tiny_video
+from modalink.testing.checkpoints import tiny_video
 from modalink.training.frozen import FrozenEncoders
 from modalink.training.train import train
+from tests.support.little_recipes import Block, by_frame, ledger, metrics, recipe_of, record, write_records
 
 CODED: dict[str, Any] = {"codec": "libx264", "pixels": "yuv420p"}
 
@@ -26,49 +26,25 @@ CODED: dict[str, Any] = {"codec": "libx264", "pixels": "yuv420p"}
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny parts, and messages about three videos, one of which is cut off."""
     folder = tmp_path_factory.mktemp("videos")
-    tiny_clip_vision(folder / "vision")
     tiny_video(folder / "tower")
-    tiny_llama(folder / "llm")
     records = []
     for number in range(3):
         noise = np.random.default_rng(number).integers(0, 255, (20, 32, 48, 3)).astype(np.uint8)
         film(folder / f"{number}.mp4", [*noise], **CODED)
-        asked, said = {"role": "user", "content": "<video>\nWhat is it?"}, {"role": "assistant", "content": "It moves."}
-        records.append({"id": str(number), "messages": [asked, said], "videos": [f"{number}.mp4"]})
+        records.append(record(str(number), "<video>\nWhat is it?", "It moves.", videos=[f"{number}.mp4"]))
     cut = folder / "2.mp4"
     cut.write_bytes(cut.read_bytes()[:3000])
-    (folder / "data.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    write_records(folder, records)
     return folder
 
 
-def recipe(place: Path, encoder: dict[str, Any]) -> Recipe:
+def recipe(place: Path, encoder: Block) -> Recipe:
     video = {
         "encoder": encoder,
         "projector": {"kind": "linear", "pool": "space"},
         "marks": {"before_block": "{time:.2f}s "},
     }
-    stage = {
-        "name": "learn",
-        "train": {"inputs.video.projector": {"lr": 1e-2}},
-        "objectives": [{"kind": "language"}],
-        "data": [{"source": "messages", "path": str(place / "data.jsonl")}],
-        "batch": 2,
-        "steps": 2,
-        "precision": "float32",
-    }
-    return Recipe.model_validate(
-        {
-            "name": "videos",
-            "inputs": {"video": video},
-            "llm": {"checkpoint": str(place / "llm")},
-            "prompt": {"template": "vicuna-v1.1"},
-            "stages": [stage],
-        }
-    )
-
-
-def by_frame(place: Path, **frames: Any) -> dict[str, Any]:
-    return {"kind": "frames", "encoder": {"kind": "vision", "checkpoint": str(place / "vision")}, "frames": frames}
+    return recipe_of(place, {"video": video}, batch=2)
 
 
 @pytest.mark.parametrize("kind", ["frames", "video"])
@@ -76,9 +52,8 @@ def test_it_learns_and_answers(place: Path, tmp_path: Path, kind: str) -> None:
     tower = {"kind": "video", "checkpoint": str(place / "tower")}
     encoder = tower if kind == "video" else by_frame(place, sampling="segments", count=3)
     run = train(recipe(place, encoder), tmp_path / "run")
-    assert len((run / "learn/metrics.jsonl").read_text().splitlines()) == 2
-    ledger = [json.loads(line) for line in (run / "learn/ledger.jsonl").read_text().splitlines()]
-    assert {(line["sample"], line["reason"]) for line in ledger} <= {("2", "damaged")}
+    assert len(metrics(run)) == 2
+    assert {(line["sample"], line["reason"]) for line in ledger(run)} <= {("2", "damaged")}
     answer = modalink.load(run).ask("What is it?", video=place / "0.mp4", max_new_tokens=2)
     assert isinstance(answer.text, str)
 

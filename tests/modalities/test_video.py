@@ -286,6 +286,36 @@ def test_frames_in_memory_are_found_by_their_times_too():
     assert video.open_video(clip) is clip
 
 
+# A part of a video
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_part_is_a_video_of_its_own(plain, stored):
+    whole = video.open_video(plain if stored else video.Clip.of(np.stack(numbered(20)), fps=10.0))
+    part = whole.part(0.55, 0.95)
+    assert (part.size, part.extent, part.num_frames) == ((32, 24), "0.4 s of 32 x 24 px", None)
+    assert values(part, [0, 0.05, 0.2, 0.39, 9]) == [5, 6, 7, 9, 9]
+    assert [round(time, 2) for time, _ in part.all_frames()] == [0.0, 0.05, 0.15, 0.25, 0.35]
+    assert np.asarray(part)[:, 0, 0, 0].tolist() == [5, 6, 7, 8, 9]
+    assert [round(time + 0.55, 2) for time in part.key_times_s()] == [
+        time for time in whole.key_times_s() if 0.55 <= time < 0.95
+    ]
+    assert video.open_video(part).read() is part
+    assert part.digest == whole.part(0.55, 0.95).digest != whole.part(0.55, 0.9).digest != whole.digest
+    assert values(part.part(0.1, 0.2), [0, 0.1]) == [6, 7]
+
+
+def test_a_part_ends_with_the_whole_and_holds_something(plain):
+    whole = video.open_video(plain)
+    assert whole.part(1.5, 99.0).duration_s == 0.5
+    for start_s, end_s in ((2.0, 3.0), (1.0, 1.0), (1.0, 0.5), (-0.1, 1.0), (float("nan"), 1.0)):
+        with pytest.raises(MediumError, match=r"plain.mkv: lasts 2.00 s, and shows nothing from") as caught:
+            whole.part(start_s, end_s)
+        assert caught.value.reason == "empty"
+    with pytest.raises(MediumError, match="is shown in part, without its sound"):
+        whole.part(0.0, 1.0).sound()
+
+
 @pytest.mark.parametrize(
     "times_s", [[0.0, 1.0], [0.0, 2.0, 1.0], [1.0, 2.0, 3.0], [0.0, 1.0, 4.0], [0.0, float("nan"), 1.0]]
 )

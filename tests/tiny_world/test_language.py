@@ -149,7 +149,7 @@ def test_what_is_declined_holds_words_of_no_inside_question() -> None:
     strange = [talk for talk in talks if not {*_words([talk.turns[0][0]])} <= inside]
     # A made-up word may happen to be one of the world's.
     assert len(strange) >= 0.99 * len(talks)
-    assert 0.4 < sum(talk.description is not None for talk in talks) / len(talks) < 0.6
+    assert 0.4 < sum(bool(talk.shown) for talk in talks) / len(talks) < 0.6
     likely_inside = [talk for talk in talks if {*_words([talk.turns[0][0]])} & {*SHAPES, *COLOURS}]
     assert len(likely_inside) > 0.2 * len(talks)
 

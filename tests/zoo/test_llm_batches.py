@@ -6,16 +6,32 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from modalink import zoo
-from modalink.tiny_world import Dialogue, Question, Scene, WorldObject, describe, sample_dialogue, sample_scene
-from modalink.tiny_world.dialogues import interview
-from modalink.zoo.build.llm import Student, collate, loss
-from modalink.zoo.build.superposed import LAYOUTS, Slots, lay_out
-from modalink.zoo.build.targets import OBJECT_WIDTH
+from modalink.tiny_world import (
+    WORLDS,
+    Dialogue,
+    Question,
+    Scene,
+    Shown,
+    WorldObject,
+    describe,
+    sample_across,
+    sample_dialogue,
+    sample_scene,
+)
+from modalink.tiny_world.clips.actors import Actor, ClipScene
+from modalink.tiny_world.dialogues import SUBJECTS, interview
+from modalink.tiny_world.solids.bodies import Solid
+from modalink.tiny_world.sounds.notes import Note
+from modalink.zoo.build.llm_batches import collate
+from modalink.zoo.build.llm_student import Student, loss
+from modalink.zoo.build.superposed import GROUPS, LAYOUTS, MOMENTS, PATCHES, SLICES, Slots, lay_out
+from modalink.zoo.build.targets import NOT_ASKED, OBJECT_WIDTH, ROSTERS, match_targets
 
 _SCENE = Scene(
     (WorldObject("circle", "red", "large", "top left"), WorldObject("star", "blue", "small", "center")), background=0
 )
-_TALK = Dialogue("questions", (("what color is the star?", "blue"), ("hi", "hello!")), _SCENE, describe(_SCENE))
+_SHOWN = Shown.of("image", _SCENE)
+_TALK = Dialogue("questions", (("what color is the star?", "blue"), ("hi", "hello!")), (_SHOWN,))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +41,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def test_a_batch_holds_the_text_of_the_chat_template(tokenizer: PreTrainedTokenizerFast) -> None:
     rng = np.random.default_rng(0)
-    talks = [sample_dialogue("train", rng) for _ in range(20)]
+    talks = [sample_dialogue("train", rng, subject=subject) for subject in SUBJECTS for _ in range(8)]
     batch = collate(talks, tokenizer, rng)
     for row, talk in zip(batch.ids, talks, strict=True):
         text = tokenizer.apply_chat_template(talk.messages(), tokenize=False)
@@ -57,7 +73,7 @@ def test_named_objects_are_asked_for_where_their_answers_start(tokenizer: PreTra
         Question("relation", "is the star above the circle?", "no", (star, circle)),
         Question("colour", "what color is the circle?", "red", (circle,)),
     ]
-    talks = [_TALK, interview(_SCENE, describe(_SCENE), asked)]
+    talks = [_TALK, interview(_SHOWN, asked)]
     batch = collate(talks, tokenizer, np.random.default_rng(0))
     assert batch.named == [(star, circle), (circle,)]
     ends = [tokenizer.decode(batch.ids.flatten()[at - 12 : at + 2]) for at in batch.asked_at.tolist()]
@@ -72,7 +88,7 @@ def test_the_heads_learn_from_what_questions_name_and_skip_those_that_name_nothi
 
     def learned(*about: WorldObject) -> tuple[Student, dict[str, float]]:
         student, question = Student(tokenizer), Question("comparison", "do they agree?", "no", about)
-        talk = interview(_SCENE, describe(_SCENE), [question])
+        talk = interview(_SHOWN, [question])
         total, metrics = loss(student, collate([talk], tokenizer, np.random.default_rng(0)))
         total.backward()
         return student, metrics
@@ -96,7 +112,7 @@ def test_a_superposed_layout_tells_every_object_near_its_cell_and_no_other_word(
     rng = np.random.default_rng(0)
     for seed in range(50):
         scene = sample_scene(seed, "train")
-        slots = lay_out(scene, side, rng)
+        slots = lay_out(Shown.of("image", scene), side, rng)
         assert len(slots) == side * side
         known = {word for o in scene.objects for word in f"{o.size} {o.colour} {o.shape} {o.cell}".split()}
         assert {word for slot in slots for word, _ in slot} <= known | {"nothing"}
@@ -120,3 +136,69 @@ def test_a_superposed_position_is_the_weighted_sum_of_its_words(tokenizer: PreTr
     assert torch.allclose(embeds[0, 2], 0.5 * red + circle, atol=0.12)
     assert torch.equal(embeds[0, 1], embedding(ids)[0, 1])
     assert not torch.allclose(embeds[0, 3], embedding(ids)[0, 3], atol=0.12)
+
+
+@pytest.mark.parametrize(
+    ("modality", "positions"),
+    [("audio", MOMENTS), ("video", SLICES * PATCHES * PATCHES), ("points", GROUPS)],
+)
+def test_other_things_are_laid_out_as_their_encoders_tokens_and_no_part_is_lost(modality: str, positions: int) -> None:
+    rng, world = np.random.default_rng(0), WORLDS[modality]
+    for seed in range(60):
+        shown = Shown.of(modality, world.sample(seed, "train"))
+        slots = lay_out(shown, 8, rng)
+        assert len(slots) == positions
+        for part in getattr(shown.thing, world.parts):
+            words = {word for name in world.attributes for word in getattr(part, name).split()}
+            assert any(words <= {word for word, _ in slot} for slot in slots), (part, slots)
+
+
+def test_a_clips_words_move_with_its_actor() -> None:
+    rng = np.random.default_rng(0)
+    actor = Actor("square", "red", "large", "rises", "slowly", "center")
+    slots = lay_out(Shown.of("video", ClipScene((actor,), background=0)), 8, rng)
+    rows = [
+        np.mean([i % 16 // PATCHES for i in range(16 * t, 16 * t + 16) if slots[i][0][0] != "nothing"]) for t in (0, 3)
+    ]
+    assert rows[0] > rows[1]
+
+
+def test_parts_of_other_things_are_asked_for_where_they_have_been_told_and_where_an_answer_weighs_them(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    rng = np.random.default_rng(0)
+    talk = sample_across("train", rng, ["fit"])
+    batch = collate([talk], tokenizer, rng)
+    assert set(batch.told_at) == set(batch.weighed_at) == {"audio", "video"}
+    for shown in talk.shown:
+        before = tokenizer.decode(batch.ids[0][: int(batch.told_at[shown.modality][0]) + 1])
+        assert before.endswith(f"{shown.description}\n")
+        parts = getattr(shown.thing, WORLDS[shown.modality].parts)
+        assert batch.things[shown.modality] == [shown.thing]
+        assert batch.weighed[shown.modality] == [parts]
+        targets = ROSTERS[shown.modality].targets([shown.thing])
+        assert targets[0, :, 0].tolist() == [1] * len(parts) + [0] * (targets.shape[1] - len(parts))
+    student = Student(tokenizer)
+    total, metrics = loss(student, batch)
+    total.backward()
+    assert {"listed_audio", "listed_video", "weighed_audio", "weighed_video"} <= metrics.keys()
+    assert student.list["audio"].weight.grad.any()
+    assert student.weigh["video"].weight.grad.any()
+    assert student.weigh["points"].weight.grad is None
+    assert student.match.weight.grad.any()
+
+
+def test_parts_that_match_across_modalities_are_told_from_those_that_do_not() -> None:
+    actors = [
+        Actor("square", "red", "large", "rises", "first", "left"), Actor("ring", "red", "small", "blinks", "then", "right")
+    ]  # fmt: skip
+    rising, steady = (Note("bell", "low", motion, "short", "first") for motion in ("rising", "steady"))
+    ring = WorldObject("ring", "red", "large", "top")
+    torus = Solid("torus", "blue", "small", "straight", "center")
+    asked = [(rising, steady, *actors), (ring, *actors), (ring, WorldObject("ring", "blue", "small", "top"), torus)]
+    no = NOT_ASKED
+    assert match_targets(asked).tolist() == [
+        [[no, no, 1], [no, no, 0]],
+        [[0, 1, no], [1, 1, no]],
+        [[1, 0, no], [1, 1, no]],
+    ]

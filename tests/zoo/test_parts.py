@@ -18,14 +18,21 @@ from transformers import (
     CLIPVisionModel,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    VideoMAEModel,
 )
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from modalink import zoo
+from modalink.encoders.point_bert import PointBertConfig
+from modalink.encoders.video import VideoConfig
+from modalink.encoders.whisper import WhisperConfig
 from modalink.errors import UnknownNameError
+from modalink.ragged import Ragged
 from modalink.tiny_world import (
     COLOURS,
     SHAPES,
     SIZES,
+    WORLDS,
     Scene,
     WorldObject,
     describe,
@@ -33,7 +40,12 @@ from modalink.tiny_world import (
     render,
     sample_scene,
 )
+from modalink.tiny_world.clips.animation import animate
 from modalink.tiny_world.dialogues import DECLINE
+from modalink.tiny_world.media import SHOW
+from modalink.tiny_world.solids.sculpting import sculpt
+from modalink.tiny_world.sounds.synthesis import RATE_HZ, play
+from modalink.zoo.build.audio import extractor
 from modalink.zoo.scene_classifier import SceneClassifier
 
 
@@ -57,7 +69,7 @@ def _reply(llm: tuple[LlamaForCausalLM, PreTrainedTokenizerFast], text: str) -> 
 
 
 def test_names_and_paths() -> None:
-    assert zoo.names() == ["diffusion", "llm", "scene_classifier", "vision"]
+    assert zoo.names() == ["audio", "diffusion", "llm", "points", "scene_classifier", "video", "vision"]
     assert (zoo.path("llm") / "config.json").is_file()
     with pytest.raises(UnknownNameError, match=r"'visoin'.*did you mean 'vision'"):
         zoo.path("visoin")
@@ -74,7 +86,18 @@ def test_all_parts_together_weigh_less_than_20_mb_and_are_stored_in_bfloat16() -
 
 
 @pytest.mark.parametrize(
-    "folder", ["llm", "vision", "scene_classifier", "diffusion/text_encoder", "diffusion/vae", "diffusion/unet"]
+    "folder",
+    [
+        "llm",
+        "vision",
+        "video",
+        "audio",
+        "points",
+        "scene_classifier",
+        "diffusion/text_encoder",
+        "diffusion/vae",
+        "diffusion/unet",
+    ],
 )
 def test_every_part_has_a_card_with_command_and_held_out_numbers(folder: str) -> None:
     card = (zoo.PARTS / folder / "README.md").read_text()
@@ -88,6 +111,8 @@ def test_every_part_has_a_card_with_command_and_held_out_numbers(folder: str) ->
     [
         (AutoModelForCausalLM, LlamaForCausalLM, "llm"),
         (AutoModel, CLIPVisionModel, "vision"),
+        (AutoModel, VideoMAEModel, "video"),
+        (WhisperEncoder, WhisperEncoder, "audio"),
         (CLIPTextModel, CLIPTextModel, "diffusion/text_encoder"),
     ],
 )
@@ -239,3 +264,48 @@ def _pixels(scenes: list[Scene]) -> torch.Tensor:
 
 def _pictures(pixels: torch.Tensor) -> np.ndarray:
     return ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def test_the_encoders_that_ship_read_what_they_were_taught_on() -> None:
+    """The preprocessing of each encoder gives what its training saw."""
+    clip, sound, bodies = (WORLDS[modality].sample(3, "test") for modality in ("video", "audio", "points"))
+    frames = VideoConfig(checkpoint="zoo:video").preprocessor()(SHOW["video"](clip))
+    expected = torch.from_numpy(animate(clip)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert torch.allclose(frames, expected, atol=1e-5)
+    spectrogram = WhisperConfig(checkpoint="zoo:audio").preprocessor()(SHOW["audio"](sound))
+    assert spectrogram.shape == (1, 40, 200)
+    samples = [play(sound)]
+    taught = extractor()(samples, sampling_rate=RATE_HZ, return_tensors="pt")["input_features"]
+    assert torch.allclose(spectrogram, taught, atol=1e-5)
+    points = PointBertConfig(checkpoint="zoo:points").tiny().preprocessor()(SHOW["points"](bodies))
+    assert torch.allclose(points, torch.from_numpy(sculpt(bodies)), atol=1e-6)
+
+
+@pytest.mark.parametrize("modality", ["video", "audio", "points"])
+def test_tokens_of_held_out_things_tell_colour_or_timbre(modality: str) -> None:
+    """A linear probe on few tokens: what an encoder knows lies open in its tokens."""
+    config = {
+        "video": VideoConfig(checkpoint="zoo:video"),
+        "audio": WhisperConfig(checkpoint="zoo:audio", drop_padding=False),
+        "points": PointBertConfig(checkpoint="zoo:points").tiny(),
+    }[modality]
+    encoder, preprocess, world = config.build().eval(), config.preprocessor(), WORLDS[modality]
+    attribute = "timbre" if modality == "audio" else "colour"
+
+    def read(split: str, count: int) -> tuple[np.ndarray, list[str]]:
+        things = [world.sample(number, split) for number in range(4 * count)]
+        things = [thing for thing in things if len(getattr(thing, world.parts)) == 1][:count]
+        media = [SHOW[modality](thing) for thing in things]
+        items = Ragged.of([preprocess(medium) for medium in media], [preprocess.layout(medium) for medium in media])
+        with torch.no_grad():
+            pooled = [tokens.mean(0).float() for tokens in encoder(items)]
+        return torch.stack(pooled).numpy(), [getattr(getattr(thing, world.parts)[0], attribute) for thing in things]
+
+    (seen, names), (held_out, wanted) = read("train", 120), read("test", 40)
+    classes = sorted(set(names))
+    targets = np.array([[name == known for known in classes] for name in names], float)
+    mean, scale = seen.mean(0), seen.std(0) + 1e-6
+    weights = np.linalg.lstsq(np.c_[(seen - mean) / scale, np.ones(len(seen))], targets, rcond=0.05)[0]
+    guessed = (np.c_[(held_out - mean) / scale, np.ones(len(held_out))] @ weights).argmax(1)
+    right = np.mean([classes[i] == name for i, name in zip(guessed, wanted, strict=True)])
+    assert right > 0.8

@@ -60,7 +60,7 @@ def demo(
     settings = run_settings(device=device, threads=threads, workers=workers, cache=cache, track=track)
     with show(console=console, curves=where(chosen(settings.track), folder)) as on_event:
         train(recipe, folder, on_event=on_event, settings=settings)
-    counts = {} if samples is None else dict.fromkeys(("questions", "captions", "drawings", "ood"), samples)
+    counts = {} if samples is None else dict.fromkeys(("questions", "captions", "others", "drawings", "ood"), samples)
     results = evaluate_by_itself(str(folder), "tiny_world", EVALUATOR, counts, settings, console)
     pictures = write_examples(folder)
     console.print(*tables(results))

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from modalink.cli.options import debugging
+from modalink.cli.paths import refuse_empty
 from modalink.errors import ModalinkError
 
 COMMANDS = {
@@ -54,7 +55,11 @@ class _Commands(TyperGroup):
         _spin_briefly()
         name, stub, rest = super().resolve_command(ctx, args)
         ctx.meta[_COMMAND] = name
-        return name, stub if name is None else _load(name), rest
+        if name is None:
+            return name, stub, rest
+        command = _load(name)
+        refuse_empty(command, rest)
+        return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -9,8 +9,10 @@ import yaml
 
 from modalink import json_files, modalities
 from modalink.data import formats
+from modalink.data.media_columns import holds_media
 from modalink.data.records import SUFFIXES, Records, columns, open_records
 from modalink.errors import DataError, SampleError
+from modalink.roles import ModalityRecord
 
 Record = dict[str, Any]
 
@@ -120,7 +122,7 @@ def _captions(record: Record, path: str) -> _Found | None:
     caption = next((name for name in _CAPTIONS if isinstance(record.get(name), str)), None)
     for row in modalities.records():
         named = [name for name in (*row.columns, *_PATHS) if isinstance(record.get(name), str | dict)]
-        medium = next((name for name in named if name in row.columns or _is_medium(record[name], row.suffixes)), None)
+        medium = next((name for name in named if _is_of(name, record[name], row, path)), None)
         if caption and medium:
             file = Path(path)
             settings: dict[str, Any] = {"source": "pairs", "path": str(file.parent), "captions": file.name}
@@ -139,7 +141,7 @@ def _rounds(record: Record, path: str) -> _Found | None:
     renamed = {to: own for to, own in (("prompt", asked), ("completion", answered)) if to != own}
     settings: dict[str, Any] = {"source": "messages", "path": path, "columns": renamed}
     for row in modalities.records():
-        named = next((n for n in record if n in row.columns or _is_medium(record[n], row.suffixes)), None)
+        named = next((name for name, value in record.items() if _is_of(name, value, row, path)), None)
         if named:
             settings["place"] = "first"
             renamed |= {} if named in row.columns else {row.name: named}
@@ -152,8 +154,11 @@ def _text(record: Record, path: str) -> _Found | None:
     return "documents of text", {"source": "text", "path": path}
 
 
-def _is_medium(value: Any, suffixes: Sequence[str]) -> bool:
-    return isinstance(value, str) and len(value) < 4096 and value.lower().endswith(tuple(suffixes))
+def _is_of(name: str, value: Any, row: ModalityRecord, path: str) -> bool:
+    """Whether a column is one of media: by its name and what it holds, or by the suffix of what it holds."""
+    if name in row.columns:
+        return holds_media(value, row, Path(path).parent, unseen=True)
+    return isinstance(value, str) and len(value) < 4096 and value.lower().endswith(row.suffixes)
 
 
 def _recipe(settings: dict[str, Any]) -> str:

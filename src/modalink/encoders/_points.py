@@ -1,4 +1,4 @@
-"""Point clouds and meshes to encoder input: as many points as fit, around the middle, within a ball of radius one."""
+"""Point clouds and meshes to encoder input: as many points as fit, by default within a ball of radius one."""
 
 from typing import Any
 
@@ -19,10 +19,12 @@ class PointsPreprocessor(Preprocessor):
         count: How many points are taken of a mesh, and at most of a cloud.
         colors: Whether units hold red, green and blue, from 0 to 1, behind x, y and z.
         missing_color: Red, green and blue of points whose colour is not known.
+        in_unit_ball: Whether they are moved and scaled into the ball of radius one; else they stay where they are.
     """
 
-    def __init__(self, count: int, *, colors: bool, missing_color: float) -> None:
+    def __init__(self, count: int, *, colors: bool, missing_color: float, in_unit_ball: bool = True) -> None:
         self.count, self.colors, self.missing_color = count, colors, missing_color
+        self.in_unit_ball = in_unit_ball
 
     def layout(self, medium: Any) -> Layout:
         """A unit for each point, all in one block."""
@@ -33,7 +35,7 @@ class PointsPreprocessor(Preprocessor):
     def __call__(self, medium: Any) -> Float[Tensor, "u c"]:
         """The points of one medium, float32."""
         points, colors = open_points(medium).read().drawn(self.count)
-        columns = [_in_unit_ball(points)]
+        columns = [_in_unit_ball(points) if self.in_unit_ball else points]
         if self.colors:
             columns.append(np.full(points.shape, self.missing_color) if colors is None else colors)
         return torch.from_numpy(np.hstack(columns).astype(np.float32))
@@ -44,7 +46,8 @@ class PointsPreprocessor(Preprocessor):
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result, as JSON data."""
-        return {"count": self.count, "colors": self.colors, "missing_color": self.missing_color}
+        said = {"count": self.count, "colors": self.colors, "missing_color": self.missing_color}
+        return said | {"in_unit_ball": self.in_unit_ball}
 
 
 def _in_unit_ball(points: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 3"]:

@@ -42,6 +42,16 @@ NAMES = {
 _PREFIXES = {r"^module\.point_encoder\.|^(model\.)?point_backbone\.": ""}
 _REST = (r"^(module|model|lm_head)\.",)
 """What else whole models of ULIP and PointLLM hold."""
+ZOO = {
+    "points": 512,
+    "depth": 3,
+    "width": 128,
+    "heads": 4,
+    "groups": 32,
+    "group_size": 12,
+    "encoder_width": 128,
+}
+"""Sizes of the zoo's encoder."""
 _SMALL = {"depth": 2, "width": 32, "heads": 4, "encoder_width": 32, "groups": 16, "group_size": 8}
 
 
@@ -58,6 +68,9 @@ class PointBertConfig(EncoderConfig):
     """Whether points have colours: of ULIP-2 and PointLLM yes, of ULIP no."""
     missing_color: float = Field(default=0.4, ge=0, le=1)
     """Red, green and blue where no colour is known: 0.4 in ULIP-2's evaluation, 0 in PointLLM's."""
+    in_unit_ball: bool = True
+    """Whether points are moved and scaled into the ball of radius one, as the authors do; where size and place mean
+    something, as in rooms, they are not."""
     depth: Count = 12
     """Blocks: 12 in ULIP and PointLLM, 18 in ULIP-2 with 10,000 coloured points."""
     width: Width = 384
@@ -74,6 +87,10 @@ class PointBertConfig(EncoderConfig):
     def reads(self) -> frozenset[str]:
         """Point clouds and meshes."""
         return frozenset({"points"})
+
+    def tiny(self) -> "PointBertConfig":
+        """The zoo's encoder."""
+        return self.from_zoo("points", in_unit_ball=False, colors=True, **ZOO)
 
     def build(self, *, weights: bool = True) -> "PointBertEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.
@@ -111,8 +128,10 @@ class PointBertConfig(EncoderConfig):
         return Layout(units, (units,))
 
     def preprocessor(self) -> PointsPreprocessor:
-        """Points in the ball of radius one, with colours where they are read."""
-        return PointsPreprocessor(self.points, colors=self.colors, missing_color=self.missing_color)
+        """Points, with colours where they are read."""
+        return PointsPreprocessor(
+            self.points, colors=self.colors, missing_color=self.missing_color, in_unit_ball=self.in_unit_ball
+        )
 
     @model_validator(mode="after")
     def _is_built(self) -> "PointBertConfig":

@@ -48,6 +48,10 @@ class VideoConfig(EncoderConfig):
         """Videos."""
         return frozenset({"video"})
 
+    def tiny(self) -> "VideoConfig":
+        """The zoo's tower."""
+        return self.from_zoo("video").at_most(clips=2)
+
     def build(self, *, weights: bool = True) -> "VideoEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.
 

@@ -27,6 +27,10 @@ class WhisperConfig(SoundConfig):
     """Whether the tokens of the silence that fills the last window are left out (Qwen-Audio); else each window makes as
     many tokens, 1500 (SALMONN). The silence is attended to either way: Whisper knows no mask."""
 
+    def tiny(self) -> "WhisperConfig":
+        """The zoo's encoder, whose windows last two seconds."""
+        return self.from_zoo("audio")
+
     def build(self, *, weights: bool = True) -> "WhisperEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.
 

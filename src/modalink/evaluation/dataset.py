@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,8 @@ class Dataset:
         """Hash of what is asked: ids, prompts and names of media, not what their files hold."""
         digest = hashlib.sha256()
         for question in self.questions:
-            content = (question.id, self.prompt_of(question), question.media, *question.shown)
+            span_s = (question.span_s,) if question.span_s else ()
+            content = (question.id, self.prompt_of(question), question.media, *question.shown, *span_s)
             digest.update(repr(content).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
@@ -74,9 +75,10 @@ class Dataset:
         for question in chosen:
             media, lost = self._media(question)
             if lost:
-                missing.append(Skipped(question.id, f"no file for {', '.join(map(repr, lost))}"))
+                missing.append(Skipped(question.id, f"no file for {', '.join(lost)}"))
             else:
-                prepared_questions.append(PreparedQuestion(question.id, self.prompt_of(question), media))
+                prompt = self.prompt_of(question)
+                prepared_questions.append(PreparedQuestion(question.id, prompt, media, question.span_s))
         if missing and (not partial or not prepared_questions):
             some = "; ".join(f"question {brief(skipped.id)}: {brief(skipped.why, 200)}" for skipped in missing[:3])
             where = f" in {self.folder.path}" if self.folder else ""
@@ -96,20 +98,34 @@ class Dataset:
                 )
 
     def _media(self, question: Question) -> tuple[tuple[tuple[str, Path | str], ...], list[str]]:
-        """The files that a question shows, and the names that no file has."""
+        """The files that a question shows, and the names that no file has, in words."""
         sources: list[tuple[str, Path | str]] = []
         lost: list[str] = []
         modality = question.modality or self.benchmark.setup.modality
-        for name in filter(None, (question.media, *question.shown)):
-            source = name if name.startswith("data:") else self._file(name, modality)
+        for names in ((question.media, *question.other_names), *((name,) for name in question.shown)):
+            if not (wanted := [name for name in names if name]):
+                continue
+            found = (self._source(name, modality) for name in wanted)
+            source = next((source for source in found if source is not None), None)
             if source is None:
-                lost.append(name)
+                lost.append(_looked_for(wanted, modality))
             else:
                 sources.append((modality, source))
         return tuple(sources), lost
 
-    def _file(self, name: str, modality: str) -> Path | None:
+    def _source(self, name: str, modality: str) -> Path | str | None:
+        if name.startswith("data:"):
+            return name
         return self.folder.medium(name, modalities.get(modality).suffixes) if self.folder else None
+
+
+def _looked_for(names: Sequence[str], modality: str) -> str:
+    """Names that no file has, and the suffixes that were tried where the names have none."""
+    suffixes = modalities.get(modality).suffixes
+    quoted = " or ".join(map(repr, names))
+    if any(Path(name).suffix.lower() in suffixes for name in names):
+        return quoted
+    return f"{quoted} and {' or '.join(suffixes[:3])}{', ...' if len(suffixes) > 3 else ''}"
 
 
 def open_dataset(
@@ -188,6 +204,7 @@ def _problems(benchmark: QuestionBenchmark, question: Question, seen: set[str]) 
         yield "found twice, needed every id once"
     if not question.text.strip() and not setup.wordless:
         hint = "".join(f"; --option {option}=FILE, officially {name}" for option, name in setup.option_files.items())
+        hint += f"; needed {setup.beside} beside this file, with its question" if setup.beside else ""
         yield f"found no words to ask{hint}"
     if not question.media and not setup.mixed:
-        yield f"names no {setup.modality} to show"
+        yield f"names no {question.modality or setup.modality} to show"

@@ -103,6 +103,11 @@ def _follows(parts: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
     return all(part in folders for part in wanted[:-1])
 
 
+def _holders(files: list[Path], top: Path, depth: int) -> list[Path]:
+    """The folders that hold these files, so many folders above each; none that is not of the folder of data."""
+    return sorted({path.parents[depth] for path in files if len(path.relative_to(top).parts) > depth})
+
+
 def find_annotations(benchmark: QuestionBenchmark, folder: DataFolder, split: str = "") -> Path:
     """The annotation file of a benchmark in its folder of data, or the folder of its annotation files.
 
@@ -110,9 +115,10 @@ def find_annotations(benchmark: QuestionBenchmark, folder: DataFolder, split: st
         DataError: There is none, or there are several.
     """
     setup = benchmark.setup
-    matches = folder.find(setup.files, split)
-    # One split of several files is one of the files.
-    paths = sorted({path.parent for path in matches}) if setup.folder and not split else matches
+    paths = folder.find(setup.files, split)
+    # One split of several files is one of the files, unless each split is a folder.
+    if setup.folder and (setup.depth or not split):
+        paths = _holders(paths, folder.path, setup.depth)
     if len(paths) == 1:
         return paths[0]
     if not setup.files:

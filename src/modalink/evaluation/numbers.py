@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from modalink import files
 from modalink.errors import OptionError
 from modalink.evaluation import runner
 from modalink.evaluation.dataset import Dataset, open_dataset
@@ -45,7 +46,7 @@ def open_benchmark(chosen: BenchmarkChoice, reads: Collection[str]) -> OpenedBen
     evaluator = evaluator_of(chosen.name)
     if evaluator is not None:
         return _by_itself(chosen, evaluator)
-    data = None if chosen.data is None else Path(chosen.data).expanduser()
+    data = None if chosen.data is None else files.named(chosen.data, OptionError)
     dataset = open_dataset(chosen.name, data, split=chosen.split, options=chosen.options)
     if dataset.benchmark.setup.judged and not (dataset.given.get("judge") or dataset.given.get("replies")):
         raise OptionError(

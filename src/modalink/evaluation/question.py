@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from modalink import modalities
 from modalink.conversation import Content, Conversation, Medium, Text, Turn
@@ -16,11 +17,13 @@ class PreparedQuestion:
         id: The question's id.
         prompt: The words.
         media: Modality and source (path or data URL) of what is shown before them.
+        span_s: From when to when of a video is shown, in seconds; all of it by default.
     """
 
     id: str
     prompt: str
     media: tuple[tuple[str, Path | str], ...] = ()
+    span_s: tuple[float, float] | None = None
 
     def conversation(self) -> Conversation:
         """The question as a conversation, its media read.
@@ -28,8 +31,12 @@ class PreparedQuestion:
         Raises:
             MediumError: A medium cannot be read.
         """
-        shown = [Medium(m, modalities.get(m).read(source)) for m, source in self.media]
+        shown = [Medium(modality, self._read(modality, source)) for modality, source in self.media]
         return Conversation((Turn("user", text_below_media((*shown, Text(self.prompt)))),), f"question {self.id}")
+
+    def _read(self, modality: str, source: Path | str) -> Any:
+        medium = modalities.get(modality).read(source)
+        return medium if self.span_s is None else medium.part(*self.span_s)
 
 
 def text_below_media(content: Iterable[Content]) -> tuple[Content, ...]:

@@ -6,9 +6,10 @@ from modalink.hub.building import building
 from modalink.hub.causes import first_line, foreign
 from modalink.hub.files import FETCHING, fetching, locate
 from modalink.hub.identities import Identity, identity, identity_of
-from modalink.hub.loading import load, read
+from modalink.hub.loading import load, read, refuse
 from modalink.hub.originals import load_original, settings_beside
 from modalink.hub.papers import LARGEST_SIDE
+from modalink.hub.pieces import tensors
 
 __all__ = [
     "FETCHING",
@@ -27,6 +28,8 @@ __all__ = [
     "load_original",
     "locate",
     "read",
+    "refuse",
     "settings_beside",
+    "tensors",
     "without_bars",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from modalink import files, yaml_files
 from modalink.errors import PartError
 from modalink.hub.files import is_hub_id, locate, weight_files
-from modalink.roles import PartConfig
+from modalink.roles import FromCheckpoint
 
 _LONGEST = 2**20
 """Bytes of a model card or licence that are read."""
@@ -49,7 +49,7 @@ def identity(reference: str, revision: str | None = None) -> Identity:
     return Identity(reference, commit, digest.hexdigest(), _licence(folder))
 
 
-def identity_of(part: PartConfig, revision: str | None = None) -> Identity:
+def identity_of(part: FromCheckpoint, revision: str | None = None) -> Identity:
     """The identity of a part: its checkpoint's, or that of all its checkpoints together.
 
     Args:

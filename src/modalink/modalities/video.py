@@ -115,6 +115,18 @@ class VideoHandle(MediumHandle):
         """
         raise MediumError(self.label, "no_audio", "is a video of frames alone, which has no sound")
 
+    def part(self, start_s: float, end_s: float) -> "VideoHandle":
+        """What is shown from one time to another, as a video of its own; nothing of it is decoded yet.
+
+        Args:
+            start_s: When it begins, in seconds from the first frame.
+            end_s: When it ends; where the whole ends before, it ends there.
+
+        Raises:
+            MediumError: The whole shows nothing between them (`empty`).
+        """
+        return _Part(self, start_s, min(end_s, self.duration_s))
+
     def read(self) -> "VideoHandle":
         """The video itself, whose first frame was decoded: others are decoded as they are asked for."""
         self.size  # noqa: B018 - finds out whether anything can be decoded
@@ -135,6 +147,41 @@ class VideoHandle(MediumHandle):
                 detail = f"its frames have more than {MAX_WHOLE:,} pixels together; ask for some of them by their times"
                 raise MediumError(self.label, "too_large", detail)
         return np.stack(frames)
+
+
+class _Part(VideoHandle):
+    def __init__(self, whole: VideoHandle, start_s: float, end_s: float) -> None:
+        if not 0 <= start_s < end_s:
+            detail = f"lasts {whole.duration_s:.2f} s, and shows nothing from {start_s:g} s to {end_s:g} s"
+            raise MediumError(whole.label, "empty", detail)
+        super().__init__(whole.label, end_s - start_s, None)
+        self._whole, self._start_s, self._end_s = whole, start_s, end_s
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._whole.size
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(repr((self._whole.digest, self._start_s, self._end_s)).encode()).hexdigest()
+
+    def frames(self, times_s: Sequence[float]) -> Iterator[Image.Image]:
+        return self._whole.frames([min(self._start_s + time_s, self._end_s) for time_s in times_s])
+
+    def all_frames(self) -> Iterator[tuple[float, Image.Image]]:
+        """The frame that is shown when it begins, and those that begin in it."""
+        yield 0.0, next(self.frames([0.0]))
+        for time_s, image in self._whole.all_frames():
+            if time_s >= self._end_s:
+                return
+            if time_s > self._start_s:
+                yield time_s - self._start_s, image
+
+    def key_times_s(self) -> list[float]:
+        return [time_s - self._start_s for time_s in self._whole.key_times_s() if self._start_s <= time_s < self._end_s]
+
+    def sound(self, max_seconds: float = audio.MAX_SECONDS) -> audio.AudioHandle:
+        raise MediumError(self.label, "no_audio", "is shown in part, without its sound; ask the whole video for it")
 
 
 class Clip(VideoHandle):

@@ -120,12 +120,13 @@ class Parts:
 
 
 def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[str] = ()) -> Parts:
-    """Build the parts on the current default device, everything frozen except the links.
+    """Build the parts on the current default device, all that is pretrained frozen.
 
     Args:
         spec: The parts and their settings.
         tokens: Ids of the added tokens.
-        without_weights: Names of parts (`llm`, `inputs.image.encoder`) of which only the architecture is wanted.
+        without_weights: Names of parts (`llm`, `inputs.image.encoder`), and of sections that come from a checkpoint, of
+            which only the architecture is wanted.
 
     Raises:
         PartError: A part cannot be built, does not fit its neighbour, or is an LLM that would not say what it should.
@@ -150,9 +151,15 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
             verify(config)
         encoder, example = encoders[owner].for_modality(modality), config.typical()
         with _named(Group.input_projector(modality)):
-            input_projectors[modality] = chosen.projector.build(
+            projector = chosen.projector.build(
                 dim_in=encoder.dim, dim_out=spec.join.prompt_width(width), example=encoder.layout(example)
             )
+            group, known = Group.input_projector(modality), chosen.projector.borrowed()
+            if borrowed := [section for section in known if group.inside(section) not in without_weights]:
+                chosen.projector.borrow(projector, borrowed)
+                for name, parameter in projector.named_parameters():
+                    parameter.requires_grad_(not group.inside(name).within({*map(group.inside, borrowed)}))
+            input_projectors[modality] = projector
     shapes = {modality: wanted.generator.condition_shapes() for modality, wanted in spec.outputs.items()}
     output_projectors = {m: _output_projector(m, wanted, width, shapes[m]) for m, wanted in spec.outputs.items()}
     with _named(LLM):

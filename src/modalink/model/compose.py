@@ -13,9 +13,9 @@ from modalink.model.assembly import Tokens, assemble
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.modeling import ModalinkForConditionalGeneration
 from modalink.model.processing import ModalinkProcessor
+from modalink.model.references import references
 from modalink.recipe import SystemSpec
 from modalink.recipe import load as load_recipe
-from modalink.recipe.groups import LLM, Group
 from modalink.roles import Generator
 
 
@@ -132,7 +132,7 @@ def skeleton(spec: SystemSpec) -> ModalinkForConditionalGeneration:
     spec = SystemSpec.model_validate({name: getattr(spec, name) for name in SystemSpec.model_fields})
     tokens = Tokens.after(spec, _rows(spec))
     with torch.device("meta"):
-        parts = assemble(spec, tokens, without_weights={LLM, *map(Group.encoder, spec.encoders())})
+        parts = assemble(spec, tokens, without_weights=references(spec))
         return ModalinkForConditionalGeneration(
             _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
         )

@@ -1,6 +1,6 @@
 """Train groups: the parts of a composite, by the names that a stage's `train` and saved references use."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -30,6 +30,31 @@ def group_of(name: str) -> Group:
     return NEW_TOKENS if name.endswith("new_rows") else LLM
 
 
+def inner_name(name: str) -> Group:
+    """A parameter as the narrowest section of its group: `inputs.image.projector.exit.weight`."""
+    group = group_of(name)
+    prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
+    return group if prefix is None else group.inside(name.removeprefix(prefix).partition(".")[2])
+
+
+def divided(groups: Groups, names: Collection[str]) -> dict[str, list[tuple[str, nn.Parameter]]]:
+    """The groups, and beside them, taken out of them, the sections that are among these names.
+
+    Args:
+        groups: Parameters by whole parts.
+        names: Parts and sections.
+    """
+    sections = [name for name in map(Group, names) if name.section is not None]
+    found: dict[str, list[tuple[str, nn.Parameter]]] = {}
+    for group, members in groups.items():
+        own = [section for section in sections if section.whole == group]
+        if not own:
+            found[group] = list(members)
+        for name, parameter in members if own else ():
+            found.setdefault(inner_name(name).within(own) or group, []).append((name, parameter))
+    return found
+
+
 @dataclass(frozen=True)
 class GroupRow:
     """One row of the table of trained and frozen parameters.
@@ -51,13 +76,15 @@ class GroupRow:
 
 def table(groups: Groups, train: Mapping[str, TrainGroup], generators: Mapping[str, nn.Module]) -> list[GroupRow]:
     """All parameters of a system by group; generators are always frozen."""
-    counts = {name: _count(p for _, p in members) for name, members in groups.items()}
+    counts = {name: _count(p for _, p in members) for name, members in divided(groups, train).items()}
     counts |= {Group.generator(m): _count(generator.parameters()) for m, generator in generators.items()}
     total = max(1, sum(counts.values()))
-    return [
-        GroupRow(name, count, name in train, count / total, train[name].lr if name in train else None)
-        for name, count in counts.items()
-    ]
+    rows = []
+    for name, count in counts.items():
+        under = Group(name).within(train)
+        lr = None if under is None else train[under].lr
+        rows.append(GroupRow(name, count, under is not None, count / total, lr))
+    return rows
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:

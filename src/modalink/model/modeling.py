@@ -22,7 +22,6 @@ from modalink.model.arguments import Given, unpack
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.places import Placement, signal_runs
 from modalink.model.pretrained import ModalinkPreTrainedModel, SavedByReference
-from modalink.model.saving import Fingerprint
 from modalink.ragged import Ragged
 from modalink.roles import Conditions, ConditionShape, Encoder, Join, Meeting, OutputProjector, Placed
 
@@ -227,7 +226,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         self.condition_shapes = condition_shapes
         self.generation_config = language_model.generation_config
         self.finish()
-        self.fingerprint = Fingerprint.of(self.trainable_groups())
+        self.fingerprint = self.traced()
 
     @property
     def language_model(self) -> PreTrainedModel:

@@ -14,12 +14,12 @@ from modalink import hub, tensor_files
 from modalink.errors import CheckpointError, PartError, shown
 from modalink.model.assembly import Tokens, assemble
 from modalink.model.configuration import ModalinkConfig, read_config, spec_of
-from modalink.model.groups import group_of
+from modalink.model.groups import divided, group_of
 from modalink.model.options import LoadingOptions
+from modalink.model.references import references
 from modalink.model.saving import Fingerprint, load_weights, own_state, verify
 from modalink.recipe import SystemSpec
-from modalink.recipe.groups import LLM, LORA, Group
-from modalink.roles import PartConfig
+from modalink.recipe.groups import LORA, Group
 
 _LOADING_INFO = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
 
@@ -62,7 +62,7 @@ class SavedByReference(ModalinkPreTrainedModel):
     @classmethod
     def _from_config(cls, config: ModalinkConfig, **kwargs: Any) -> Self:
         options = LoadingOptions.of(kwargs, config)
-        return cls.assembled(config, without_weights=_referenced_parts(config))._as(options)
+        return cls.assembled(config, without_weights=references(_spec_of(config)))._as(options)
 
     @classmethod
     def from_pretrained(
@@ -99,14 +99,14 @@ class SavedByReference(ModalinkPreTrainedModel):
     @classmethod
     def _loaded(cls, path: Path, config: ModalinkConfig) -> Self:
         spec = _spec_of(config)
-        if unknown := sorted(config.references.keys() - _referenced_parts(config)):
+        known = references(spec)
+        if unknown := sorted(config.references.keys() - known.keys()):
             raise CheckpointError(f"{path}: config.json refers to {shown(unknown[0])}, which is no part of the system")
         for part, reference in config.references.items():
-            verify(part, reference, _config_of(spec, part))
-        unnamed = _referenced_parts(config) - config.references.keys()
-        model = cls.assembled(config, without_weights=unnamed)
+            verify(part, reference, known[Group(part)])
+        model = cls.assembled(config, without_weights=known.keys() - config.references.keys())
         load_weights(model, path)
-        model.fingerprint = Fingerprint.of(model.trainable_groups(), known=config.references)
+        model.fingerprint = model.traced(config.references)
         return model
 
     def _as(self, options: LoadingOptions) -> Self:
@@ -142,14 +142,19 @@ class SavedByReference(ModalinkPreTrainedModel):
             state_dict: Weights to save instead of the model's, by the model's names.
             kwargs: As for `PreTrainedModel.save_pretrained`.
         """
-        untouched = self.fingerprint.untouched(self.trainable_groups())
-        spec = _spec_of(self.config)
-        self.config.references = {part: asdict(hub.identity_of(_config_of(spec, part))) for part in sorted(untouched)}
+        known = references(_spec_of(self.config))
+        untouched = self.fingerprint.untouched(divided(self.trainable_groups(), known))
+        self.config.references = {part: asdict(hub.identity_of(known[Group(part)])) for part in sorted(untouched)}
         state = own_state(self.state_dict() if state_dict is None else state_dict, untouched)
         kwargs["save_original_format"] = False
         with hub.without_bars():
             super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
         tensor_files.share(Path(save_directory))
+
+    def traced(self, known: Collection[str] | None = None) -> Fingerprint:
+        """What tells which parts are still as they are now; of all that come from a checkpoint, or of those named."""
+        known = references(_spec_of(self.config)) if known is None else known
+        return Fingerprint.of(divided(self.trainable_groups(), known), known)
 
     def trainable_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """All parameters by the names that a stage's `train` uses, for example `inputs.image.projector`."""
@@ -161,12 +166,3 @@ class SavedByReference(ModalinkPreTrainedModel):
 
 def _spec_of(config: ModalinkConfig) -> SystemSpec:
     return spec_of(config.spec)
-
-
-def _referenced_parts(config: ModalinkConfig) -> set[str]:
-    """Parts that come from a checkpoint of their own."""
-    return {LLM, *map(Group.encoder, _spec_of(config).encoders())}
-
-
-def _config_of(spec: SystemSpec, part: str) -> PartConfig:
-    return spec.llm if part == LLM else spec.encoders()[Group(part).modality or ""]

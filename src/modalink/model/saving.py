@@ -13,8 +13,8 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from modalink import files, hub, json_files, tensor_files
 from modalink.errors import CheckpointError, PartError
-from modalink.model.groups import Groups, group_of
-from modalink.roles import PartConfig
+from modalink.model.groups import Groups, inner_name
+from modalink.roles import FromCheckpoint
 
 
 class _Trace(NamedTuple):
@@ -43,9 +43,9 @@ class Fingerprint:
     parts: frozenset[str]
 
     @classmethod
-    def of(cls, groups: Groups, known: Collection[str] | None = None) -> "Fingerprint":
-        """The present state; `known` names the parts that come from a reference (None: the LLM and all encoders)."""
-        parts = frozenset(n for n in groups if (_is_referenced(n) if known is None else n in known))
+    def of(cls, groups: Groups, known: Collection[str]) -> "Fingerprint":
+        """The present state; `known` names the parts, and sections of parts, that come from a reference."""
+        parts = frozenset(name for name in groups if name in known)
         traces = {name: _Trace(p._version, p.dtype, _bits(p, p.dtype)) for part in parts for name, p in groups[part]}
         return cls(traces, parts)
 
@@ -74,16 +74,12 @@ def _bits(tensor: Tensor, dtype: torch.dtype) -> int | None:
     return int(words.view(torch.int64).sum()) + int(rest.sum())
 
 
-def _is_referenced(group: str) -> bool:
-    return group == "llm" or group.endswith(".encoder")
-
-
 def own_state(state: Mapping[str, Tensor], untouched: Collection[str]) -> dict[str, Tensor]:
     """The weights of a state dict that no reference covers; one that has several names under its first."""
     own: dict[str, Tensor] = {}
     seen: set[tuple[Any, ...]] = set()
     for name, tensor in state.items():
-        if group_of(name) in untouched:
+        if inner_name(name).within(untouched):
             continue
         place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         if tensor.is_meta or not tensor.numel() or place not in seen:
@@ -102,7 +98,7 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     for file in _weight_files(folder):
         state |= tensor_files.read(file, CheckpointError, remedy=_RESTORE)
     expected = model.state_dict()
-    covered = {name for part in model.config.references for name, _ in model.trainable_groups().get(part, [])}
+    covered = {name for name, _ in model.named_parameters() if inner_name(name).within(model.config.references)}
     names = _names_of_one(model)
     there = state.keys() | covered | {name for name, _ in model.named_buffers()}
     missing = sorted(name for name in expected.keys() - there if there.isdisjoint(names.get(name, ())))
@@ -154,7 +150,7 @@ def _damaged(part: str, detail: str) -> CheckpointError:
     return CheckpointError(f"the reference of {part} in config.json: {detail}; {_RESTORE}")
 
 
-def verify(part: str, reference: Mapping[str, Any], config: PartConfig) -> None:
+def verify(part: str, reference: Mapping[str, Any], config: FromCheckpoint) -> None:
     """Check that a referenced part is the one that was saved.
 
     Raises:

@@ -12,7 +12,7 @@ from modalink.encoders import verdict_on
 from modalink.errors import ModalinkError, PartError
 from modalink.llms import fit_of, remarks, why_not
 from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
-from modalink.model.groups import table
+from modalink.model.groups import divided, table
 from modalink.planning.evaluated import evaluated
 from modalink.planning.machine import machine
 from modalink.planning.rehearsal import rehearse
@@ -117,16 +117,17 @@ def _guarded(topic: str, lines: Iterator[str]) -> Iterator[Finding]:
 
 def _parts(recipe: Recipe, model: ModalinkForConditionalGeneration, system: System | None) -> Iterator[str]:
     generators = system.generators if system is not None else {}
-    rows = table(model.trainable_groups(), {}, generators)
+    named = {group for stage in recipe.stages for group in stage.train}
+    rows = table(divided(model.trainable_groups(), named), {}, generators)
+    learning = {stage.name: [row for row in rows if Group(row.group).within(stage.train)] for stage in recipe.stages}
     for row in rows:
-        stages = [stage.name for stage in recipe.stages if row.group in stage.train]
+        stages = [name for name, own in learning.items() if row in own]
         trained = f"trained in {', '.join(stages)}" if stages else "frozen"
         yield f"{row.group:28}{row.parameters:>16,}{row.share:>9.2%}  {trained}"
     yield f"{'all':28}{sum(row.parameters for row in rows):>16,}"
-    for stage in recipe.stages:
-        own = [row for row in rows if row.group in stage.train]
+    for name, own in learning.items():
         count, share = sum(row.parameters for row in own), sum(row.share for row in own)
-        yield f"stage {stage.name} trains {count:,} parameters, {share:.2%}"
+        yield f"stage {name} trains {count:,} parameters, {share:.2%}"
 
 
 def _join(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator[str]:

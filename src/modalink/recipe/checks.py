@@ -24,7 +24,9 @@ def train_groups(spec: SystemSpec) -> list[Group]:
     """The names that a stage's `train` may use."""
     groups = [LLM]
     for modality, chosen in spec.inputs.items():
-        groups += [Group.encoder(modality)] * (chosen.encoder is not None) + [Group.input_projector(modality)]
+        projector = Group.input_projector(modality)
+        groups += [Group.encoder(modality)] * (chosen.encoder is not None) + [projector]
+        groups += map(projector.inside, chosen.projector.sections())
     if getattr(spec.llm, "lora", None) is not None:
         groups.append(LORA)
     if spec.join.learns:

@@ -1,8 +1,17 @@
 """The names of the groups of parameters that a stage's `train` chooses from."""
 
+import re
+from collections.abc import Collection
+
+_PART = re.compile(
+    r"(?:inputs|outputs)\.(?P<modality>.+?)\.(?P<part>encoder|projector|generator)(?:\.(?P<section>.+))?"
+)
+
 
 class Group(str):
     """One name, read by its parts: `llm`, `llm.lora`, `llm.join`, `llm.new_tokens`, `inputs.image.encoder` and so on.
+
+    A part may have sections that learn by themselves: `inputs.image.projector.exit` is the last map of a projector.
 
     It is a string, so that it is what files and people write; nobody else takes the string apart.
     """
@@ -37,14 +46,35 @@ class Group(str):
     @property
     def modality(self) -> str | None:
         """The modality that it serves; None on the side of the LLM."""
-        if self.side == "llm":
-            return None
-        return self.partition(".")[2].rpartition(".")[0]
+        found = _PART.fullmatch(self)
+        return None if found is None else found["modality"]
 
     @property
     def part(self) -> str:
         """`encoder`, `projector` or `generator`; `llm`, `lora`, `join` or `new_tokens` on the side of the LLM."""
-        return self.rpartition(".")[2]
+        found = _PART.fullmatch(self)
+        return self.rpartition(".")[2] if found is None else found["part"]
+
+    @property
+    def section(self) -> str | None:
+        """Which section of its part it is; None of a whole part."""
+        found = _PART.fullmatch(self)
+        return None if found is None else found["section"]
+
+    @property
+    def whole(self) -> "Group":
+        """The part of which it is a section, or itself."""
+        return self if self.section is None else Group(self.removesuffix(f".{self.section}"))
+
+    def inside(self, section: str) -> "Group":
+        """A section of this part."""
+        return Group(f"{self}.{section}")
+
+    def within(self, names: Collection[str]) -> "Group | None":
+        """The narrowest of these names that it is, or is a section of; None where it is none."""
+        steps = self.split(".")
+        prefixes = (".".join(steps[:length]) for length in range(len(steps), len(self.whole.split(".")) - 1, -1))
+        return next((Group(prefix) for prefix in prefixes if prefix in names), None)
 
     @property
     def is_link(self) -> bool:

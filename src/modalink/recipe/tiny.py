@@ -58,7 +58,7 @@ def _part(place: Group, part: KindConfig) -> KindConfig:
 def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     small = {"batch": min(stage.batch, 16), "micro_batch": None, "micro_tokens": None, "epochs": None, "steps": 40}
     warmup = stage.warmup if stage.warmup < 1 else 0.03
-    stand_in = {"source": "tiny_world", "count": 2000, "tasks": _tasks(recipe, stage)}
+    stand_in = {"source": "tiny_world", "count": 2000, "tasks": _tasks(recipe, stage), "shows": _shows(recipe)}
     data, mixture = _data(stage, stand_in)
     return {
         **stage.model_dump(mode="json"),
@@ -106,6 +106,13 @@ def _evaluation(stage: Stage, stand_in: dict[str, Any]) -> dict[str, Any] | None
         "samples": min(stage.evaluate.samples, 64),
         "keep_best": best.model_dump() if best is not None and best.metric.startswith("loss") else None,
     }
+
+
+def _shows(recipe: Recipe) -> dict[str, float]:
+    """Of what modalities the tiny world shows things: those that are read and made, as far as it has them."""
+    known = [modality for modality in ("image", "video", "audio", "points") if modality in recipe.inputs]
+    drawn = ["image"] if "image" in recipe.outputs or not known else []
+    return dict.fromkeys([*drawn, *known], 1.0)
 
 
 def _tasks(recipe: Recipe, stage: Stage) -> dict[str, float]:

@@ -13,7 +13,7 @@ from modalink.scoring import held_out
 
 __all__ = ["ReportFiles", "write_report"]
 
-_TASKS = ("question", "caption", "drawing", "renderer", "lost", "picture", "message", "ood_question")
+_TASKS = ("question", "caption", "drawing", "other", "renderer", "lost", "picture", "message", "ood_question")
 
 
 class ReportFiles(NamedTuple):
@@ -93,6 +93,7 @@ def page(facts: RunFacts) -> str:
         style=Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8")),
         headline=held_out.headline(heldout),
         kinds=held_out.by_kind(heldout),
+        other_kinds=held_out.others_by_kind(heldout),
         caption_details=held_out.caption_details(heldout),
         drawing_details=held_out.drawing_details(heldout),
         examples={task: [e for e in examples if e["task"] == task] for task in _TASKS},

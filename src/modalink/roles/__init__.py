@@ -15,7 +15,7 @@ from modalink.roles.join import Join, JoinConfig, Meeting, Placed, Rows
 from modalink.roles.llm import LlmConfig
 from modalink.roles.modality import MediumHandle, ModalityRecord
 from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
-from modalink.roles.part import PartConfig
+from modalink.roles.part import FromCheckpoint, PartConfig
 from modalink.roles.preprocessor import Preprocessor, SquarePreprocessor
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Denoises",
     "Encoder",
     "EncoderConfig",
+    "FromCheckpoint",
     "Generator",
     "GeneratorConfig",
     "InputProjector",

@@ -1,6 +1,7 @@
 """The role of an input projector: from an encoder to prompt tokens of the LLM."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from torch import nn
@@ -8,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from modalink.kinds import KindConfig
 from modalink.ragged import Layout, Ragged
+from modalink.roles.part import FromCheckpoint
 
 
 class InputProjector(nn.Module, ABC):
@@ -49,6 +51,25 @@ class InputProjectorConfig(KindConfig):
             dim_in: Width of encoder tokens.
             dim_out: Width of prompt tokens.
             example: How the encoder tokens of an ordinary item lie; others may lie otherwise.
+        """
+
+    def sections(self) -> tuple[str, ...]:
+        """Names of modules and parameters inside the projector that a stage can train by themselves."""
+        return ()
+
+    def borrowed(self) -> Mapping[str, FromCheckpoint]:
+        """Sections whose weights come from a checkpoint, each with settings that name it."""
+        return {}
+
+    def borrow(self, projector: InputProjector, sections: Collection[str]) -> None:
+        """Put a checkpoint's weights into sections that are `borrowed`, in place.
+
+        Args:
+            projector: What `build` gave.
+            sections: Which of them.
+
+        Raises:
+            PartError: The checkpoint is absent, damaged, or of another architecture.
         """
 
     def text_ids(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -1,8 +1,16 @@
 """Settings that every part from a checkpoint has."""
 
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from modalink.kinds import KindConfig
+
+
+@runtime_checkable
+class FromCheckpoint(Protocol):
+    """Settings of what holds pretrained weights."""
+
+    def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
+        """All checkpoints whose weights it holds, each with its revision."""
 
 
 class PartConfig(KindConfig):

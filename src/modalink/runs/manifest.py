@@ -93,7 +93,10 @@ def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
     for modality, chosen in recipe.inputs.items():
         if chosen.encoder is not None:
             yield _part(Group.encoder(modality), chosen.encoder, counts)
-        yield _part(Group.input_projector(modality), chosen.projector, counts)
+        projector = Group.input_projector(modality)
+        yield _part(projector, chosen.projector, counts)
+        for section, source in chosen.projector.borrowed().items():
+            yield {"part": projector.inside(section), **asdict(identity_of(source))}
     yield _part("llm", recipe.llm, counts)
     for group in ("llm.lora", "llm.new_tokens"):
         if group in counts:

@@ -59,6 +59,10 @@ class Question:
     """Whether its id is the number of its row, counted from 0, for the file has none."""
     shown: tuple[str, ...] = ()
     """File names of further media, such as options that are pictures, in the order in which they are shown."""
+    other_names: tuple[str, ...] = ()
+    """Other names that the file of its medium may have, since downloads differ; the likelier first."""
+    span_s: tuple[float, float] | None = None
+    """From when to when of a video it is about, in seconds; all of it by default."""
 
 
 @dataclass(slots=True)
@@ -106,6 +110,10 @@ class Setup:
     """Patterns of the names of the official annotation files, the likelier first."""
     folder: bool = False
     """Whether the annotations are all such files of a folder together."""
+    depth: int = 0
+    """How many folders below that folder the files lie; where it is not 0, a split is one such folder."""
+    beside: str = ""
+    """Official name of a file beside the annotations, without which the questions have no words."""
     option_files: Mapping[str, str] = field(default_factory=dict)
     """Options that name a further file, each with the pattern of its official name."""
     modality: str = "image"

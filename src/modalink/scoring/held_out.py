@@ -27,6 +27,15 @@ _OUTSIDE = {
 }
 
 
+_OTHERS = {
+    "video": "Videos",
+    "audio": "Sounds",
+    "points": "Point clouds",
+    "across": "Across modalities",
+}
+_BLIND = {"majority": "most frequent answer", "blind": "same model, nothing shown"}
+
+
 def headline(heldout: Mapping[str, Any]) -> list[Measure]:
     """The numbers that say it all."""
     drawn = "requested objects drawn in the right place, colour and shape"
@@ -35,6 +44,10 @@ def headline(heldout: Mapping[str, Any]) -> list[Measure]:
         {
             "vqa": Wanted("Questions", "right answers to questions about pictures", _paths(_ANSWERS)),
             "caption_attributes": Wanted("Captions", "attributes of objects described rightly", _paths(_CAPTIONS)),
+            **{
+                f"others.{key}.questions": Wanted(name, "right answers to questions", _others(f"{key}.questions"))
+                for key, name in _OTHERS.items()
+            },
             "drawn_objects": Wanted("Drawings", drawn, _paths(_DRAWINGS)),
         },
     )
@@ -46,6 +59,18 @@ def by_kind(heldout: Mapping[str, Any]) -> list[Measure]:
     return read_measures(
         heldout, {f"vqa_by_kind.{kind}": Wanted(kind, "", _paths(_ANSWERS, f"_by_kind.{kind}")) for kind in kinds}
     )
+
+
+def others_by_kind(heldout: Mapping[str, Any]) -> dict[str, list[Measure]]:
+    """Questions about each other modality and across modalities by kind, with the captions of each."""
+    tables = {}
+    for key, name in _OTHERS.items():
+        kinds = look_up(heldout, f"others.{key}.by_kind") or {}
+        wanted = {f"others.{key}.by_kind.{kind}": Wanted(kind, "", _others(f"{key}.by_kind.{kind}")) for kind in kinds}
+        wanted[f"others.{key}.caption_attributes"] = Wanted("captions, attributes")
+        if measures := read_measures(heldout, wanted):
+            tables[name] = measures
+    return tables
 
 
 def caption_details(heldout: Mapping[str, Any]) -> list[Measure]:
@@ -105,6 +130,10 @@ def out_of_distribution(heldout: Mapping[str, Any]) -> list[Measure]:
 def in_words(name: str) -> str:
     """A key in words: `large_picture` is `large picture`."""
     return name.replace("jpeg", "JPEG").replace("_", " ")
+
+
+def _others(path: str) -> dict[str, str]:
+    return {f"baselines.others.{key}.{path}": name for key, name in _BLIND.items()}
 
 
 def _paths(baselines: Mapping[str, str], below: str = "") -> dict[str, str]:

@@ -3,40 +3,52 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from modalink.tiny_world.language import (
-    Question,
-    caption_request,
-    describe,
-    drawing_reply,
-    drawing_request,
-    questions,
-)
-from modalink.tiny_world.scenes import COLOURS, SHAPES, SIZES, SPLITS, Scene, WorldObject, sample_scene
+from modalink.tiny_world.across import ACROSS_KINDS, ask_across
+from modalink.tiny_world.asking import Question, pick
+from modalink.tiny_world.language import drawing_reply, drawing_request
+from modalink.tiny_world.scenes import COLOURS, SHAPES, SIZES, SPLITS, Scene
+from modalink.tiny_world.solids.bodies import SOLIDS
+from modalink.tiny_world.sounds.notes import TIMBRES
+from modalink.tiny_world.worlds import WORLDS, Shown, Thing
 
 _MAX_QUESTIONS = 4
+SUBJECTS = (*WORLDS, "across")
+"""What a conversation can be about: things of one modality, or things of several together."""
 
 
 @dataclass(frozen=True)
 class Dialogue:
-    """Turns of user and assistant; `description` stands before the first turn when the talk is about a scene.
+    """Turns of user and assistant about what is shown before the first of them, if anything is.
 
-    `about` holds, where the turns are questions, the objects that each of them names.
+    Args:
+        kind: What it is for.
+        turns: What the user says, and the reply.
+        shown: Things that stand before the first turn.
+        drawn: What the last reply draws.
+        about: Where the turns are questions, the parts of what is shown that each of them names.
     """
 
     kind: str
     turns: tuple[tuple[str, str], ...]
-    scene: Scene | None = None
-    description: str | None = None
-    about: tuple[tuple[WorldObject, ...], ...] = ()
+    shown: tuple[Shown, ...] = ()
+    drawn: Scene | None = None
+    about: tuple[tuple[Any, ...], ...] = ()
+
+    @property
+    def scene(self) -> Scene | None:
+        """The one picture that the conversation shows or draws."""
+        pictures = [shown.thing for shown in self.shown if shown.modality == "image"]
+        return pictures[0] if len(pictures) == len(self.shown) == 1 else self.drawn
 
     def messages(self) -> list[dict[str, str]]:
-        """Give the turns as Hugging Face chat messages, the description before the first question."""
+        """Give the turns as Hugging Face chat messages, descriptions before the first question."""
         messages: list[dict[str, str]] = []
         for i, (user, assistant) in enumerate(self.turns):
-            text = f"{self.description}\n{user}" if i == 0 and self.description is not None else user
+            text = "\n".join([*(shown.description for shown in self.shown), user]) if i == 0 else user
             messages += [{"role": "user", "content": text}, {"role": "assistant", "content": assistant}]
         return messages
 
@@ -58,30 +70,49 @@ def dialogues(split: str, count: int, seed: int) -> Iterator[dict[str, object]]:
         yield {"messages": dialogue.messages(), "kind": dialogue.kind}
 
 
-def sample_dialogue(split: str, rng: np.random.Generator, kind: str | None = None) -> Dialogue:
-    """Draw one conversation about a scene of the split, of a random or a given kind."""
-    kind = kind or str(rng.choice(list(_SHARES), p=list(_SHARES.values())))
+def sample_dialogue(split: str, rng: np.random.Generator, kind: str | None = None, subject: str = "image") -> Dialogue:
+    """Draw one conversation about things of the split.
+
+    Args:
+        split: `train`, `validation` or `test`.
+        rng: Source of all that is drawn.
+        kind: `questions`, `caption` or `decline`, of pictures also `drawing` and `small talk`; a random one by default.
+        subject: One of `SUBJECTS`; of several modalities together there are questions alone.
+    """
+    if subject == "across":
+        return sample_across(split, rng)
+    shares = _SHARES if subject == "image" else _SHARES_OF_OTHERS
+    kind = kind or str(rng.choice(list(shares), p=list(shares.values())))
     if kind == "small talk":
         return Dialogue(kind, (_SMALL_TALK[rng.integers(len(_SMALL_TALK))],))
-    scene = sample_scene(int(rng.integers(2**31)), split)
-    description = describe(scene, rng if rng.random() < 0.7 else None)
+    world = WORLDS[subject]
+    thing = world.sample(int(rng.integers(2**31)), split)
+    shown = Shown.of(subject, thing, rng)
     if kind == "decline":
-        turns = ((_outside_question(scene, rng), DECLINE),)
-        return Dialogue(kind, turns, scene, description) if rng.random() < 0.5 else Dialogue(kind, turns)
+        turns = ((_outside_question(subject, thing, rng), DECLINE),)
+        return Dialogue(kind, turns, (shown,)) if rng.random() < 0.5 else Dialogue(kind, turns)
     if kind == "drawing":
-        return Dialogue(kind, ((drawing_request(scene, rng), drawing_reply(scene)),), scene)
+        return Dialogue(kind, ((drawing_request(thing, rng), drawing_reply(thing)),), drawn=thing)
     if kind == "caption":
-        return Dialogue(kind, ((caption_request(rng), describe(scene)),), scene, description)
-    return interview(scene, description, questions(scene, rng)[: rng.integers(1, _MAX_QUESTIONS + 1)])
+        return Dialogue(kind, ((world.caption_request(rng), world.describe(thing)),), (shown,))
+    return interview(shown, world.questions(thing, rng)[: rng.integers(1, _MAX_QUESTIONS + 1)])
 
 
-def interview(scene: Scene, description: str, asked: Sequence[Question]) -> Dialogue:
-    """Put questions about a scene, one a turn, after its description."""
+def sample_across(split: str, rng: np.random.Generator, kinds: Sequence[str] = ACROSS_KINDS) -> Dialogue:
+    """Draw one question of some kinds about things of several modalities together."""
+    things, question = ask_across(rng, split, pick(rng, kinds))
+    return interview([Shown.of(modality, thing, rng) for modality, thing in things], [question])
+
+
+def interview(shown: Shown | Sequence[Shown], asked: Sequence[Question]) -> Dialogue:
+    """Put questions about what is shown, one a turn."""
     turns = tuple((question.text, question.answer) for question in asked)
-    return Dialogue("questions", turns, scene, description, tuple(question.about for question in asked))
+    things = (shown,) if isinstance(shown, Shown) else tuple(shown)
+    return Dialogue("questions", turns, things, about=tuple(question.about for question in asked))
 
 
 _SHARES = {"questions": 0.70, "caption": 0.10, "drawing": 0.10, "small talk": 0.02, "decline": 0.08}
+_SHARES_OF_OTHERS = {"questions": 0.80, "caption": 0.16, "decline": 0.04}
 DECLINE = "i only know about small pictures of coloured shapes."
 _SMALL_TALK = (
     ("hello", "hello! show me a picture or ask me to draw one."),
@@ -128,10 +159,11 @@ _OUTSIDE = (
 )  # fmt: skip
 
 
-_INSIDE = re.compile(rf"\b({'|'.join((*SHAPES, *COLOURS, *SIZES))}|objects?|picture|image)(e?s)?\b")
+_WORDS = (*SHAPES, *COLOURS, *SIZES, *TIMBRES, *SOLIDS)
+_INSIDE = re.compile(rf"\b({'|'.join(_WORDS)}|objects?|notes?|solids?|points|picture|image|video|sound)(e?s)?\b")
 
 
-def _outside_question(scene: Scene, rng: np.random.Generator) -> str:
+def _outside_question(subject: str, thing: Thing, rng: np.random.Generator) -> str:
     """Ask about what the world does not hold: another topic, a question of its own with strange words, or babble."""
     manner = rng.integers(4)
     if manner == 0:
@@ -142,7 +174,8 @@ def _outside_question(scene: Scene, rng: np.random.Generator) -> str:
             _unknown_word(rng) if rng.random() < 0.5 else str(rng.choice(_BABBLE)) for _ in range(rng.integers(2, 8))
         ]
         return " ".join([*words, _unknown_word(rng)]) + str(rng.choice(["?", ".", ""]))
-    asked = questions(scene, rng)[0].text if manner == 2 else drawing_request(scene, rng)
+    drawing = manner == 3 and subject == "image"
+    asked = drawing_request(thing, rng) if drawing else WORLDS[subject].questions(thing, rng)[0].text
     strange = _INSIDE.sub(lambda found: _unknown_word(rng) if rng.random() < 0.7 else found[0], asked)
     return strange if strange != asked else f"{asked.rstrip('?.')} {_unknown_word(rng)}?"
 

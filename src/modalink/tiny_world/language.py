@@ -1,20 +1,15 @@
 """What people say about scenes of the tiny world: captions, questions with their answers, requests for drawings."""
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable
 
 import numpy as np
 
+from modalink.tiny_world.asking import COUNT_WORDS, Question, Way, names_of, pick, with_articles
 from modalink.tiny_world.scenes import CELLS, COLOURS, SHAPES, SIZES, Scene, WorldObject
-
-_T = TypeVar("_T")
 
 QUESTION_KINDS = (
     "colour", "shape", "size", "count", "position", "relation", "existence", "comparison", "what is at",
 )  # fmt: skip
-_COUNT_WORDS = ("zero", "one", "two", "three")
 _PLACES = {
     "top left": "at the top left", "top": "at the top", "top right": "at the top right",
     "left": "on the left", "center": "in the center", "right": "on the right",
@@ -31,17 +26,6 @@ SYNONYMS = {
     "center": ("center", "center", "center", "middle"),
 }
 """Word -> the words that may stand for it, as often as they do."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question about a scene, of one kind, with its one right short answer."""
-
-    kind: str
-    text: str
-    answer: str
-    about: tuple[WorldObject, ...] = ()
-    """The objects that the text names, in its order; none where it names no single object."""
 
 
 def place(cell: str) -> str:
@@ -62,7 +46,7 @@ def describe(scene: Scene, rng: np.random.Generator | None = None) -> str:
     items = [scene.objects[i] for i in rng.permutation(len(scene.objects))]
     form = _OBJECT_FORMS[rng.integers(len(_OBJECT_FORMS))]
     joint = (", ", ", ", " and ", "; ")[rng.integers(4)]
-    return _with_articles(joint.join(_vary(form(item), rng) for item in items))
+    return with_articles(joint.join(_vary(form(item), rng) for item in items))
 
 
 _OBJECT_FORMS: tuple[Callable[[WorldObject], str], ...] = (
@@ -75,10 +59,6 @@ _OBJECT_FORMS: tuple[Callable[[WorldObject], str], ...] = (
     lambda o: f"a {o.colour} {o.shape} {place(o.cell)} that is {o.size}",
     lambda o: f"one {o.shape}, {o.colour} and {o.size}, {place(o.cell)}",
 )
-
-
-def _with_articles(text: str) -> str:
-    return re.sub(r"\ba (?=orange)", "an ", text)
 
 
 def _vary(text: str, rng: np.random.Generator) -> str:
@@ -133,18 +113,15 @@ def questions(scene: Scene, rng: np.random.Generator, kinds: tuple[str, ...] = Q
     return [answered[i] for i in rng.permutation(len(answered))]
 
 
-def _pick(rng: np.random.Generator, options: Sequence[_T]) -> _T:
-    return options[int(rng.integers(len(options)))]
+_WAYS: tuple[Way, ...] = (
+    (("shape",), "the {shape}"), (("colour",), "the {colour} object"), (("colour", "shape"), "the {colour} {shape}"),
+    (("size", "shape"), "the {size} {shape}"), (("size", "colour", "shape"), "the {size} {colour} {shape}"),
+)  # fmt: skip
 
 
 def _names(scene: Scene, item: WorldObject, hidden: tuple[str, ...]) -> list[str]:
     """Every way to name one object of the scene without ambiguity and without its hidden attributes."""
-    names = []
-    for parts in (("shape",), ("colour",), ("colour", "shape"), ("size", "shape"), ("size", "colour", "shape")):
-        twins = [o for o in scene.objects if all(getattr(o, p) == getattr(item, p) for p in parts)]
-        if len(twins) == 1 and not set(hidden) & set(parts):
-            words = " ".join(getattr(item, part) for part in parts)
-            names.append(f"the {words}" + ("" if "shape" in parts else " object"))
+    names = names_of(scene.objects, item, _WAYS, hidden)
     if "cell" not in hidden:
         names.append(f"the {'object' if 'shape' in hidden else item.shape} {place(item.cell)}")
     return names
@@ -152,31 +129,31 @@ def _names(scene: Scene, item: WorldObject, hidden: tuple[str, ...]) -> list[str
 
 def _name(scene: Scene, item: WorldObject, rng: np.random.Generator, *hidden: str) -> str | None:
     names = _names(scene, item, hidden)
-    return _pick(rng, names) if names else None
+    return pick(rng, names) if names else None
 
 
 def _attribute_asker(attribute: str, forms: tuple[str, ...]) -> "_Asker":
     kind = {"cell": "position"}.get(attribute, attribute)
 
     def ask(scene: Scene, rng: np.random.Generator) -> Question | None:
-        item = _pick(rng, scene.objects)
+        item = pick(rng, scene.objects)
         name = _name(scene, item, rng, attribute)
         if name is None:
             return None
-        return Question(kind, _pick(rng, forms).format(name), getattr(item, attribute), (item,))
+        return Question(kind, pick(rng, forms).format(name), getattr(item, attribute), (item,))
 
     return ask
 
 
 def _ask_count(scene: Scene, rng: np.random.Generator) -> Question:
     if rng.random() < 0.65:
-        text = _pick(rng, ("how many objects are there?", "how many objects do you see?", "count the objects."))
-        return Question("count", text, _COUNT_WORDS[len(scene.objects)])
-    attribute, values = _pick(rng, (("shape", SHAPES), ("colour", COLOURS), ("size", SIZES)))
-    value = getattr(_pick(rng, scene.objects), attribute) if rng.random() < 0.7 else _pick(rng, values)
+        text = pick(rng, ("how many objects are there?", "how many objects do you see?", "count the objects."))
+        return Question("count", text, COUNT_WORDS[len(scene.objects)])
+    attribute, values = pick(rng, (("shape", SHAPES), ("colour", COLOURS), ("size", SIZES)))
+    value = getattr(pick(rng, scene.objects), attribute) if rng.random() < 0.7 else pick(rng, values)
     number = sum(getattr(item, attribute) == value for item in scene.objects)
     text = f"how many {_plural(value) if attribute == 'shape' else value + ' objects'} are there?"
-    return Question("count", text, _COUNT_WORDS[number])
+    return Question("count", text, COUNT_WORDS[number])
 
 
 def _plural(shape: str) -> str:
@@ -191,7 +168,7 @@ def _ask_relation(scene: Scene, rng: np.random.Generator) -> Question | None:
     if name_a is None or name_b is None:
         return None
     axes = [axis for axis in ("column", "row") if getattr(a, axis) != getattr(b, axis)]
-    axis = _pick(rng, axes)
+    axis = pick(rng, axes)
     before, after = {"column": ("left", "right"), "row": ("above", "below")}[axis]
     true = before if getattr(a, axis) < getattr(b, axis) else after
     if rng.random() < 0.5:
@@ -205,16 +182,16 @@ def _ask_relation(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 def _ask_existence(scene: Scene, rng: np.random.Generator) -> Question:
     pairs = {(item.colour, item.shape) for item in scene.objects}
-    colour, shape = _pick(rng, sorted(pairs))
+    colour, shape = pick(rng, sorted(pairs))
     yes = rng.random() < 0.5
     while not yes and (colour, shape) in pairs:
         seen_colours, seen_shapes = (sorted({pair[i] for pair in pairs}) for i in (0, 1))
         near = rng.integers(3)
-        colour = _pick(rng, seen_colours) if near == 0 else _pick(rng, COLOURS)
-        shape = _pick(rng, seen_shapes) if near == 1 else _pick(rng, SHAPES)
-    form = _pick(rng, ("is there a {} {}?", "do you see a {} {}?", "can you see a {} {}?"))
+        colour = pick(rng, seen_colours) if near == 0 else pick(rng, COLOURS)
+        shape = pick(rng, seen_shapes) if near == 1 else pick(rng, SHAPES)
+    form = pick(rng, ("is there a {} {}?", "do you see a {} {}?", "can you see a {} {}?"))
     about = tuple(item for item in scene.objects if (item.colour, item.shape) == (colour, shape))
-    text = _with_articles(form.format(colour, shape))
+    text = with_articles(form.format(colour, shape))
     return Question("existence", text, "yes" if yes else "no", about if len(about) == 1 else ())
 
 
@@ -240,7 +217,7 @@ def _compare(scene: Scene, attribute: str, rng: np.random.Generator) -> Question
         return None
     # Two of three sizes are always equal, and a quarter of the time all three.
     yes = not others or (bool(equal) and rng.random() < (1 / 3 if attribute == "size" else 1 / 2))
-    a, b = _pick(rng, equal if yes else others)
+    a, b = pick(rng, equal if yes else others)
     name_a, name_b = (_name(scene, item, rng, attribute) for item in (a, b))
     if name_a is None or name_b is None:
         return None
@@ -253,11 +230,11 @@ def _compare_sizes(scene: Scene, rng: np.random.Generator) -> Question | None:
     pairs = [(a, b) for a in scene.objects for b in scene.objects if a.size != b.size and a.colour != b.colour]
     if not pairs:
         return None
-    a, b = _pick(rng, pairs)
+    a, b = pick(rng, pairs)
     name_a, name_b = (_name(scene, item, rng, "size", "colour") for item in (a, b))
     if name_a is None or name_b is None:
         return None
-    word = _pick(rng, SIZES)
+    word = pick(rng, SIZES)
     text = f"what color is the {'larger' if word == 'large' else 'smaller'} one, {name_a} or {name_b}?"
     return Question("comparison", text, a.colour if a.size == word else b.colour, (a, b))
 
@@ -265,11 +242,11 @@ def _compare_sizes(scene: Scene, rng: np.random.Generator) -> Question | None:
 def _ask_what_is_at(scene: Scene, rng: np.random.Generator) -> Question:
     empty = [cell for cell in CELLS if all(item.cell != cell for item in scene.objects)]
     if rng.random() < 0.2:
-        cell, answer = _pick(rng, empty), "nothing"
+        cell, answer = pick(rng, empty), "nothing"
     else:
-        item = _pick(rng, scene.objects)
+        item = pick(rng, scene.objects)
         cell, answer = item.cell, f"{item.colour} {item.shape}"
-    form = _pick(rng, ("what is {}?", "what do you see {}?", "which object is {}?"))
+    form = pick(rng, ("what is {}?", "what do you see {}?", "which object is {}?"))
     return Question("what is at", form.format(place(cell)), answer, tuple(o for o in scene.objects if o.cell == cell))
 
 

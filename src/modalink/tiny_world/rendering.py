@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from modalink.tiny_world.scenes import COLOURS, Scene, WorldObject
+from modalink.tiny_world.scenes import COLOURS, Scene
 
 SIDE_PX = 64
 CELL_PX = SIDE_PX / 3
@@ -29,8 +29,8 @@ RGB = dict(
 
 
 @dataclass(frozen=True)
-class _Style:
-    """How the pictures are drawn: plain by default, shaky under augmentation."""
+class Style:
+    """How the pictures are drawn: plain by default, shaky under augmentation. Lengths in pixels, angles in radians."""
 
     scale: float = 1.0
     shift_px: float = 1.0
@@ -45,6 +45,10 @@ class _Style:
     slope: float = 14.0
 
 
+PLAIN = Style()
+"""How pictures are drawn without augmentation."""
+
+
 def render(scene: Scene, *, augment_seed: int | None = None) -> UInt8[np.ndarray, "64 64 3"]:
     """Draw a scene; the same arguments always give the same picture.
 
@@ -56,7 +60,7 @@ def render(scene: Scene, *, augment_seed: int | None = None) -> UInt8[np.ndarray
         RGB in 0..255.
     """
     if augment_seed is None:
-        return _quantise(paint(scene, _Style())[0])
+        return quantise(paint(scene, PLAIN)[0])
     rng = np.random.default_rng([augment_seed, scene.background])
     canvas, _ = paint(scene, _shaky_style(rng))
     return _disturb(canvas, rng)
@@ -64,23 +68,25 @@ def render(scene: Scene, *, augment_seed: int | None = None) -> UInt8[np.ndarray
 
 def object_mask(scene: Scene) -> Float[np.ndarray, "64 64"]:
     """Say where the objects of the clean picture of a scene are, from 0 (background) to 1 (object)."""
-    return paint(scene, _Style())[1]
+    return paint(scene, PLAIN)[1]
 
 
-def paint(scene: Scene, style: _Style) -> tuple[Float[np.ndarray, "64 64 3"], Float[np.ndarray, "64 64"]]:
+def paint(scene: Scene, style: Style) -> tuple[Float[np.ndarray, "64 64 3"], Float[np.ndarray, "64 64"]]:
     """Paint the objects over the background; returns the picture in 0..255 and how much of each pixel is object."""
     rng = np.random.default_rng(scene.background)
-    canvas = _background(rng, style)
+    canvas = background(rng, style)
     mask = np.zeros((SIDE_PX, SIDE_PX), np.float32)
     for item in scene.objects:
         x = (item.column + 0.5) * CELL_PX + rng.uniform(-style.shift_px, style.shift_px)
         y = (item.row + 0.5) * CELL_PX + rng.uniform(-style.shift_px, style.shift_px)
         colour = np.asarray(RGB[item.colour], np.float32) + rng.uniform(-10, 10, 3).astype(np.float32)
-        _stamp(canvas, mask, item, (x, y), colour, style)
+        cover = stamp(canvas, item.shape, (x, y), RADIUS_PX[item.size] * style.scale, colour, style)
+        np.maximum(mask, cover, out=mask)
     return canvas, mask
 
 
-def _background(rng: np.random.Generator, style: _Style) -> Float[np.ndarray, "64 64 3"]:
+def background(rng: np.random.Generator, style: Style = PLAIN) -> Float[np.ndarray, "64 64 3"]:
+    """Paint an empty scene: a grey of some tint, lit from a side; RGB in 0..255."""
     level = rng.uniform(*style.level) + rng.uniform(-6, 6, 3)
     ramp = np.linspace(-0.5, 0.5, SIDE_PX, dtype=np.float32)
     slope = rng.uniform(-style.slope, style.slope, 2)
@@ -89,31 +95,41 @@ def _background(rng: np.random.Generator, style: _Style) -> Float[np.ndarray, "6
     return canvas
 
 
-def _stamp(
+def stamp(
     canvas: Float[np.ndarray, "64 64 3"],
-    mask: Float[np.ndarray, "64 64"],
-    item: WorldObject,
+    shape: str,
     center: tuple[float, float],
+    radius: float,
     colour: Float[np.ndarray, "3"],
-    style: _Style,
-) -> None:
+    style: Style = PLAIN,
+) -> Float[np.ndarray, "64 64"]:
+    """Paint one shape over a canvas; returns how much of each pixel it covers.
+
+    Args:
+        canvas: RGB in 0..255, changed in place.
+        shape: One of `SHAPES`.
+        center: Column and row of its middle, in pixels.
+        radius: How far it reaches from there, in pixels.
+        colour: Red, green and blue in 0..255.
+        style: How it is drawn.
+    """
     x, y = center
     left, top = (max(0, int(c) - _HALF_WINDOW_PX) for c in center)
     window = np.s_[top : int(y) + _HALF_WINDOW_PX + 1, left : int(x) + _HALF_WINDOW_PX + 1]
+    mask = np.zeros((SIDE_PX, SIDE_PX), np.float32)
     rows, columns = mask[window].shape
     dx = np.arange(left, left + columns, dtype=np.float32)[None, :] + 0.5 - x
     dy = np.arange(top, top + rows, dtype=np.float32)[:, None] + 0.5 - y
     cos, sin = np.cos(style.angle), np.sin(style.angle)
-    distance = _distance(
-        item.shape, dx * cos + dy * sin, dy * cos - dx * sin, RADIUS_PX[item.size] * style.scale, style
-    )
+    distance = _distance(shape, dx * cos + dy * sin, dy * cos - dx * sin, radius, style)
     cover = np.clip(0.5 - distance / style.edge_px, 0.0, 1.0).astype(np.float32)
     canvas[window] += (colour - canvas[window]) * cover[:, :, None]
-    mask[window] = np.maximum(mask[window], cover)
+    mask[window] = cover
+    return mask
 
 
 def _distance(
-    shape: str, x: Float[np.ndarray, "r c"], y: Float[np.ndarray, "r c"], radius: float, style: _Style
+    shape: str, x: Float[np.ndarray, "r c"], y: Float[np.ndarray, "r c"], radius: float, style: Style
 ) -> Float[np.ndarray, "r c"]:
     """Signed distance in pixels to the outline of a shape: negative inside; y points down."""
     distance: np.ndarray
@@ -157,8 +173,8 @@ def png_data_url(picture: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _shaky_style(rng: np.random.Generator) -> _Style:
-    style = _Style(
+def _shaky_style(rng: np.random.Generator) -> Style:
+    style = Style(
         scale=rng.uniform(0.9, 1.14),
         shift_px=rng.uniform(0.5, 2.0),
         angle=rng.normal(0.0, 0.07),
@@ -178,7 +194,7 @@ def _disturb(canvas: Float[np.ndarray, "64 64 3"], rng: np.random.Generator) -> 
     canvas = canvas * rng.uniform(0.85, 1.12)
     if rng.random() < 0.6:
         canvas = canvas + rng.normal(0.0, rng.uniform(2, 14), canvas.shape)
-    picture = _quantise(canvas)
+    picture = quantise(canvas)
     if rng.random() < 0.4:
         return _through_jpeg(picture, quality=int(rng.integers(50, 96)))
     return picture
@@ -190,6 +206,7 @@ def _through_jpeg(picture: UInt8[np.ndarray, "64 64 3"], quality: int) -> UInt8[
     return np.asarray(Image.open(buffer))
 
 
-def _quantise(canvas: Float[np.ndarray, "64 64 3"]) -> UInt8[np.ndarray, "64 64 3"]:
+def quantise(canvas: Float[np.ndarray, "64 64 3"]) -> UInt8[np.ndarray, "64 64 3"]:
+    """Round a canvas to whole numbers in 0..255."""
     picture: np.ndarray = np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
     return picture

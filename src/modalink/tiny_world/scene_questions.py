@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modalink.tiny_world.language import QUESTION_KINDS, SYNONYMS, Question, questions
+from modalink.tiny_world.asking import Question
+from modalink.tiny_world.language import QUESTION_KINDS, SYNONYMS, questions
 from modalink.tiny_world.scenes import SPLITS, Scene, sample_scene
 
 _SYNONYM_OF = {other: word for word, others in SYNONYMS.items() for other in others}

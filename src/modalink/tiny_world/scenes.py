@@ -54,6 +54,16 @@ def split_of(item: WorldObject) -> str:
     return next((split for split, held_out in _HELD_OUT_CLASS.items() if class_ == held_out), "train")
 
 
+def check_split(split: str) -> None:
+    """Refuse a split that the tiny world does not have.
+
+    Raises:
+        ValueError: It is none of `SPLITS`.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r} is not known; the tiny world has {', '.join(SPLITS)}")
+
+
 def sample_scene(seed: int, split: str) -> Scene:
     """Draw the scene number `seed` of a split; the same arguments always give the same scene.
 
@@ -67,8 +77,7 @@ def sample_scene(seed: int, split: str) -> Scene:
     Raises:
         ValueError: the split is none of the three.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split {split!r} is not known; the tiny world has {', '.join(SPLITS)}")
+    check_split(split)
     rng = np.random.default_rng([SPLITS.index(split), seed])
     cells = rng.permutation(len(CELLS))[: rng.integers(1, MAX_OBJECTS + 1)]
     wanted = [{split}] + [{split, "train"}] * (len(cells) - 1)

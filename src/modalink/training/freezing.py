@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from modalink.errors import UnknownNameError
-from modalink.model.groups import Groups
+from modalink.model.groups import Groups, divided
 from modalink.recipe import TrainGroup
 
 
@@ -18,7 +18,7 @@ def freeze(model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup]) ->
     Args:
         model: The model that holds the groups.
         groups: All parameters by group.
-        train: The groups that learn.
+        train: The groups that learn, and sections of them; a group learns without those that are named beside it.
 
     Returns:
         The trained groups, in the order of `train`, without the parameters that their part declares `unread`.
@@ -26,6 +26,7 @@ def freeze(model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup]) ->
     Raises:
         UnknownNameError: The model has no group of a name.
     """
+    groups = divided(groups, train)
     for name in train:
         if name not in groups:
             raise UnknownNameError("train group", name, groups)

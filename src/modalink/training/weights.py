@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from modalink.errors import CheckpointError, UnknownNameError
 from modalink.model import ModalinkForConditionalGeneration
-from modalink.model.groups import Groups, group_of
+from modalink.model.configuration import spec_of
+from modalink.model.groups import Groups, group_of, inner_name
+from modalink.model.references import references
 from modalink.recipe import Init, Recipe
 from modalink.runs.checkpoints import Checkpoint
 from modalink.runs.saved_weights import SavedWeights, find
@@ -58,12 +60,19 @@ def initialise(model: ModalinkForConditionalGeneration, saved: SavedWeights) -> 
         if name in buffers:
             continue
         by_group.setdefault(group_of(name), {})[name] = tensor
+    optional = unread(model) | _borrowed(model)
     for group in saved.init.groups or by_group:
         if group not in by_group:
             raise CheckpointError(f"{origin}: found no weights of {group} there; it holds {', '.join(by_group)}")
         if group not in groups:
             raise UnknownNameError("parameter group of this system", group, groups, origin)
-        _fill(dict(groups[group]), by_group[group], unread(model), f"{origin}, {group}")
+        _fill(dict(groups[group]), by_group[group], optional, f"{origin}, {group}")
+
+
+def _borrowed(model: ModalinkForConditionalGeneration) -> set[str]:
+    """What another run may not have saved of a part that it trained: sections that come from a checkpoint there."""
+    sections = [group for group in references(spec_of(model.config.spec)) if group.section is not None]
+    return {name for name, _ in model.named_parameters() if inner_name(name).within(sections)}
 
 
 def _fill(

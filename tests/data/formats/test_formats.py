@@ -362,3 +362,65 @@ def test_the_named_recipe_reads_the_file(folder):
 def test_a_folder_of_photos_is_told_from_records(folder):
     with pytest.raises(DataError, match=r"the folder holds none; it looks like files of images: write"):
         MessagesConfig(path=str(folder)).open()
+
+
+TALK = [{"role": "user", "content": "Who won?"}, {"role": "assistant", "content": "They did."}]
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads one record whose media lie beside it; the words and media of its turns."""
+
+    def of(record, **settings):
+        (tmp_path / "data.jsonl").write_text(json.dumps({"messages": TALK} | record) + "\n")
+        (conversation,) = MessagesConfig(path=str(tmp_path / "data.jsonl"), **settings).open()
+        return [piece for turn in conversation.turns for piece in turn.content]
+
+    return of
+
+
+VALUES = [3, -0.5, True, "12", "8.5", "7/10", "95 %", "good", "A+", [1, 2], [[0.1, 0.2, 0.3]], {"x": 1}, ["1", "2"]]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_column_of_the_data_sets_own_is_no_medium_whatever_its_name(read, depth, value):
+    names = [name for row in modalities.records() for name in row.columns]
+    assert {"points", "pointclouds", "audio", "videos", "chart", "depth", "depths"} <= {*names}
+    pieces = read(dict.fromkeys(names, value))
+    assert [piece.text for piece in pieces] == ["Who won?", "They did."]
+
+
+@pytest.mark.parametrize("value", [value for value in VALUES if value not in ("good", "A+")], ids=repr)
+def test_a_number_is_none_even_where_media_are_put_first(read, value):
+    assert len(read({row.name: value for row in modalities.records()}, place="first")) == 2
+
+
+@pytest.mark.parametrize("row", modalities.records(), ids=lambda row: row.name)
+def test_what_can_be_a_medium_must_be_placed(read, tmp_path, row):
+    (tmp_path / "scan 7").write_bytes(b"there is such a file")
+    for value in (f"missing{row.suffixes[0].upper()}", "scan 7", "data:;base64,AAAA", "https://a.org/b", {"path": "x"}):
+        for given in (value, [value]):
+            with pytest.raises(SampleError, match=f"found 0 {row.placeholder} markers and 1 {row.name} paths"):
+                read({row.name: given})
+            (medium, *_) = read({row.name: given}, place="first")
+            assert isinstance(medium, Medium) and medium.modality == row.name
+
+
+def test_a_marker_makes_a_column_one_of_media_and_of_two_the_one_that_can_be(read, tmp_path):
+    asked = [{"role": "user", "content": "<audio>Who won?"}, TALK[1]]
+    (medium, _, _) = read({"messages": asked, "audio": "scan"})
+    assert medium.source == str(tmp_path / "scan")
+    (medium, _, _) = read({"messages": asked, "audio": "a.wav", "audios": 3})
+    assert medium.source == str(tmp_path / "a.wav")
+    with pytest.raises(SampleError, match="found 1 <audio> markers and 0 audio paths"):
+        read({"messages": asked, "audio": None})
+    (medium, _, _) = read({"messages": asked, "audio": 3})
+    assert medium.source == 3  # which is refused in words when it is opened
+
+
+def test_what_is_no_medium_is_not_suggested_as_one(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"question": "Q", "answer": "A", "points": 8}) + "\n")
+    with pytest.raises(DataError, match="questions and answers") as caught:
+        MessagesConfig(path=str(tmp_path / "a.jsonl")).open()
+    assert "columns: {prompt: question, completion: answer}}" in str(caught.value)
+    assert "place: first" not in str(caught.value)

@@ -83,3 +83,60 @@ def test_scenes_may_be_asked_to_have_some_numbers_of_objects():
     captions = [medium.caption for i in range(20) for _, medium in source[i].media()]
     assert len(captions) == 20
     assert all(caption.count(",") == 2 for caption in captions)
+
+
+def shown(conversation):
+    return [medium.modality for _, medium in conversation.media()]
+
+
+def test_conversations_show_what_the_shares_say():
+    source = TinyWorldConfig(count=200, tasks=["caption", "vqa"], shows={"video": 2, "audio": 1, "points": 1}).open()
+    counts = Counter(modality for i in range(200) for modality in shown(source[i]))
+    assert sum(counts.values()) == 200
+    assert {
+        "video": pytest.approx(100, abs=20),
+        "audio": pytest.approx(50, abs=16),
+        "points": pytest.approx(50, abs=16),
+    } == counts
+
+
+def test_what_is_shown_can_be_read_and_is_what_its_caption_says():
+    for modality in ("image", "video", "audio", "points"):
+        source = TinyWorldConfig(count=3, tasks=["caption"], shows=[modality]).open()
+        for i in range(3):
+            conversation = source[i]
+            ((_, medium),) = conversation.media()
+            assert medium.caption == conversation.turns[1].text
+            opened = modalities.get(modality).open(medium.source)
+            assert opened.digest == modalities.get(modality).open(source[i].turns[0].content[0].source).digest
+            assert opened.read() is not None
+
+
+def test_across_weighs_the_modalities_that_are_there():
+    source = TinyWorldConfig(count=40, tasks=["vqa"], shows=["across"], modalities=["audio", "video"]).open()
+    for i in range(40):
+        assert sorted(shown(source[i])) == ["audio", "video"]
+        assert "fit" in source[i].turns[0].text
+
+
+def test_drawings_come_of_pictures_alone():
+    source = TinyWorldConfig(count=80, tasks=["draw"], shows=["image"]).open()
+    assert all(shown(source[i]) == ["image"] for i in range(80))
+    mixed = TinyWorldConfig(count=80, tasks=["draw", "vqa"], shows=["image", "audio"]).open()
+    drawn = [c for c in (mixed[i] for i in range(80)) if any(isinstance(part, Medium) for part in c.turns[-1].content)]
+    assert 10 < len(drawn) < 40
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"shows": ["audio"], "tasks": ["draw"]}, "found the tasks draw of which none is about audio"),
+        ({"shows": ["across"], "tasks": ["caption"]}, "none is about across; add vqa to tasks"),
+        ({"shows": ["across"], "modalities": ["image", "image"]}, "across needs two modalities"),
+        ({"shows": {"audio": 0}}, "needed shares above 0"),
+        ({"shows": ["smell"]}, "'image', 'video', 'audio', 'points' or 'across'"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        TinyWorldConfig(**settings)

@@ -3,17 +3,19 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaNextConfig
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaNextConfig, LlavaNextVideoConfig
 from transformers.models.internvl.modeling_internvl import InternVLModel
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 from transformers.models.llava_next.modeling_llava_next import LlavaNextModel
+from transformers.models.llava_next_video.modeling_llava_next_video import LlavaNextVideoPooler
+from transformers.models.perception_lm.modeling_perception_lm import PerceptionLMAdaptiveAvgPooling
 
 from modalink.encoders.tiles import MergingEncoder
 from modalink.errors import PartError
 from modalink.kinds import parse
 from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
 from modalink.projectors.inputs._newlines import Newlines, broken_layout
-from modalink.projectors.inputs._pooling import pooled, pooled_layout
+from modalink.projectors.inputs._pooling import GridPool, pooled, pooled_layout
 from modalink.projectors.inputs._positions import Positions, PositionsSpec, sinusoids
 from modalink.projectors.inputs.linear import LinearConfig
 from modalink.projectors.inputs.mlp import MlpConfig
@@ -42,6 +44,8 @@ def numbered(*grids: tuple[int, int]) -> Ragged:
         {"kind": "mlp", "norm": True, "join": {"tokens": 4, "layout": "square"}},
         {"kind": "linear", "pool": "space_time"},
         {"kind": "mlp", "pool": "space"},
+        {"kind": "linear", "pool": {"by": 2}, "newline": "row"},
+        {"kind": "mlp", "pool": {"grid": [2, 3]}, "join": {"tokens": 3}},
         {"kind": "linear", "join": {"tokens": 9, "layout": "square", "pad": True}, "newline": "row"},
         {"kind": "mlp", "positions": {"most": 2}, "newline": "block"},
         {"kind": "linear", "positions": {"form": "sinusoidal"}, "newline": "item"},
@@ -163,10 +167,23 @@ def test_positions_are_those_of_frames() -> None:
     assert sinusoids(torch.tensor([1.0]), 4)[0].tolist() == pytest.approx([0.8415, 0.01, 0.5403, 0.99995], abs=1e-4)
 
 
+def test_a_table_is_stretched_over_more_frames_where_that_is_said() -> None:
+    """Rows 0, 10 and 20 for five frames, beside an item of two; a gradient reaches every row."""
+    spec = PositionsSpec(most=3, stretch=True)
+    learned, items = Positions(spec, 1), [Layout(5, (1,) * 5), Layout(2, (1, 1))]
+    with torch.no_grad():
+        learned.table.weight.copy_(torch.tensor([[0.0], [10], [20]]))
+    found = learned(Ragged.of([torch.zeros(5, 1), torch.zeros(2, 1)], items)).values[:, 0]
+    assert torch.allclose(found, torch.tensor([0.0, 5, 10, 15, 20, 0, 10]))
+    (gradient,) = torch.autograd.grad(found.sum(), learned.table.weight)
+    assert (gradient > 0).all()
+    spec.check(items[0])
+
+
 @pytest.mark.parametrize(
     ("positions", "item", "says"),
     [
-        ({"most": 2}, Layout(3, (1, 1, 1)), "found 3 blocks, have 2; raise positions.most"),
+        ({"most": 2}, Layout(3, (1, 1, 1)), "found 3 blocks, have 2; raise positions.most, or set"),
         ({"form": "sinusoidal", "of": "time"}, Layout(1, (1,)), "found an item without times; set positions.of: order"),
     ],
 )
@@ -197,6 +214,45 @@ def test_means_over_space_and_time() -> None:
     assert pooled_layout("space", item) == Layout(2, (1, 1), times_s=(0.0, 1.0))
     assert pooled_layout("time", item) == Layout(2, (2,), (1, 2), times_s=(0.0,))
     assert pooled_layout("space_time", item) == Layout(2, (1, 1, 2))
+
+
+def test_means_over_parts_of_a_grid() -> None:
+    """A 2 x 4 grid `0123 / 4567`, and tiles of 2 x 2 behind a thumbnail of 3 x 2."""
+    item = Layout(3, (6, 4, 4), grids=((3, 2), (2, 2), (2, 2)), tiles=(1, 2))
+    tokens = Ragged.of([torch.arange(8.0)[:, None], torch.arange(14.0)[:, None]], [Layout(1, (8,), (2, 4)), item])
+    halved = pooled(GridPool(by=2), tokens)
+    assert halved.values[:, 0].tolist() == [2.5, 4.5, 2.5, 7.5, 11.5]
+    assert halved.layouts == (Layout(1, (2,), (1, 2)), Layout(3, (1, 1, 1), (1, 1), tiles=(1, 2)))
+    fixed = pooled(GridPool(grid=(2, 1)), tokens)
+    assert fixed.values[:, 0].tolist() == [1.5, 5.5, 1.5, 3.5, 6.5, 8.5, 10.5, 12.5]  # 3 rows in overlapping pairs
+    assert fixed.layouts == tuple(pooled_layout(GridPool(grid=(2, 1)), item) for item in tokens.layouts)
+
+
+def test_means_over_parts_are_perception_lms_and_llava_next_videos() -> None:
+    features = torch.randn(3, 36, 4)
+    frames = Ragged(features.flatten(0, 1), (108,), (Layout(3, (36,) * 3, (6, 6)),))
+    halved = pooled(GridPool(by=2), frames).values.view(3, 9, 4)
+    assert torch.allclose(halved, PerceptionLMAdaptiveAvgPooling(2)(features), atol=1e-6)
+    config = LlavaNextVideoConfig(
+        vision_config=CLIPVisionConfig(hidden_size=4, num_attention_heads=1, image_size=12, patch_size=2),
+        spatial_pool_mode="average",
+    )
+    assert torch.allclose(halved, LlavaNextVideoPooler(config)(features), atol=1e-6)
+    fourths = pooled(GridPool(grid=(4, 4)), frames).values.view(3, 16, 4)
+    assert torch.allclose(fourths, torch.nn.AdaptiveAvgPool2d(4)(features.mT.view(3, 4, 6, 6)).flatten(2).mT)
+
+
+@pytest.mark.parametrize(
+    ("pool", "item", "says"),
+    [
+        ({"by": 2}, Layout(1, (5,)), "pool: found tokens without a grid, needed rows and columns"),
+        ({"by": 4}, Layout(1, (6,), (2, 3)), "pool: found a grid of 2 x 3, needed at least 4 x 4"),
+        ({"grid": [2, 4]}, Layout(1, (6,), (2, 3)), "pool: found a grid of 2 x 3, needed at least 2 x 4"),
+    ],
+)
+def test_grids_without_such_parts_are_refused(pool: dict[str, Any], item: Layout, says: str) -> None:
+    with pytest.raises(PartError, match=says):
+        LinearConfig.model_validate({"pool": pool}).layout(item)
 
 
 def test_video_chatgpts_hundred_frames_become_its_number_of_tokens() -> None:
@@ -286,7 +342,11 @@ def test_published_sizes(settings: dict[str, Any], dim_in: int, dim_out: int, pa
         {"depth": 2},
         {"join": {"tokens": 6, "layout": "square"}},
         {"positions": {"of": "time"}},
+        {"positions": {"form": "sinusoidal", "stretch": True}},
         {"positions": {}, "pool": "time"},
+        {"pool": {}},
+        {"pool": {"by": 2, "grid": [2, 2]}},
+        {"pool": {"by": 1}},
         {"newline": "rows"},
     ],
 )

@@ -78,6 +78,6 @@ def read(
         MediumError: An image whose size is needed cannot be read.
     """
     messages = spoken(FORMATS[name].messages(record, id), record, id)
-    conversation = checked_messages(supplied(messages, record, id, place), id)
+    conversation = checked_messages(supplied(messages, record, id, place, folder), id)
     turns = tuple(Turn(t.role, placed(t.content, folder), t.loss) for t in conversation.turns)
     return filled(Conversation(turns, id), record, id, boxes)

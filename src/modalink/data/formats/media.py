@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from modalink import modalities
 from modalink.conversation import block_source
+from modalink.data.media_columns import holds_media
 from modalink.errors import SampleError, shown
 from modalink.roles import ModalityRecord
 
@@ -26,19 +28,31 @@ class _Supply(NamedTuple):
     sources: list[Any]
 
 
-def supplied(messages: list[dict[str, Any]], record: dict[str, Any], id: str, place: Place) -> list[dict[str, Any]]:
+def supplied(
+    messages: list[dict[str, Any]], record: dict[str, Any], id: str, place: Place, folder: Path
+) -> list[dict[str, Any]]:
     """The messages, with the media of the record's columns as blocks where they belong.
 
     They fill the blocks that have no source, or else stand where the texts hold the marker of their modality; in a
     record without such a column the marker is a word. There a path between `<img>` and `</img>`, as Qwen-VL writes it,
-    is a medium.
+    is a medium. A column that no block and no marker asks for is one of media only if it holds what can be media:
+    a data set may keep its scores under `points`.
+
+    Args:
+        messages: What is said.
+        record: The record with its columns.
+        id: Its name.
+        place: Where media stand that no marker places.
+        folder: What the media's paths are relative to.
 
     Raises:
         SampleError: There are not as many of the one as of the other.
     """
     for row in modalities.records():
-        supply = _supply(record, row)
-        if (blocks := sum(map(_lacks_source(row.name), _blocks(messages)))) or supply.column is None:
+        blocks = sum(map(_lacks_source(row.name), _blocks(messages)))
+        asked = blocks > 0 or any(row.placeholder in text for text in map(_text, _blocks(messages)))
+        supply = _supply(record, row, asked, folder, place)
+        if blocks or supply.column is None:
             messages = _filled(messages, supply, blocks, id)
         else:
             messages = _marked(messages, supply, id, place)
@@ -48,12 +62,23 @@ def supplied(messages: list[dict[str, Any]], record: dict[str, Any], id: str, pl
     return messages
 
 
-def _supply(record: dict[str, Any], row: ModalityRecord) -> _Supply:
-    present = [name for name in row.columns if name in record]
-    column = next((name for name in present if record[name] not in (None, "", [])), present[0] if present else None)
-    value = record[column] if column else None
-    sources = value if isinstance(value, list) else [] if value in (None, "") else [value]
+def _supply(record: dict[str, Any], row: ModalityRecord, asked: bool, folder: Path, place: Place) -> _Supply:
+    columns = {name: record[name] for name in row.columns if name in record}
+    if not asked or len(columns) > 1:
+        media = {
+            name: value
+            for name, value in columns.items()
+            if _is_empty(value) or holds_media(value, row, folder, unseen=place == "first")
+        }
+        columns = columns if asked and all(map(_is_empty, media.values())) else media
+    column = next((name for name in columns if not _is_empty(columns[name])), next(iter(columns), None))
+    value = columns[column] if column else None
+    sources = value if isinstance(value, list) else [] if _is_empty(value) else [value]
     return _Supply(row, column, sources)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list) and not value)
 
 
 def _blocks(messages: list[dict[str, Any]]) -> Iterator[Any]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modalink import modalities
+from modalink import files, modalities
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.data.pairing import FolderPairs, Pair, Pairs, ShardPairs, TablePairs
 from modalink.data.records import SUFFIXES, naming, open_records
@@ -40,7 +40,8 @@ class PairsConfig(SourceConfig):
 
     def files(self) -> list[Path]:
         """Media with their texts, and the table."""
-        table = [] if self.captions is None else [Path(self.path).expanduser() / self.captions, Path(self.captions)]
+        folder = files.named(self.path, DataError)
+        table = [] if self.captions is None else [folder / self.captions, Path(self.captions)]
         return [*(path for path in table if path.is_file()), *files_of(self.path)]
 
     def open(self) -> "PairSource":
@@ -51,7 +52,7 @@ class PairsConfig(SourceConfig):
         return PairSource(self, pairs)
 
     def _pairs(self) -> Pairs:
-        folder = Path(self.path).expanduser()
+        folder = files.named(self.path, DataError)
         suffixes = modalities.get(self.modality).suffixes
         if self.captions is not None:
             table = folder / self.captions

@@ -1,16 +1,21 @@
-"""The zoo's tiny world as data: pictures of scenes, described, asked about and drawn; rendered as they are read."""
+"""The zoo's tiny world as data: pictures, clips, sounds and point clouds, described, asked about and drawn."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from modalink import tiny_world
-from modalink.conversation import Conversation, Medium, Text, Turn
+from modalink.conversation import Conversation, Text, Turn
 from modalink.data.source import SourceConfig
+from modalink.tiny_world.media import medium, user_turn
 
 Task = Literal["caption", "vqa", "draw", "talk"]
+Modality = Literal["image", "video", "audio", "points"]
+Subject = Literal["image", "video", "audio", "points", "across"]
 
+_Name = TypeVar("_Name", bound=str)
 _KINDS = {"caption": ("caption",), "vqa": ("questions",), "draw": ("drawing",), "talk": ("small talk", "decline")}
 
 
@@ -25,22 +30,42 @@ class TinyWorldConfig(SourceConfig):
     seed: int = Field(default=0, ge=0)
     """With the split fixes every word and pixel."""
     tasks: dict[Task, float] = Field(default={"caption": 1.0, "vqa": 1.0, "draw": 1.0}, min_length=1)
-    """Shares of describing, answering questions, drawing, and talk beside the pictures; a list means equal shares."""
-
+    """Shares of describing, answering questions, drawing, and talk beside the media; a list means equal shares. Of what
+    is not a picture there are no drawings."""
+    shows: dict[Subject, float] = Field(default={"image": 1.0}, min_length=1)
+    """Shares of what the conversations are about; a list means equal shares. `across` asks about things of several of
+    the modalities together, such as whether a sound fits a video."""
+    modalities: list[Modality] = Field(default=["image", "video", "audio", "points"], min_length=2)
+    """Of what modalities `across` may show things."""
     objects: list[Literal[1, 2, 3]] = Field(default=[1, 2, 3], min_length=1)
-    """How many objects scenes may have."""
+    """How many objects the pictures of conversations about images may have."""
 
     @field_validator("tasks", mode="before", json_schema_input_type=dict[Task, float] | list[Task])
     @classmethod
-    def _equal_shares(cls, value: Any) -> Any:
-        return dict.fromkeys(value, 1.0) if isinstance(value, list) else value
+    def _equal_tasks(cls, value: Any) -> Any:
+        return _equal_shares(value)
 
-    @field_validator("tasks")
+    @field_validator("shows", mode="before", json_schema_input_type=dict[Subject, float] | list[Subject])
     @classmethod
-    def _positive(cls, value: dict[Task, float]) -> dict[Task, float]:
+    def _equal_subjects(cls, value: Any) -> Any:
+        return _equal_shares(value)
+
+    @field_validator("tasks", "shows")
+    @classmethod
+    def _positive(cls, value: dict[str, float]) -> dict[str, float]:
         if min(value.values()) <= 0:
             raise ValueError(f"found the shares {value}, needed shares above 0; leave out what shall not be")
         return value
+
+    @model_validator(mode="after")
+    def _each_subject_has_a_task(self) -> "TinyWorldConfig":
+        if lacking := [subject for subject in self.shows if not _possible(self, subject)]:
+            found = ", ".join(self.tasks)
+            raise ValueError(
+                f"found the tasks {found} of which none is about {lacking[0]}; "
+                "add vqa to tasks, or leave it out of shows" + ("" if lacking[0] != "across" else _ACROSS_NEEDS)
+            )
+        return self
 
     @property
     def name(self) -> str:
@@ -52,14 +77,32 @@ class TinyWorldConfig(SourceConfig):
         return TinyWorld(self)
 
 
+def _equal_shares(value: Any) -> Any:
+    return dict.fromkeys(value, 1.0) if isinstance(value, list) else value
+
+
+_ACROSS_NEEDS = "; across needs two modalities at least that questions weigh together"
+
+
+def _kinds_across(config: TinyWorldConfig) -> list[str]:
+    return tiny_world.kinds_across(frozenset(config.modalities))
+
+
+def _possible(config: TinyWorldConfig, subject: str) -> dict[str, float]:
+    """The tasks that there are of a subject, with their shares."""
+    if subject == "across":
+        return {"vqa": 1.0} if "vqa" in config.tasks and _kinds_across(config) else {}
+    drawn = subject == "image"
+    return {task: share for task, share in config.tasks.items() if drawn or task != "draw"}
+
+
 class TinyWorld:
-    """Conversations about scenes, each a function of split, seed and number."""
+    """Conversations about things of the tiny world, each a function of split, seed and number."""
 
     def __init__(self, config: TinyWorldConfig) -> None:
         self._config = config
-        self._tasks = list(config.tasks)
-        shares = np.array(list(config.tasks.values()))
-        self._shares = shares / shares.sum()
+        self._tasks: dict[str, dict[str, float]] = {subject: _possible(config, subject) for subject in config.shows}
+        self._across = _kinds_across(config)
 
     def __len__(self) -> int:
         return self._config.count
@@ -67,23 +110,32 @@ class TinyWorld:
     def __getitem__(self, index: int) -> Conversation:
         split, seed = self._config.split, self._config.seed
         rng = np.random.default_rng([tiny_world.SPLITS.index(split), seed, index])
-        kinds = _KINDS[self._tasks[rng.choice(len(self._tasks), p=self._shares)]]
-        kind = kinds[rng.integers(len(kinds))]
-        dialogue = tiny_world.sample_dialogue(split, rng, kind)
+        shows = self._config.shows
+        subject = _drawn(rng, shows) if len(shows) > 1 else next(iter(shows))
+        return Conversation(_turns(self._dialogue(split, rng, subject)), f"tiny_world/{split}/{seed}/{index}")
+
+    def _dialogue(self, split: str, rng: np.random.Generator, subject: str) -> tiny_world.Dialogue:
+        if subject == "across":
+            return tiny_world.sample_across(split, rng, self._across)
+        kinds = _KINDS[_drawn(rng, self._tasks[subject])]
+        # Small talk is about nothing that is shown: it comes beside pictures alone.
+        kind = kinds[rng.integers(len(kinds))] if subject == "image" else kinds[-1]
+        dialogue = tiny_world.sample_dialogue(split, rng, kind, subject)
         while dialogue.scene is not None and len(dialogue.scene.objects) not in self._config.objects:
-            dialogue = tiny_world.sample_dialogue(split, rng, kind)
-        return Conversation(_turns(dialogue), f"tiny_world/{split}/{seed}/{index}")
+            dialogue = tiny_world.sample_dialogue(split, rng, kind, subject)
+        return dialogue
+
+
+def _drawn(rng: np.random.Generator, shares: Mapping[_Name, float]) -> _Name:
+    """One of some names, as often as its share says."""
+    weights = np.array(list(shares.values()))
+    return list(shares)[rng.choice(len(shares), p=weights / weights.sum())]
 
 
 def _turns(dialogue: tiny_world.Dialogue) -> tuple[Turn, ...]:
     turns: list[Turn] = []
-    picture = None
-    if dialogue.scene is not None:
-        picture = Medium("image", tiny_world.render(dialogue.scene), tiny_world.describe(dialogue.scene))
     for number, (question, answer) in enumerate(dialogue.turns):
-        # The picture stands where the text-only dialogues of the LLM's training have a description of it.
-        seen = picture if number == 0 and dialogue.description is not None else None
-        drawn = picture if dialogue.kind == "drawing" else None
-        turns.append(Turn("user", (Text(question),) if seen is None else (seen, Text(f"\n{question}"))))
-        turns.append(Turn("assistant", (Text(answer),) if drawn is None else (Text(answer), drawn)))
+        turns.append(user_turn(dialogue.shown if number == 0 else (), question))
+        drawn = () if dialogue.drawn is None else (medium(tiny_world.Shown.of("image", dialogue.drawn)),)
+        turns.append(Turn("assistant", (Text(answer), *drawn)))
     return tuple(turns)

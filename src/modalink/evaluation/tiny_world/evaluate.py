@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
 from modalink.evaluation.replies import replies
-from modalink.evaluation.tiny_world import captions, drawings, examples, ood, questions, robustness
+from modalink.evaluation.tiny_world import captions, drawings, examples, ood, questions, robustness, subjects
 from modalink.evaluation.tiny_world.ask import Show, answer_questions, conversation_about
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawing, DrawingRequest
@@ -37,6 +37,8 @@ class Sizes(Settings):
     """Questions, all kinds in turn."""
     captions: NonNegativeInt = 500
     """Pictures to describe."""
+    others: NonNegativeInt = 400
+    """Questions about each other modality that the system reads, and across modalities; a fourth as many captions."""
     drawings: NonNegativeInt = 500
     """Requests for drawings."""
     robustness: NonNegativeInt = 225
@@ -57,7 +59,8 @@ class Sizes(Settings):
         """The sizes within the limit."""
         if self.limit is None:
             return self
-        counts = {name: min(getattr(self, name), self.limit) for name in ("questions", "captions", "drawings")}
+        bounded = ("questions", "captions", "others", "drawings")
+        counts = {name: min(getattr(self, name), self.limit) for name in bounded}
         return self.replace(**counts, ood=min(self.ood or self.limit, self.limit))
 
 
@@ -88,6 +91,7 @@ class HeldOut:
         return {
             f"held-out numbers ({self.sizes.split} split)": held_out.headline(numbers),
             "questions by kind": held_out.by_kind(numbers),
+            **{f"{name.lower()} by kind": rows for name, rows in held_out.others_by_kind(numbers).items()},
         }
 
 
@@ -111,6 +115,8 @@ def evaluate(
             _measure_robustness(system, sizes, answered, shares, chosen, on_task)
     if "image" in system.spec.inputs and sizes.captions:
         _caption(system, sizes, shares, chosen, on_task)
+    for subject in subjects.subjects(system.spec.inputs) if sizes.others else ():
+        _ask_about(system, subject, sizes, shares, chosen, on_task)
     if "image" in system.spec.outputs and sizes.drawings:
         _draw(system, sizes, classifier or SceneClassifier.load(), shares, chosen, on_task)
     return HeldOut(sizes, shares, chosen, time.perf_counter() - began)
@@ -170,6 +176,25 @@ def _caption(system: System, sizes: Sizes, shares: dict[str, Number], chosen: li
     shares |= captions.score(captioned)
     shares["baselines.caption_no_image"] = captions.score(caption_all(lambda scene: None))["caption_attributes"]
     chosen += examples.of_captions(list(zip(prompts, captioned, strict=True)), sizes.examples)
+
+
+def _ask_about(
+    system: System, subject: str, sizes: Sizes, shares: dict[str, Number], chosen: list[Example], on_task: OnTask
+) -> None:
+    modalities, split, seed = system.spec.inputs, sizes.split, sizes.seed
+    on_task(f"questions {'across modalities' if subject == subjects.ACROSS else f'about {subject}'}")
+    asked = subjects.sample(subject, modalities, split, sizes.others, seed)
+    answered = subjects.answer(system, asked)
+    shares |= subjects.score(answered, f"others.{subject}")
+    shares |= subjects.score(subjects.answer(system, asked, blind=True), f"baselines.others.blind.{subject}")
+    shares |= subjects.score(
+        subjects.majority(subject, modalities, asked, seed), f"baselines.others.majority.{subject}"
+    )
+    chosen += examples.of_subject(answered, sizes.examples)
+    if subject != subjects.ACROSS:
+        described = subjects.describe(system, subject, split, max(1, sizes.others // 4), seed)
+        shares[f"others.{subject}.caption_attributes"] = Share.total(item.hits for item in described)
+        chosen += examples.of_descriptions(described, sizes.examples)
 
 
 def _draw(

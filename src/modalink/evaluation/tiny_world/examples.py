@@ -12,11 +12,15 @@ from modalink.evaluation.tiny_world import captions
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawing
 from modalink.evaluation.tiny_world.questions import AnsweredQuestion
+from modalink.evaluation.tiny_world.subjects import Answered, Described
 from modalink.tiny_world import Scene, WorldObject, describe, place, render
+from modalink.tiny_world.previews import data_url
 from modalink.tiny_world.rendering import png_data_url
 
 _T = TypeVar("_T")
-Task = Literal["question", "caption", "drawing", "renderer", "lost", "picture", "message", "ood_question"]
+Task = Literal[
+    "question", "caption", "drawing", "other", "renderer", "lost", "picture", "message", "ood_question"
+]  # fmt: skip
 _THUMB_PX = 96
 
 
@@ -26,7 +30,8 @@ class Example:
 
     Args:
         task: What was asked for. `renderer` is one question about one scene that every renderer drew, `lost` a
-            question that only the world's own pictures got right; `picture`, `message` and `ood_question` come from
+            question that only the world's own pictures got right; `other` is about what is no picture, or not alone;
+            `picture`, `message` and `ood_question` come from
             outside the world.
         kind: Kind of question, name of the renderer, or which picture or message; "" where there is one kind only.
         picture: What was shown, or drawn, as a PNG data URL; "" where nothing was drawn.
@@ -45,6 +50,8 @@ class Example:
     wanted: str
     right: bool
     note: str = ""
+    media: tuple[str, ...] = ()
+    """What was shown, where it is not one picture, as data URLs: moving pictures of clips and solids, WAV of sounds."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -78,6 +85,28 @@ def of_drawings(drawn: Sequence[Drawing], count: int) -> list[Example]:
             describe(d.requested.scene), _as_asked(d), _sentence(d.seen),
         )
         for d in pick_examples(drawn, _as_asked, count)
+    ]  # fmt: skip
+
+
+def of_subject(answered: Sequence[Answered], count: int) -> list[Example]:
+    """The first questions about other things than pictures, and some more that were answered wrongly."""
+    return [
+        Example(
+            "other", a.asked.question.kind, "", a.asked.question.text, a.reply, a.asked.question.answer, a.right,
+            media=tuple(map(data_url, a.asked.shown)),
+        )
+        for a in pick_examples(answered, lambda a: a.right, count)
+    ]  # fmt: skip
+
+
+def of_descriptions(described: Sequence[Described], count: int) -> list[Example]:
+    """The first captions of other things than pictures, and some more that are wrong."""
+    return [
+        Example(
+            "other", "caption", "", d.prompt, d.reply, d.shown.description, d.hits[0] == d.hits[1],
+            media=(data_url(d.shown),),
+        )
+        for d in pick_examples(described, lambda d: d.hits[0] == d.hits[1], -(-count // 3))
     ]  # fmt: skip
 
 

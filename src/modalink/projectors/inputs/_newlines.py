@@ -1,7 +1,7 @@
-"""A learned token behind each row of an image's tokens, so that the LLM sees where rows end.
+"""A learned token behind each row of an image's tokens, so that the LLM sees where rows end; and one in front of all.
 
 Sources: LLaVA-NeXT's `image_newline`, behind the rows of the merged tiles and not of the thumbnail; LLaVA-OneVision
-(arXiv 2408.03326) has one behind a video.
+(arXiv 2408.03326) has one behind a video; CogVLM (arXiv 2311.03079) one in front of an image and one behind.
 """
 
 from typing import Literal
@@ -62,6 +62,30 @@ class Newlines(nn.Module):
         values = torch.cat([tokens.values, self.token.to(tokens.values.dtype)[None]])
         layouts = [broken_layout(self.newline, item) for item in tokens.layouts]
         return tokens.with_values(values[to_device(torch.cat(places), values.device)], layouts)
+
+
+def started_layout(item: Layout) -> Layout:
+    """How an item lies with a token in front: part of its first block, which lies on no grid then."""
+    blocks = (item.blocks[0] + 1, *item.blocks[1:])
+    return Layout(item.units, blocks, tiles=item.tiles, times_s=item.times_s, thumbnail_last=item.thumbnail_last)
+
+
+class Start(nn.Module):
+    """The learned token in front of each item.
+
+    Args:
+        dim: Width of the tokens.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(dim) * dim**-0.5)
+
+    def forward(self, tokens: Ragged) -> Ragged:
+        """The tokens, each item begun by that token."""
+        start = self.token.to(tokens.values.dtype)[None]
+        values = torch.cat([part for item in tokens for part in (start, item)])
+        return tokens.with_values(values, [started_layout(item) for item in tokens.layouts])
 
 
 def _lines(newline: Newline, item: Layout) -> list[int]:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from pydantic import model_validator
 from torch import Tensor, nn
+from torch.nn import functional
 
 from modalink.devices import to_device
 from modalink.errors import PartError
@@ -25,12 +26,17 @@ class PositionsSpec(Settings):
     of: Literal["order", "time"] = "order"
     """`order`: blocks are counted from 0; `time`: they stand at their seconds (`sinusoidal` alone)."""
     most: Count = 64
-    """Rows of the table: items of more blocks are refused."""
+    """Rows of the table: items of more blocks are refused, or stretch it."""
+    stretch: bool = False
+    """Whether an item of more blocks than the table has rows gets as many, interpolated between the first and the last,
+    as Flamingo reads 30 frames after 8 in training (`learned` alone)."""
 
     @model_validator(mode="after")
     def _a_table_has_no_seconds(self) -> Self:
         if self.form == "learned" and self.of == "time":
             raise ValueError("learned positions are those of the order; set positions.form: sinusoidal for times")
+        if self.form == "sinusoidal" and self.stretch:
+            raise ValueError("sinusoidal positions have no last one; leave positions.stretch out")
         return self
 
     def check(self, item: Layout) -> None:
@@ -39,8 +45,9 @@ class PositionsSpec(Settings):
         Raises:
             PartError: It has more blocks than the table, or no times.
         """
-        if self.form == "learned" and len(item.blocks) > self.most:
-            raise PartError(f"positions: found {len(item.blocks)} blocks, have {self.most}; raise positions.most")
+        if self.form == "learned" and len(item.blocks) > self.most and not self.stretch:
+            advice = "raise positions.most, or set positions.stretch"
+            raise PartError(f"positions: found {len(item.blocks)} blocks, have {self.most}; {advice}")
         if self.of == "time" and item.times_s is None:
             raise PartError("positions: found an item without times; set positions.of: order")
 
@@ -71,12 +78,21 @@ class Positions(nn.Module):
     def _vectors(self, features: Ragged) -> Float[Tensor, "blocks {self.dim}"]:
         device = features.values.device
         if self.table is not None:
-            numbers = torch.cat([torch.arange(len(item.blocks)) for item in features.layouts])
-            found: Tensor = self.table(to_device(numbers, device))
+            counts = [len(item.blocks) for item in features.layouts]
+            if max(counts) > self.spec.most:
+                return torch.cat([_rows(self.table.weight, count) for count in counts])
+            found: Tensor = self.table(to_device(torch.cat([torch.arange(count) for count in counts]), device))
             return found
         by_time = self.spec.of == "time"
         places = [p for item in features.layouts for p in (item.times_s or () if by_time else range(len(item.blocks)))]
         return to_device(sinusoids(torch.tensor(places, dtype=torch.float32), self.dim), device)
+
+
+def _rows(table: Float[Tensor, "most d"], count: int) -> Float[Tensor, "{count} d"]:
+    """The first rows of a table; more than it has come of all of them."""
+    if count <= len(table):
+        return table[:count]
+    return functional.interpolate(table.T[None], count, mode="linear", align_corners=True)[0].T
 
 
 def sinusoids(places: Float[Tensor, " n"], dim: int) -> Float[Tensor, "n {dim}"]:

@@ -1,6 +1,6 @@
 """What projectors share that map each token by itself: what is done to tokens before, and put between them after.
 
-positions -> pool -> join -> the map -> newlines
+positions -> pool -> join -> the map -> newlines -> start
 """
 
 from abc import abstractmethod
@@ -9,7 +9,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
-from modalink.projectors.inputs._newlines import Newline, Newlines, broken_layout
+from modalink.projectors.inputs._newlines import Newline, Newlines, Start, broken_layout, started_layout
 from modalink.projectors.inputs._pooling import Pool, pooled, pooled_layout
 from modalink.projectors.inputs._positions import Positions, PositionsSpec
 from modalink.ragged import Layout, Ragged
@@ -20,7 +20,8 @@ class TokenwiseConfig(InputProjectorConfig):
     """Settings of a projector that maps each token by itself."""
 
     pool: Pool | None = None
-    """Means over the tokens of each frame (`space`), over frames (`time`) or both instead of all tokens."""
+    """Means over the tokens of each frame (`space`), over frames (`time`) or both instead of all tokens; or over parts
+    of each block's grid, `{by: 2}` or `{grid: [12, 12]}`."""
     join: JoinSpec | None = None
     """Neighbouring tokens that are joined first; none if not set."""
     positions: PositionsSpec | None = None
@@ -28,6 +29,8 @@ class TokenwiseConfig(InputProjectorConfig):
     newline: Newline | None = None
     """Behind what a learned token stands: each `row` of tokens (LLaVA-NeXT; none in the thumbnail), each `block` (tile,
     frame, window), or each `item` (LLaVA-OneVision's videos)."""
+    start: bool = False
+    """Whether a learned token stands in front of each item (CogVLM, which has one behind it, too: `newline: item`)."""
 
     @model_validator(mode="after")
     def _means_over_time_have_no_place(self) -> "TokenwiseConfig":
@@ -36,10 +39,11 @@ class TokenwiseConfig(InputProjectorConfig):
         return self
 
     def layout(self, item: Layout) -> Layout:
-        """A prompt token for each (pooled, joined) encoder token and each newline."""
+        """A prompt token for each (pooled, joined) encoder token, each newline and the start."""
         if self.positions is not None:
             self.positions.check(item)
-        return broken_layout(self.newline, joined_layout(self.join, pooled_layout(self.pool, item)))
+        broken = broken_layout(self.newline, joined_layout(self.join, pooled_layout(self.pool, item)))
+        return started_layout(broken) if self.start else broken
 
     def width_in(self, dim_in: int) -> int:
         """Width of the joined tokens."""
@@ -60,6 +64,7 @@ class TokenwiseProjector(InputProjector):
         self.pool, self.join = config.pool, config.join
         self.positions = None if config.positions is None else Positions(config.positions, dim_in)
         self.newlines = None if config.newline is None else Newlines(config.newline, dim_out)
+        self.start = Start(dim_out) if config.start else None
 
     @abstractmethod
     def project(self, tokens: Tensor) -> Tensor:
@@ -70,7 +75,6 @@ class TokenwiseProjector(InputProjector):
         placed = features if self.positions is None else self.positions(features)
         joined = join(self.join, pooled(self.pool, placed))
         projected = joined.with_values(self.project(joined.values), joined.layouts)
-        if self.newlines is None:
-            return projected
-        broken: Ragged = self.newlines(projected)
-        return broken
+        if self.newlines is not None:
+            projected = self.newlines(projected)
+        return projected if self.start is None else self.start(projected)

@@ -5,6 +5,7 @@ Q-Former; InstructBLIP (arXiv 2305.06500, section 3.5) and X-LLM (arXiv 2305.041
 2311.06607) one resampler for each window.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from transformers import PreTrainedTokenizerBase
@@ -13,7 +14,7 @@ from modalink.kinds import Width
 from modalink.projectors.inputs._positions import Positions, PositionsSpec
 from modalink.ragged import Layout, Ragged
 from modalink.recipe.kind_field import Kinds
-from modalink.roles import InputProjector, InputProjectorConfig
+from modalink.roles import FromCheckpoint, InputProjector, InputProjectorConfig
 
 
 class BlockwiseConfig(InputProjectorConfig):
@@ -38,6 +39,30 @@ class BlockwiseConfig(InputProjectorConfig):
         """What the first of the two that reads words reads of them."""
         reader = self.each if self.each.reads_text or self.whole is None else self.whole
         return reader.text_ids(text, tokenizer)
+
+    def sections(self) -> tuple[str, ...]:
+        """The two, what stands between them, and the sections of each."""
+        own = {"each": True, "positions": self.positions is not None, "whole": self.whole is not None}
+        inner = [f"{name}.{section}" for name, config in self._inner().items() for section in config.sections()]
+        return (*(name for name, there in own.items() if there), *inner)
+
+    def borrowed(self) -> dict[str, FromCheckpoint]:
+        """What each of the two borrows."""
+        return {
+            f"{name}.{section}": source
+            for name, config in self._inner().items()
+            for section, source in config.borrowed().items()
+        }
+
+    def borrow(self, projector: InputProjector, sections: Collection[str]) -> None:
+        """Let each of the two borrow its own."""
+        for name, config in self._inner().items():
+            own = [section.removeprefix(f"{name}.") for section in sections if section.startswith(f"{name}.")]
+            if own:
+                config.borrow(getattr(projector, name), own)
+
+    def _inner(self) -> dict[str, InputProjectorConfig]:
+        return {"each": self.each} | ({} if self.whole is None else {"whole": self.whole})
 
     def tiny(self) -> "BlockwiseConfig":
         """The tiny forms of both."""

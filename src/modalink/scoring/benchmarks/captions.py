@@ -2,10 +2,12 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from modalink.errors import DataError
+from modalink.scoring.annotations import text_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
     GradedQuestion,
@@ -48,32 +50,46 @@ class CaptionOptions(BenchmarkOptions):
     """Whether METEOR is computed where Java is there; it takes ten seconds to start."""
     spice: bool = True
     """Whether SPICE is computed where Java and its models are there; it takes minutes."""
+
+
+class ImageCaptionOptions(CaptionOptions):
+    """Options of captions of images."""
+
     split: str = "test"
     """Split of Karpathy's dataset_*.json."""
 
 
-def questions(path: Path, options: CaptionOptions) -> Iterator[Question]:
+def questions(path: Path, options: ImageCaptionOptions) -> Iterator[Question]:
     """Items with their right captions: COCO's file, Karpathy's, rows of references, or one caption a row."""
+    splits = (None, options.split, *(["restval"] if options.split == "train" else []))
+    rows = (row for row in _rows(path) if "sentences" not in row.fields or row.fields.get("split") in splits)
+    domains, files = (_of_images(path, name) for name in ("domain", "file_name"))
+    for question in _by_item(rows):
+        if question.id in domains:
+            question.groups = (("domain", domains[question.id]),)
+        question.media = files.get(question.id, question.media)
+        yield question
+
+
+def sound_questions(path: Path, options: CaptionOptions) -> Iterator[Question]:
+    """Items with their right captions: rows of references, or one caption a row."""
+    return _by_item(_rows(path))
+
+
+def _by_item(rows: Iterable[Row]) -> Iterator[Question]:
+    """One question an item, of all the rows about it."""
     references: dict[str, list[str]] = {}
-    media: dict[str, str] = {}
+    files: dict[str, dict[str, None]] = {}
     numbered: set[str] = set()
-    for number, row in enumerate(_rows(path)):
-        if "sentences" in row.fields and row.fields.get("split") not in (
-            None,
-            options.split,
-            *(["restval"] if options.split == "train" else []),
-        ):
-            continue
+    for number, row in enumerate(rows):
         key = _id(row)
         if not key:
             numbered.add(key := str(number))
         references.setdefault(key, []).extend(_references(row))
-        media.setdefault(key, _medium(row))
-    domains, files = (_of_images(path, name) for name in ("domain", "file_name"))
+        files.setdefault(key, {}).update(dict.fromkeys(_files(row)))
     for key, captions in references.items():
-        groups = (("domain", domains[key]),) if key in domains else ()
-        medium = files.get(key, media[key])
-        yield Question(key, tuple(captions), media=medium, groups=groups, numbered=key in numbered)
+        media, *others = files[key]
+        yield Question(key, tuple(captions), media=media, other_names=tuple(others), numbered=key in numbered)
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -110,10 +126,15 @@ def _references(row: Row) -> list[str]:
     return captions
 
 
-def _medium(row: Row) -> str:
-    """The file of a row; an id names it too where nothing else does, as Clotho's and AudioCaps' do."""
-    names = ("filename", "file_name", "image", "audio", "youtube_id", "image_id")
-    return next((str(row.fields[name]) for name in names if name in row.fields), "")
+def _files(row: Row) -> tuple[str, ...]:
+    """What the file of a row may be called; an id names it too where nothing else does."""
+    if file := text_of(row.fields, "filename", "file_name", "image", "audio"):
+        return (file,)
+    if clip := text_of(row.fields, "youtube_id"):
+        # AudioCaps has no official sounds: these are the names that the usual downloads give.
+        start_s, caption = text_of(row.fields, "start_time"), text_of(row.fields, "audiocap_id")
+        return (clip, f"Y{clip}", *([f"{clip}_{start_s}"] if start_s else []), *filter(None, [caption]))
+    return (text_of(row.fields, "image_id"),)
 
 
 def _of_images(path: Path, name: str) -> dict[str, str]:
@@ -145,10 +166,8 @@ def _scores(items: list[GradedQuestion], options: CaptionOptions) -> CaptionScor
     return score(candidates, right, options.tokenizer, options.meteor, options.spice)
 
 
-def captions(
-    title: str, source: str, annotations: str, prompt: str, files: tuple[str, ...], modality: str = "image"
-) -> QuestionBenchmark:
-    """A benchmark of captions."""
+def captions(title: str, source: str, annotations: str, prompt: str, files: tuple[str, ...]) -> QuestionBenchmark:
+    """A benchmark of captions of images."""
     return QuestionBenchmark(
         title=title,
         rule="CIDEr-D of PTB tokens, beside BLEU, ROUGE-L, METEOR and SPICE",
@@ -157,12 +176,12 @@ def captions(
         annotations=annotations,
         predictions="[{image_id, caption}], {id: caption}, or rows {id, prediction}; without ids in the order of "
         "the annotations",
-        options=CaptionOptions,
+        options=ImageCaptionOptions,
         questions=questions,
         replies=_replies,
         grade=ungraded,
         summarise=_summarise,
-        setup=Setup(files=files, modality=modality, wordless=True),
+        setup=Setup(files=files, wordless=True),
         prompt=lambda question: prompt,
         self_contained=True,
         keeps_text=True,
@@ -191,12 +210,16 @@ BENCHMARKS = {
         "Provide a one-sentence caption for the provided image.",
         ("nocaps_val_4500_captions.json",),
     ),
-    "audiocaps": captions(
-        "AudioCaps",
-        "Kim et al. 2019; the DCASE scores are those of coco-caption, and SPIDEr = (CIDEr + SPICE) / 2",
-        "test.csv: audiocap_id, youtube_id, start_time, caption, one row a caption; or rows {id, references}",
-        "Describe the sound in one sentence.",
-        ("test.csv",),
-        "audio",
+    "audiocaps": replace(
+        captions(
+            "AudioCaps",
+            "Kim et al. 2019; the DCASE scores are those of coco-caption, and SPIDEr = (CIDEr + SPICE) / 2",
+            "test.csv: audiocap_id, youtube_id, start_time, caption, one row a caption; or rows {id, references}",
+            "Describe the sound in one sentence.",
+            ("test.csv",),
+        ),
+        options=CaptionOptions,
+        questions=sound_questions,
+        setup=Setup(files=("test.csv",), modality="audio", wordless=True),
     ),
 }

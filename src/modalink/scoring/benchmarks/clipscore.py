@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modalink.errors import DataError, brief, shown
+from modalink.kinds import GivenPath
 from modalink.scoring.benchmark import Grade, GradedQuestion, Question, ScoreOptions, SetBenchmark, Summary
 from modalink.scoring.bootstrap import means
 from modalink.scoring.features import EncoderLoader, check_finite, matrix, read_arrays
@@ -20,7 +21,7 @@ class ClipOptions(ScoreOptions):
 
     encoder: str = ""
     """Checkpoint that embeds images and captions; the published numbers are of openai/clip-vit-base-patch32."""
-    references: Path | None = None
+    references: GivenPath | None = None
     """File {image: [captions]} of right captions, for RefCLIPScore."""
 
 

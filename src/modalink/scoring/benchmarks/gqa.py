@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modalink.errors import DataError, brief, shown
+from modalink.kinds import GivenPath
 from modalink.scoring.annotations import field_of, list_of, mapping_of, text_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
@@ -30,7 +31,7 @@ class GqaOptions(BenchmarkOptions):
     postprocess: Literal["auto", "none", "llava"] = "auto"
     """How a reply becomes an answer: as it is, or lower-cased without final periods as LLaVA submits it. `auto`
     takes a `prediction` field for a finished submission and post-processes any other field."""
-    choices: Path | None = None
+    choices: GivenPath | None = None
     """The official choices file, for validity and plausibility."""
     consistency: bool = False
     """Whether entailed questions are scored too; then the unbalanced questions need predictions as well."""

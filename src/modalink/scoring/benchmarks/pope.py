@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from modalink.errors import DataError
+from modalink.kinds import GivenPath
 from modalink.scoring.annotations import field_of, text_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
@@ -32,7 +33,7 @@ REPLIES = ("prediction", "pred", "response", "reply", "output", "answer", "text"
 class PopeOptions(BenchmarkOptions):
     """Options of POPE."""
 
-    questions: Path | None = None
+    questions: GivenPath | None = None
     """A file {question_id, image, text, category} such as LLaVA's llava_pope_test.jsonl, where the ids of the
     predictions are its own and not those of the annotation files."""
 

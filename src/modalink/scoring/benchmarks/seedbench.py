@@ -5,14 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from modalink.scoring.annotations import field_of, text_of, whole_number
+from modalink.errors import DataError, shown
+from modalink.scoring.annotations import field_of, list_of, text_of, whole_number
 from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark, Setup, mean_summary
 from modalink.scoring.metrics.choice import choose
-from modalink.scoring.predictions import IDS, as_text, row_id
+from modalink.scoring.predictions import IDS, as_number, as_text, row_id
 from modalink.scoring.prompts import letter_prompt
-from modalink.scoring.rows import read_rows
+from modalink.scoring.rows import Row, read_rows
 
 IMAGE = range(1, 10)
+BREAKFAST, BREAKFAST_FPS = 12, 15
+"""The dimension whose videos are Breakfast's, and their frames a second."""
 LETTERS = "ABCD"
 DIMENSIONS = {
     1: "Scene Understanding", 2: "Instance Identity", 3: "Instance Attributes", 4: "Instance Location",
@@ -40,8 +43,20 @@ def questions(path: Path, options: SeedOptions) -> Iterator[Question]:
         gold = as_text(field_of(fields, ("answer",), row.where, "the right letter"), row.where)
         yield Question(
             row_id(row, IDS), gold, text_of(fields, "question"), text_of(fields, "data_id"), choices,
-            groups, modality=kind,
+            groups, modality=kind, span_s=_span_s(row, dimension),
         )  # fmt: skip
+
+
+def _span_s(row: Row, dimension: int) -> tuple[float, float] | None:
+    """The `segment` of its video in seconds; Breakfast's are numbers of frames, of which a second has 15."""
+    ends = list_of(row.fields, "segment", row.where)
+    if not ends:
+        return None
+    start, end = (as_number(value, row.where) for value in ends) if len(ends) == 2 else (0.0, 0.0)
+    if not 0 <= start < end:
+        raise DataError(f"{row.where}: found the segment {shown(ends)}, needed where it begins and where it ends")
+    rate = BREAKFAST_FPS if dimension == BREAKFAST else 1
+    return start / rate, end / rate
 
 
 def _grade(question: Question, reply: Any, where: str, options: SeedOptions) -> Grade:
@@ -68,7 +83,8 @@ _ALL = QuestionBenchmark(
     }[options.parse],
     source="Li et al. 2023; haotian-liu/LLaVA, convert_seed_for_submission.py and prompt",
     unit="percent",
-    annotations="SEED-Bench.json: {questions: [{question_id, question_type_id, answer, choice_a to choice_d}]}",
+    annotations="SEED-Bench.json: {questions: [{question_id, question_type_id, answer, choice_a to choice_d, data_id, "
+    "segment}]}",
     predictions="rows {question_id, prediction} or {question_id, text}",
     aliases=("seed", "seed_bench"),
     options=SeedOptions,

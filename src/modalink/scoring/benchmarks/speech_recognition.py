@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from modalink.errors import DataError
+from modalink.errors import DataError, shown
 from modalink.scoring.annotations import field_of, text_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
@@ -22,6 +22,10 @@ from modalink.scoring.metrics.wer import word_errors
 from modalink.scoring.predictions import IDS, as_text, row_id
 from modalink.scoring.rows import read_rows
 
+ASKED = "Transcribe the speech."
+TRANSCRIPTS = "*.trans.txt"
+"""Names of LibriSpeech's files of transcripts."""
+
 
 class SpeechOptions(BenchmarkOptions):
     """Options of speech recognition."""
@@ -31,6 +35,9 @@ class SpeechOptions(BenchmarkOptions):
 
 
 def _questions(path: Path, options: SpeechOptions) -> Iterator[Question]:
+    if path.is_dir():
+        yield from _librispeech(path)
+        return
     for row in read_rows(path):
         gold = as_text(
             field_of(
@@ -39,7 +46,21 @@ def _questions(path: Path, options: SpeechOptions) -> Iterator[Question]:
             row.where,
         )
         media = text_of(row.fields, "audio", "path")
-        yield Question(row_id(row, IDS), gold, "Transcribe the speech.", media)
+        yield Question(row_id(row, IDS), gold, ASKED, media)
+
+
+def _librispeech(folder: Path) -> Iterator[Question]:
+    """The utterances of a split, of lines `ID WORDS` of SPEAKER/CHAPTER/*.trans.txt, with ID.flac beside them."""
+    files = sorted(folder.glob(f"*/*/{TRANSCRIPTS}"))
+    if not files:
+        raise DataError(f"{folder}: found no transcripts, needed SPEAKER/CHAPTER/{TRANSCRIPTS} in it")
+    for file in files:
+        for row in read_rows(file):
+            key, _, words = str(row.fields["value"]).strip().partition(" ")
+            if not words:
+                raise DataError(f"{row.where}: found {shown(row.fields['value'])}, needed an id and its transcript")
+            name = f"{file.parent.relative_to(folder).as_posix()}/{key}"
+            yield Question(key, words, ASKED, f"{name}.flac", other_names=(name,))
 
 
 def _tidy(text: str, options: SpeechOptions) -> str:
@@ -83,7 +104,8 @@ BENCHMARKS = {
         ),
         source="jiwer; edits over words of the whole corpus",
         unit="percent",
-        annotations="rows {id, reference or transcript}",
+        annotations="LibriSpeech's folder of a split, such as test-clean, with SPEAKER/CHAPTER/*.trans.txt; or rows "
+        "{id, reference or transcript, audio}",
         predictions="rows {id, text}",
         aliases=("wer", "asr", "librispeech"),
         options=SpeechOptions,
@@ -91,6 +113,6 @@ BENCHMARKS = {
         grade=_grade,
         when_missing=_when_missing,
         summarise=_summarise,
-        setup=Setup(modality="audio"),
+        setup=Setup(files=(TRANSCRIPTS,), folder=True, depth=2, modality="audio"),
     ),
 }

@@ -22,6 +22,9 @@ from modalink.scoring.predictions import IDS, as_text, row_id
 from modalink.scoring.prompts import short_prompt
 from modalink.scoring.rows import read_rows
 
+XU_SETUP = Setup(files=("test_qa.json",), modality="video")
+ACTIVITYNET_SETUP = Setup(files=("test_a.json",), beside="test_q.json", modality="video")
+
 
 class VideoQaOptions(BenchmarkOptions):
     """Options of video questions scored by equality."""
@@ -54,7 +57,7 @@ def video_qa(
     source: str,
     annotations: str,
     predictions: str = "rows {question_id or id, answer}",
-    files: tuple[str, ...] = ("test_qa.json",),
+    setup: Setup = XU_SETUP,
 ) -> QuestionBenchmark:
     """Questions about videos, scored by equality."""
     return QuestionBenchmark(
@@ -71,9 +74,41 @@ def video_qa(
         questions=questions,
         grade=_grade_exact,
         summarise=lambda items, options: mean_summary(items),
-        setup=Setup(files=files, modality="video"),
+        setup=setup,
         prompt=short_prompt,
     )
+
+
+def named(question: Question, name: str, *others: str) -> Question:
+    """The question with the official name of its video's file; that of the annotations is tried last."""
+    if question.media:
+        question.media, question.other_names = name, (*others, question.media)
+    return question
+
+
+def msvd_questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
+    """The questions on MSVD's videos: vid1301, or YouTube's name by `youtube_mapping.txt` beside the file."""
+    names = _msvd_names(path.with_name("youtube_mapping.txt"))
+    for question in questions(path, options):
+        number = f"vid{question.media}"
+        yield named(question, number, *names.get(number, ()))
+
+
+def _msvd_names(path: Path) -> dict[str, tuple[str]]:
+    """The original names of MSVD's videos, of lines such as `mv89psg6zh4_33_46 vid1`."""
+    names = {}
+    for row in rows_if_there(path):
+        words = str(row.fields["value"]).split()
+        if len(words) != 2:
+            raise DataError(f"{row.where}: found {shown(row.fields['value'])}, needed a name and a number: NAME vid1")
+        names[words[1]] = (words[0],)
+    return names
+
+
+def msrvtt_questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
+    """The questions on MSR-VTT's videos: video7010."""
+    for question in questions(path, options):
+        yield named(question, f"video{question.media}")
 
 
 ACTIVITYNET_TYPES = ("motion", "spatial", "temporal", "yes/no", "color", "object", "location", "number", "other")
@@ -81,7 +116,7 @@ FREE_TYPES = ACTIVITYNET_TYPES[3:]
 
 
 def activitynet_questions(path: Path, options: BenchmarkOptions) -> Iterator[Question]:
-    """The questions, with their kinds by name."""
+    """The questions, with their kinds by name, on ActivityNet's videos: v_1QIUV7WYKXg."""
     for question in questions(path, options):
         kinds = [member for family, member in question.groups if family == "type"]
         if any(kind not in map(str, range(len(ACTIVITYNET_TYPES))) for kind in kinds):
@@ -89,7 +124,7 @@ def activitynet_questions(path: Path, options: BenchmarkOptions) -> Iterator[Que
                 f"question {brief(question.id)}: found type {shown(kinds[0])}, needed 0 to {len(ACTIVITYNET_TYPES) - 1}"
             )
         question.groups = tuple(("type", ACTIVITYNET_TYPES[int(kind)]) for kind in kinds)
-        yield question
+        yield named(question, f"v_{question.media}")
 
 
 def _summarise_activitynet(items: list[GradedQuestion], options: VideoQaOptions) -> Summary:
@@ -119,11 +154,11 @@ BENCHMARKS = {
             "Yu et al. 2019; MILVLG/activitynet-qa, evaluation/eval.py",
             ACTIVITYNET_FILES,
             "[{question_id, answer}]",
-            ("test_a.json",),
+            ACTIVITYNET_SETUP,
         ),
         questions=activitynet_questions,
         summarise=_summarise_activitynet,
     ),
-    "msrvtt_qa": video_qa("MSRVTT-QA", "Xu et al. 2017", XU_FILES),
-    "msvd_qa": video_qa("MSVD-QA", "Xu et al. 2017", XU_FILES),
+    "msrvtt_qa": replace(video_qa("MSRVTT-QA", "Xu et al. 2017", XU_FILES), questions=msrvtt_questions),
+    "msvd_qa": replace(video_qa("MSVD-QA", "Xu et al. 2017", XU_FILES), questions=msvd_questions),
 }

@@ -120,9 +120,7 @@ def _accuracy(sums: np.ndarray) -> np.ndarray:
     return 100 * sums[:, 0] / np.maximum(sums[:, 0] + sums[:, 1], 1)
 
 
-def video_qa_judge(
-    title: str, source: str, annotations: str, files: tuple[str, ...] = ("test_qa.json",)
-) -> QuestionBenchmark:
+def video_qa_judge(title: str, source: str, annotations: str, setup: Setup = video_qa.XU_SETUP) -> QuestionBenchmark:
     """Questions about videos, scored by Video-ChatGPT's judge."""
     return QuestionBenchmark(
         title=f"{title}, judged",
@@ -137,7 +135,7 @@ def video_qa_judge(
         questions=video_qa.questions,
         grade=ungraded,
         summarise=_summarise_judged,
-        setup=Setup(files=files, modality="video", max_new_tokens=1024, judged=True),
+        setup=replace(setup, max_new_tokens=1024, judged=True),
         prompt=lambda question: question.text,
         keeps_text=True,
     )
@@ -145,9 +143,13 @@ def video_qa_judge(
 
 BENCHMARKS = {
     "activitynet_qa_judge": replace(
-        video_qa_judge("ActivityNet-QA", "Yu et al. 2019", video_qa.ACTIVITYNET_FILES, ("test_a.json",)),
+        video_qa_judge("ActivityNet-QA", "Yu et al. 2019", video_qa.ACTIVITYNET_FILES, video_qa.ACTIVITYNET_SETUP),
         questions=video_qa.activitynet_questions,
     ),
-    "msrvtt_qa_judge": video_qa_judge("MSRVTT-QA", "Xu et al. 2017", video_qa.XU_FILES),
-    "msvd_qa_judge": video_qa_judge("MSVD-QA", "Xu et al. 2017", video_qa.XU_FILES),
+    "msrvtt_qa_judge": replace(
+        video_qa_judge("MSRVTT-QA", "Xu et al. 2017", video_qa.XU_FILES), questions=video_qa.msrvtt_questions
+    ),
+    "msvd_qa_judge": replace(
+        video_qa_judge("MSVD-QA", "Xu et al. 2017", video_qa.XU_FILES), questions=video_qa.msvd_questions
+    ),
 }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from modalink.errors import OptionError, brief
+from modalink.kinds import GivenPath
 from modalink.scoring.annotations import annotators_answers, field_of, groups_of, text_of, whole_number
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
@@ -31,7 +32,7 @@ class VizwizOptions(vqa.VqaOptions):
     """Options of VizWiz-VQA."""
 
     variant: vqa.VariantName = "vizwiz"
-    questions: Path | None = None
+    questions: GivenPath | None = None
     """A file {question_id, image} such as LLaVA's llava_test.jsonl, where the ids of the predictions are its own."""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from modalink.kinds import GivenPath
 from modalink.scoring.annotations import annotators_answers, field_of, groups_of, text_of
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
@@ -28,7 +29,7 @@ class VqaOptions(BenchmarkOptions):
 
     variant: VariantName = "official"
     """Whose normaliser and comparison; they do not give the same number."""
-    questions: Path | None = None
+    questions: GivenPath | None = None
     """File with the questions' texts, where the annotations have none; needed to ask a model, not to score."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from modalink.errors import UnknownNameError
-from modalink.zoo.build import llm, scene_classifier, text, unet, vae, vision
+from modalink.zoo.build import audio, llm, points, scene_classifier, text, unet, vae, video, vision
 from modalink.zoo.build.options import Options
 
 BUILDERS = {
@@ -14,6 +14,9 @@ BUILDERS = {
     "llm": llm.build,
     "text": text.build,
     "vision": vision.build,
+    "audio": audio.build,
+    "video": video.build,
+    "points": points.build,
     "vae": vae.build,
     "unet": unet.build,
 }

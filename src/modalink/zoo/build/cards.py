@@ -15,6 +15,9 @@ from modalink.zoo.build.options import Options
 _ABOUT = {
     "llm": "Llama language model that knows the tiny world in words; lower-case byte-level tokenizer, ChatML.",
     "vision": "CLIP vision tower (patch 8, 64 patch tokens). Read its last layer: there each patch knows its object.",
+    "audio": "Whisper's encoder for windows of two seconds, a token for 20 ms; each knows the note that sounds there.",
+    "video": "VideoMAE tower for eight frames, 4 x 4 patches of each two; each token knows the object that it shows.",
+    "points": "Point-BERT over 32 neighbourhoods of coloured points; each knows the solid that it lies on.",
     "text": "CLIP text tower that turns captions into conditions for the UNet.",
     "vae": "Image autoencoder of Stable Diffusion's kind: 64 x 64 pixels to 4 x 16 x 16 latents.",
     "unet": "Conditional UNet of Stable Diffusion's kind, v-prediction, with classifier-free guidance.",
@@ -28,6 +31,13 @@ def save_bf16(module: nn.Module, folder: Path) -> None:
     copy = deepcopy(module).to(torch.bfloat16)
     copy.save_pretrained(folder)  # type: ignore[operator]  # both families have it
     tensor_files.share(folder)
+
+
+def save_tensors_bf16(module: nn.Module, folder: Path) -> None:
+    """Save the weights alone in bfloat16, of a model whose shape is said elsewhere."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in module.state_dict().items()}
+    tensor_files.save(weights, folder / "model.safetensors")
 
 
 def write(

@@ -10,9 +10,12 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer, PreTrainedTokenizerFast
 
-from modalink.tiny_world.dialogues import sample_dialogue
+from modalink.tiny_world.clips.actors import ACTIONS, PLACES, WHENS
+from modalink.tiny_world.dialogues import SUBJECTS, sample_dialogue
 from modalink.tiny_world.language import describe
 from modalink.tiny_world.scenes import CELLS, COLOURS, SHAPES, SIZES, sample_scene
+from modalink.tiny_world.solids.bodies import POSES, SOLIDS
+from modalink.tiny_world.sounds.notes import LENGTHS, MOTIONS, ORDINALS, PITCHES, TIMBRES
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
@@ -21,6 +24,10 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 _MOST_TOKENS = 2048
+_NAMES = (
+    *SHAPES, *COLOURS, *SIZES, *CELLS, "nothing", *ACTIONS, *WHENS, *PLACES, *SOLIDS, *POSES, *TIMBRES, *PITCHES,
+    *MOTIONS, *LENGTHS, *ORDINALS,
+)  # fmt: skip
 _CORPUS = 6000
 
 
@@ -73,9 +80,9 @@ def caption_tokenizer(length: int) -> CLIPTokenizer:
 def _chat_corpus() -> Iterator[str]:
     rng = np.random.default_rng(0)
     # Each word within a line, too: an answer such as "nothing" is otherwise met at its start alone.
-    yield from [f" {word}" for name in (*SHAPES, *COLOURS, *SIZES, *CELLS, "nothing") for word in name.split()] * 3
-    for _ in range(_CORPUS):
-        talk = sample_dialogue("train", rng)
+    yield from [f" {word}" for name in _NAMES for word in name.split()] * 3
+    for number in range(_CORPUS):
+        talk = sample_dialogue("train", rng, subject=SUBJECTS[max(0, number % 8 - 3)])
         for message in talk.messages():
             # Words from outside the world get no tokens of their own, so that being spelled in pieces marks them.
             if talk.kind != "decline" or message["role"] == "assistant":

@@ -1,7 +1,8 @@
-"""Compares every encoder with its reference and writes the largest differences into `docs/encoders.md`.
+"""Compares encoders and input projectors with their references and writes the largest differences into their pages.
 
-Run: `python docs/tools/encoder_parity.py`, as `make parity` does; with kinds, only those are compared, and printed.
-A kind is compared by the file of its name in `docs/tools/parity/`, with tiny random weights and on the same media:
+Run: `python docs/tools/part_parity.py`, as `make parity` does; with kinds, only those are compared, and printed.
+A kind is compared by the file of its name in a folder of `docs/tools/parity/`, with tiny random weights and on the same
+media or tokens:
 
     TOLERANCE = 1e-6    # largest difference that may be, a share of the reference's largest number; 0 if not given
 
@@ -26,9 +27,10 @@ import transformers
 
 from modalink import hub
 
-PAGE = Path(__file__).parents[1] / "encoders.md"
 FOLDER = Path(__file__).parent / "parity"
-KINDS = sorted(path.stem for path in FOLDER.glob("*.py"))
+ROOMS = {"encoders": "modalink.encoders", "projectors": "modalink.projectors.inputs"}
+"""Folder of comparisons, and name of the page -> the room whose kinds are compared."""
+KINDS = {path.stem: path for room in ROOMS for path in sorted((FOLDER / room).glob("*.py"))}
 START, END = "<!-- table of parity -->", "<!-- end of the table of parity -->"
 
 
@@ -54,13 +56,18 @@ class Row:
         return f"{self.names} {f'{self.difference:.1e}' if self.difference else '0'} | {self.largest:.2g} |"
 
 
+def page(room: str) -> Path:
+    """The document that holds the table of a room."""
+    return FOLDER.parents[1] / f"{room}.md"
+
+
 def rows(kind: str) -> Iterator[Row]:
     """The comparisons of a kind, in the default precision and on the CPU.
 
     Raises:
         ValueError: The shapes differ.
     """
-    spec = importlib.util.spec_from_file_location(f"parity_{kind}", FOLDER / f"{kind}.py")
+    spec = importlib.util.spec_from_file_location(f"parity_{kind}", KINDS[kind])
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with (
@@ -78,21 +85,27 @@ def rows(kind: str) -> Iterator[Row]:
 
 
 def main(kinds: Iterable[str]) -> None:
-    """Compare; write the table, or print the rows of the kinds that are named."""
+    """Compare; write the tables, or print the rows of the kinds that are named."""
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
-    lines = []
+    lines: dict[str, list[str]] = {room: [] for room in ROOMS}
     for kind in kinds or KINDS:
         for row in rows(kind):
-            lines.append(str(row))
+            lines[KINDS[kind].parent.name].append(str(row))
             print(row, flush=True)
     if not kinds:
-        libraries = ", ".join(f"{name} {version(name)}" for name in ("transformers", "timm", "torch"))
-        head = "| `kind` | reference | largest difference | largest number |\n| --- | --- | --- | --- |"
-        text = PAGE.read_text(encoding="utf-8")
-        before, after = text[: text.index(START)], text[text.index(END) :]
-        table = "\n".join([head, *lines])
-        PAGE.write_text(f"{before}{START}\nCompared with {libraries}.\n\n{table}\n{after}", encoding="utf-8")
+        for room, table in lines.items():
+            write(room, table)
+
+
+def write(room: str, lines: list[str]) -> None:
+    """Put a table into the document of its room."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("transformers", "timm", "torch"))
+    head = "| `kind` | reference | largest difference | largest number |\n| --- | --- | --- | --- |"
+    text = page(room).read_text(encoding="utf-8")
+    before, after = text[: text.index(START)], text[text.index(END) :]
+    table = "\n".join([head, *lines])
+    page(room).write_text(f"{before}{START}\nCompared with {libraries}.\n\n{table}\n{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every encoder equals its reference, and stands in the table of the documents."""
+"""Every encoder and input projector equals its reference, and stands in the table of the documents."""
 
 import importlib
 from pathlib import Path
@@ -8,18 +8,18 @@ import pytest
 from modalink.kinds import kinds
 
 ROOT = Path(__file__).parents[2]
-KINDS = sorted(path.stem for path in (ROOT / "docs" / "tools" / "parity").glob("*.py"))
+KINDS = sorted(path.stem for path in (ROOT / "docs" / "tools" / "parity").glob("*/*.py"))
 
 
 @pytest.fixture
 def parity(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs" / "tools")
-    return importlib.import_module("encoder_parity")
+    return importlib.import_module("part_parity")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_equals_its_reference_and_the_table_says_so(parity, kind):
-    page = (ROOT / "docs" / "encoders.md").read_text(encoding="utf-8")
+    page = parity.page(parity.KINDS[kind].parent.name).read_text(encoding="utf-8")
     rows = list(parity.rows(kind))
     assert rows
     for row in rows:
@@ -27,5 +27,7 @@ def test_it_equals_its_reference_and_the_table_says_so(parity, kind):
         assert f"\n{row.names}" in page, f"{row.reference}: run `make parity`"
 
 
-def test_every_encoder_is_compared():
-    assert set(KINDS) == kinds("modalink.encoders").keys()
+def test_every_kind_is_compared(parity):
+    assert len(KINDS) == len(parity.KINDS), "two comparisons have one name"
+    for folder, room in parity.ROOMS.items():
+        assert {path.stem for path in (parity.FOLDER / folder).glob("*.py")} == kinds(room).keys()

@@ -1,0 +1,15 @@
+"""What of a system comes from a checkpoint, and is saved as a reference to it while nothing has trained it."""
+
+from modalink.recipe import SystemSpec
+from modalink.recipe.groups import LLM, Group
+from modalink.roles import FromCheckpoint
+
+
+def references(spec: SystemSpec) -> dict[Group, FromCheckpoint]:
+    """Parts and sections of parts with pretrained weights, each with the settings that name its checkpoint."""
+    found: dict[Group, FromCheckpoint] = {LLM: spec.llm}
+    found |= {Group.encoder(modality): config for modality, config in spec.encoders().items()}
+    for modality, chosen in spec.inputs.items():
+        projector = Group.input_projector(modality)
+        found |= {projector.inside(name): source for name, source in chosen.projector.borrowed().items()}
+    return found

@@ -1,0 +1,1 @@
+"""Clips of the tiny world: one or two objects that do something."""

@@ -1,0 +1,1 @@
+"""Point clouds of the tiny world: one or two solids."""

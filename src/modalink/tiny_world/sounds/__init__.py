@@ -1,0 +1,1 @@
+"""Sounds of the tiny world: one to three notes, one after the other."""
