@@ -5,7 +5,7 @@ Generators stay outside: they are diffusers modules with their own format, joine
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -59,12 +59,14 @@ class Read:
     embeds: Float[Tensor, "b t d_llm"]
     items: tuple[Placed, ...] = ()
 
-    def over(self, embeds: Float[Tensor, "c t d_llm"]) -> "Read":
-        """The same where each row stands as often as in these embeddings, as beams have it."""
-        times = embeds.shape[0] // max(1, self.embeds.shape[0])
-        if times == 1:
-            return replace(self, embeds=embeds)
-        return Read(embeds, tuple(placed.repeated(times, embeds.shape[1]) for placed in self.items))
+    @classmethod
+    def of(cls, read: "Read | None", embeds: Float[Tensor, "c t d_llm"] | None) -> "Read":
+        """What is read where embeddings may be given apart; each row may stand in them several times, as beams do."""
+        if embeds is None or read is None:
+            return read or cls(cast(Tensor, embeds))
+        times = embeds.shape[0] // max(1, read.embeds.shape[0])
+        items = read.items if times == 1 else tuple(placed.repeated(times, embeds.shape[1]) for placed in read.items)
+        return cls(embeds, items)
 
 
 class ModalinkModel(ModalinkPreTrainedModel):
@@ -305,10 +307,8 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         """
         num_items_in_batch = kwargs.pop("num_items_in_batch", None)
         kwargs, given = unpack(kwargs)
-        if inputs_embeds is None:
-            read = self.model.read(_needed(input_ids), given, places)
-        else:
-            read = Read(inputs_embeds) if read is None else read.over(inputs_embeds)
+        own = self.model.read(_needed(input_ids), given, places) if inputs_embeds is None else read
+        read = Read.of(own, inputs_embeds)
         kwargs |= {"output_hidden_states": True} if return_conditions else {}
         kwargs.update(inputs_embeds=read.embeds, attention_mask=attention_mask)
         if self.config.is_encoder_decoder:
@@ -318,9 +318,8 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             logits = decoded.logits[logits_to_keep] if isinstance(logits_to_keep, Tensor) else decoded.logits
         else:
             decoded = self._decoded(read, position_ids, past_key_values, kwargs | {"logits_to_keep": logits_to_keep})
-            spoken, logits = input_ids, decoded.logits
-            if isinstance(logits_to_keep, Tensor) and logits_to_keep.ndim == 1:
-                logits = logits[0]
+            single = isinstance(logits_to_keep, Tensor) and logits_to_keep.ndim == 1
+            spoken, logits = input_ids, decoded.logits[0] if single else decoded.logits
             loss = None if labels is None else _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)
         return ModalinkOutput(
             loss=loss,
