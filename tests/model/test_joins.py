@@ -141,7 +141,10 @@ def test_gradients_reach_exactly_the_join(joined, samples, name):
     logits = system.model.train()(**batch.inputs()).logits
     torch.nn.functional.cross_entropy(logits, batch.wanted).backward()
     received = {name for name, p in system.model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
-    assert received == {name for name, _ in groups["llm.join"]}
+    # Behind the LLM's last layer nobody reads what it made of media: of its experts only keys and values are read.
+    last = f"model.join.layers.{len(getattr(system.model.model.join, 'layers', [])) - 1}."
+    read = {name for name, _ in groups["llm.join"] if not name.startswith(last) or name.split("_")[-2] in "kv"}
+    assert received == read
 
 
 @pytest.mark.parametrize("name", LEARNING)

@@ -157,8 +157,14 @@ class Join(nn.Module, ABC):
             yield
         finally:
             # Layers that are computed anew in the backward pass must hear the same again.
-            if not (torch.is_grad_enabled() and self._llm and self._llm[0].is_gradient_checkpointing):
+            if not (torch.is_grad_enabled() and meeting is not None and any(map(_recomputes, self._llm))):
                 self.meeting = None
+
+
+def _recomputes(llm: PreTrainedModel) -> bool:
+    """Whether an LLM's layers are computed anew in the backward pass; transformers renamed what tells it."""
+    new = "is_activation_checkpointing"
+    return bool(getattr(llm, new if hasattr(type(llm), new) else "is_gradient_checkpointing"))
 
 
 class JoinConfig(KindConfig):
