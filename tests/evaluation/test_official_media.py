@@ -90,6 +90,22 @@ LAYOUTS = {
         PLAIN,
         ["7fmO_lUl"],
     ),
+    "clotho": Layout(
+        {
+            "clotho_captions_evaluation.csv": [
+                ["file_name", "caption_1", "caption_2"],
+                ["Santa Motor.wav", HEARD, HEARD],
+            ]
+        },
+        "clotho_audio_evaluation/evaluation/Santa Motor.wav",
+        "audio",
+        HEARD,
+        "Describe the sound in one sentence.",
+        "'Santa Motor.wav'",
+        "needed clotho_captions_evaluation.csv",
+        PLAIN,
+        ["Santa Motor.wav"],
+    ),
     "speech_recognition": Layout(
         {"LibriSpeech/test-clean/1089/134686/1089-134686.trans.txt": "1089-134686-0000 HE HOPED\n"},
         "LibriSpeech/test-clean/1089/134686/1089-134686-0000.flac",
@@ -185,7 +201,7 @@ def test_a_tiny_model_is_asked_and_right_replies_earn_the_full_score(
     report = evaluate(reader, dataset, out=tmp_path / "right").report
     assert report is not None
     # The word error rate of right words, and CIDEr of one caption, whose words BLEU judges here.
-    full = {"speech_recognition": 0.0, "audiocaps": 1.0}.get(name, 100.0)
+    full = {"speech_recognition": 0.0, "audiocaps": 1.0, "clotho": 1.0}.get(name, 100.0)
     assert report.metrics.get("Bleu_4", report.score) == pytest.approx(full)
     assert [item["id"] for item in report.as_dict(per_item=True)["items"]] == layout.ids
 

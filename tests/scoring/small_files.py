@@ -136,6 +136,7 @@ FILES = {
     "nocaps": _captions("image_id"),
     "flickr30k": _captions("image_id"),
     "audiocaps": _captions("youtube_id"),
+    "clotho": _captions("file_name"),
     "refcoco": _boxes(),
     "refcoco_plus": _boxes(),
     "refcocog": _boxes(),

@@ -18,10 +18,10 @@ from modalink.scoring.score import score
 from tests.conftest import Write
 
 NAMES = """
-activitynet_qa activitynet_qa_judge audiocaps chartqa clipscore coco_captions fad fid flickr30k fvd gqa hateful_memes
-iconqa inception_score llava_bench mmbench mmbench_cn mme mme_cognition mme_perception mmvet modelnet40 msrvtt_qa
-msrvtt_qa_judge msvd_qa msvd_qa_judge nocaps okvqa pope qbench refcoco refcoco_plus refcocog scienceqa scienceqa_image
-seedbench seedbench_image speech_recognition textvqa tiny_world vizwiz vizwiz_answerability vqav2 vsr
+activitynet_qa activitynet_qa_judge audiocaps chartqa clipscore clotho coco_captions fad fid flickr30k fvd gqa
+hateful_memes iconqa inception_score llava_bench mmbench mmbench_cn mme mme_cognition mme_perception mmvet modelnet40
+msrvtt_qa msrvtt_qa_judge msvd_qa msvd_qa_judge nocaps okvqa pope qbench refcoco refcoco_plus refcocog
+scienceqa scienceqa_image seedbench seedbench_image speech_recognition textvqa tiny_world vizwiz vizwiz_answerability vqav2 vsr
 """
 GOLD = [
     {"question_id": 1, "question": "what is it", "answer": "cat"},

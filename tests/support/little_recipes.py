@@ -1,4 +1,4 @@
-"""Little recipes of tiny random parts that read media, their data and what their runs wrote, for tests of whole runs."""
+"""Little recipes of tiny random parts that read media, with their data and what their runs wrote, for whole runs."""
 
 import json
 from collections.abc import Callable, Iterable

@@ -188,6 +188,22 @@ def captions(title: str, source: str, annotations: str, prompt: str, files: tupl
     )
 
 
+def sound_captions(title: str, source: str, annotations: str, files: tuple[str, ...]) -> QuestionBenchmark:
+    """A benchmark of captions of sounds."""
+    return replace(
+        captions(
+            title,
+            f"{source}; the DCASE scores are those of coco-caption, and SPIDEr = (CIDEr + SPICE) / 2",
+            annotations,
+            "Describe the sound in one sentence.",
+            files,
+        ),
+        options=CaptionOptions,
+        questions=sound_questions,
+        setup=Setup(files=files, modality="audio", wordless=True),
+    )
+
+
 BENCHMARKS = {
     "coco_captions": captions(
         "COCO captions",
@@ -210,16 +226,16 @@ BENCHMARKS = {
         "Provide a one-sentence caption for the provided image.",
         ("nocaps_val_4500_captions.json",),
     ),
-    "audiocaps": replace(
-        captions(
-            "AudioCaps",
-            "Kim et al. 2019; the DCASE scores are those of coco-caption, and SPIDEr = (CIDEr + SPICE) / 2",
-            "test.csv: audiocap_id, youtube_id, start_time, caption, one row a caption; or rows {id, references}",
-            "Describe the sound in one sentence.",
-            ("test.csv",),
-        ),
-        options=CaptionOptions,
-        questions=sound_questions,
-        setup=Setup(files=("test.csv",), modality="audio", wordless=True),
+    "audiocaps": sound_captions(
+        "AudioCaps",
+        "Kim et al. 2019",
+        "test.csv: audiocap_id, youtube_id, start_time, caption, one row a caption; or rows {id, references}",
+        ("test.csv",),
+    ),
+    "clotho": sound_captions(
+        "Clotho",
+        "Drossos et al. 2020",
+        "clotho_captions_evaluation.csv: file_name, caption_1 to caption_5; or rows {id, references}",
+        ("clotho_captions_evaluation.csv",),
     ),
 }

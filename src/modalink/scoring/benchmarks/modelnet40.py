@@ -28,7 +28,7 @@ CLASSES = (
     "tent", "toilet", "tv stand", "vase", "wardrobe", "xbox",
 )  # fmt: skip
 ASKED = "What is this?"
-MESHES = "*_[0-9][0-9][0-9][0-9].off"
+MESHES = "*_????.off"
 """Names of the shapes in the official folder."""
 _NAMES = re.compile(r"\b(" + "|".join(sorted(CLASSES, key=len, reverse=True)) + r")\b")
 
