@@ -11,7 +11,9 @@ from safetensors.torch import load_file, save_file
 from modalink.errors import PartError, UnknownNameError
 from modalink.model import System, compose, skeleton
 from modalink.model.groups import inner_name, table
-from modalink.recipe import SystemSpec, TrainGroup, train_groups
+from modalink.recipe import Recipe, SystemSpec, TrainGroup, train_groups
+from modalink.recipe.tiny import tiny_form
+from modalink.runs.manifest import manifest
 from modalink.testing.checkpoints import tiny_blip2, tiny_clip_vision, tiny_llama
 from modalink.training.freezing import freeze
 
@@ -107,3 +109,46 @@ def test_another_checkpoint_in_its_place_is_refused(spec: SystemSpec, tmp_path: 
     save_file(tensors, file, {"format": "pt"})
     with pytest.raises(PartError, match=rf"{PROJECTOR}.q_former: .* now has weights of hash"):
         System.load(tmp_path / "saved")
+
+
+def test_the_manifest_has_the_same_rows_for_all_stages(spec: SystemSpec) -> None:
+    """Of which one trains a section, one the whole; checkpoints of sections are told with their hashes."""
+    stage = {"objectives": [{"kind": "language"}], "data": [{"source": "tiny_world"}], "batch": 4, "steps": 2}
+    trains = {"align": f"{PROJECTOR}.exit", "tune": PROJECTOR}
+    stages = [{"name": name, "train": {group: {"lr": 1e-4}}, **stage} for name, group in trains.items()]
+    recipe = Recipe.model_validate({"name": "two", **spec.to_dict(), "stages": stages})
+    found = manifest(recipe, compose(spec), torch.device("cpu"))
+    align, tune = found["stages"].values()
+    assert [row["group"] for row in align] == [row["group"] for row in tune]
+    assert [row["group"] for row in align if row["trained"]] == [f"{PROJECTOR}.exit"]
+    assert {row["group"] for row in tune if row["trained"]} == {PROJECTOR, f"{PROJECTOR}.exit"}
+    hashes = {part["part"]: part.get("sha256") for part in found["parts"]}
+    own = hashes[f"{PROJECTOR}.q_former"]
+    assert hashes[PROJECTOR] is None and own and own == hashes[f"{PROJECTOR}.queries"]
+
+
+def test_minigpt_4_trains_3_million_parameters_and_has_a_tiny_form() -> None:
+    """Its only trained part is one map (arXiv 2304.10592, section 3); at any size, stages name the same sections."""
+    hub_id = "Salesforce/blip2-flan-t5-xxl"
+    stage = {"name": "align", "train": {f"{PROJECTOR}.exit": {"lr": 1e-4}}, "objectives": [{"kind": "language"}]}
+    stage |= {"data": [{"source": "tiny_world", "tasks": ["caption"]}], "batch": 4, "steps": 2}
+    recipe = Recipe.model_validate(
+        {
+            "name": "minigpt-4",
+            "inputs": {
+                "image": {
+                    "encoder": {"kind": "vision", "checkpoint": hub_id, "layer": "output", "keep_cls": True},
+                    "projector": {"kind": "q_former", "checkpoint": hub_id},
+                }
+            },
+            "llm": {"checkpoint": "lmsys/vicuna-7b-v1.5"},
+            "prompt": {"template": "vicuna-v1.1"},
+            "stages": [stage],
+        }
+    )
+    rows = {row.group: row for row in table(skeleton(recipe).trainable_groups(), recipe.stages[0].train, {})}
+    assert sum(row.parameters for row in rows.values() if row.trained) == 768 * 4096 + 4096
+    assert rows[PROJECTOR].parameters == 105_162_240
+    tiny = Recipe.model_validate(tiny_form(recipe))
+    assert tiny.stages[0].train.keys() == recipe.stages[0].train.keys()
+    assert not tiny.inputs["image"].projector.borrowed()

@@ -14,7 +14,7 @@ from modalink.devices import to_device
 from modalink.errors import DataError
 from modalink.llms import Segments
 from modalink.model.arguments import pack, pack_texts
-from modalink.model.items import Item, ragged, texts
+from modalink.model.items import Described, Item, ragged, texts
 from modalink.model.places import Placement
 from modalink.ragged import Ragged
 
@@ -120,6 +120,7 @@ class Batch:
         signals: The places of runs of signal tokens, by modality.
         targets: What generators shall make, by modality.
         samples: The samples' names, in order.
+        owners: Which sample of the batch each of the items belongs to, by modality.
     """
 
     input_ids: Int[Tensor, "r t"]
@@ -136,6 +137,13 @@ class Batch:
     signals: dict[str, Placement]
     targets: dict[str, Targets]
     samples: list[str]
+    owners: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def described(self) -> dict[str, Described]:
+        """The items that have captions to be learned, by modality; on the host."""
+        found = {m: Described.of(items, self.owners[m]) for m, items in self.items.items() if m in self.owners}
+        return {modality: own for modality, own in found.items() if own.places}
 
     @property
     def media(self) -> dict[str, Ragged]:
@@ -227,6 +235,7 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
     ends = [0, *accumulate(len(row) for row in ids)]
     starts = ends[:-1] if packed else [row * tokens.shape[1] for row in range(len(ids))]
     spoken = [row * marks.shape[1] for row in range(len(ids))] if encoder_decoder else starts
+    read = _by_modality(s.media for s in prepared)
     return Batch(
         input_ids=tokens,
         labels=marks,
@@ -236,7 +245,7 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
         predicting=predicting[0].nonzero().flatten() if packed else predicting,
         wanted=wanted,
         encoder_decoder=encoder_decoder,
-        items={m: [item for _, item in found] for m, found in _by_modality(s.media for s in prepared).items()},
+        items={m: [item for _, item in found] for m, found in read.items()},
         features={},
         places=placed(starts, [(sample.id, sample.places) for sample in prepared]),
         signals=placed(spoken, [(sample.id, sample.signals) for sample in prepared]),
@@ -245,6 +254,7 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
             for m, found in _by_modality(s.targets for s in prepared).items()
         },
         samples=[sample.id for sample in prepared],
+        owners={m: [index for index, _ in found] for m, found in read.items()},
     )
 
 

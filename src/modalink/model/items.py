@@ -25,6 +25,7 @@ class Item:
         tokens: How many places of the text stand for it; 0 for a target.
         caption: Text that describes it, if known.
         text: Token ids of what is said beside it, for an input projector that reads them.
+        words: Token ids of its caption, for an input projector that learns captions.
         loss: Whether training learns from it; of a target, to make it.
     """
 
@@ -34,6 +35,7 @@ class Item:
     tokens: int = 0
     caption: str | None = None
     text: tuple[int, ...] = ()
+    words: tuple[int, ...] = ()
     loss: bool = True
 
     def loaded(self) -> Self:
@@ -50,13 +52,14 @@ class Item:
         tokens: int = 0,
         caption: str | None = None,
         text: tuple[int, ...] = (),
+        words: tuple[int, ...] = (),
         loss: bool = True,
     ) -> Self:
         """An item of units that are there already; its digest is that of their values."""
         content = repr((values.dtype, tuple(values.shape))).encode()
         content += values.contiguous().view(torch.uint8).numpy().tobytes()
         digest = hashlib.sha256(content).hexdigest()
-        return cls(layout or Layout.of_units(len(values)), digest, lambda: values, tokens, caption, text, loss)
+        return cls(layout or Layout.of_units(len(values)), digest, lambda: values, tokens, caption, text, words, loss)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,32 @@ class Reading:
             return self.preprocess.units(self.handle)
 
 
+@dataclass(frozen=True)
+class Described:
+    """Those of a batch's items that have captions to be learned.
+
+    Args:
+        places: Which they are.
+        samples: Which sample of the batch each of them belongs to.
+        texts: Token ids of their captions.
+    """
+
+    places: tuple[int, ...]
+    samples: tuple[int, ...]
+    texts: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, items: Sequence[Item], samples: Sequence[int]) -> Self:
+        """Those of some items, each of them of one of the samples."""
+        places = tuple(place for place, item in enumerate(items) if item.words and item.loss)
+        return cls(places, tuple(samples[i] for i in places), tuple(items[i].words for i in places))
+
+    @property
+    def words(self) -> Ragged:
+        """The token ids, one caption after the other."""
+        return _ids(self.texts)
+
+
 @contextmanager
 def named_after(sample: str) -> Iterator[None]:
     """Puts a sample's name before the errors of its media."""
@@ -102,5 +131,9 @@ def texts(items: Sequence[Item]) -> Ragged | None:
     """Token ids of what is said beside each item; None where nothing is."""
     if not any(item.text for item in items):
         return None
-    rows = [torch.tensor(item.text, dtype=torch.long) for item in items]
+    return _ids([item.text for item in items])
+
+
+def _ids(texts: Sequence[tuple[int, ...]]) -> Ragged:
+    rows = [torch.tensor(text, dtype=torch.long) for text in texts]
     return Ragged(torch.cat(rows), tuple(map(len, rows)), tuple(Layout.of_units(max(1, len(row))) for row in rows))

@@ -17,6 +17,7 @@ from modalink.model.arguments import pack
 from modalink.model.assembly import Tokens, signal_spellings
 from modalink.model.batch import IGNORED, Prepared
 from modalink.model.configuration import spec_of
+from modalink.model.describing import described
 from modalink.model.expansion import Expanded, ItemText, expand
 from modalink.model.items import Item, Reading, named_after, ragged
 from modalink.model.items import texts as item_texts
@@ -118,6 +119,10 @@ class ModalinkProcessor(ProcessorMixin):
             PromptError: A medium has no encoder or generator, or media alone exceed `max_tokens`.
         """
         conversation = told(conversation, lambda turn, medium: self._use(conversation.id, turn, medium) != "made")
+        if any(chosen.projector.learns_captions for chosen in self.spec.inputs.values()):
+            conversation = described(
+                conversation, lambda turn, medium: self._use(conversation.id, turn, medium) == "read"
+            )
         chosen = self.template if template is None else prompts.get(template, self.tokenizer)
         question, answer = conversation, None
         if self.encoder_decoder and not reply:
@@ -287,9 +292,12 @@ class ModalinkProcessor(ProcessorMixin):
         with named_after(sample):
             layout = reader.layout(handle)
         text = tuple(projector.text_ids(said, prompts.reader(said, self.tokenizer))) if projector.reads_text else ()
+        words: tuple[int, ...] = ()
+        if projector.learns_captions and caption:
+            words = tuple(projector.caption_ids(caption, prompts.reader(caption, self.tokenizer)))
         tokens = self.prompt_layout(modality, layout).tokens + sum(self.spec.join.vectors)
         load = Reading(handle, reader, sample)
-        return Item(layout, digest, load, tokens=tokens, caption=caption, text=text)
+        return Item(layout, digest, load, tokens=tokens, caption=caption, text=text, words=words)
 
     def prompt_layout(self, modality: str, item: Layout) -> Layout:
         """How the places lie that stand for an item of such units; known before anything is encoded.

@@ -13,7 +13,7 @@ from modalink.model import Prepared, System
 from modalink.model.groups import Groups
 from modalink.recipe import Recipe, Stage
 from modalink.runs.ledger import Ledger
-from modalink.training.freezing import freeze
+from modalink.training.freezing import freeze, needs_of
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
 from modalink.training.opening import make_learner, open_loader
@@ -36,7 +36,7 @@ def rehearse(recipe: Recipe, stage: Stage, system: System, device: torch.device)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         run = Run(folder, recipe, system, FeatureCache(), device, lambda event: None, StopRequest())
-        trained = freeze(system.model, system.model.trainable_groups(), stage.train)
+        trained = freeze(system.model, system.model.trainable_groups(), stage.train, needs_of(stage))
         loader = open_loader(run, small, folder, stack)
         samples = next(stack.enter_context(closing(cast(Generator[list[Prepared]], iter(loader)))))
         learner = make_learner(run, small, trained, steps=1)

@@ -16,6 +16,7 @@ from modalink.recipe.system import SystemSpec
 from modalink.yaml_files import Loc
 
 _OBJECTIVES = "modalink.training.objectives"
+_OF_CAPTIONS = {"contrast", "matching", "writing"}
 _OF_THE_RUN = re.compile(r"model|evaluation|examples|.*\.(yaml|json|html)", re.IGNORECASE)
 """What stands beside the folders of the stages."""
 
@@ -83,6 +84,11 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
     for i, objective in enumerate(stage.objectives):
         if objective.needs == {"conditions"} and not spec.outputs:
             yield Problem(("objectives", i), f"the objective {objective.kind!r} needs outputs, and the recipe has none")
+        if objective.needs & _OF_CAPTIONS and not any(i.projector.learns_captions for i in spec.inputs.values()):
+            text = (
+                f"the objective {objective.kind!r} needs an input projector that learns captions, and there is none: "
+            )
+            yield Problem(("objectives", i), f"{text}projector: {{kind: q_former, captions: true}}")
     yield from _mixture_problems(stage)
     if stage.evaluate is not None:
         yield from _evaluation_problems(stage.evaluate, {objective.kind for objective in stage.objectives})

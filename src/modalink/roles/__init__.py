@@ -10,7 +10,7 @@ Dimension letters used in all shape annotations:
 from modalink.roles.conditions import Conditions, ConditionShape
 from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
 from modalink.roles.generator import Denoises, Generator, GeneratorConfig, ReadsText
-from modalink.roles.input_projector import InputProjector, InputProjectorConfig
+from modalink.roles.input_projector import InputProjector, InputProjectorConfig, LearnsCaptions
 from modalink.roles.join import Join, JoinConfig, Meeting, Placed, Rows
 from modalink.roles.llm import LlmConfig
 from modalink.roles.modality import MediumHandle, ModalityRecord
@@ -33,6 +33,7 @@ __all__ = [
     "InputProjectorConfig",
     "Join",
     "JoinConfig",
+    "LearnsCaptions",
     "LlmConfig",
     "MediumHandle",
     "Meeting",

@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
-from torch import nn
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from modalink.kinds import KindConfig
@@ -27,6 +28,36 @@ class InputProjector(nn.Module, ABC):
             Prompt tokens `[n, d_llm]` of each item, as many as its layout says.
         """
 
+    def unread_for(self, needs: Collection[str]) -> Collection[str]:
+        """Names of its parameters that nothing reads, where a stage's objectives need this of a forward pass."""
+        return getattr(self, "unread", ())
+
+
+@runtime_checkable
+class LearnsCaptions(Protocol):
+    """An input projector that can be taught by captions, without an LLM (BLIP-2's first stage).
+
+    Features and words are those of the same items; words are token ids that begin with one which stands for the whole.
+    """
+
+    def similarities(self, features: Ragged, words: Ragged) -> Float[Tensor, "i i"]:
+        """How well each item goes with each text, by a learned temperature; neither sees the other."""
+
+    def matches(
+        self, features: Ragged, words: Ragged, items: Int[Tensor, " k"], texts: Int[Tensor, " k"]
+    ) -> Float[Tensor, "k 2"]:
+        """Logits of whether an item and a text, which see each other, do not (0) or do (1) belong together.
+
+        Args:
+            features: Encoder tokens.
+            words: Token ids.
+            items: Which item stands in each pair.
+            texts: Which text stands beside it.
+        """
+
+    def written(self, features: Ragged, words: Ragged) -> Float[Tensor, "m v"]:
+        """Logits of each word but the first of each text, from the item and the words before."""
+
 
 class InputProjectorConfig(KindConfig):
     """Base of input projector settings."""
@@ -34,6 +65,9 @@ class InputProjectorConfig(KindConfig):
     room: ClassVar[str] = "modalink.projectors.inputs"
     reads_text: ClassVar[bool] = False
     """Whether the projector wants the words of the turn in which a medium stands (as InstructBLIP's does)."""
+
+    learns_captions: ClassVar[bool] = False
+    """Whether the projector is one that `LearnsCaptions`."""
 
     @abstractmethod
     def layout(self, item: Layout) -> Layout:
@@ -71,6 +105,10 @@ class InputProjectorConfig(KindConfig):
         Raises:
             PartError: The checkpoint is absent, damaged, or of another architecture.
         """
+
+    def caption_ids(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        """What a projector that learns captions reads of one: by default the LLM's own tokens of it."""
+        return self.text_ids(text, tokenizer)
 
     def text_ids(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """What the projector reads of a turn's words: by default the LLM's own tokens of them."""

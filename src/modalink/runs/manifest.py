@@ -13,7 +13,7 @@ from modalink.environment import PACKAGES, versions
 from modalink.errors import CheckpointError
 from modalink.hub import identity_of
 from modalink.model import System
-from modalink.model.groups import GroupRow, table
+from modalink.model.groups import divided, table
 from modalink.recipe import Recipe
 from modalink.recipe.groups import Group
 from modalink.roles import PartConfig
@@ -30,11 +30,14 @@ def manifest(recipe: Recipe, system: System, device: torch.device, processes: in
         PartError: A part's checkpoint is not where it was loaded from.
     """
     parts = list(_parts(recipe, system))
+    # The same rows for all stages, whichever sections each of them names.
+    groups = divided(system.model.trainable_groups(), {group for stage in recipe.stages for group in stage.train})
+    rows = {stage.name: table(groups, stage.train, system.generators) for stage in recipe.stages}
     return {
         "name": recipe.name,
         "parts": parts,
         "licence": licence_verdict(parts),
-        "stages": {stage.name: [asdict(row) for row in _rows(system, stage.train)] for stage in recipe.stages},
+        "stages": {name: [asdict(row) for row in own] for name, own in rows.items()},
         "environment": environment(device, processes),
     }
 
@@ -89,7 +92,8 @@ def licence_verdict(parts: Sequence[dict[str, Any]]) -> str:
 
 
 def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
-    counts = {row.group: row.parameters for row in _rows(system, {})}
+    rows = table(system.model.trainable_groups(), {}, system.generators)
+    counts = {row.group: row.parameters for row in rows}
     for modality, chosen in recipe.inputs.items():
         if chosen.encoder is not None:
             yield _part(Group.encoder(modality), chosen.encoder, counts)
@@ -109,7 +113,3 @@ def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
 def _part(name: str, config: Any, counts: dict[str, int]) -> dict[str, Any]:
     found = {"part": name, "kind": config.kind, "parameters": counts.get(name, 0)}
     return found | asdict(identity_of(config)) if isinstance(config, PartConfig) else found
-
-
-def _rows(system: System, train: Any) -> list[GroupRow]:
-    return table(system.model.trainable_groups(), train, system.generators)

@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.batch import Batch
-from modalink.training.objectives import Need, Output
+from modalink.roles import LearnsCaptions
+from modalink.training.objectives import OF_CAPTIONS, Captioned, Need, Output
 
 OF_THE_LLM: frozenset[Need] = frozenset({"logits", "logprobs", "conditions"})
 """Needs that only a pass through the LLM fills."""
@@ -24,18 +25,32 @@ def forward(model: ModalinkForConditionalGeneration, batch: Batch, needs: Set[Ne
         needs: What the objectives read.
     """
     found = Output()
-    if needs & {"features", "prompt_tokens"}:
+    if needs & ({"features", "prompt_tokens"} | OF_CAPTIONS):
         features = {m: model.encode(m, items) for m, items in batch.media.items()} | batch.features
         batch = replace(batch, features=features)
         found = replace(found, features=features)
     if "prompt_tokens" in needs:
         made = {m: model.model.prompt_tokens(m, items, batch.texts.get(m)) for m, items in batch.features.items()}
         found = replace(found, prompt_tokens=made)
+    if needs & OF_CAPTIONS:
+        found = replace(found, captioned=_captioned(model, batch))
     if needs & OF_THE_LLM:
         words = bool(needs & {"logits", "logprobs"})
         given = model(**batch.inputs(logits=words, conditions="conditions" in needs))
         logprobs = _logprobs(given.logits, batch) if "logprobs" in needs else None
         found = replace(found, logits=given.logits, logprobs=logprobs, conditions=given.conditions)
+    return found
+
+
+def _captioned(model: ModalinkForConditionalGeneration, batch: Batch) -> dict[str, Captioned]:
+    """The batch's media that have captions, with the projectors that learn them."""
+    found = {}
+    for modality, described in batch.described.items():
+        projector = model.model.input_projectors[modality]
+        assert isinstance(projector, LearnsCaptions)
+        features = batch.features[modality].take(described.places)
+        features = features.to(dtype=next(model.model.input_projectors[modality].parameters()).dtype)
+        found[modality] = Captioned(projector, features, described.words.to(batch.input_ids.device), described)
     return found
 
 

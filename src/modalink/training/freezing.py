@@ -1,16 +1,19 @@
 """Who learns: the groups of parameters that a stage trains, all others frozen."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import nn
 
 from modalink.errors import UnknownNameError
 from modalink.model.groups import Groups, divided
-from modalink.recipe import TrainGroup
+from modalink.recipe import Stage, TrainGroup
+from modalink.roles import InputProjector
 
 
-def freeze(model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup]) -> Groups:
+def freeze(
+    model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup], needs: Collection[str] = frozenset()
+) -> Groups:
     """Let exactly the named groups learn, and keep their weights in float32.
 
     An update of size `lr` is lost in bfloat16's 8 bits, so trained weights are kept in full whatever the part's type.
@@ -19,6 +22,7 @@ def freeze(model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup]) ->
         model: The model that holds the groups.
         groups: All parameters by group.
         train: The groups that learn, and sections of them; a group learns without those that are named beside it.
+        needs: What the stage's objectives need of a forward pass.
 
     Returns:
         The trained groups, in the order of `train`, without the parameters that their part declares `unread`.
@@ -32,7 +36,7 @@ def freeze(model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup]) ->
             raise UnknownNameError("train group", name, groups)
     model.requires_grad_(False)
     model.zero_grad()
-    never = unread(model)
+    never = unread(model, needs)
     trained = {group: [member for member in groups[group] if member[0] not in never] for group in train}
     for members in trained.values():
         for _, parameter in members:
@@ -42,9 +46,21 @@ def freeze(model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup]) ->
     return trained
 
 
-def unread(model: nn.Module) -> set[str]:
-    """Names of the parameters that their part declares to be read by nobody."""
-    return {f"{part}.{name}" for part, module in model.named_modules() for name in getattr(module, "unread", ())}
+def needs_of(stage: Stage) -> frozenset[Any]:
+    """What a stage's objectives need of a forward pass."""
+    return frozenset(need for objective in stage.objectives for need in objective.needs)
+
+
+def unread(model: nn.Module, needs: Collection[str] = frozenset()) -> set[str]:
+    """Names of the parameters that, by what their part declares, nothing reads, or nothing of these needs."""
+
+    def declared(module: nn.Module) -> Collection[str]:
+        if isinstance(module, InputProjector):
+            return module.unread_for(needs)
+        names: Collection[str] = getattr(module, "unread", ())
+        return names
+
+    return {f"{part}.{name}" for part, module in model.named_modules() for name in declared(module)}
 
 
 def set_modes(model: nn.Module) -> None:

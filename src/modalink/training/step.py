@@ -22,6 +22,7 @@ from modalink.recipe import Stage
 from modalink.training import parallel
 from modalink.training.filler import Fillers, no_loss
 from modalink.training.forward import forward
+from modalink.training.freezing import needs_of
 from modalink.training.frozen import FrozenEncoders, FrozenGenerator
 from modalink.training.gradient_check import GradientWatch
 from modalink.training.mean_start import centre
@@ -72,7 +73,7 @@ class Learner:
 
     def __post_init__(self) -> None:
         self.objectives = named(self.stage.objectives)
-        self.needs = frozenset(need for objective in self.objectives.values() for need in objective.needs)
+        self.needs = needs_of(self.stage)
         self.parameters = [parameter for members in self.trained.values() for _, parameter in members]
         self.optimizer = build_optimizer(self.stage, self.trained)
         self.fillers = Fillers(self.system.processor)

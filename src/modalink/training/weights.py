@@ -1,6 +1,7 @@
 """Saved weights in a model's parameters."""
 
 from collections.abc import Callable, Mapping
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from modalink.recipe import Init, Recipe
 from modalink.runs.checkpoints import Checkpoint
 from modalink.runs.saved_weights import SavedWeights, find
 from modalink.training.freezing import unread
+from modalink.training.objectives import Need
 
 
 def load_checkpoint(trained: Groups, checkpoint: Checkpoint) -> None:
@@ -60,7 +62,7 @@ def initialise(model: ModalinkForConditionalGeneration, saved: SavedWeights) -> 
         if name in buffers:
             continue
         by_group.setdefault(group_of(name), {})[name] = tensor
-    optional = unread(model) | _borrowed(model)
+    optional = _borrowed(model).union(*(unread(model, {need}) for need in get_args(Need)))
     for group in saved.init.groups or by_group:
         if group not in by_group:
             raise CheckpointError(f"{origin}: found no weights of {group} there; it holds {', '.join(by_group)}")

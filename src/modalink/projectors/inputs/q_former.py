@@ -6,18 +6,22 @@ blocks; frozen with one trained map in MiniGPT-4 (arXiv 2304.10592), with furthe
 drawn as in salesforce/LAVIS, lavis/models/blip2_models/blip2.py.
 """
 
+import re
 from collections.abc import Collection
 from functools import cache
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 from transformers import AutoTokenizer, Blip2QFormerConfig, PreTrainedTokenizerBase
 
 from modalink import hub, tensor_files
+from modalink.devices import to_device
 from modalink.errors import PartError
 from modalink.kinds import Count, Width
+from modalink.projectors.inputs._captions import OF_WORDS, CaptionHeads, unread
 from modalink.projectors.inputs._querying import QueryingTransformer, Rows
 from modalink.ragged import Layout, Ragged
 from modalink.roles import FromCheckpoint, InputProjector, InputProjectorConfig
@@ -39,7 +43,6 @@ _DECIDING = {
     "layer_norm_eps": "",
 }
 """What a checkpoint's configuration must agree on, and the setting that says it here."""
-_OF_WORDS = r"^q_former\.(words\.|blocks\.encoder\.layer\.\d+\.(intermediate|output)\.)"
 
 
 class QFormerConfig(InputProjectorConfig):
@@ -68,14 +71,25 @@ class QFormerConfig(InputProjectorConfig):
     """Queries read the encoder's tokens in the first of so many blocks."""
     instruction: bool = False
     """Whether the words of the turn in which a medium stands go through the blocks, too (InstructBLIP)."""
+    captions: bool = False
+    """Whether it can learn from captions, by the objectives `itc`, `itm` and `itg` (BLIP-2's first stage)."""
+    caption_tokens: int = Field(default=32, ge=2, le=512)
+    """The most tokens of a caption that are read."""
+    contrast: Width = 256
+    """Width of the space in which media and captions are compared."""
     tokenizer: str | None = None
-    """A folder or hub id whose tokenizer reads those words, such as `bert-base-uncased`; by default that of an
+    """A folder or hub id whose tokenizer reads words and captions, such as `bert-base-uncased`; by default that of an
     InstructBLIP in `checkpoint`, else the LLM's."""
     text_tokens: int = Field(default=128, ge=1, le=512)
     """The most tokens of those words that are read."""
     vocabulary: int = Field(default=30523, ge=2, le=2**20)
     """Rows of the table of words: those of BERT, and one that begins a text to be written."""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+
+    @property
+    def learns_captions(self) -> bool:  # type: ignore[override]  # a constant of other kinds
+        """Whether it has what captions teach."""
+        return self.captions
 
     @property
     def reads_text(self) -> bool:  # type: ignore[override]  # a constant of other kinds
@@ -124,16 +138,17 @@ class QFormerConfig(InputProjectorConfig):
             attention_probs_dropout_prob=self.dropout,
             cross_attention_frequency=self.cross_every,
             encoder_hidden_size=dim_in,
-            use_qformer_text_input=self.instruction,
+            use_qformer_text_input=self.instruction or self.captions,
         )
 
     def sections(self) -> tuple[str, ...]:
-        """The queries, the blocks with their words, the map behind them."""
+        """The queries, the blocks with their words, the map behind them, what captions are learned by."""
         there = {
             "queries": True,
             "extra_queries": self.extra_queries > 0,
             "q_former": True,
             "exit": self.exit != "none",
+            "heads": self.captions,
         }
         return tuple(name for name, is_there in there.items() if is_there)
 
@@ -160,7 +175,7 @@ class QFormerConfig(InputProjectorConfig):
         held = hub.tensors(self.checkpoint, names=_NAMES, revision=self.revision)
         held = {name: tensor for name, tensor in held.items() if name.partition(".")[0] in sections}
         own = {n: p for n, p in projector.named_parameters() if n.partition(".")[0] in sections}
-        unused = () if self.instruction else (_OF_WORDS,)
+        unused = () if self.instruction or self.captions else (OF_WORDS,)
         hub.refuse(where, QFormer, "lacks parameters that are needed", own.keys() - held.keys(), ())
         hub.refuse(where, QFormer, "holds tensors that are not here", held.keys() - own.keys(), unused)
         # Theirs have an axis for the batch.
@@ -190,7 +205,22 @@ class QFormerConfig(InputProjectorConfig):
             PartError: The table of words has no row for one of them.
         """
         own = self._tokenizer() or tokenizer
-        ids: list[int] = own(text, add_special_tokens=own is not tokenizer).input_ids[: self.text_tokens]
+        ids: list[int] = own(text, add_special_tokens=own is not tokenizer).input_ids
+        return self._checked(ids[: self.text_tokens])
+
+    def caption_ids(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        """The first tokens of a caption between one that stands for the whole and one that ends it, as BERT's.
+
+        Raises:
+            PartError: The table of words has no row for one of them.
+        """
+        own: Any = self._tokenizer() or tokenizer
+        ids: list[int] = own(text, add_special_tokens=False).input_ids
+        marks = [(own.cls_token_id, own.bos_token_id, own.eos_token_id), (own.sep_token_id, own.eos_token_id)]
+        begin, end = (next((mark for mark in found if mark is not None), self.vocabulary - 1) for found in marks)
+        return [begin, *self._checked(ids[: self.caption_tokens - 2]), end]
+
+    def _checked(self, ids: list[int]) -> list[int]:
         if ids and (largest := max(ids)) >= self.vocabulary - 1:
             have = f"have {self.vocabulary - 1} words"
             raise PartError(f"q_former: found token {largest} in a text, {have}; raise vocabulary")
@@ -213,11 +243,15 @@ class QFormer(InputProjector):
             self.extra_queries = nn.Parameter(torch.randn(config.extra_queries, config.width) * 0.02)
         self.q_former = QueryingTransformer(config.architecture(dim_in))
         self.exit = nn.Linear(config.width, dim_out) if config.exit != "none" else nn.Identity()
-        last = f"q_former.blocks.encoder.layer.{config.layers - 1}."
-        # What words become in the end is read by nobody.
-        self.unread = frozenset(
-            name for name, _ in self.named_parameters() if name.startswith((f"{last}intermediate.", f"{last}output."))
-        )
+        if config.captions:
+            self.heads = CaptionHeads(config.width, config.contrast, config.vocabulary)
+
+    def unread_for(self, needs: Collection[str]) -> frozenset[str]:
+        """What no prompt token depends on, or none of the objectives about captions that are there."""
+        patterns = unread(layers=self.config.layers, instruction=self.config.instruction)
+        asked = {need if need in patterns else "prompt_tokens" for need in needs} or {"prompt_tokens"}
+        names = [name for name, _ in self.named_parameters()]
+        return frozenset(name for name in names if all(re.match(patterns[need], name) for need in asked))
 
     @property
     def all_queries(self) -> Tensor:
@@ -232,6 +266,34 @@ class QFormer(InputProjector):
         words = None if texts is None or not self.config.instruction else Rows.of(texts)
         states = self.q_former(queries, Rows.of(features), words)[:, : len(queries)]
         return features.with_values(self.exit(states).flatten(0, 1), [self.config.layout(i) for i in features.layouts])
+
+    def similarities(self, features: Ragged, words: Ragged) -> Float[Tensor, "i i"]:
+        """See `LearnsCaptions`."""
+        queries = self.q_former(self.all_queries, Rows.of(features))
+        texts = self.q_former(None, words=Rows.of(words))[:, 0]
+        similarities: Tensor = self.heads.similarities(queries, texts)
+        return similarities
+
+    def matches(
+        self, features: Ragged, words: Ragged, items: Int[Tensor, " k"], texts: Int[Tensor, " k"]
+    ) -> Float[Tensor, "k 2"]:
+        """See `LearnsCaptions`; the mean of what all queries say."""
+        queries = self.all_queries
+        states = self.q_former(queries, Rows.of(features).take(items), Rows.of(words).take(texts))
+        logits: Tensor = self.heads.match(states[:, : len(queries)]).mean(dim=1)
+        return logits
+
+    def written(self, features: Ragged, words: Ragged) -> Float[Tensor, "m v"]:
+        """See `LearnsCaptions`; the last row of the table of words begins each text."""
+        queries, given, table = self.all_queries, Rows.of(words), self.q_former.words
+        assert table is not None
+        first = torch.full_like(given.values[:, :1], self.config.vocabulary - 1)
+        begun = given._replace(values=torch.cat([first, given.values[:, 1:]], dim=1))
+        states = self.q_former(queries, Rows.of(features), begun, "earlier")[:, len(queries) :]
+        places = [number * states.shape[1] + i for number, n in enumerate(words.lengths) for i in range(n - 1)]
+        predicting = states.flatten(0, 1)[to_device(torch.tensor(places), states.device)]
+        logits: Tensor = self.heads.written(predicting, table.word_embeddings.weight)
+        return logits
 
 
 @cache

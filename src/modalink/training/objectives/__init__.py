@@ -1,12 +1,14 @@
 """What a stage minimises. An objective is one file; it counts its units before the forward and sums their losses after.
 
 The loss of a step is the sum over objectives of `weight * sum / count`, with the count of the whole step: all
-micro-batches and all processes. So accumulation, packing and data parallelism give the same gradient.
+micro-batches and all processes. So accumulation, packing and data parallelism give the same gradient; but what compares
+the media of one pass with each other (`itc`, `itm`) depends on how many these are.
 """
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -15,13 +17,38 @@ from torch import Tensor
 from modalink.errors import TrainingError
 from modalink.kinds import KindConfig
 from modalink.model.batch import Batch, Targets
+from modalink.model.items import Described
 from modalink.ragged import Ragged
 from modalink.recipe.groups import Group
-from modalink.roles import Conditions, Generator
+from modalink.roles import Conditions, Generator, LearnsCaptions
 from modalink.training.randomness import ItemRngs
 
-Need = Literal["logits", "logprobs", "conditions", "features", "prompt_tokens"]
-"""A field of `Output` that objectives can ask for."""
+Need = Literal["logits", "logprobs", "conditions", "features", "prompt_tokens", "contrast", "matching", "writing"]
+"""What objectives can ask for: a field of `Output`, or one of the ways of `Output.captioned`."""
+OF_CAPTIONS: frozenset[Need] = frozenset({"contrast", "matching", "writing"})
+"""What a projector that learns captions fills, without a pass through the LLM."""
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A batch's media of one modality with their captions, as an input projector reads both.
+
+    Args:
+        projector: The projector.
+        features: Encoder tokens of the media.
+        words: Token ids of the captions, of as many.
+        described: The same on the host.
+    """
+
+    projector: LearnsCaptions
+    features: Ragged
+    words: Ragged
+    described: Described
+
+    @cached_property
+    def similarities(self) -> Float[Tensor, "i i"]:
+        """How well each medium goes with each caption, float32; computed once for all who ask."""
+        return self.projector.similarities(self.features, self.words).float()
 
 
 @dataclass(frozen=True)
@@ -38,6 +65,8 @@ class Output:
     """Modality -> encoder outputs `[i, p, d_enc]` of the batch's media; no pass through the LLM."""
     prompt_tokens: Mapping[str, Ragged] | None = None
     """Modality -> what the input projector makes of them, `[i, n, d_llm]`; no pass through the LLM."""
+    captioned: Mapping[str, Captioned] | None = None
+    """Modality -> the media that have captions; no pass through the LLM."""
 
 
 @runtime_checkable
@@ -102,11 +131,25 @@ class ItemObjectiveConfig(ObjectiveConfig):
         return {m: found for m, found in batch.targets.items() if self.modalities is None or m in self.modalities}
 
 
+class CaptionObjectiveConfig(ObjectiveConfig):
+    """Base of objectives about captions of media that are read."""
+
+    modalities: tuple[str, ...] | None = None
+    """The modalities whose captions are learned; None is all that have some."""
+
+    def count(self, batch: Batch) -> int:
+        return sum(len(found.places) for found in self.captions(batch).values())
+
+    def captions(self, batch: Batch) -> dict[str, Described]:
+        """The batch's captions that it is about."""
+        return {m: d for m, d in batch.described.items() if self.modalities is None or m in self.modalities}
+
+
 def _reach(need: Need, group: Group) -> bool:
     """Whether a field of `Output` depends on a group's parameters."""
     if need == "features":
         return group.part == "encoder"
-    if need == "prompt_tokens":
+    if need == "prompt_tokens" or need in OF_CAPTIONS:
         return group.side == "inputs"
     return need == "conditions" or group.side != "outputs"
 

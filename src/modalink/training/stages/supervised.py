@@ -7,7 +7,7 @@ from modalink.model.groups import table
 from modalink.runs import checkpoints
 from modalink.training.evaluating import open_evaluation
 from modalink.training.events import StageStarted, Warned
-from modalink.training.freezing import freeze
+from modalink.training.freezing import freeze, needs_of
 from modalink.training.loop import Run, train_steps
 from modalink.training.opening import count_steps, make_learner, open_loader, open_metrics
 from modalink.training.optimization import load_optimizer_tensors
@@ -23,7 +23,7 @@ class SupervisedConfig(StageConfig):
 
     def run(self, run: Run) -> None:
         folder = run.folder / self.name
-        trained = freeze(run.system.model, run.system.model.trainable_groups(), self.train)
+        trained = freeze(run.system.model, run.system.model.trainable_groups(), self.train, needs_of(self))
         checkpoint = checkpoints.latest(folder / "checkpoints", lambda text: run.emit(Warned(text)))
         if checkpoint is not None:
             load_checkpoint(trained, checkpoint)
