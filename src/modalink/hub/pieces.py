@@ -13,6 +13,9 @@ from modalink.errors import PartError
 from modalink.hub.causes import foreign
 from modalink.hub.files import locate, weight_files
 
+_WITHIN = ("model", "module", "state_dict", "model_state_dict")
+"""Keys under which trainers keep the tensors, beside what else they keep."""
+
 
 def tensors(reference: str, *, names: Mapping[str, str], revision: str | None = None) -> dict[str, Tensor]:
     """The tensors of a checkpoint whose names begin with one of these patterns, under other names; no others are read.
@@ -37,10 +40,9 @@ def tensors(reference: str, *, names: Mapping[str, str], revision: str | None = 
 
 def _chosen(file: Path, names: Mapping[str, str]) -> Iterator[tuple[str, Tensor]]:
     if file.suffix != ".safetensors":
-        for name, tensor in torch.load(
-            file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file)
-        ).items():
-            if (new := _renamed(name, names)) is not None:
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        for name, tensor in next((content[key] for key in _WITHIN if key in content), content).items():
+            if isinstance(tensor, Tensor) and (new := _renamed(name, names)) is not None:
                 yield new, tensor
         return
     with safe_open(file, "pt") as held:

@@ -95,7 +95,8 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
         CheckpointError: A file is missing, or names do not match: each is listed.
     """
     state: dict[str, Tensor] = {}
-    for file in _weight_files(folder):
+    weights = _weight_files(folder)
+    for file in weights:
         state |= tensor_files.read(file, CheckpointError, remedy=_RESTORE)
     expected = model.state_dict()
     covered = {name for name, _ in model.named_parameters() if inner_name(name).within(model.config.references)}
@@ -104,6 +105,8 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     missing = sorted(name for name in expected.keys() - there if there.isdisjoint(names.get(name, ())))
     if unexpected := sorted(state.keys() - expected.keys()):
         raise CheckpointError(f"{folder}: the weights {_some(unexpected)} belong to no part of the configured system")
+    if missing and not weights:
+        raise CheckpointError(f"{folder}: found no {SAFE_WEIGHTS_NAME} and no {SAFE_WEIGHTS_INDEX_NAME}")
     if missing:
         raise CheckpointError(
             f"{folder}: the configured system needs the weights {_some(missing)}, which are not in it"
@@ -128,9 +131,9 @@ def _weight_files(folder: Path) -> list[Path]:
     if index.exists():
         named: _Index = json_files.read(index, CheckpointError, _Index, remedy=_RESTORE)
         return [files.inside(folder, name, CheckpointError) for name in sorted(set(named.weight_map.values()))]
-    if not (folder / SAFE_WEIGHTS_NAME).exists():
-        raise CheckpointError(f"{folder}: found no {SAFE_WEIGHTS_NAME} and no {SAFE_WEIGHTS_INDEX_NAME}")
-    return [files.inside(folder, SAFE_WEIGHTS_NAME, CheckpointError)]
+    # A system whose every part is a reference has no weights of its own.
+    there = (folder / SAFE_WEIGHTS_NAME).exists()
+    return [files.inside(folder, SAFE_WEIGHTS_NAME, CheckpointError)] if there else []
 
 
 def _names_of_one(model: nn.Module) -> dict[str, set[str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import seeded
 import torch
 from torch import Tensor
 from transformers import PaliGemmaConfig
@@ -19,7 +20,7 @@ def compare(folder: Path) -> Iterator[tuple[str, Tensor, Tensor]]:
     reference = PaliGemmaMultiModalProjector(config)
     layouts = [Layout(1, (16,), (4, 4)), Layout(1, (6,), (2, 3))]
     features = torch.randn(22, 12)
-    ours = LinearConfig().build(dim_in=12, dim_out=16, example=layouts[0])
-    ours.load_state_dict(reference.state_dict())
+    held = {f"multi_modal_projector.{name}": tensor for name, tensor in reference.state_dict().items()}
+    ours = seeded.borrowed(LinearConfig(), held, folder, dim_in=12, dim_out=16)
     found = ours(Ragged(features, (16, 6), tuple(layouts))).values
     yield "transformers' `PaliGemmaMultiModalProjector`", found, reference(features)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import seeded
 import torch
 from torch import Tensor
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
@@ -22,7 +23,7 @@ def compare(folder: Path) -> Iterator[tuple[str, Tensor, Tensor]]:
     )
     layouts = [Layout(1, (16,), (4, 4)), Layout(1, (6,), (2, 3))]
     features = torch.randn(22, 12)
-    ours = MlpConfig().build(dim_in=12, dim_out=16, example=layouts[0])
-    ours.layers[0], ours.layers[2] = reference.linear_1, reference.linear_2
+    held = {f"multi_modal_projector.{name}": tensor for name, tensor in reference.state_dict().items()}
+    ours = seeded.borrowed(MlpConfig(), held, folder, dim_in=12, dim_out=16)
     found = ours(Ragged(features, (16, 6), tuple(layouts))).values
     yield "transformers' `LlavaMultiModalProjector`", found, reference(features)

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modalink.errors import PartError
+from modalink.projectors.inputs._borrowing import BorrowingConfig
 from modalink.projectors.inputs._positions import Positions, PositionsSpec
 from modalink.ragged import Grid, Layout, Ragged
-from modalink.roles import InputProjector, InputProjectorConfig
+from modalink.roles import InputProjector
 
 
-class ResamplerConfig(InputProjectorConfig):
+class ResamplerConfig(BorrowingConfig):
     """Settings of a projector whose learned queries read all tokens of an item."""
 
     positions: PositionsSpec | None = None
@@ -42,6 +43,10 @@ class ResamplerConfig(InputProjectorConfig):
             self.positions.check(item)
         times_s = None if item.times_s is None else item.times_s[:1]
         return Layout(item.units, (self.tokens,), self.grid, times_s=times_s)
+
+    def placed(self) -> tuple[str, ...]:
+        """The section of positions, if there are some."""
+        return () if self.positions is None else ("positions",)
 
     def divided(self, width: int, heads: int) -> None:
         """Demand that a width can be divided among heads.

@@ -4,20 +4,25 @@ positions -> pool -> join -> the map -> newlines -> start
 """
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from pydantic import model_validator
 from torch import Tensor
 
+from modalink.projectors.inputs._borrowing import BorrowingConfig
 from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
 from modalink.projectors.inputs._newlines import Newline, Newlines, Start, broken_layout, started_layout
 from modalink.projectors.inputs._pooling import Pool, pooled, pooled_layout
 from modalink.projectors.inputs._positions import Positions, PositionsSpec
 from modalink.ragged import Layout, Ragged
-from modalink.roles import InputProjector, InputProjectorConfig
+from modalink.roles import InputProjector
 
 
-class TokenwiseConfig(InputProjectorConfig):
+class TokenwiseConfig(BorrowingConfig):
     """Settings of a projector that maps each token by itself."""
+
+    mapping: ClassVar[tuple[str, ...]]
+    """Sections of the map."""
 
     pool: Pool | None = None
     """Means over the tokens of each frame (`space`), over frames (`time`) or both instead of all tokens; or over parts
@@ -37,6 +42,12 @@ class TokenwiseConfig(InputProjectorConfig):
         if self.positions is not None and self.pool in ("time", "space_time"):
             raise ValueError(f"pool: {self.pool} averages over frames, whose positions would be lost; leave one out")
         return self
+
+    def sections(self) -> tuple[str, ...]:
+        """The map, and learned tokens and positions if they are wanted."""
+        learned = self.positions is not None and self.positions.form == "learned"
+        there = {"positions": learned, "newlines": self.newline is not None, "start": self.start}
+        return (*self.mapping, *(name for name, is_there in there.items() if is_there))
 
     def layout(self, item: Layout) -> Layout:
         """A prompt token for each (pooled, joined) encoder token, each newline and the start."""

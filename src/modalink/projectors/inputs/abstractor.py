@@ -4,7 +4,7 @@ Source: X-PLUG/mPLUG-Owl@0f3068f, mPLUG-Owl/mplug_owl/modeling_mplug_owl.py. Wha
 normalised queries, as there.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,29 +13,38 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modalink.kinds import Count, Width
+from modalink.projectors.inputs._borrowing import Origin
 from modalink.projectors.inputs._resampling import Resampler, ResamplerConfig, attend, beside, side_by_side
 from modalink.ragged import Layout, Ragged
 
-NAMES = {
-    r"(model\.)?query_tokens$": "queries",
-    r"(model\.)?abstractor\.encoder\.layers\.(\d+)\.crossattention\.norm1\.": r"layers.\2.norm_queries.",
-    r"(model\.)?abstractor\.encoder\.layers\.(\d+)\.crossattention\.normk\.": r"layers.\2.norm_tokens.",
-    r"(model\.)?abstractor\.encoder\.layers\.(\d+)\.crossattention\.attention\.": r"layers.\2.",
-    r"(model\.)?abstractor\.encoder\.layers\.(\d+)\.crossattention\.output\.out_proj\.": r"layers.\2.out.",
-    r"(model\.)?abstractor\.encoder\.layers\.(\d+)\.crossattention\.output\.norm2\.": r"layers.\2.norm.",
-    r"(model\.)?abstractor\.encoder\.layers\.(\d+)\.crossattention\.output\.mlp\.w1\.": r"layers.\2.gate.",
-    r"(model\.)?abstractor\.encoder\.layers\.(\d+)\.crossattention\.output\.mlp\.w2\.": r"layers.\2.down.",
-    r"(model\.)?abstractor\.encoder\.layers\.(\d+)\.crossattention\.output\.mlp\.w3\.": r"layers.\2.up.",
-    r"(model\.)?abstractor\.encoder\.layers\.(\d+)\.crossattention\.output\.mlp\.ffn_ln\.": r"layers.\2.norm_between.",
-    r"(model\.)?abstractor\.visual_fc\.": "exit.",
-    r"(model\.)?abstractor\.vit_eos$": "end",
-    r"(model\.)?abstractor\.": "",
-}
-"""Names in mPLUG-Owl's checkpoints -> names here."""
+_LAYER = r"encoder\.layers\.(\d+)\.crossattention\."
+_ORIGIN = Origin(
+    r"(?:model\.)?abstractor\.",
+    {
+        rf"{_LAYER}norm1\.": r"layers.\1.norm_queries.",
+        rf"{_LAYER}normk\.": r"layers.\1.norm_tokens.",
+        rf"{_LAYER}attention\.": r"layers.\1.",
+        rf"{_LAYER}output\.out_proj\.": r"layers.\1.out.",
+        rf"{_LAYER}output\.norm2\.": r"layers.\1.norm.",
+        rf"{_LAYER}output\.mlp\.w1\.": r"layers.\1.gate.",
+        rf"{_LAYER}output\.mlp\.w2\.": r"layers.\1.down.",
+        rf"{_LAYER}output\.mlp\.w3\.": r"layers.\1.up.",
+        rf"{_LAYER}output\.mlp\.ffn_ln\.": r"layers.\1.norm_between.",
+        r"visual_fc\.": "exit.",
+        r"vit_eos$": "end",
+        r"": "",
+    },
+    beside={r"(?:model\.)?query_tokens$": "queries"},
+    told={"abstractor_config.num_attention_heads": "heads"},
+)
+"""mPLUG-Owl."""
 
 
 class AbstractorConfig(ResamplerConfig):
     """Settings of the visual abstractor; the defaults are mPLUG-Owl's."""
+
+    origins: ClassVar[tuple[Origin, ...]] = (_ORIGIN,)
+    never_held: ClassVar[frozenset[str]] = frozenset({"entry", "positions"})
 
     kind: Literal["abstractor"] = "abstractor"
     queries: Count = 64
@@ -56,9 +65,13 @@ class AbstractorConfig(ResamplerConfig):
         """One of each query, and the end."""
         return self.queries + self.end
 
+    def sections(self) -> tuple[str, ...]:
+        """A map that is there where widths differ, positions and the end if wanted, and all else."""
+        return ("queries", "entry", *self.placed(), "layers", "exit", *["end"] * self.end)
+
     def tiny(self) -> "AbstractorConfig":
         """The same, narrow and of two layers."""
-        return self.replace(width=128, heads=4).at_most(queries=16, layers=2, feed_forward=256)
+        return self.drawn_anew().replace(width=128, heads=4).at_most(queries=16, layers=2, feed_forward=256)
 
     def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "Abstractor":
         """A new projector between these widths.

@@ -4,7 +4,7 @@ Source: the resampler of Qwen-VL's vision tower, as Yuliang-Liu/Monkey@498e1d9 h
 the LayerNorm and the map that stand behind it there.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -14,27 +14,33 @@ from torch.nn import functional
 
 from modalink.errors import PartError
 from modalink.kinds import Count, Width
+from modalink.projectors.inputs._borrowing import Origin
 from modalink.projectors.inputs._positions import sinusoids
 from modalink.projectors.inputs._resampling import Resampler, ResamplerConfig, side_by_side
 from modalink.ragged import Grid, Layout, Ragged
 
 _EPSILON = 1e-6
 
-NAMES = {
-    r"(transformer\.visual\.)?attn_pool\.query$": "queries",
-    r"(transformer\.visual\.)?attn_pool\.kv_proj\.": "entry.",
-    r"(transformer\.visual\.)?attn_pool\.attn\.": "attention.",
-    r"(transformer\.visual\.)?attn_pool\.ln_q\.": "norm_queries.",
-    r"(transformer\.visual\.)?attn_pool\.ln_kv\.": "norm_tokens.",
-    r"(transformer\.visual\.)?attn_pool\.": "",
-    r"(transformer\.visual\.)?ln_post\.": "norm.",
-    r"(transformer\.visual\.)?proj$": "exit",
-}
-"""Names in checkpoints of Qwen-VL and Monkey -> names here."""
+_ORIGIN = Origin(
+    r"(?:transformer\.visual\.)?attn_pool\.",
+    {
+        r"query$": "queries",
+        r"kv_proj\.": "entry.",
+        r"attn\.": "attention.",
+        r"ln_q\.": "norm_queries.",
+        r"ln_kv\.": "norm_tokens.",
+        r"pos_embed$": "places",
+        r"": "",
+    },
+    beside={r"(?:transformer\.visual\.)?ln_post\.": "norm.", r"(?:transformer\.visual\.)?proj$": "exit"},
+)
+"""Qwen-VL and Monkey, whose heads are 128 wide."""
 
 
 class CrossAttentionConfig(ResamplerConfig):
     """Settings of the cross-attention; the defaults are Qwen-VL's."""
+
+    origins: ClassVar[tuple[Origin, ...]] = (_ORIGIN,)
 
     kind: Literal["cross_attention"] = "cross_attention"
     side: int = Field(default=16, ge=1, le=256)
@@ -64,9 +70,13 @@ class CrossAttentionConfig(ResamplerConfig):
                             "read; set keep_cls: false, or take kind: perceiver")  # fmt: skip
         return super().layout(item)
 
+    def sections(self) -> tuple[str, ...]:
+        """A map that is there where widths differ, positions if wanted, and all else."""
+        return ("queries", "entry", *self.placed(), "norm_queries", "norm_tokens", "attention", "norm", "exit")
+
     def tiny(self) -> "CrossAttentionConfig":
         """The same, narrow and of fewer queries."""
-        return self.replace(width=128, heads=4).at_most(side=4)
+        return self.drawn_anew().replace(width=128, heads=4).at_most(side=4)
 
     def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "CrossAttention":
         """A new projector between these widths.

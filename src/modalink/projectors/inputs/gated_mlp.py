@@ -3,34 +3,43 @@
 Source: THUDM/CogVLM@f7283b2, utils/models/cogvlm_model.py. GLM-4V's merger of patches is the same.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from modalink.kinds import Width
+from modalink.projectors.inputs._borrowing import Origin
 from modalink.projectors.inputs._tokenwise import TokenwiseConfig, TokenwiseProjector
 from modalink.ragged import Layout
 
-NAMES = {
-    r"(model\.vision|mixins\.eva|transformer\.vision)\.linear_proj\.linear_proj\.": "entry.",
-    r"(model\.vision|mixins\.eva|transformer\.vision)\.linear_proj\.norm1\.": "norm.",
-    r"(model\.vision|mixins\.eva|transformer\.vision)\.linear_proj\.gate_proj\.": "gate.",
-    r"(model\.vision|mixins\.eva|transformer\.vision)\.linear_proj\.dense_h_to_4h\.": "up.",
-    r"(model\.vision|mixins\.eva|transformer\.vision)\.linear_proj\.dense_4h_to_h\.": "down.",
-    r"(model\.vision|mixins\.eva|transformer\.vision)\.linear_proj\.": "",
-    r"(model\.vision|mixins\.eva|transformer\.vision)\.boi$": "start.token",
-    r"(model\.vision|mixins\.eva|transformer\.vision)\.eoi$": "newlines.token",
-    r"(model\.)?visual\.merger\.proj\.": "entry.",
-    r"(model\.)?visual\.merger\.post_projection_norm\.": "norm.",
-    r"(model\.)?visual\.merger\.(gate|up|down)_proj\.": r"\2.",
-    r"(model\.)?visual\.merger\.": "",
-}
-"""Names in checkpoints of CogVLM, on the hub and of its repository, and of GLM-4V -> names here."""
+_COGVLM = r"(?:model\.vision|mixins\.eva|transformer\.vision)\."
+_ORIGINS = (
+    Origin(
+        rf"{_COGVLM}linear_proj\.",
+        {
+            r"linear_proj\.": "entry.",
+            r"norm1\.": "norm.",
+            r"gate_proj\.": "gate.",
+            r"dense_h_to_4h\.": "up.",
+            r"dense_4h_to_h\.": "down.",
+            r"": "",
+        },
+        beside={rf"{_COGVLM}boi$": "start.token", rf"{_COGVLM}eoi$": "newlines.token"},
+    ),
+    Origin(
+        r"(?:model\.)?visual\.merger\.",
+        {r"proj\.": "entry.", r"post_projection_norm\.": "norm.", r"(gate|up|down)_proj\.": r"\1.", r"": ""},
+    ),
+)
+"""CogVLM on the hub, in its own repository, and GLM-4V's first version; GLM-4V of transformers."""
 
 
 class GatedMlpConfig(TokenwiseConfig):
     """Settings of the gated MLP; the defaults are CogVLM's for an LLM of 7B."""
+
+    origins: ClassVar[tuple[Origin, ...]] = _ORIGINS
+    mapping: ClassVar[tuple[str, ...]] = ("entry", "norm", "gate", "up", "down")
 
     kind: Literal["gated_mlp"] = "gated_mlp"
     feed_forward: Width = 11008
@@ -38,7 +47,7 @@ class GatedMlpConfig(TokenwiseConfig):
 
     def tiny(self) -> "GatedMlpConfig":
         """The same, narrower."""
-        return self.at_most(feed_forward=256)
+        return self.drawn_anew().at_most(feed_forward=256)
 
     def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "GatedMlpProjector":
         """A new projector between these widths."""

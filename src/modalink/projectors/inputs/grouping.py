@@ -10,7 +10,7 @@ The paper says 28 million parameters, the code's sizes, which are the defaults, 
 """
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,51 +19,54 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modalink.kinds import Count, Width
+from modalink.projectors.inputs._borrowing import Origin
 from modalink.projectors.inputs._resampling import Resampler, ResamplerConfig, attend, beside, side_by_side
 from modalink.ragged import Layout, Ragged
 
-_IN = r"(model\.)?mm_input_projector\."
-_STAGE = rf"{_IN}layers\.(\d+)\."
-NAMES = {
-    rf"{_IN}in_fc\.": "entry.",
-    rf"{_IN}out_fc\.": "exit.",
-    rf"{_STAGE}group_token$": r"stages.\2.concepts",
-    rf"{_STAGE}group_projector\.0\.": r"stages.\2.handed.0.",
-    rf"{_STAGE}group_projector\.1\.fc1\.": r"stages.\2.handed.1.layers.0.",
-    rf"{_STAGE}group_projector\.1\.fc2\.": r"stages.\2.handed.1.layers.2.",
-    rf"{_STAGE}blocks\.(\d+)\.norm1\.": r"stages.\2.blocks.\3.norm.",
-    rf"{_STAGE}blocks\.(\d+)\.attn\.qkv\.": r"stages.\2.blocks.\3.query_key_value.",
-    rf"{_STAGE}blocks\.(\d+)\.attn\.proj\.": r"stages.\2.blocks.\3.out.",
-    rf"{_STAGE}blocks\.(\d+)\.norm2\.": r"stages.\2.blocks.\3.feed_forward.0.",
-    rf"{_STAGE}blocks\.(\d+)\.mlp\.fc1\.": r"stages.\2.blocks.\3.feed_forward.1.",
-    rf"{_STAGE}blocks\.(\d+)\.mlp\.fc2\.": r"stages.\2.blocks.\3.feed_forward.3.",
-    rf"{_STAGE}downsample\.norm_x\.": r"stages.\2.gather.norm_tokens.",
-    rf"{_STAGE}downsample\.norm_tokens\.": r"stages.\2.gather.mixed.0.",
-    rf"{_STAGE}downsample\.mlp_inter\.fc1\.": r"stages.\2.gather.mixed.1.layers.0.",
-    rf"{_STAGE}downsample\.mlp_inter\.fc2\.": r"stages.\2.gather.mixed.1.layers.2.",
-    rf"{_STAGE}downsample\.norm_post_tokens\.": r"stages.\2.gather.mixed.2.",
-    rf"{_STAGE}downsample\.pre_assign_attn\.attn\.q_proj\.": r"stages.\2.gather.reading.query.",
-    rf"{_STAGE}downsample\.pre_assign_attn\.attn\.k_proj\.": r"stages.\2.gather.reading.key.",
-    rf"{_STAGE}downsample\.pre_assign_attn\.attn\.v_proj\.": r"stages.\2.gather.reading.value.",
-    rf"{_STAGE}downsample\.pre_assign_attn\.attn\.proj\.": r"stages.\2.gather.reading.out.",
-    rf"{_STAGE}downsample\.pre_assign_attn\.norm2\.": r"stages.\2.gather.reading.feed_forward.0.",
-    rf"{_STAGE}downsample\.pre_assign_attn\.mlp\.fc1\.": r"stages.\2.gather.reading.feed_forward.1.",
-    rf"{_STAGE}downsample\.pre_assign_attn\.mlp\.fc2\.": r"stages.\2.gather.reading.feed_forward.3.",
-    rf"{_STAGE}downsample\.pre_assign_attn\.norm_post\.": r"stages.\2.gather.reading.norm.",
-    rf"{_STAGE}downsample\.assign\.q_proj\.": r"stages.\2.gather.query.",
-    rf"{_STAGE}downsample\.assign\.k_proj\.": r"stages.\2.gather.key.",
-    rf"{_STAGE}downsample\.assign\.v_proj\.": r"stages.\2.gather.value.",
-    rf"{_STAGE}downsample\.assign\.proj\.": r"stages.\2.gather.out.",
-    rf"{_STAGE}downsample\.norm_new_x\.": r"stages.\2.gather.feed_forward.0.",
-    rf"{_STAGE}downsample\.mlp_channels\.fc1\.": r"stages.\2.gather.feed_forward.1.",
-    rf"{_STAGE}downsample\.mlp_channels\.fc2\.": r"stages.\2.gather.feed_forward.3.",
-    _IN: "",
+_STAGE = r"layers\.(\d+)\."
+_NAMES = {
+    r"in_fc\.": "entry.",
+    r"out_fc\.": "exit.",
+    rf"{_STAGE}group_token$": r"stages.\1.concepts",
+    rf"{_STAGE}group_projector\.0\.": r"stages.\1.handed.0.",
+    rf"{_STAGE}group_projector\.1\.fc1\.": r"stages.\1.handed.1.layers.0.",
+    rf"{_STAGE}group_projector\.1\.fc2\.": r"stages.\1.handed.1.layers.2.",
+    rf"{_STAGE}blocks\.(\d+)\.norm1\.": r"stages.\1.blocks.\2.norm.",
+    rf"{_STAGE}blocks\.(\d+)\.attn\.qkv\.": r"stages.\1.blocks.\2.query_key_value.",
+    rf"{_STAGE}blocks\.(\d+)\.attn\.proj\.": r"stages.\1.blocks.\2.out.",
+    rf"{_STAGE}blocks\.(\d+)\.norm2\.": r"stages.\1.blocks.\2.feed_forward.0.",
+    rf"{_STAGE}blocks\.(\d+)\.mlp\.fc1\.": r"stages.\1.blocks.\2.feed_forward.1.",
+    rf"{_STAGE}blocks\.(\d+)\.mlp\.fc2\.": r"stages.\1.blocks.\2.feed_forward.3.",
+    rf"{_STAGE}downsample\.norm_x\.": r"stages.\1.gather.norm_tokens.",
+    rf"{_STAGE}downsample\.norm_tokens\.": r"stages.\1.gather.mixed.0.",
+    rf"{_STAGE}downsample\.mlp_inter\.fc1\.": r"stages.\1.gather.mixed.1.layers.0.",
+    rf"{_STAGE}downsample\.mlp_inter\.fc2\.": r"stages.\1.gather.mixed.1.layers.2.",
+    rf"{_STAGE}downsample\.norm_post_tokens\.": r"stages.\1.gather.mixed.2.",
+    rf"{_STAGE}downsample\.pre_assign_attn\.attn\.q_proj\.": r"stages.\1.gather.reading.query.",
+    rf"{_STAGE}downsample\.pre_assign_attn\.attn\.k_proj\.": r"stages.\1.gather.reading.key.",
+    rf"{_STAGE}downsample\.pre_assign_attn\.attn\.v_proj\.": r"stages.\1.gather.reading.value.",
+    rf"{_STAGE}downsample\.pre_assign_attn\.attn\.proj\.": r"stages.\1.gather.reading.out.",
+    rf"{_STAGE}downsample\.pre_assign_attn\.norm2\.": r"stages.\1.gather.reading.feed_forward.0.",
+    rf"{_STAGE}downsample\.pre_assign_attn\.mlp\.fc1\.": r"stages.\1.gather.reading.feed_forward.1.",
+    rf"{_STAGE}downsample\.pre_assign_attn\.mlp\.fc2\.": r"stages.\1.gather.reading.feed_forward.3.",
+    rf"{_STAGE}downsample\.pre_assign_attn\.norm_post\.": r"stages.\1.gather.reading.norm.",
+    rf"{_STAGE}downsample\.assign\.q_proj\.": r"stages.\1.gather.query.",
+    rf"{_STAGE}downsample\.assign\.k_proj\.": r"stages.\1.gather.key.",
+    rf"{_STAGE}downsample\.assign\.v_proj\.": r"stages.\1.gather.value.",
+    rf"{_STAGE}downsample\.assign\.proj\.": r"stages.\1.gather.out.",
+    rf"{_STAGE}downsample\.norm_new_x\.": r"stages.\1.gather.feed_forward.0.",
+    rf"{_STAGE}downsample\.mlp_channels\.fc1\.": r"stages.\1.gather.feed_forward.1.",
+    rf"{_STAGE}downsample\.mlp_channels\.fc2\.": r"stages.\1.gather.feed_forward.3.",
+    r"": "",
 }
-"""Names in NExT-GPT's checkpoints -> names here."""
+_ORIGIN = Origin(r"(?:model\.)?mm_input_projector\.", _NAMES, settings={"heads": 8})
+"""NExT-GPT."""
 
 
 class GroupingConfig(ResamplerConfig):
     """Settings of the grouping; the defaults are those of NExT-GPT's code."""
+
+    origins: ClassVar[tuple[Origin, ...]] = (_ORIGIN,)
 
     kind: Literal["grouping"] = "grouping"
     width: Width = 512
@@ -89,9 +92,13 @@ class GroupingConfig(ResamplerConfig):
         """One of each of the last concepts."""
         return self.groups[-1]
 
+    def sections(self) -> tuple[str, ...]:
+        """A map that is there where widths differ, positions if wanted, and all else."""
+        return ("entry", *self.placed(), "stages", "norm", "exit")
+
     def tiny(self) -> "GroupingConfig":
         """The same, narrow, with a block in each stage."""
-        return self.replace(
+        return self.drawn_anew().replace(
             width=128,
             heads=4,
             feed_forward=256,

@@ -1,19 +1,34 @@
 """Linear maps with an activation between them, per token, as LLaVA-1.5 (two layers, GELU) and VILA use them."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from modalink.kinds import Count, Width
+from modalink.projectors.inputs._borrowing import Origin
 from modalink.projectors.inputs._tokenwise import TokenwiseConfig, TokenwiseProjector
 from modalink.ragged import Layout
 
 _ACTIVATIONS = {"gelu": nn.GELU, "silu": nn.SiLU, "relu": nn.ReLU}
+_BESIDE = {r"(?:model\.)?image_newline$": "newlines.token"}
+_ORIGINS = (
+    Origin(r"(?:model\.)?mm_projector\.", {r"(?:layers\.)?(\d)": r"layers.\1", r"": ""}, beside=_BESIDE),
+    Origin(
+        r"(?:model\.)?multi_modal_projector\.",
+        {r"linear_1\.": "layers.0.", r"linear_2\.": "layers.2.", r"": ""},
+        beside=_BESIDE,
+        told={"projector_hidden_act": "activation"},
+    ),
+)
+"""LLaVA-1.5, LLaVA-NeXT and VILA; the same of transformers."""
 
 
 class MlpConfig(TokenwiseConfig):
     """Settings of the MLP projector."""
+
+    origins: ClassVar[tuple[Origin, ...]] = _ORIGINS
+    mapping: ClassVar[tuple[str, ...]] = ("norm", "layers")
 
     kind: Literal["mlp"] = "mlp"
     layers: Count = 2
@@ -26,7 +41,7 @@ class MlpConfig(TokenwiseConfig):
 
     def tiny(self) -> "MlpConfig":
         """The same, narrower and less deep."""
-        return self.at_most(layers=2, width=128)
+        return self.drawn_anew().at_most(layers=2, width=128)
 
     def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "MlpProjector":
         """A new projector between these widths."""

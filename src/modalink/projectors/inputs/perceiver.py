@@ -5,13 +5,14 @@ transformers' `IdeficsPerceiverResampler` (`activation: relu`). Flamingo itself 
 128 and a squared ReLU; times of frames are `positions`.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from modalink.kinds import Count, Width
+from modalink.projectors.inputs._borrowing import Origin
 from modalink.projectors.inputs._resampling import Resampler, ResamplerConfig, attend, beside, side_by_side
 from modalink.ragged import Layout, Ragged
 
@@ -26,35 +27,51 @@ class SquaredRelu(nn.Module):
 
 _ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "squared_relu": SquaredRelu}
 
-NAMES = {
-    r"(module\.)?perceiver\.latents$": "queries",
-    r"(module\.)?perceiver\.layers\.(\d+)\.0\.norm_media\.": r"layers.\2.norm_tokens.",
-    r"(module\.)?perceiver\.layers\.(\d+)\.0\.norm_latents\.": r"layers.\2.norm_queries.",
-    r"(module\.)?perceiver\.layers\.(\d+)\.0\.to_q\.": r"layers.\2.query.",
-    r"(module\.)?perceiver\.layers\.(\d+)\.0\.to_kv\.": r"layers.\2.key+value.",
-    r"(module\.)?perceiver\.layers\.(\d+)\.0\.to_out\.": r"layers.\2.out.",
-    r"(module\.)?perceiver\.layers\.(\d+)\.1\.": r"layers.\2.feed_forward.",
-    r"(module\.)?perceiver\.": "",
-    r"(model\.)?perceiver_resampler\.latents$": "queries",
-    r"(model\.)?perceiver_resampler\.blocks\.(\d+)\.0\.context_layer_norm\.": r"layers.\2.norm_tokens.",
-    r"(model\.)?perceiver_resampler\.blocks\.(\d+)\.0\.latents_layer_norm\.": r"layers.\2.norm_queries.",
-    r"(model\.)?perceiver_resampler\.blocks\.(\d+)\.0\.q_layer_norm\.": r"layers.\2.norm_query.",
-    r"(model\.)?perceiver_resampler\.blocks\.(\d+)\.0\.k_layer_norm\.": r"layers.\2.norm_key.",
-    r"(model\.)?perceiver_resampler\.blocks\.(\d+)\.0\.q_proj\.": r"layers.\2.query.",
-    r"(model\.)?perceiver_resampler\.blocks\.(\d+)\.0\.k_proj\.": r"layers.\2.key.",
-    r"(model\.)?perceiver_resampler\.blocks\.(\d+)\.0\.v_proj\.": r"layers.\2.value.",
-    r"(model\.)?perceiver_resampler\.blocks\.(\d+)\.0\.output_proj\.": r"layers.\2.out.",
-    r"(model\.)?perceiver_resampler\.blocks\.(\d+)\.1\.ln\.": r"layers.\2.feed_forward.0.",
-    r"(model\.)?perceiver_resampler\.blocks\.(\d+)\.1\.fc\.": r"layers.\2.feed_forward.1.",
-    r"(model\.)?perceiver_resampler\.blocks\.(\d+)\.1\.c_proj\.": r"layers.\2.feed_forward.3.",
-    r"(model\.)?perceiver_resampler\.layer_norm\.": "norm.",
-    r"(model\.)?perceiver_resampler\.": "",
-}
-"""Names in checkpoints of OpenFlamingo and of IDEFICS -> names here."""
+_ORIGINS = (
+    Origin(
+        r"(?:module\.)?perceiver\.",
+        {
+            r"latents$": "queries",
+            r"layers\.(\d+)\.0\.norm_media\.": r"layers.\1.norm_tokens.",
+            r"layers\.(\d+)\.0\.norm_latents\.": r"layers.\1.norm_queries.",
+            r"layers\.(\d+)\.0\.to_q\.": r"layers.\1.query.",
+            r"layers\.(\d+)\.0\.to_kv\.": r"layers.\1.key+value.",
+            r"layers\.(\d+)\.0\.to_out\.": r"layers.\1.out.",
+            r"layers\.(\d+)\.1\.": r"layers.\1.feed_forward.",
+            r"": "",
+        },
+        settings={"activation": "gelu", "head_width": 64},
+    ),
+    Origin(
+        r"(?:model\.)?perceiver_resampler\.",
+        {
+            r"latents$": "queries",
+            r"blocks\.(\d+)\.0\.context_layer_norm\.": r"layers.\1.norm_tokens.",
+            r"blocks\.(\d+)\.0\.latents_layer_norm\.": r"layers.\1.norm_queries.",
+            r"blocks\.(\d+)\.0\.q_layer_norm\.": r"layers.\1.norm_query.",
+            r"blocks\.(\d+)\.0\.k_layer_norm\.": r"layers.\1.norm_key.",
+            r"blocks\.(\d+)\.0\.q_proj\.": r"layers.\1.query.",
+            r"blocks\.(\d+)\.0\.k_proj\.": r"layers.\1.key.",
+            r"blocks\.(\d+)\.0\.v_proj\.": r"layers.\1.value.",
+            r"blocks\.(\d+)\.0\.output_proj\.": r"layers.\1.out.",
+            r"blocks\.(\d+)\.1\.ln\.": r"layers.\1.feed_forward.0.",
+            r"blocks\.(\d+)\.1\.fc\.": r"layers.\1.feed_forward.1.",
+            r"blocks\.(\d+)\.1\.c_proj\.": r"layers.\1.feed_forward.3.",
+            r"layer_norm\.": "norm.",
+            r"": "",
+        },
+        settings={"activation": "relu"},
+        told={"perceiver_config.resampler_n_heads": "heads", "perceiver_config.resampler_head_dim": "head_width"},
+    ),
+)
+"""OpenFlamingo and IDEFICS."""
 
 
 class PerceiverConfig(ResamplerConfig):
     """Settings of the Perceiver resampler; the defaults are OpenFlamingo's."""
+
+    origins: ClassVar[tuple[Origin, ...]] = _ORIGINS
+    never_held: ClassVar[frozenset[str]] = frozenset({"entry", "positions", "exit"})
 
     kind: Literal["perceiver"] = "perceiver"
     queries: Count = 64
@@ -77,9 +94,15 @@ class PerceiverConfig(ResamplerConfig):
         """One of each query."""
         return self.queries
 
+    def sections(self) -> tuple[str, ...]:
+        """Maps that are there where widths differ, positions if wanted, and all else."""
+        return ("queries", "entry", *self.placed(), "layers", "norm", "exit")
+
     def tiny(self) -> "PerceiverConfig":
         """The same, narrow and of two layers."""
-        return self.replace(width=128, feed_forward=256).at_most(queries=16, layers=2, heads=4, head_width=32)
+        return (
+            self.drawn_anew().replace(width=128, feed_forward=256).at_most(queries=16, layers=2, heads=4, head_width=32)
+        )
 
     def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "Perceiver":
         """A new projector between these widths."""

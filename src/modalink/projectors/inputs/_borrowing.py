@@ -1,0 +1,163 @@
+"""What projectors share that may come from a checkpoint: whose it is, and under which names their tensors lie there."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor
+
+from modalink import hub, json_files, tensor_files
+from modalink.errors import PartError
+from modalink.roles import FromCheckpoint, InputProjector, InputProjectorConfig
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where somebody's checkpoints keep a projector.
+
+    Args:
+        at: Pattern of the beginning of its tensors' names.
+        names: Pattern of what follows -> name here, the first that fits decides; `key+value` is one tensor of two here,
+            one above the other. Without a pattern that fits all, other tensors there are not looked at.
+        beside: Pattern of whole names -> name here, of tensors that lie elsewhere.
+        settings: Settings that it was trained with, and that no shape tells.
+        told: Keys of `config.json`, dotted -> the setting that must be the same, where the file has them.
+    """
+
+    at: str
+    names: Mapping[str, str]
+    beside: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
+
+    def patterns(self, prefix: str | None = None) -> dict[str, str]:
+        """Pattern -> name here, as `hub.tensors` takes them; with another beginning of names, if that is given."""
+        at = self.at if prefix is None else re.escape(prefix)
+        return {at + pattern: name for pattern, name in self.names.items()} | dict(self.beside)
+
+
+class BorrowingConfig(InputProjectorConfig):
+    """Settings of a projector that is drawn anew, or comes from a checkpoint."""
+
+    origins: ClassVar[tuple[Origin, ...]] = ()
+    """Whose checkpoints are known."""
+    never_held: ClassVar[frozenset[str]] = frozenset({"positions"})
+    """Sections that none of these holds."""
+
+    checkpoint: str | None = None
+    """A folder or hub id of a system whose projector is taken; the settings here must be its. If not set, all is drawn
+    anew."""
+    revision: str | None = None
+    """Commit or tag of a hub checkpoint."""
+    prefix: str | None = None
+    """How the names of the projector's tensors begin in the checkpoint, such as `audio_llama_proj.`; if not set, as in
+    systems that are known."""
+    without: tuple[str, ...] = ()
+    """Sections that are not taken from the checkpoint but drawn anew or left out, such as `exit` for another LLM."""
+
+    @model_validator(mode="after")
+    def _sections_of_a_checkpoint(self) -> Self:
+        given = [name for name in ("revision", "prefix", "without") if getattr(self, name)]
+        if given and self.checkpoint is None:
+            raise ValueError(f"{given[0]} is said of no checkpoint; set checkpoint, or leave {given[0]} out")
+        if unknown := [name for name in self.without if name not in self._held()]:
+            raise ValueError(
+                f"found without: {unknown[0]}, which no checkpoint holds; those held: {', '.join(self._held())}"
+            )
+        return self
+
+    def drawn_anew(self) -> Self:
+        """The same without a checkpoint."""
+        return self.replace(checkpoint=None, revision=None, prefix=None, without=())
+
+    def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
+        """The checkpoint, if there is one."""
+        return () if self.checkpoint is None else ((self.checkpoint, self.revision),)
+
+    def borrowed(self) -> dict[str, FromCheckpoint]:
+        """All sections that the checkpoint holds and that are wanted of it."""
+        if self.checkpoint is None:
+            return {}
+        return dict.fromkeys((s for s in self.sections() if s not in self.never_held and s not in self.without), self)
+
+    def borrow(self, projector: InputProjector, sections: Collection[str]) -> None:
+        """Put the checkpoint's weights into sections of the projector.
+
+        Raises:
+            PartError: The checkpoint holds no such projector, was trained with other settings, lacks what is wanted, or
+                holds more.
+        """
+        parameters = dict(projector.named_parameters())
+        origin, held = self._found(parameters.keys())
+        self._demand(origin)
+        where, kind = f"{self.checkpoint}: the projector", type(projector)
+        own = {name: parameter for name, parameter in parameters.items() if _section(name) in sections}
+        here = {*parameters, *(name for name, _ in projector.named_buffers())}
+        left = [name for name in held if name not in here and _section(name) not in self.without]
+        hub.refuse(where, kind, "lacks parameters that are needed", own.keys() - held.keys(), ())
+        hub.refuse(where, kind, "holds tensors that are not here", left, ())
+        # A vector of theirs may have axes for the batch.
+        held = {n: held[n].reshape(p.shape) if held[n].numel() == p.numel() else held[n] for n, p in own.items()}
+        tensor_files.refuse_odd(held, own, hub.locate(self.checkpoint or "", self.revision), PartError)
+        with torch.no_grad():
+            for name, tensor in held.items():
+                own[name].copy_(tensor)
+
+    def _held(self) -> list[str]:
+        """Sections that checkpoints of known systems may hold, whether they are here or not."""
+        names = [name for origin in self.origins for name in origin.patterns().values()]
+        return sorted({_section(name) for name in (*names, *self.sections())} - self.never_held - {""})
+
+    def _found(self, parameters: Collection[str]) -> tuple[Origin, dict[str, Tensor]]:
+        """Whose checkpoint it is, and its tensors of the projector under their names here."""
+        each = []
+        for origin in self.origins:
+            held = hub.tensors(self.checkpoint or "", names=origin.patterns(self.prefix), revision=self.revision)
+            each.append((origin, _divided(held)))
+        origin, held = max(each, key=lambda found: len(found[1].keys() & {*parameters}))
+        if held.keys() & {*parameters}:
+            return origin, held
+        needed = self.prefix or " or ".join(re.sub(r"\(\?:(.*?)\)\??|\\", r"\1", one.at) for one in self.origins)
+        raise PartError(
+            f"{self.checkpoint}: found no tensors of a projector of kind {self.kind}, needed names as {needed}...; "
+            "give another checkpoint, or set prefix"
+        )
+
+    def _demand(self, origin: Origin) -> None:
+        """Refuse settings with which the checkpoint was not trained, where no shape would tell."""
+        folder = hub.locate(self.checkpoint or "", self.revision)
+        file = folder / "config.json"
+        said = json_files.read(file, PartError, dict[str, Any]) if file.is_file() else {}
+        told = {setting: _at(said, key) for key, setting in origin.told.items()}
+        for setting, needed in (dict(origin.settings) | told).items():
+            if needed is not None and (found := getattr(self, setting)) != needed:
+                raise PartError(
+                    f"{self.checkpoint}: was trained with {setting} {needed}, found {found}; set {setting}: {needed}"
+                )
+
+
+def _section(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _divided(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors by their names here, those of two divided."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in held.items():
+        parent, _, kind = name.rpartition(".")
+        before, _, last = parent.rpartition(".")
+        for part, own in zip(last.split("+"), tensor.chunk(last.count("+") + 1), strict=True) if "+" in last else ():
+            found[f"{before}.{part}.{kind}"] = own
+        if "+" not in last:
+            found[name] = tensor
+    return found
+
+
+def _at(data: Any, path: str) -> Any:
+    """What stands at a dotted path of JSON data, or None."""
+    for key in path.split("."):
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
