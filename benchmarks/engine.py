@@ -57,7 +57,8 @@ def baseline(system: System, requests: list[Request]) -> Tensor:
     start = prompts.ids.shape[1]
     output: Tensor = model.generate(
         input_ids=prompts.ids,
-        inputs_embeds=prompts.embeds,
+        inputs_embeds=prompts.read.embeds,
+        read=prompts.read,
         attention_mask=prompts.mask,
         **GREEDY,
         max_new_tokens=longest,
@@ -67,9 +68,10 @@ def baseline(system: System, requests: list[Request]) -> Tensor:
     )
     answers = output[:, start:]
     if any((answers == run[0]).any() for run in model.config.signals.values()):
-        embeds = torch.cat([prompts.embeds, model.get_input_embeddings()(answers)], 1)
+        embeds = torch.cat([prompts.read.embeds, model.get_input_embeddings()(answers)], 1)
         mask = torch.cat([prompts.mask, torch.ones_like(answers)], 1)
-        model(inputs_embeds=embeds, attention_mask=mask, use_cache=False, output_hidden_states=True, logits_to_keep=1)
+        options = {"use_cache": False, "output_hidden_states": True, "logits_to_keep": 1}
+        model(inputs_embeds=embeds, read=prompts.read, attention_mask=mask, **options)
     return answers
 
 

@@ -23,6 +23,7 @@ ROOMS = [
     "modalink.projectors.inputs",
     "modalink.projectors.outputs",
     "modalink.llms",
+    "modalink.llms.joins",
     "modalink.generators",
     "modalink.training.objectives",
     "modalink.data.sources",

@@ -79,7 +79,8 @@ class KindConfig(Settings):
 def kinds(room: str) -> dict[str, str]:
     """The kinds of a room: name -> `module:Class` (or `module` for a file of modalink itself)."""
     package = importlib.import_module(room)
-    own = {m.name: f"{room}.{m.name}" for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
+    files = (m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg and not m.name.startswith("_"))
+    own = {name: f"{room}.{name}" for name in files}
     plugins = {point.name: point.value for point in entry_points(group=room)}
     if clash := own.keys() & plugins.keys():
         raise RecipeError(

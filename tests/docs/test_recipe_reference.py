@@ -10,7 +10,7 @@ from modalink.kinds import config_class, kinds
 from modalink.recipe import InputSpec, OutputSpec, Recipe
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("encoders", "projectors.inputs", "projectors.outputs", "llms", "generators", "data.sources")
+ROOMS = ("encoders", "projectors.inputs", "projectors.outputs", "llms", "llms.joins", "generators", "data.sources")
 ROOMS += ("training.objectives", "training.stages", "training.optimizers")
 
 

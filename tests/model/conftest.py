@@ -18,12 +18,22 @@ def make_spec(tmp_path: Path) -> Callable[..., SystemSpec]:
     """A spec of tiny random parts: image in, text out; and image out when asked."""
 
     def make(
-        *, llm: Path | None = None, lora: bool = False, draws: bool = False, template: str = "vicuna-v1.1", **vision
+        *,
+        llm: Path | None = None,
+        join: str | dict = "splice",
+        lora: bool = False,
+        draws: bool = False,
+        template: str = "vicuna-v1.1",
+        **vision,
     ):
         encoder = {"kind": "vision", "checkpoint": str(tiny_clip_vision(tmp_path / "vision")), **vision}
         data = {
             "inputs": {"image": {"encoder": encoder, "projector": {"kind": "mlp", "layers": 2}}},
-            "llm": {"checkpoint": str(llm or tiny_llama(tmp_path / "llm")), "lora": LORA if lora else None},
+            "llm": {
+                "checkpoint": str(llm or tiny_llama(tmp_path / "llm")),
+                "join": join,
+                "lora": LORA if lora else None,
+            },
             "prompt": {"template": template},
         }
         if draws:

@@ -76,6 +76,7 @@ def test_all_topics_are_examined_and_fine(found):
         "weights",
         "parts",
         "llm",
+        "join",
         "widths",
         "tried",
         "prompt",

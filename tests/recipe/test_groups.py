@@ -1,6 +1,6 @@
 import pytest
 
-from modalink.recipe.groups import LLM, LORA, NEW_TOKENS, Group
+from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, Group
 
 
 @pytest.mark.parametrize(
@@ -8,6 +8,7 @@ from modalink.recipe.groups import LLM, LORA, NEW_TOKENS, Group
     [
         (LLM, "llm", None, "llm", False),
         (LORA, "llm", None, "lora", True),
+        (JOIN, "llm", None, "join", True),
         (NEW_TOKENS, "llm", None, "new_tokens", True),
         (Group.encoder("image"), "inputs", "image", "encoder", False),
         (Group.input_projector("depth.left"), "inputs", "depth.left", "projector", True),

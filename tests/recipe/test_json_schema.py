@@ -23,6 +23,8 @@ def test_shipped_recipes_are_valid(validator, name):
     [
         (("inputs", "image", "encoder", "kind"), "visoin"),
         (("inputs", "image", "encoder", "layr"), -1),
+        (("llm", "join"), "spliced"),
+        (("llm", "join"), {"kind": "splice", "were": "prefix"}),
         (("stages", 0, "data", 0, "source"), "tinyworld"),
         (("stages", 0, "data", 0, "kind"), "tiny_world"),
         (("stages", 0, "objectives", 0, "weight"), "much"),
@@ -46,3 +48,10 @@ def test_an_llm_needs_no_kind_and_fields_say_what_they_mean(validator):
     (stage,) = schema["properties"]["stages"]["items"]["oneOf"]
     assert "kind" not in stage["required"]
     assert stage["properties"]["batch"]["description"].startswith("Conversations a step")
+
+
+@pytest.mark.parametrize("join", ["splice", {"kind": "splice"}, {"kind": "splice", "where": "prefix", "end": True}])
+def test_a_join_is_a_bare_name_or_a_mapping(validator, join):
+    recipe = yaml.safe_load(shipped()["demo"].read_text())
+    recipe["llm"]["join"] = join
+    assert validator.is_valid(recipe)

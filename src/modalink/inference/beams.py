@@ -23,6 +23,7 @@ def beam_search(system: System, row: Row, prompts: Prompts) -> list[int]:
         GenerationError: The LLM's scores are no numbers.
     """
     model, tokenizer, sampling = system.model, system.processor.tokenizer, row.request.sampling
+    read: dict[str, Any] = {} if model.config.is_encoder_decoder else {"read": prompts.read}
     start = 1 if model.config.is_encoder_decoder else prompts.ids.shape[1]
     options: dict[str, Any] = GREEDY | {"num_beams": sampling.beams}
     if sampling.draws:
@@ -30,7 +31,8 @@ def beam_search(system: System, row: Row, prompts: Prompts) -> list[int]:
     with _seeded(sampling.seed, model.device):
         sequences: Tensor = model.generate(
             input_ids=prompts.ids,
-            inputs_embeds=prompts.embeds,
+            inputs_embeds=prompts.read.embeds,
+            **read,
             attention_mask=prompts.mask,
             **options,
             max_new_tokens=row.length,

@@ -12,11 +12,12 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, EncoderDecoderCache
 
 from modalink.inference.row import Row
-from modalink.llms import encoded, select_rows
+from modalink.llms import encoded, keep_meeting, meeting_before, select_rows
 from modalink.model import System
 from modalink.model.arguments import Given
 from modalink.model.batch import placed
 from modalink.model.items import Item, ragged, texts
+from modalink.model.modeling import Read
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ class Prompts:
     Args:
         ids: Token ids.
         mask: 1 for tokens and 0 for padding.
-        embeds: What the LLM reads.
+        read: What the LLM reads.
     """
 
     ids: Int[Tensor, "b t"]
     mask: Int[Tensor, "b t"]
-    embeds: Float[Tensor, "b t d_llm"]
+    read: Read
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def join(groups: Sequence[Group]) -> list[Group]:
         keys = torch.cat([functional.pad(layer.keys, pad) for layer, pad in zip(layers, pads, strict=True)])
         values = torch.cat([functional.pad(layer.values, pad) for layer, pad in zip(layers, pads, strict=True)])
         cache.update(keys, values, number)
+    first, *others = [meeting_before(group.cache) for group in groups]
+    keep_meeting(first and first.beside([met for met in others if met is not None]), cache)
     masks = [functional.pad(group.mask, (width - group.mask.shape[1], 0)) for group in groups]
     rows = [row for group in groups for row in group.rows]
     return [Group(rows, cache, torch.cat(masks), torch.cat([group.scores for group in groups]))]
@@ -129,8 +132,8 @@ def embed_prompts(system: System, rows: Sequence[Row]) -> Prompts:
     beside = {m: said.to(device) for m, own in items.items() if (said := texts(own)) is not None}
     given = Given({m: ragged(own).to(device) for m, own in items.items()}, texts=beside)
     ids, mask = ids.to(device), mask.to(device)
-    embeds = system.model.model.embed(ids, given, {m: found.to(device) for m, found in places.items()})
-    return Prompts(ids, mask, embeds)
+    read = system.model.model.read(ids, given, {m: found.to(device) for m, found in places.items()})
+    return Prompts(ids, mask, read)
 
 
 class Decoder:
@@ -144,7 +147,8 @@ class Decoder:
         # Without a configuration all layers of a cache are alike, and sliding windows are a matter of the mask.
         cache = DynamicCache() if self.model.packs else None
         output = self.model(
-            inputs_embeds=prompts.embeds,
+            inputs_embeds=prompts.read.embeds,
+            read=prompts.read,
             attention_mask=prompts.mask,
             position_ids=(prompts.mask.cumsum(1) - 1).clamp(min=0),
             past_key_values=cache,
@@ -197,7 +201,7 @@ class EncoderDecoder:
     def begin(self, rows: list[Row], prompts: Prompts) -> Group:
         """The passes over the prompts and the token that answers start from."""
         encoder = self.model.language_model.get_encoder()
-        encoded = encoder(inputs_embeds=prompts.embeds, attention_mask=prompts.mask).last_hidden_state
+        encoded = encoder(inputs_embeds=prompts.read.embeds, attention_mask=prompts.mask).last_hidden_state
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         start = self.model.config.get_text_config(decoder=True).decoder_start_token_id
         ids = torch.full((len(rows), 1), start, device=prompts.ids.device)

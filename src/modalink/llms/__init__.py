@@ -2,7 +2,9 @@
 
 from modalink.llms._attention import ATTENTION, attention
 from modalink.llms._calls import Decoded, decode, encoded, select_rows
+from modalink.llms._carrying import why_not
 from modalink.llms._lora import adapted
+from modalink.llms._meetings import keep_meeting, meeting_before, rows_of
 from modalink.llms._new_tokens import NewTokenEmbedding, NewTokenHead, add_new_tokens
 from modalink.llms._probe import Fit, fit_of, probe, settle
 from modalink.llms._remarks import remarks
@@ -21,8 +23,12 @@ __all__ = [
     "decode",
     "encoded",
     "fit_of",
+    "keep_meeting",
+    "meeting_before",
     "probe",
     "remarks",
+    "rows_of",
     "select_rows",
     "settle",
+    "why_not",
 ]

@@ -15,6 +15,7 @@ from transformers.cache_utils import Cache, EncoderDecoderCache
 from transformers.modeling_outputs import MoeModelOutputWithPast
 
 from modalink.errors import PartError
+from modalink.llms._meetings import keep_meeting, meeting_before
 
 KEYS = "past_key_values"
 _CACHES = (KEYS, "cache_params", "state")
@@ -87,6 +88,11 @@ def decode(
     return Decoded(logits, output.get(name) if name else None, output.get("hidden_states"), output.get("attentions"))
 
 
+def takes_positions(family: type[PreTrainedModel]) -> bool:
+    """Whether a family is told at which positions its tokens stand."""
+    return "position_ids" in _parameters(family.forward)[0]
+
+
 def cache_name(family: type[PreTrainedModel]) -> str | None:
     """The argument under which a family takes and gives what it keeps of earlier tokens; None if it keeps nothing."""
     return next((name for name in _CACHES if name in _parameters(family.forward)[0]), None)
@@ -116,6 +122,8 @@ def select_rows(cache: Any, index: Int[Tensor, " n"]) -> Any:
         chosen.batch_select_indices(index)  # a family's own, which keeps more than its layers do
     else:
         chosen.reorder_cache(index)
+    if (met := meeting_before(cache)) is not None:
+        keep_meeting(met.select(index.tolist()), chosen)
     return chosen
 
 

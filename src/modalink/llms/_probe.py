@@ -85,13 +85,13 @@ def probe(family: type[PreTrainedModel], config: PreTrainedConfig) -> Fit:
         family: The LLM's class.
         config: Its configuration; its numbers are bounded before anything is allocated.
     """
-    forms = _forms(config)
+    forms = forms_of(config)
     first = next(forms)
     if isinstance(first, Exception):
-        return Fit(REFUSED, f"its configuration has no tiny form: {_words(first)}")
+        return Fit(REFUSED, f"its configuration has no tiny form: {words(first)}")
     room = __package__ or ""
     verdict = remembered(
-        {"class": f"{family.__module__}.{family.__qualname__}", "form": _said(first)},
+        {"class": f"{family.__module__}.{family.__qualname__}", "form": said(first)},
         lambda: _probed(family, chain([first], forms)),
         libraries=("torch", "transformers"),
         code=[f"{room}.{name}" for name in ("_probe", "_trial", "_tiny", "_calls", "_attention", "_segments")],
@@ -99,7 +99,7 @@ def probe(family: type[PreTrainedModel], config: PreTrainedConfig) -> Fit:
     return Fit(verdict.verdict, verdict.reason, **verdict.facts)
 
 
-def _forms(config: PreTrainedConfig) -> Iterator[PreTrainedConfig | Exception]:
+def forms_of(config: PreTrainedConfig) -> Iterator[PreTrainedConfig | Exception]:
     """Tiny forms, the smallest first, or the error of one that cannot be described if there is no other."""
     errors: list[Exception] = []
     described = 0
@@ -117,11 +117,11 @@ def _forms(config: PreTrainedConfig) -> Iterator[PreTrainedConfig | Exception]:
 
 def _probed(family: type[PreTrainedModel], forms: Iterable[PreTrainedConfig | Exception]) -> Verdict:
     errors: list[Exception] = []
-    with _apart():
+    with apart():
         for form in forms:
             try:
                 assert isinstance(form, PreTrainedConfig)
-                llm = _built(family, form)
+                llm = built(family, form)
                 own = llm.config._attn_implementation
                 trial = Trial.of(llm)
             except Exception as error:  # whatever the class raises
@@ -130,7 +130,7 @@ def _probed(family: type[PreTrainedModel], forms: Iterable[PreTrainedConfig | Ex
             verdict = _judged(trial, own)
             # Where a family chooses tokens or experts by score, rounding may decide between two that are as good.
             return _judged(Trial.of(llm, seed=1), own) if verdict.verdict == REFUSED else verdict
-    return Verdict(REFUSED, f"its tiny form does not run: {_words(errors[0])}")
+    return Verdict(REFUSED, f"its tiny form does not run: {words(errors[0])}")
 
 
 def _judged(trial: Trial, own: str) -> Verdict:
@@ -176,7 +176,7 @@ def _wrong(trial: Trial, attention: str, *, packs: bool) -> str | None:
     try:
         trial.llm.set_attn_implementation(attention)
     except Exception as error:  # whatever the class raises, here and below
-        return f"the attention {attention} cannot be set: {_words(error)}"
+        return f"the attention {attention} cannot be set: {words(error)}"
 
     def decoding() -> float:
         return _decoding(trial, attention, packs, _ONE_LENGTH, (1, 1))
@@ -191,7 +191,7 @@ def _wrong(trial: Trial, attention: str, *, packs: bool) -> str | None:
         try:
             worst = way()
         except Exception as error:
-            return f"{complaint}: {_words(error)}"
+            return f"{complaint}: {words(error)}"
         if worst > TOLERANCE:
             return f"{complaint} (by {worst:.1g})"
     return None
@@ -220,7 +220,7 @@ def _decoding(trial: Trial, attention: str, packs: bool, numbers: Sequence[int],
     return worst
 
 
-def _built(family: type[PreTrainedModel], form: PreTrainedConfig) -> PreTrainedModel:
+def built(family: type[PreTrainedModel], form: PreTrainedConfig) -> PreTrainedModel:
     """A tiny LLM whose weights, biases and sinks all matter.
 
     Raises:
@@ -238,7 +238,7 @@ def _built(family: type[PreTrainedModel], form: PreTrainedConfig) -> PreTrainedM
 
 
 @contextmanager
-def _apart() -> Iterator[None]:
+def apart() -> Iterator[None]:
     """On the CPU, without gradients, network and noise, and with random states of its own."""
     verbosity, offline = logging.get_verbosity(), huggingface_hub.constants.HF_HUB_OFFLINE
     with torch.device("cpu"), torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -253,12 +253,12 @@ def _apart() -> Iterator[None]:
             huggingface_hub.constants.HF_HUB_OFFLINE = offline
 
 
-def _said(form: PreTrainedConfig) -> dict[str, Any]:
+def said(form: PreTrainedConfig) -> dict[str, Any]:
     """A configuration without where it came from."""
     return {name: value for name, value in form.to_dict().items() if name not in ("_name_or_path", "dtype")}
 
 
-def _words(error: Exception) -> str:
+def words(error: Exception) -> str:
     """An error in a line."""
     line = " ".join(str(error).split()) or type(error).__name__
     return line if len(line) <= 200 else f"{line[:200]} ..."

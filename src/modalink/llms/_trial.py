@@ -84,7 +84,7 @@ class Trial:
                 self.llm(input_ids=row[None], decoder_input_ids=reply[None, :-2], use_cache=False).logits[0]
                 for row, reply in zip(self.rows, self.replies, strict=True)
             ]
-        return max(_difference(found, own[: len(found)]) for found, own in zip(cut, self.expected, strict=True))
+        return max(difference(found, own[: len(found)]) for found, own in zip(cut, self.expected, strict=True))
 
     def embedded(self) -> float:
         """Embedded input instead of token ids, each sample alone."""
@@ -93,7 +93,7 @@ class Trial:
         found = [
             decode(self.llm, inputs_embeds=self._embeds(row[None]), use_cache=False).logits[0] for row in self.rows
         ]
-        return max(map(_difference, found, self.expected))
+        return max(map(difference, found, self.expected))
 
     def training(self) -> float:
         """Rows padded on the right, logits where they are labelled, as in a batch of training."""
@@ -103,7 +103,7 @@ class Trial:
         positions = _right([torch.arange(len(row)) for row in self.rows])
         options: dict[str, Any] = {"position_ids": positions, "logits_to_keep": mask.bool(), "use_cache": False}
         found = decode(self.llm, inputs_embeds=self._embeds(ids), attention_mask=mask, **options).logits
-        return _difference(found, torch.cat(self.expected))
+        return difference(found, torch.cat(self.expected))
 
     def packed(self) -> float:
         """All samples as one stream."""
@@ -116,7 +116,7 @@ class Trial:
             logits_to_keep=torch.arange(len(segments.positions[0])),
             use_cache=False,
         ).logits
-        return _difference(found[0], torch.cat(self.expected))
+        return difference(found[0], torch.cat(self.expected))
 
     def decoding(self, *, packs: bool, numbers: Sequence[int], steps: Sequence[int]) -> float:
         """Prompts side by side, padded on the left, then tokens behind a cache, of which rows are chosen on the way.
@@ -156,7 +156,7 @@ class Trial:
         spoken = _right([self.replies[number] for number in numbers])
         options: dict[str, Any] = {"attention_mask": mask, "decoder_input_ids": spoken, "use_cache": False}
         found = self.llm(inputs_embeds=self._embeds(ids), past_key_values=None, **options).logits
-        return max(_difference(row[: len(own)], own) for row, own in zip(found, self._own(numbers), strict=True))
+        return max(difference(row[: len(own)], own) for row, own in zip(found, self._own(numbers), strict=True))
 
     def _prompts(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
         rows = [self.rows[number] for number in numbers]
@@ -221,11 +221,11 @@ class _Group:
     def _compared(self, logits: Float[Tensor, "b n v"], cache: Any) -> "_Group":
         count = logits.shape[1]
         ends = zip(self.trial._own(self.numbers), self.read, strict=True)
-        worst = max(self.worst, _difference(logits, torch.stack([own[end - count : end] for own, end in ends])))
+        worst = max(self.worst, difference(logits, torch.stack([own[end - count : end] for own, end in ends])))
         return _Group(self.trial, self.numbers, self.read, self.mask, cache, self.encoded, worst)
 
 
-def _difference(found: Float[Tensor, "*b v"], own: Float[Tensor, "*b v"]) -> float:
+def difference(found: Float[Tensor, "*b v"], own: Float[Tensor, "*b v"]) -> float:
     """The largest difference as a share of the largest logit; of what is no number, infinite."""
     if not found.isfinite().all():
         return float("inf")

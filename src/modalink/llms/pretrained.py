@@ -1,28 +1,33 @@
-"""Any Hugging Face causal LM or encoder-decoder, joined by `splice`, with optional LoRA."""
+"""Any Hugging Face causal LM or encoder-decoder, with the join by which media meet it, and optional LoRA."""
 
-from typing import Literal
+from typing import Annotated, Literal, cast
 
+from pydantic import Field
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from modalink import hub
 from modalink.errors import PartError
 from modalink.llms._lora import LoraSpec, adapted, add_lora
-from modalink.roles import LlmConfig
+from modalink.recipe.kind_field import Kinds
+from modalink.roles import JoinConfig, LlmConfig
 
 
 class PretrainedLlmConfig(LlmConfig):
     """An LLM from a checkpoint."""
 
     kind: Literal["pretrained"] = "pretrained"
-    join: Literal["splice"] = "splice"
-    """How prompt tokens meet the LLM: `splice` puts them where placeholders stand in its embedded input."""
+    join: Annotated[JoinConfig, Kinds(JoinConfig.room, named=True)] = Field(
+        default=cast(JoinConfig, "splice"), validate_default=True
+    )
+    """How media meet the LLM: a kind by its name alone, or with settings."""
     lora: LoraSpec | None = None
     """Adapters, trained in the stages that name `llm.lora`."""
 
     def tiny(self) -> "PretrainedLlmConfig":
-        """The zoo's LLM, with adapters of its size."""
-        return self.from_zoo("llm", lora=None if self.lora is None else self.lora.tiny())
+        """The zoo's LLM, with a join and adapters of its size."""
+        lora = None if self.lora is None else self.lora.tiny()
+        return self.from_zoo("llm", join=self.join.tiny(), lora=lora)
 
     def architecture(self) -> PreTrainedConfig:
         """The checkpoint's `PreTrainedConfig`.

@@ -10,10 +10,10 @@ from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 from modalink import modalities, prompts
 from modalink.encoders import verify
 from modalink.errors import PartError, PromptError
-from modalink.llms import add_new_tokens, settle
+from modalink.llms import add_new_tokens, settle, why_not
 from modalink.recipe import OutputSpec, SystemSpec
 from modalink.recipe.groups import LLM, Group
-from modalink.roles import ConditionShape, Encoder, InputProjector
+from modalink.roles import ConditionShape, Encoder, InputProjector, Join
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ class Parts:
     encoders: dict[str, Encoder]
     input_projectors: dict[str, InputProjector]
     language_model: PreTrainedModel
+    join: Join
     output_projectors: dict[str, nn.Module]
     condition_shapes: dict[str, dict[str, ConditionShape]]
 
@@ -165,7 +166,9 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
             verify(config)
         encoder, example = encoders[owner].for_modality(modality), config.typical()
         with _named(Group.input_projector(modality)):
-            projector = chosen.projector.build(dim_in=encoder.dim, dim_out=width, example=encoder.layout(example))
+            projector = chosen.projector.build(
+                dim_in=encoder.dim, dim_out=spec.join.prompt_width(width), example=encoder.layout(example)
+            )
             group, known = Group.input_projector(modality), chosen.projector.borrowed()
             if borrowed := [section for section in known if group.inside(section) not in without_weights]:
                 chosen.projector.borrow(projector, borrowed)
@@ -174,7 +177,12 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
             input_projectors[modality] = projector
     shapes = {modality: wanted.generator.condition_shapes() for modality, wanted in spec.outputs.items()}
     output_projectors = {m: _output_projector(m, wanted, width, shapes[m]) for m, wanted in spec.outputs.items()}
-    return Parts(encoders, input_projectors, llm, output_projectors, shapes)
+    with _named(LLM):
+        join = spec.join.build(llm, tuple(spec.inputs))
+        if llm.device.type != "meta" and (reason := why_not(llm, spec.join)):
+            family = f"{llm.config.model_type} ({type(llm).__name__})"
+            raise PartError(f"{family} cannot carry the join {spec.join.kind!r}: {reason}; choose another, or `splice`")
+    return Parts(encoders, input_projectors, llm, join, output_projectors, shapes)
 
 
 def _output_projector(modality: str, wanted: OutputSpec, width: int, shapes: Mapping[str, ConditionShape]) -> nn.Module:

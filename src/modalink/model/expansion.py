@@ -32,24 +32,27 @@ class ItemText:
         token: Id of the placeholder.
         marks: The marks, as texts.
         encode: Gives the tokens of a text.
+        vectors: How many places of the join's own stand before the prompt tokens, and behind them.
     """
 
-    def __init__(self, token: int, marks: MarksSpec, encode: Callable[[str], list[int]]) -> None:
-        self.token, self.marks, self.encode = token, marks, encode
+    def __init__(
+        self, token: int, marks: MarksSpec, encode: Callable[[str], list[int]], vectors: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.token, self.marks, self.encode, self.vectors = token, marks, encode, vectors
 
     def ids(self, layout: Layout) -> list[int]:
         """The tokens of an item whose prompt tokens lie so."""
         marks, columns = self.marks, layout.tiles[1] if layout.tiles else len(layout.blocks)
         tiles = [number for number in range(len(layout.blocks)) if number != layout.thumbnail]
         row_starts = {*tiles[columns::columns]}
-        ids = self.encode(marks.begin)
+        ids = self.encode(marks.begin) + [self.token] * self.vectors[0]
         for number, (tokens, grid) in enumerate(zip(layout.blocks, layout.block_grids, strict=True)):
             if number:
                 ids += self.encode(marks.between_tile_rows if number in row_starts else marks.between_blocks)
             time = layout.times_s[number] if layout.times_s else 0.0
             ids += self.encode(marks.before_block.format(number=number + 1, time=time))
             ids += self._block(tokens, grid)
-        return ids + self.encode(marks.end)
+        return ids + [self.token] * self.vectors[1] + self.encode(marks.end)
 
     def _block(self, tokens: int, grid: tuple[int, int] | None) -> list[int]:
         if not self.marks.between_rows or grid is None:
@@ -60,7 +63,12 @@ class ItemText:
 
 
 def expand(
-    ids: Sequence[int], labels: Sequence[int], items: Mapping[int, Iterable[list[int]]], given: Mapping[int, bool]
+    ids: Sequence[int],
+    labels: Sequence[int],
+    items: Mapping[int, Iterable[list[int]]],
+    given: Mapping[int, bool],
+    *,
+    first: bool = False,
 ) -> Expanded:
     """Let each placeholder stand for its item: with two prompt tokens, `[7, I, 9]` becomes `[7, I, I, 9]`.
 
@@ -70,8 +78,12 @@ def expand(
         items: Placeholder -> the tokens of each item, in order.
         given: Signal tokens -> whether they follow without a choice: of a run the first is learned
             (GILL, arXiv 2305.17216).
+        first: Whether all items stand before all other tokens.
     """
     spelled = {token: iter(texts) for token, texts in items.items()}
+    if first:
+        order = sorted(range(len(ids)), key=lambda place: ids[place] not in items)
+        ids, labels = [ids[place] for place in order], [labels[place] for place in order]
     out = Expanded([], [], [])
     for token, label in zip(ids, labels, strict=True):
         item = next(spelled[token]) if token in spelled else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from modalink.recipe import TrainGroup
-from modalink.recipe.groups import LLM, LORA, NEW_TOKENS, Group
+from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, Group
 
 Groups = Mapping[str, list[tuple[str, nn.Parameter]]]
 """Name of a group -> names and parameters in it."""
@@ -23,6 +23,8 @@ def group_of(name: str) -> Group:
     for prefix, group in PREFIXES.items():
         if name.startswith(prefix):
             return group(name.removeprefix(prefix).partition(".")[0])
+    if name.startswith("model.join."):
+        return JOIN
     if ".lora_" in name:
         return LORA
     return NEW_TOKENS if name.endswith("new_rows") else LLM

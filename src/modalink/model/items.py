@@ -22,7 +22,7 @@ class Item:
         layout: How its units lie.
         digest: SHA-256 of what decides its values: names the item in feature caches.
         load: Gives its units `[u ...]`, what its encoder (or generator) reads.
-        tokens: How many prompt tokens stand for it; 0 for a target.
+        tokens: How many places of the text stand for it; 0 for a target.
         caption: Text that describes it, if known.
         text: Token ids of what is said beside it, for an input projector that reads them.
         words: Token ids of its caption, for an input projector that learns captions.

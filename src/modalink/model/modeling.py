@@ -3,7 +3,8 @@
 Generators stay outside: they are diffusers modules with their own format, joined in `modalink.model.compose.System`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,13 +17,13 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
 from modalink.errors import PromptError
-from modalink.llms import ATTENTION, Decoded, Fit, decode, fit_of
+from modalink.llms import ATTENTION, Decoded, Fit, decode, fit_of, keep_meeting, meeting_before, rows_of
 from modalink.model.arguments import Given, unpack
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.places import Placement, signal_runs
 from modalink.model.pretrained import ModalinkPreTrainedModel, SavedByReference
 from modalink.ragged import Ragged
-from modalink.roles import Conditions, ConditionShape, Encoder, OutputProjector
+from modalink.roles import Conditions, ConditionShape, Encoder, Join, Meeting, OutputProjector, Placed
 
 
 @dataclass
@@ -46,6 +47,28 @@ class ModalinkOutput(ModelOutput):
     conditions: dict[str, Conditions] | None = None
 
 
+@dataclass(frozen=True)
+class Read:
+    """What the LLM reads of tokens and media.
+
+    Args:
+        embeds: Its embedded input, `[b, t, d_llm]`.
+        items: The media in it, by modality.
+    """
+
+    embeds: Float[Tensor, "b t d_llm"]
+    items: tuple[Placed, ...] = ()
+
+    @classmethod
+    def of(cls, read: "Read | None", embeds: Float[Tensor, "c t d_llm"] | None) -> "Read":
+        """What is read where embeddings may be given apart; each row may stand in them several times, as beams do."""
+        if embeds is None or read is None:
+            return read or cls(cast(Tensor, embeds))
+        times = embeds.shape[0] // max(1, read.embeds.shape[0])
+        items = read.items if times == 1 else tuple(placed.repeated(times, embeds.shape[1]) for placed in read.items)
+        return cls(embeds, items)
+
+
 class ModalinkModel(ModalinkPreTrainedModel):
     """The input side and the LLM's decoder: token ids and media in, last hidden states out.
 
@@ -54,6 +77,7 @@ class ModalinkModel(ModalinkPreTrainedModel):
         encoders: Encoder by modality.
         input_projectors: Input projector by modality.
         language_model: The whole LLM, with its head.
+        join: How media meet the LLM; it is put into it.
     """
 
     def __init__(
@@ -62,11 +86,14 @@ class ModalinkModel(ModalinkPreTrainedModel):
         encoders: dict[str, nn.Module],
         input_projectors: dict[str, nn.Module],
         language_model: PreTrainedModel,
+        join: Join,
     ) -> None:
         super().__init__(config)
         self.encoders = nn.ModuleDict(encoders)
         self.input_projectors = nn.ModuleDict(input_projectors)
         self.language_model = language_model
+        self.join = join
+        join.put_into(language_model)
         self.finish()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -92,10 +119,20 @@ class ModalinkModel(ModalinkPreTrainedModel):
         given: Given | None = None,
         places: Mapping[str, Placement] | None = None,
     ) -> Float[Tensor, "b t d_llm"]:
-        """The LLM's input: embedded tokens, with prompt tokens where placeholders stand.
+        """The LLM's input: embedded tokens, with what the join puts where placeholders stand.
 
-        For example, with two prompt tokens an image, `[the, <image>, <image>, shows]` becomes
-        `[e(the), image_0, image_1, e(shows)]`.
+        For example, with two prompt tokens an image that are spliced in, `[the, <image>, <image>, shows]` becomes
+        `[e(the), image_0, image_1, e(shows)]`. Arguments and errors as for `read`.
+        """
+        return self.read(input_ids, given, places).embeds
+
+    def read(
+        self,
+        input_ids: Int[Tensor, "b t"],
+        given: Given | None = None,
+        places: Mapping[str, Placement] | None = None,
+    ) -> Read:
+        """The LLM's input, and the media in it.
 
         Args:
             input_ids: Token ids.
@@ -103,7 +140,7 @@ class ModalinkModel(ModalinkPreTrainedModel):
             places: The places that stand for each item; found in the tokens where they are not given.
 
         Raises:
-            PromptError: An item's prompt tokens are not as many as its places.
+            PromptError: An item does not have the places that the join needs for it.
         """
         given = given or Given()
         placeholders: dict[str, int] = self.config.placeholders
@@ -113,18 +150,25 @@ class ModalinkModel(ModalinkPreTrainedModel):
         for token in placeholders.values():
             held |= input_ids == token
         embeds = self.get_input_embeddings()(input_ids.masked_fill(held, 0))
+        items: list[Placed] = []
         for modality, token in placeholders.items():
             prompt = self._prompt(modality, given)
-            lengths = prompt.lengths if prompt is not None else ()
+            lengths = self.join.lengths(prompt) if prompt is not None else ()
             if places is None:
                 placed = Placement.find(input_ids, token, lengths, modality)
             else:
                 placed = places.get(modality, Placement.of([], []))
                 placed.check(lengths, modality)
             if prompt is not None:
-                flat = embeds.flatten(0, 1).index_copy(0, placed.index, prompt.values.to(embeds.dtype))
-                embeds = flat.view_as(embeds)
-        return embeds
+                items.append(Placed(modality, prompt, placed.index, placed.lengths, placed.starts))
+        return Read(self.join.embed(embeds, items), tuple(items))
+
+    @contextmanager
+    def meeting(self, read: Read, attention_mask: Tensor | None, cache: Any) -> Iterator[Meeting | None]:
+        """Tell the join's layers of a pass, as long as it lasts."""
+        met = self.join.meet(rows_of(read.embeds, attention_mask), read.items, meeting_before(cache))
+        with self.join.told(met):
+            yield met
 
     def _prompt(self, modality: str, given: Given) -> Ragged | None:
         features = given.features.get(modality)
@@ -144,10 +188,14 @@ class ModalinkModel(ModalinkPreTrainedModel):
     ) -> BaseModelOutputWithPast:
         """The LLM's decoder over text and media; media go under the argument names of their modalities."""
         kwargs, given = unpack(kwargs)
-        if inputs_embeds is None:
-            inputs_embeds = self.embed(_needed(input_ids), given)
+        read = self.read(_needed(input_ids), given) if inputs_embeds is None else Read(inputs_embeds)
         decoder = self.language_model.get_decoder()
-        return decoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
+        with self.meeting(read, attention_mask, kwargs.get("past_key_values")) as met:
+            if met is not None:
+                kwargs["position_ids"] = met.positions(kwargs.get("position_ids"))
+            output = decoder(inputs_embeds=read.embeds, attention_mask=attention_mask, **kwargs)
+        keep_meeting(met, output.get("past_key_values"))
+        return cast(BaseModelOutputWithPast, output)
 
 
 class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
@@ -158,6 +206,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         encoders: Encoder by input modality.
         input_projectors: Input projector by input modality.
         language_model: The whole LLM, with its head.
+        join: How media meet the LLM.
         output_projectors: Output projector by output modality; several in a `ModuleDict` by the condition each makes,
             where the generator reads more than one.
         condition_shapes: The conditions that each output modality's generator declares.
@@ -169,11 +218,12 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         encoders: dict[str, nn.Module],
         input_projectors: dict[str, nn.Module],
         language_model: PreTrainedModel,
+        join: Join,
         output_projectors: dict[str, nn.Module],
         condition_shapes: dict[str, dict[str, ConditionShape]],
     ) -> None:
         super().__init__(config)
-        self.model = ModalinkModel(config, encoders, input_projectors, language_model)
+        self.model = ModalinkModel(config, encoders, input_projectors, language_model, join)
         self.output_projectors = nn.ModuleDict(output_projectors)
         self.condition_shapes = condition_shapes
         self.generation_config = language_model.generation_config
@@ -231,22 +281,24 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         return_conditions: bool = False,
         places: Mapping[str, Placement] | None = None,
         signals: Mapping[str, Placement] | None = None,
+        read: Read | None = None,
         **kwargs: Any,
     ) -> ModalinkOutput:
         """One pass over text and media.
 
         Args:
-            input_ids: Token ids; placeholders stand once for each prompt token.
+            input_ids: Token ids; placeholders stand once for each place of an item.
             attention_mask: 1 for tokens and 0 for padding, or the mask of a packed batch's `llms.Segments`.
             position_ids: Place of each token in its own sample; needed for a packed batch.
             past_key_values: Cache of the tokens before.
-            inputs_embeds: Embedded input instead of ids, as `ModalinkModel.embed` makes it.
+            inputs_embeds: Embedded input instead of ids, as `ModalinkModel.read` makes it.
             labels: Tokens to predict, -100 where none; for an encoder-decoder the reply.
             logits_to_keep: How many of the last positions need logits (0 = all), or a boolean mask of positions, or the
                 positions themselves `[m]` in a single row.
             return_conditions: Whether to project the states at signal tokens.
             places: The places that stand for each item, by modality; found in the tokens where they are not given.
             signals: The places of each run of signal tokens, by modality; found in the tokens where not given.
+            read: The media in `inputs_embeds`, where the join's layers read them.
             kwargs: Media under the argument names of their modalities (`pixel_values`, ..., see `model/arguments.py`)
                 or encoder outputs by modality as `features`, and the LLM's own options.
 
@@ -255,21 +307,19 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         """
         num_items_in_batch = kwargs.pop("num_items_in_batch", None)
         kwargs, given = unpack(kwargs)
-        if inputs_embeds is None:
-            inputs_embeds = self.model.embed(_needed(input_ids), given, places)
+        own = self.model.read(_needed(input_ids), given, places) if inputs_embeds is None else read
+        read = Read.of(own, inputs_embeds)
         kwargs |= {"output_hidden_states": True} if return_conditions else {}
-        kwargs.update(inputs_embeds=inputs_embeds, attention_mask=attention_mask)
+        kwargs.update(inputs_embeds=read.embeds, attention_mask=attention_mask)
         if self.config.is_encoder_decoder:
             kwargs["past_key_values"] = past_key_values
             decoded, spoken = self._reply(labels, kwargs), kwargs["decoder_input_ids"]
             loss = None if labels is None else _cross_entropy(decoded.logits, labels, num_items_in_batch)
             logits = decoded.logits[logits_to_keep] if isinstance(logits_to_keep, Tensor) else decoded.logits
         else:
-            kwargs.update(position_ids=position_ids, logits_to_keep=logits_to_keep)
-            decoded = decode(self.language_model, cache=past_key_values, **kwargs)
-            spoken, logits = input_ids, decoded.logits
-            if isinstance(logits_to_keep, Tensor) and logits_to_keep.ndim == 1:
-                logits = logits[0]
+            decoded = self._decoded(read, position_ids, past_key_values, kwargs | {"logits_to_keep": logits_to_keep})
+            single = isinstance(logits_to_keep, Tensor) and logits_to_keep.ndim == 1
+            spoken, logits = input_ids, decoded.logits[0] if single else decoded.logits
             loss = None if labels is None else _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)
         return ModalinkOutput(
             loss=loss,
@@ -279,6 +329,18 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             attentions=decoded.attentions,
             conditions=self.conditions(spoken, decoded.last_states, signals) if return_conditions else None,
         )
+
+    def _decoded(
+        self, read: Read, position_ids: Int[Tensor, "b t"] | None, cache: Any, kwargs: dict[str, Any]
+    ) -> Decoded:
+        with self.model.meeting(read, kwargs["attention_mask"], cache) as met:
+            positions = position_ids if met is None else met.positions(position_ids)
+            if positions is not None and kwargs["attention_mask"] is None and cache is None:
+                # Without a mask transformers takes a position that does not grow for the start of another sample.
+                kwargs["attention_mask"] = torch.ones_like(positions) if positions is not position_ids else None
+            decoded = decode(self.language_model, cache=cache, position_ids=positions, **kwargs)
+        keep_meeting(met, decoded.cache)
+        return decoded
 
     def _reply(self, labels: Tensor | None, kwargs: dict[str, Any]) -> Decoded:
         if "decoder_input_ids" not in kwargs:
@@ -339,7 +401,8 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         input_ids = kwargs.pop("input_ids", inputs)
         kwargs, given = unpack(kwargs)
         if kwargs.get("inputs_embeds") is None and input_ids is not None:
-            kwargs["inputs_embeds"] = self.model.embed(input_ids, given)
+            read = self.model.read(input_ids, given)
+            kwargs |= {"inputs_embeds": read.embeds} | ({} if self.config.is_encoder_decoder else {"read": read})
         if self.config.is_encoder_decoder:
             return self.language_model.generate(**kwargs)
         mask = kwargs.get("attention_mask")

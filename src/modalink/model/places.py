@@ -21,17 +21,19 @@ class Placement:
         index: Places of all items, in the batch's rows laid one after the other.
         lengths: How many places each item has.
         samples: What errors call each item's sample.
+        starts: First place of each item, on the host.
     """
 
     index: Int[Tensor, " n"]
     lengths: tuple[int, ...]
     samples: tuple[str, ...]
+    starts: tuple[int, ...]
 
     @classmethod
     def of(cls, places: Sequence[Sequence[int]], samples: Sequence[str]) -> Self:
         """The placement of items whose places are known."""
         flat = torch.tensor([place for item in places for place in item], dtype=torch.long)
-        return cls(flat, tuple(map(len, places)), tuple(samples))
+        return cls(flat, tuple(map(len, places)), tuple(samples), tuple(item[0] for item in places))
 
     @classmethod
     def find(cls, input_ids: Int[Tensor, "b t"], token: int, lengths: Sequence[int], modality: str) -> Self:
@@ -49,7 +51,8 @@ class Placement:
                 f"found {found} {modality} placeholder tokens ({counts}) and {len(lengths)} {modality} items of "
                 f"{_each(lengths)} prompt tokens, which need {needed}; place items as the processor does"
             )
-        rows = [place // width for place in index.tolist()]
+        flat = index.tolist()
+        rows = [place // width for place in flat]
         items = list(pairwise(accumulate(lengths, initial=0)))
         for number, (start, end) in enumerate(items, 1):
             if rows[start] != rows[end - 1]:
@@ -57,7 +60,10 @@ class Placement:
                     f"found the {end - start} placeholder tokens of {modality} item {number} in rows {rows[start]} and "
                     f"{rows[end - 1]}, needed them in one; give the items in the order of their placeholders"
                 )
-        return cls(index, tuple(lengths), tuple(f"row {rows[start]}" for start, _ in items))
+        names, starts = (
+            zip(*((f"row {rows[start]}", flat[start]) for start, _ in items), strict=True) if items else ((), ())
+        )
+        return cls(index, tuple(lengths), names, starts)
 
     def check(self, lengths: Sequence[int], modality: str) -> None:
         """Demand that each item has as many places as prompt tokens were made of it.
@@ -79,7 +85,7 @@ class Placement:
 
     def to(self, device: torch.device | str) -> "Placement":
         """The same placement, its index on a device."""
-        return Placement(to_device(self.index, device), self.lengths, self.samples)
+        return Placement(to_device(self.index, device), self.lengths, self.samples, self.starts)
 
 
 def signal_runs(spoken: Int[Tensor, "b t"], signals: Sequence[int], modality: str) -> Placement | None:
@@ -99,7 +105,7 @@ def signal_runs(spoken: Int[Tensor, "b t"], signals: Sequence[int], modality: st
             "each medium needs all its signal tokens in order"
         )
     count = len(found) // len(ids)
-    return Placement(index, (len(ids),) * count, ("",) * count)
+    return Placement(index, (len(ids),) * count, ("",) * count, tuple(index[:: len(ids)].tolist()))
 
 
 def places_of(ids: Sequence[int], tokens: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -68,7 +68,8 @@ class ModalinkProcessor(ProcessorMixin):
         self.regions = Regions(codec, self.readers, self._use)
         self.makers: dict[str, Preprocessor] = {m: out.generator.preprocessor() for m, out in spec.outputs.items()}
         self.written = {
-            m: ItemText(self.tokens.placeholders[m], chosen.marks, self._ids) for m, chosen in spec.inputs.items()
+            m: ItemText(self.tokens.placeholders[m], chosen.marks, self._ids, spec.join.vectors)
+            for m, chosen in spec.inputs.items()
         }
         for modality, token in self.tokens.placeholders.items():  # `image_token`, ... as processors of transformers
             setattr(self, f"{modality}_token", modalities.get(modality).placeholder)
@@ -302,13 +303,17 @@ class ModalinkProcessor(ProcessorMixin):
         words: tuple[int, ...] = ()
         if projector.learns_captions and caption:
             words = tuple(projector.caption_ids(caption, prompts.reader(caption, self.tokenizer)))
-        tokens = self.prompt_layout(modality, layout).tokens
+        tokens = self.prompt_layout(modality, layout).tokens + sum(self.spec.join.vectors)
         load = Reading(handle, reader, sample)
         return Item(layout, digest, load, tokens=tokens, caption=caption, text=text, words=words)
 
     def prompt_layout(self, modality: str, item: Layout) -> Layout:
-        """How the prompt tokens lie that come of an item of such units; known before anything is encoded."""
-        return self.spec.inputs[modality].projector.layout(self.spec.encoder(modality).layout(item))
+        """How the places lie that stand for an item of such units; known before anything is encoded.
+
+        Where prompt tokens are spliced into the text, these are their places.
+        """
+        prompt = self.spec.inputs[modality].projector.layout(self.spec.encoder(modality).layout(item))
+        return self.spec.join.places(prompt)
 
     def _expand(self, ids: Sequence[int], labels: Sequence[int], media: Mapping[str, list[Item]]) -> Expanded:
         items = {
@@ -316,7 +321,7 @@ class ModalinkProcessor(ProcessorMixin):
             for m, token in self.tokens.placeholders.items()
         }
         given = {token: n > 0 for run in self.tokens.signals.values() for n, token in enumerate(run)}
-        return expand(ids, labels, items, given)
+        return expand(ids, labels, items, given, first=self.spec.join.media_first)
 
     def _taken(self, media: Mapping[str, list[Item]], targets: Mapping[str, list[Item]]) -> int:
         """How many tokens these items take at least."""

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 
 from modalink import prompts
 from modalink.encoders import verdict_on
 from modalink.errors import ModalinkError, PartError
-from modalink.llms import fit_of, remarks
+from modalink.llms import fit_of, remarks, why_not
 from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
 from modalink.model.groups import divided, table
 from modalink.planning.evaluated import evaluated
@@ -28,7 +28,7 @@ class Finding:
     """One thing that was examined.
 
     Args:
-        topic: `machine`, `weights`, `parts`, `llm`, `widths`, `tried`, `prompt`, `init`, or of a stage
+        topic: `machine`, `weights`, `parts`, `llm`, `join`, `widths`, `tried`, `prompt`, `init`, or of a stage
             `init STAGE`, `data STAGE`, `sample STAGE`, `batch STAGE`, `evaluation STAGE`.
         status: Whether training can go on with it as it is.
         lines: What was found.
@@ -66,6 +66,7 @@ def examine(recipe: Recipe, *, device: torch.device | str = "cpu", processes: in
     yield Finding("parts", "ok", tuple(_parts(recipe, model, system)))
     llm = model.language_model
     yield Finding("llm", "failed" if fit_of(llm).verdict == "refused" else "ok", tuple(remarks(llm, always=True)))
+    yield from _guarded("join", _join(recipe, model))
     yield Finding("widths", "ok", tuple(_widths(recipe, model)))
     yield from _guarded("tried", _tried(recipe))
     yield from _guarded("prompt", _prompt(recipe, system))
@@ -129,15 +130,24 @@ def _parts(recipe: Recipe, model: ModalinkForConditionalGeneration, system: Syst
         yield f"stage {name} trains {count:,} parameters, {share:.2%}"
 
 
+def _join(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator[str]:
+    """How media meet the LLM, and whether its family can carry that."""
+    llm, join = model.language_model, recipe.join
+    if reason := why_not(llm, join):
+        raise PartError(f"{type(llm).__name__} cannot carry the join {join.kind!r}: {reason}")
+    carried = f", which {type(llm).__name__} carries (tried at small size)" if join.in_layers else ""
+    count = sum(parameter.numel() for parameter in model.model.join.parameters())
+    yield f"{join.kind}{carried}" + (f": {count:,} parameters of its own" if count else "")
+
+
 def _widths(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator[str]:
-    width = model.get_input_embeddings().embedding_dim
+    width = cast(int, model.get_input_embeddings().embedding_dim)
+    read = recipe.join.prompt_width(width)
     for modality in recipe.inputs:
         encoder, config = model.model.encoder(modality), recipe.encoder(modality)
         seen = encoder.layout(config.typical())
         prompt = recipe.inputs[modality].projector.layout(seen)
-        yield (
-            f"{modality} in: encoder {seen.tokens} x {encoder.dim}, projector {prompt.tokens} x {width}, LLM {width}"
-        )
+        yield (f"{modality} in: encoder {seen.tokens} x {encoder.dim}, projector {prompt.tokens} x {read}, LLM {width}")
     for modality, output in recipe.outputs.items():
         shapes = output.generator.condition_shapes()
         made = ", ".join(str(shape) if len(shapes) == 1 else f"{name} {shape}" for name, shape in shapes.items())

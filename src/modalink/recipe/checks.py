@@ -9,7 +9,7 @@ from modalink.errors import RecipeError, UnknownNameError
 from modalink.kinds import config_class, kinds
 from modalink.recipe.errors import Problem
 from modalink.recipe.evaluation import Evaluation
-from modalink.recipe.groups import LLM, LORA, NEW_TOKENS, Group
+from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, Group
 from modalink.recipe.paths import look_up
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import SystemSpec
@@ -30,6 +30,8 @@ def train_groups(spec: SystemSpec) -> list[Group]:
         groups += map(projector.inside, chosen.projector.sections())
     if getattr(spec.llm, "lora", None) is not None:
         groups.append(LORA)
+    if spec.join.learns:
+        groups.append(JOIN)
     if spec.outputs or spec.prompt.add_tokens:
         groups.append(NEW_TOKENS)
     return groups + [Group.output_projector(modality) for modality in spec.outputs]
@@ -75,7 +77,7 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
     known = train_groups(spec)
     for group in map(Group, stage.train):
         if group not in known:
-            yield Problem(("train", group), _unknown_group(group, known))
+            yield Problem(("train", group), _unknown_group(spec, group, known))
         elif not any(objective.teaches(group) for objective in stage.objectives):
             able = [kind for kind in sorted(kinds(_OBJECTIVES)) if _teaches(kind, group)]
             yield Problem(("train", group), f"nothing here teaches it: add the objective {' or '.join(able)}")
@@ -101,9 +103,10 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
-def _unknown_group(group: Group, known: list[Group]) -> str:
+def _unknown_group(spec: SystemSpec, group: Group, known: list[Group]) -> str:
     hint = {
         LORA: "; give the LLM adapters: llm.lora: {rank: 8, alpha: 16}",
+        JOIN: f"; the join {spec.join.kind!r} has nothing to learn as it is set",
         NEW_TOKENS: "; new tokens come with outputs, and the recipe has none",
     }.get(group, "")
     return f"{UnknownNameError('parameter group', group, known)}{hint}"

@@ -26,6 +26,7 @@ class Kinds:
         default: The kind when the recipe names none.
         inside: The kind whose field this is, where it is of the same room: it never stands inside itself.
         without: Further kinds of the room that may not stand here.
+        named: Whether a bare name may stand for the kind with its defaults, as in `join: splice`.
     """
 
     room: str
@@ -33,6 +34,7 @@ class Kinds:
     default: str | None = None
     inside: str = ""
     without: tuple[str, ...] = ()
+    named: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def check(value: Any) -> KindConfig:
@@ -53,9 +55,9 @@ class Kinds:
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         left_out = {*self.without, *_around.get()}
-        return {
-            "oneOf": [self._alternative(name, handler) for name in sorted(kinds(self.room)) if name not in left_out]
-        }
+        names = [name for name in sorted(kinds(self.room)) if name not in left_out]
+        bare = [{"enum": names}] if self.named else []
+        return {"oneOf": [*bare, *(self._alternative(name, handler) for name in names)]}
 
     def parse(self, value: Any) -> KindConfig:
         """Settings from a mapping.
@@ -64,6 +66,8 @@ class Kinds:
             RecipeError: No kind is named, or one that does not exist.
             Problems: The kind refuses some of the settings.
         """
+        if self.named and isinstance(value, str):
+            value = {self.key: value}
         try:
             return parse(self.room, value, key=self.key, default=self.default)
         except ValidationError as error:

@@ -1,14 +1,21 @@
 """The five parts of a system, as a recipe describes them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from modalink.kinds import Count, Settings
+from modalink.kinds import Count, Settings, parse
 from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.kind_field import Kinds
-from modalink.roles import EncoderConfig, GeneratorConfig, InputProjectorConfig, LlmConfig, OutputProjectorConfig
+from modalink.roles import (
+    EncoderConfig,
+    GeneratorConfig,
+    InputProjectorConfig,
+    JoinConfig,
+    LlmConfig,
+    OutputProjectorConfig,
+)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
@@ -116,6 +123,13 @@ class SystemSpec(Settings):
         if found:
             raise Problems(found)
         return self
+
+    @property
+    def join(self) -> JoinConfig:
+        """How media meet the LLM: as its settings say, and spliced in where they say nothing."""
+        found = getattr(self.llm, "join", None)
+        spliced = parse(JoinConfig.room, {"kind": "splice"})
+        return found if isinstance(found, JoinConfig) else cast(JoinConfig, spliced)
 
     @property
     def encoder_owners(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ from modalink.roles.conditions import Conditions, ConditionShape
 from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
 from modalink.roles.generator import Denoises, Generator, GeneratorConfig, ReadsText
 from modalink.roles.input_projector import InputProjector, InputProjectorConfig, LearnsCaptions
+from modalink.roles.join import Join, JoinConfig, Meeting, Placed, Rows
 from modalink.roles.llm import LlmConfig
 from modalink.roles.modality import MediumHandle, ModalityRecord
 from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
@@ -30,15 +31,20 @@ __all__ = [
     "GeneratorConfig",
     "InputProjector",
     "InputProjectorConfig",
+    "Join",
+    "JoinConfig",
     "LearnsCaptions",
     "LlmConfig",
     "MediumHandle",
+    "Meeting",
     "ModalityRecord",
     "OutputProjector",
     "OutputProjectorConfig",
     "PartConfig",
+    "Placed",
     "Preprocessor",
     "ReadsText",
+    "Rows",
     "SquarePreprocessor",
     "Window",
 ]

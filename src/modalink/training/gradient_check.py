@@ -6,7 +6,7 @@ from typing import Any
 from modalink.errors import TrainingError
 from modalink.model.batch import Batch
 from modalink.model.groups import Groups
-from modalink.recipe.groups import NEW_TOKENS, Group
+from modalink.recipe.groups import JOIN, NEW_TOKENS, Group
 from modalink.training.objectives import ObjectiveConfig
 
 PATIENCE = 20
@@ -98,4 +98,6 @@ def _concerns(group: Group, batch: Batch) -> bool:
     if group.side == "outputs":
         targets = batch.targets.get(group.modality or "")
         return targets is not None and bool(targets.learned)
+    if group == JOIN:
+        return bool(batch.items)
     return group != NEW_TOKENS or bool(batch.targets)

@@ -1,0 +1,1 @@
+"""Joins: how media meet the LLM, one kind a file."""
