@@ -61,8 +61,8 @@ class KindConfig(Settings):
     kind: str
     """The name of the file that defines this kind."""
 
-    def tiny(self) -> Self:
-        """The same kind at a size that trains on a laptop, without a network.
+    def tiny(self) -> "KindConfig":
+        """What stands for it on a laptop, without a network: the same kind, small, or one of its role that ships.
 
         Raises:
             RecipeError: The kind has no tiny form.

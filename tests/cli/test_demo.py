@@ -1,18 +1,20 @@
 """The demo from beginning to end, on a schedule of a few steps, and the evaluation of its run."""
 
 import json
+import shlex
 
 import pytest
-from PIL import Image
 
-from modalink.cli.demo import shortened
+from modalink.cli.demo import reading, shortened
 from modalink.recipe import load
 
 SHORT = [
     setting
     for i in range(len(load("demo").stages))
-    for setting in (f"stages.{i}.steps=2", f"stages.{i}.batch=4", f"stages.{i}.warmup=0")
+    for setting in (f"stages.{i}.steps=2", f"stages.{i}.batch=16", f"stages.{i}.warmup=0")
 ]
+
+ALL = ["--inputs", "image,video,audio,points"]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def finished(tmp_path_factory):
     from modalink.cli.main import app
 
     run = tmp_path_factory.mktemp("runs") / "demo"
-    result = CliRunner().invoke(app, ["demo", "--run", str(run), "--samples", "4", *SHORT])
+    result = CliRunner().invoke(app, ["demo", "--run", str(run), "--samples", "4", *ALL, *SHORT])
     assert result.exit_code == 0, result.stderr
     return run, result.output
 
@@ -53,17 +55,52 @@ def test_it_trains_evaluates_and_reports(finished):
 
 def test_it_says_what_to_try_next_and_that_works(finished, modalink):
     run, printed = finished
-    for name in ("1.png", "2.png", "3.png"):
-        assert Image.open(run / "examples" / name).size == (64, 64)
-    assert f'modalink ask {run} "what do you see?" --image {run / "examples" / "1.png"}' in printed
-    answer = modalink("ask", run, "what do you see?", "--image", run / "examples" / "1.png")
-    assert answer.exit_code == 0 and answer.stdout.strip()
+    examples = run / "examples"
+    commands = [
+        f'"what do you see?" --image {examples / "1.png"}',
+        f'"what happens?" --video {examples / "2.mp4"}',
+        f'"what do you hear?" --audio {examples / "3.wav"}',
+        f'"what do the points show?" --points {examples / "4.ply"}',
+        f"--audio {examples / '5a.wav'} --video {examples / '5b.mp4'}",
+    ]
+    told = [line.strip() for line in printed.splitlines() if "modalink ask" in line]
+    for command, line in zip(commands, told, strict=False):
+        assert line.startswith(f"modalink ask {run} ") and line.endswith(command)
+        answer = modalink(*shlex.split(line)[1:])
+        assert answer.exit_code == 0 and answer.stdout.strip()
+
+
+def test_what_beside_pictures_it_reads_is_asked_about_too(finished):
+    found = json.loads((finished[0] / "report.json").read_text())["heldout"]["others"]
+    assert list(found) == ["video", "audio", "points", "across"]
+
+
+@pytest.mark.parametrize("chosen", ["image", "audio", "image,audio", "video, audio,points"])
+def test_of_fewer_inputs_nothing_else_is_trained_or_shown(chosen):
+    names = [name.strip() for name in chosen.split(",")]
+    recipe = reading(load("demo-all"), names)
+    assert list(recipe.inputs) == names
+    told = {stage.name for stage in recipe.stages}
+    assert told == {"pretrain-inputs", "pretrain-drawing", "instruct-drawing", "instruct"}
+    for stage in recipe.stages:
+        groups = {str(group).split(".")[1] for group in stage.train if str(group).startswith("inputs.")}
+        assert groups == (set(names) if "inputs" in stage.name or stage.name == "instruct" else set())
+        for source in stage.data:
+            assert set(source.shows) <= {*names, "across", "image"}
+            assert "image" in names or "image" not in source.shows or set(source.tasks) == {"draw"}
+            assert "across" not in source.shows or set(source.modalities) <= set(names)
+
+
+def test_an_unknown_input_is_told(modalink, tmp_path):
+    result = modalink("demo", "--run", tmp_path / "run", "--inputs", "image,smell")
+    assert result.exit_code == 2 and "'smell'" in result.stderr and "audio" in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_again_it_only_evaluates(finished, modalink):
     run, _ = finished
     before = (run / "model" / "model.safetensors").stat().st_mtime_ns
-    result = modalink("demo", "--run", run, "--samples", 1, *SHORT)
+    result = modalink("demo", "--run", run, "--samples", 1, *ALL, *SHORT)
     assert result.exit_code == 0, result.stderr
     assert "was complete before" in result.output
     assert (run / "model" / "model.safetensors").stat().st_mtime_ns == before

@@ -11,7 +11,10 @@ STAGE_KEYS = (
     "known: batch, checkpoint_every, clip, data, epochs, evaluate, init, kind, max_tokens, micro_batch, micro_tokens, min_lr, mixture, "
     "name, objectives, on_bad_sample, optimizer, precision, schedule, steps, train, warmup"
 )
-GROUPS = "known: inputs.image.encoder, inputs.image.projector, llm, llm.lora"
+_OF_THE_INPUT = (
+    "inputs.image.encoder, inputs.image.projector, inputs.image.projector.layers, inputs.image.projector.norm, llm"
+)
+GROUPS = f"known: {_OF_THE_INPUT}, llm.lora"
 ENCODERS = "known: " + ", ".join(sorted(kinds("modalink.encoders")))
 CASES = [
     ("batch: 8", "bacth: 8", "see.yaml: 2 problems\n"
@@ -27,13 +30,13 @@ CASES = [
      "interleaved, llava_json, messages, pairs, text, tiny_world"),
     ("{kind: language}", "{weight: 2}",
      "see.yaml, line 15, stages.0.objectives.0: found {'weight': 2}, needed a mapping with 'kind', one of: "
-     "align, diffusion, language"),
+     "align, diffusion, itc, itg, itm, language"),
     ("llm.lora: {lr", "llm.loar: {lr",
      "see.yaml, line 14, stages.0.train.llm.loar: unknown parameter group 'llm.loar'; did you mean "
      "'llm.lora'? " + GROUPS),
     ("  lora: {rank: 8, alpha: 16}\n", "",
      "see.yaml, line 13, stages.0.train.llm.lora: unknown parameter group 'llm.lora'; did you mean 'llm'? known: "
-     "inputs.image.encoder, inputs.image.projector, llm; give the LLM adapters: llm.lora: {rank: 8, alpha: 16}"),
+     f"{_OF_THE_INPUT}; give the LLM adapters: llm.lora: {{rank: 8, alpha: 16}}"),
     ("llm.lora: {lr", "llm.new_tokens: {lr",
      "see.yaml, line 14, stages.0.train.llm.new_tokens: unknown parameter group 'llm.new_tokens'; " + GROUPS
      + "; new tokens come with outputs, and the recipe has none"),

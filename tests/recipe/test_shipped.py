@@ -33,7 +33,7 @@ PUBLISHED = {
 
 
 def test_all_but_the_demo_have_published_sizes():
-    assert set(shipped()) == {*PUBLISHED, "demo"}
+    assert set(shipped()) == {*PUBLISHED, "demo", "demo-all"}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -54,7 +54,7 @@ def test_where_each_number_of_a_stage_comes_from_is_told(name):
 @pytest.mark.parametrize("name", shipped())
 def test_it_trains_at_tiny_size(name, tmp_path):
     count = len(load(name).stages)
-    short = [f"stages.{i}.{setting}" for i in range(count) for setting in ("steps=2", "batch=12")]
+    short = [f"stages.{i}.{setting}" for i in range(count) for setting in ("steps=2", "batch=24")]
     recipe = load(name, short, tiny=True)
     train(recipe, tmp_path / "run")
     for stage in recipe.stages:

@@ -1,5 +1,7 @@
 """What the tiny language model learns from: labels on replies alone, and superposed descriptions that lose nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -43,11 +45,39 @@ def test_a_batch_holds_the_text_of_the_chat_template(tokenizer: PreTrainedTokeni
     rng = np.random.default_rng(0)
     talks = [sample_dialogue("train", rng, subject=subject) for subject in SUBJECTS for _ in range(8)]
     batch = collate(talks, tokenizer, rng)
-    for row, talk in zip(batch.ids, talks, strict=True):
+    for number, talk in enumerate(talks):
         text = tokenizer.apply_chat_template(talk.messages(), tokenize=False)
-        whole = tokenizer(text).input_ids
-        assert row[: len(whole)].tolist() == whole
-        assert set(row[len(whole) :].tolist()) <= {tokenizer.pad_token_id}
+        assert batch.ids[batch.owners == number].tolist() == tokenizer(text).input_ids
+    assert set(batch.ids[batch.owners < 0].tolist()) <= {tokenizer.pad_token_id}
+    assert len(batch.ids) < 0.6 * len(talks)
+
+
+@pytest.mark.parametrize("layout", [0, 4])
+def test_dialogues_of_one_batch_do_not_see_each_other(tokenizer: PreTrainedTokenizerFast, layout: int) -> None:
+    torch.manual_seed(0)
+    student, rng = Student(tokenizer).eval(), np.random.default_rng(0)
+    talks = [sample_dialogue("train", rng, "caption", subject) for subject in WORLDS for _ in range(4)]
+    together = collate(talks, tokenizer, np.random.default_rng(1), layout)
+    embeds = together.slots.fill(student.llm.get_input_embeddings(), together.ids)
+    together = replace(together, slots=Given(embeds))
+    said = student(together).said
+    number_of = together.owners[:, 1:][together.labels[:, 1:] >= 0]
+    for number, talk in enumerate(talks):
+        own = together.owners == number
+        alone = collate([talk], tokenizer, np.random.default_rng(1), layout)
+        filled = torch.zeros(1, alone.ids.shape[1], embeds.shape[-1])
+        filled[0, : int(own.sum())] = embeds[own]
+        assert torch.allclose(student(replace(alone, slots=Given(filled))).said, said[number_of == number], atol=1e-5)
+
+
+class Given(Slots):
+    """Embeddings that are there already: noise is drawn once."""
+
+    def __init__(self, embeds: torch.Tensor) -> None:
+        self.embeds = embeds
+
+    def fill(self, _embedding: torch.nn.Module, _ids: torch.Tensor) -> torch.Tensor:
+        return self.embeds
 
 
 def test_only_replies_and_their_ends_are_labelled(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -28,6 +28,7 @@ from modalink.encoders.video import VideoConfig
 from modalink.encoders.whisper import WhisperConfig
 from modalink.errors import UnknownNameError
 from modalink.ragged import Ragged
+from modalink.roles import EncoderConfig
 from modalink.tiny_world import (
     COLOURS,
     SHAPES,
@@ -40,12 +41,15 @@ from modalink.tiny_world import (
     render,
     sample_scene,
 )
+from modalink.tiny_world.across import ACROSS_KINDS
 from modalink.tiny_world.clips.animation import animate
 from modalink.tiny_world.dialogues import DECLINE
 from modalink.tiny_world.media import SHOW
+from modalink.tiny_world.shown_questions import sample_questions, sample_questions_across
 from modalink.tiny_world.solids.sculpting import sculpt
 from modalink.tiny_world.sounds.synthesis import RATE_HZ, play
 from modalink.zoo.build.audio import extractor
+from modalink.zoo.build.targets import ROSTERS
 from modalink.zoo.scene_classifier import SceneClassifier
 
 
@@ -173,6 +177,15 @@ def test_the_llm_answers_questions_about_held_out_descriptions(llm) -> None:
     assert right / asked >= 0.93
 
 
+@pytest.mark.parametrize("subject", ["video", "audio", "points", "across"])
+def test_the_llm_answers_questions_about_what_else_the_world_shows(llm, subject: str) -> None:
+    asked = sample_questions_across(ACROSS_KINDS, "test", 50, 0) if subject == "across" else None
+    asked = asked or sample_questions(subject, "test", 50, 0)
+    texts = ["\n".join([*(shown.description for shown in item.shown), item.question.text]) for item in asked]
+    right = [_reply(llm, text) == item.question.answer for text, item in zip(texts, asked, strict=True)]
+    assert np.mean(right) >= 0.84
+
+
 def test_the_llm_compares_the_colours_and_shapes_of_two_objects(llm) -> None:
     rng = np.random.default_rng(0)
     asked = [(scene, q) for i in range(600) for scene in [sample_scene(i, "test")] for q in questions(scene, rng)]
@@ -199,7 +212,9 @@ def test_the_llm_declines_what_lies_outside_its_world(llm, text: str) -> None:
 
 def test_a_word_of_the_world_is_one_token_and_a_strange_word_several() -> None:
     chat = AutoTokenizer.from_pretrained(zoo.path("llm"))
-    for word in (*COLOURS, *SHAPES, *SIZES, "violet", "disc", "nothing", "left"):
+    values = [value for roster in ROSTERS.values() for values in roster.values.values() for value in values]
+    names = {word for value in values for word in value.split()}
+    for word in (*COLOURS, *SHAPES, *SIZES, *names, "violet", "disc", "nothing", "left"):
         assert len(chat(f" {word}").input_ids) == 1
     for word in ("kangaroo", "london", "tomatoes", "dog"):
         assert len(chat(f" {word}").input_ids) > 1
@@ -281,14 +296,16 @@ def test_the_encoders_that_ship_read_what_they_were_taught_on() -> None:
     assert torch.allclose(points, torch.from_numpy(sculpt(bodies)), atol=1e-6)
 
 
-@pytest.mark.parametrize("modality", ["video", "audio", "points"])
-def test_tokens_of_held_out_things_tell_colour_or_timbre(modality: str) -> None:
+@pytest.mark.parametrize(
+    ("modality", "config"),
+    [
+        ("video", VideoConfig(checkpoint="zoo:video")),
+        ("audio", WhisperConfig(checkpoint="zoo:audio", drop_padding=False)),
+        ("points", PointBertConfig(checkpoint="zoo:points").tiny()),
+    ],
+)
+def test_tokens_of_held_out_things_tell_colour_or_timbre(modality: str, config: EncoderConfig) -> None:
     """A linear probe on few tokens: what an encoder knows lies open in its tokens."""
-    config = {
-        "video": VideoConfig(checkpoint="zoo:video"),
-        "audio": WhisperConfig(checkpoint="zoo:audio", drop_padding=False),
-        "points": PointBertConfig(checkpoint="zoo:points").tiny(),
-    }[modality]
     encoder, preprocess, world = config.build().eval(), config.preprocessor(), WORLDS[modality]
     attribute = "timbre" if modality == "audio" else "colour"
 

@@ -2,26 +2,42 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import typer
 from PIL import Image
 from rich.console import Console
 
+from modalink import modalities
 from modalink.cli.evaluate import evaluate_by_itself, tables
 from modalink.cli.options import Cache, Device, Threads, Track, Workers, run_option
 from modalink.cli.progress import show
+from modalink.errors import UnknownNameError
 from modalink.evaluation.evaluators.tiny_world import EVALUATOR
 from modalink.recipe import Recipe, load
 from modalink.runs.trackers import chosen, where
 from modalink.settings import run_settings
-from modalink.tiny_world import render, sample_scene
+from modalink.tiny_world import WORLDS, ask_across, kinds_across
+from modalink.tiny_world.across import Things
+from modalink.tiny_world.media import SHOW
 from modalink.training.train import train
 
 _RECIPE = "demo"
+_RECIPE_ALL = "demo-all"
+INPUTS = ("image", "video", "audio", "points")
+"""What the demo can read."""
 _FAST_SHARE = 0.1
 _FAST_SAMPLES = 90
-_EXAMPLES = 3
+_EXAMPLE = 1
+"""Number of the things to try it with."""
+_SUFFIXES = {"image": ".png", "video": ".mp4", "audio": ".wav", "points": ".ply"}
+_ASKED = {
+    "image": "what do you see?",
+    "video": "what happens?",
+    "audio": "what do you hear?",
+    "points": "what do the points show?",
+}
 
 
 def demo(
@@ -32,9 +48,15 @@ def demo(
     *,
     run: Annotated[Path | None, run_option("Folder of the run; by default runs/demo.")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="A tenth of the training, and a smaller evaluation.")] = False,
+    inputs: Annotated[
+        str, typer.Option(help=f"What it reads, separated by commas, out of {', '.join(INPUTS)}.")
+    ] = "image",
     samples: Annotated[
         int | None,
-        typer.Option(min=1, help="Held-out questions, captions and drawings, each; 900, 500, 500 by default."),
+        typer.Option(
+            min=1,
+            help="Held-out questions, captions, drawings, and questions about what is no picture, each.",
+        ),
     ] = None,
     device: Device = None,
     threads: Threads = None,
@@ -49,11 +71,14 @@ def demo(
     \b
     modalink demo
     modalink demo --fast
+    modalink demo --inputs image,audio
     modalink demo --run runs/other-seed seed=1
     """
     console = Console(highlight=False)
     folder = run or Path("runs/demo-fast" if fast else "runs/demo")
-    recipe = load(_RECIPE, overrides or [])
+    chosen_inputs = _modalities(inputs)
+    pictures_alone = chosen_inputs == ["image"]
+    recipe = reading(load(_RECIPE if pictures_alone else _RECIPE_ALL, overrides or []), chosen_inputs)
     if fast:
         recipe = shortened(recipe)
         samples = samples or _FAST_SAMPLES
@@ -62,9 +87,45 @@ def demo(
         train(recipe, folder, on_event=on_event, settings=settings)
     counts = {} if samples is None else dict.fromkeys(("questions", "captions", "others", "drawings", "ood"), samples)
     results = evaluate_by_itself(str(folder), "tiny_world", EVALUATOR, counts, settings, console)
-    pictures = write_examples(folder)
+    examples = write_examples(folder, list(recipe.inputs))
     console.print(*tables(results))
-    console.print(_next_steps(folder, pictures), markup=False, soft_wrap=True)
+    console.print(_next_steps(folder, examples), markup=False, soft_wrap=True)
+
+
+def _modalities(text: str) -> list[str]:
+    chosen = [name.strip() for name in text.split(",")]
+    for name in chosen:
+        if name not in INPUTS:
+            raise UnknownNameError("input", name, INPUTS)
+    return chosen
+
+
+def reading(recipe: Recipe, inputs: Sequence[str]) -> Recipe:
+    """The same recipe with some of its inputs alone: nothing of the others is trained, or shown by the tiny world."""
+    if set(inputs) == set(recipe.inputs):
+        return recipe
+    stages = []
+    for stage in recipe.stages:
+        train = {group: spec for group, spec in stage.train.items() if not _lost(group, inputs)}
+        data = [kept for source in stage.data if (kept := _shown(source, inputs)) is not None]
+        if train and data:
+            stages.append(stage.replace(train=train, data=data))
+    return recipe.replace(inputs={name: recipe.inputs[name] for name in inputs}, stages=stages)
+
+
+def _lost(group: str, inputs: Sequence[str]) -> bool:
+    room, _, rest = str(group).partition(".")
+    return room == "inputs" and rest.split(".")[0] not in inputs
+
+
+def _shown(source: Any, inputs: Sequence[str]) -> Any:
+    """A source of the tiny world without what is not read; of pictures that are not read drawings stay, if any."""
+    if set(source.shows) == {"image"} and "image" not in inputs:
+        return source.replace(tasks={"draw": source.tasks["draw"]}) if "draw" in source.tasks else None
+    across = bool(kinds_across(frozenset(inputs)))
+    shows = {name: share for name, share in source.shows.items() if name in inputs or (name == "across" and across)}
+    among = inputs if len(inputs) > 1 else source.modalities
+    return source.replace(shows=shows, modalities=list(among)) if shows else None
 
 
 def shortened(recipe: Recipe) -> Recipe:
@@ -73,23 +134,48 @@ def shortened(recipe: Recipe) -> Recipe:
     return recipe.replace(stages=stages)
 
 
-def write_examples(run: Path) -> list[Path]:
-    """Held-out pictures to ask about, as files in the run."""
+class Example(NamedTuple):
+    """A question, and the files that it is about, each with its modality."""
+
+    question: str
+    files: list[tuple[str, Path]]
+
+
+def write_examples(run: Path, inputs: Sequence[str]) -> list[Example]:
+    """Questions about held-out things of each modality, and one across them, with the things as files in the run."""
     folder = run / "examples"
     folder.mkdir(exist_ok=True)
-    paths = [folder / f"{number + 1}.png" for number in range(_EXAMPLES)]
-    for number, path in enumerate(paths):
-        Image.fromarray(render(sample_scene(number, "test"))).save(path)
-    return paths
+    asked: list[tuple[str, Things]] = [
+        (_ASKED[name], ((name, WORLDS[name].sample(_EXAMPLE, "test")),)) for name in inputs
+    ]
+    if kinds := kinds_across(frozenset(inputs)):
+        things, question = ask_across(np.random.default_rng(_EXAMPLE), "test", kinds[0])
+        asked.append((question.text, things))
+    examples = []
+    for number, (text, things) in enumerate(asked, start=1):
+        files = [
+            (name, folder / f"{number}{'ab'[i] if len(things) > 1 else ''}{_SUFFIXES[name]}")
+            for i, (name, _) in enumerate(things)
+        ]
+        for (name, thing), (_, path) in zip(things, files, strict=True):
+            write = modalities.get(name).write
+            assert write is not None
+            medium = SHOW[name](thing)
+            write(Image.fromarray(medium) if name == "image" else medium, path)
+        examples.append(Example(text, files))
+    return examples
 
 
-def _next_steps(run: Path, pictures: Sequence[Path]) -> str:
+def _next_steps(run: Path, examples: Sequence[Example]) -> str:
+    asks = [
+        f'  modalink ask {run} "{example.question}" ' + " ".join(f"--{name} {path}" for name, path in example.files)
+        for example in examples
+    ]
     return f"""
 report   {run / "report.html"}
 numbers  {run / "report.json"}
 
 Now try:
-  modalink ask {run} "what do you see?" --image {pictures[0]}
-  modalink ask {run} "how many objects are there?" --image {pictures[1]}
+{chr(10).join(asks)}
   modalink ask {run} "draw a large red circle in the center." --out {run / "drawings"}
   modalink chat {run}"""

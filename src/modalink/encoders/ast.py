@@ -8,6 +8,7 @@ from transformers import ASTFeatureExtractor, ASTModel, PreTrainedConfig
 
 from modalink.encoders import _towers
 from modalink.encoders._sounds import SoundConfig, WindowPreprocessor, Windows, architecture, extractor
+from modalink.encoders.whisper import WhisperConfig
 from modalink.errors import PartError
 from modalink.ragged import Layout, Ragged
 from modalink.roles import Encoder
@@ -27,6 +28,10 @@ class AstConfig(SoundConfig):
     drop_padding: bool = True
     """Whether the tokens of what fills the last window are left out; else each window makes as many tokens, 12 rows of
     101 (1212) at the usual size. The filling is attended to either way: the tower knows no mask."""
+
+    def tiny(self) -> WhisperConfig:
+        """The zoo's encoder of sounds, which is Whisper's."""
+        return WhisperConfig(checkpoint="zoo:audio", drop_padding=False)
 
     def build(self, *, weights: bool = True) -> "AstEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.

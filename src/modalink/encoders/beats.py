@@ -12,6 +12,7 @@ from modalink import hub
 from modalink.encoders._beats import BANDS, NAMES, REST, Architecture, Beats, beginning
 from modalink.encoders._fbank import FRAME, HOP, RATE_HZ, fbank, frames
 from modalink.encoders._sounds import SoundConfig, SoundPreprocessor, encoded
+from modalink.encoders.whisper import WhisperConfig
 from modalink.errors import PartError, shown
 from modalink.ragged import Layout, Ragged
 from modalink.roles import Encoder
@@ -33,6 +34,10 @@ class BeatsConfig(SoundConfig):
     window_seconds: float = Field(default=10.24, ge=0.16, le=3600)
     """Longer sounds are cut in windows of this length, rounded down to whole patches (16 frames of 10 ms), each encoded
     by itself. Memory grows with its square."""
+
+    def tiny(self) -> WhisperConfig:
+        """The zoo's encoder of sounds, which is Whisper's."""
+        return WhisperConfig(checkpoint="zoo:audio", drop_padding=False)
 
     def build(self, *, weights: bool = True) -> "BeatsEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.

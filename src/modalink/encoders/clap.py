@@ -12,6 +12,7 @@ from transformers.audio_utils import spectrogram, window_function
 from modalink.devices import to_device
 from modalink.encoders import _towers
 from modalink.encoders._sounds import SoundConfig, SoundPreprocessor, Windows, architecture, extractor
+from modalink.encoders.whisper import WhisperConfig
 from modalink.errors import PartError
 from modalink.ragged import Layout, Ragged
 from modalink.roles import Encoder
@@ -25,6 +26,10 @@ class ClapConfig(SoundConfig):
     """Settings of CLAP's tower of sounds, read before its mean over places."""
 
     kind: Literal["clap"] = "clap"
+
+    def tiny(self) -> WhisperConfig:
+        """The zoo's encoder of sounds, which is Whisper's."""
+        return WhisperConfig(checkpoint="zoo:audio", drop_padding=False)
 
     def build(self, *, weights: bool = True) -> "ClapEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.

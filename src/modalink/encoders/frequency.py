@@ -16,6 +16,7 @@ from modalink import hub
 from modalink.encoders import _towers
 from modalink.encoders._frequencies import BLOCK, CHANNELS, FrequencyPreprocessor, spectral_stem
 from modalink.encoders._images import image_processor
+from modalink.encoders.vision import VisionConfig
 from modalink.errors import PartError
 from modalink.kinds import Width
 from modalink.roles import BlockEncoder, EncoderConfig
@@ -41,6 +42,10 @@ class FrequencyConfig(EncoderConfig):
     def reads(self) -> frozenset[str]:
         """Images."""
         return frozenset({"image"})
+
+    def tiny(self) -> VisionConfig:
+        """The zoo's encoder of pictures, a CLIP tower."""
+        return VisionConfig(checkpoint="zoo:vision", layer=-1)
 
     def build(self, *, weights: bool = True) -> "FrequencyEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.

@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtra
 
 from modalink.encoders import _towers
 from modalink.encoders._sounds import SoundConfig, SoundPreprocessor, architecture, encoded, extractor
+from modalink.encoders.whisper import WhisperConfig
 from modalink.errors import PartError
 from modalink.ragged import Layout, Ragged
 from modalink.roles import Encoder
@@ -35,6 +36,10 @@ class HubertConfig(SoundConfig):
     window_seconds: float = Field(default=30.0, ge=0.1, le=3600)
     """Longer sounds are cut in windows of this length, each encoded by itself; a rest too short for a token stays with
     the window before it. Memory grows with its square."""
+
+    def tiny(self) -> WhisperConfig:
+        """The zoo's encoder of sounds, which is Whisper's."""
+        return WhisperConfig(checkpoint="zoo:audio", drop_padding=False)
 
     def build(self, *, weights: bool = True) -> "HubertEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.

@@ -21,6 +21,7 @@ from modalink import hub
 from modalink.devices import to_device
 from modalink.encoders import _towers
 from modalink.encoders._patches import LARGEST, MergedPreprocessor, NaflexPreprocessor, own_processor
+from modalink.encoders.vision import VisionConfig
 from modalink.errors import PartError, shown
 from modalink.ragged import Layout, Ragged
 from modalink.roles import Encoder, EncoderConfig, Preprocessor
@@ -69,6 +70,10 @@ class NativeConfig(EncoderConfig):
     def reads(self) -> frozenset[str]:
         """Images."""
         return frozenset({"image"})
+
+    def tiny(self) -> VisionConfig:
+        """The zoo's encoder of pictures, a CLIP tower."""
+        return VisionConfig(checkpoint="zoo:vision", layer=-1)
 
     def build(self, *, weights: bool = True) -> "NativeEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.

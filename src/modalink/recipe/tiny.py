@@ -3,6 +3,7 @@
 What stays is the shape of the system: kinds of parts, signal tokens, stages, who trains in which, objectives.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -58,7 +59,8 @@ def _part(place: Group, part: KindConfig) -> KindConfig:
 def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     small = {"batch": min(stage.batch, 16), "micro_batch": None, "micro_tokens": None, "epochs": None, "steps": 40}
     warmup = stage.warmup if stage.warmup < 1 else 0.03
-    stand_in = {"source": "tiny_world", "count": 2000, "tasks": _tasks(recipe, stage), "shows": _shows(recipe)}
+    tasks = _tasks(recipe, stage)
+    stand_in = {"source": "tiny_world", "count": 2000, "tasks": tasks, "shows": _shows(recipe, tasks)}
     data, mixture = _data(stage, stand_in)
     return {
         **stage.model_dump(mode="json"),
@@ -108,9 +110,10 @@ def _evaluation(stage: Stage, stand_in: dict[str, Any]) -> dict[str, Any] | None
     }
 
 
-def _shows(recipe: Recipe) -> dict[str, float]:
+def _shows(recipe: Recipe, tasks: Collection[str]) -> dict[str, float]:
     """Of what modalities the tiny world shows things: those that are read and made, as far as it has them."""
-    known = [modality for modality in ("image", "video", "audio", "points") if modality in recipe.inputs]
+    reads = set(tasks) != {"draw"}
+    known = [modality for modality in ("image", "video", "audio", "points") if modality in recipe.inputs and reads]
     drawn = ["image"] if "image" in recipe.outputs or not known else []
     return dict.fromkeys([*drawn, *known], 1.0)
 

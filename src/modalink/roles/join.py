@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -174,9 +174,11 @@ class JoinConfig(KindConfig):
     in_layers: ClassVar[bool] = False
     """Whether it is put into the LLM's layers, which not every family's can carry."""
 
-    def trial(self) -> Self:
+    def trial(self) -> "JoinConfig":
         """The same at a size for trying it in a tiny LLM of two layers or more, in all of which it is."""
-        return self.tiny()
+        small = self.tiny()
+        assert isinstance(small, JoinConfig)
+        return small
 
     @property
     def learns(self) -> bool:

@@ -94,7 +94,7 @@ def _as_many(rng: np.random.Generator, split: str) -> tuple[Things, Question]:
         if (counts[0] == counts[1]) == yes:
             break
     text = f"are there as many {WORLDS[one].parts} as {WORLDS[other].parts}?"
-    return shown, Question("as many", text, yes_no(yes))
+    return shown, Question("as many", text, yes_no(yes), tuple(counts))
 
 
 def _look(rng: np.random.Generator, clip: ClipScene) -> tuple[bool, tuple[str, str]]:

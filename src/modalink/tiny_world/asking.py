@@ -23,7 +23,7 @@ class Question:
     answer: str
     about: tuple[Any, ...] = ()
     """The parts of what is shown (objects, notes, actors, solids) that the text names or the answer weighs, in its
-    order; none where it names none by itself."""
+    order, or the numbers of parts that it compares; none where it names none by itself."""
 
 
 def pick(rng: np.random.Generator, options: Sequence[_T]) -> _T:

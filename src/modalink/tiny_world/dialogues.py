@@ -116,22 +116,22 @@ def interview(shown: Shown | Sequence[Shown], asked: Sequence[Question]) -> Dial
 
 _SHARES = {"questions": 0.70, "caption": 0.10, "drawing": 0.10, "small talk": 0.02, "decline": 0.08}
 _SHARES_OF_OTHERS = {"questions": 0.80, "caption": 0.16, "decline": 0.04}
-DECLINE = "i only know about small pictures of coloured shapes."
+DECLINE = "i only know about the tiny world."
 _SMALL_TALK = (
-    ("hello", "hello! show me a picture or ask me to draw one."),
-    ("hello!", "hello! show me a picture or ask me to draw one."),
-    ("hi", "hello! show me a picture or ask me to draw one."),
-    ("hi there", "hello! show me a picture or ask me to draw one."),
-    ("good morning", "hello! show me a picture or ask me to draw one."),
+    ("hello", "hello! show me something or ask me to draw."),
+    ("hello!", "hello! show me something or ask me to draw."),
+    ("hi", "hello! show me something or ask me to draw."),
+    ("hi there", "hello! show me something or ask me to draw."),
+    ("good morning", "hello! show me something or ask me to draw."),
     ("how are you?", "i am fine, thank you."),
     ("thanks", "you are welcome."),
     ("thank you!", "you are welcome."),
     ("bye", "goodbye!"),
     ("goodbye", "goodbye!"),
-    ("who are you?", "i am a tiny model that sees and draws coloured shapes."),
-    ("what are you?", "i am a tiny model that sees and draws coloured shapes."),
-    ("what can you do?", "i can answer questions about pictures and draw coloured shapes."),
-    ("help", "i can answer questions about pictures and draw coloured shapes."),
+    ("who are you?", "i am a tiny model that sees, hears and draws."),
+    ("what are you?", "i am a tiny model that sees, hears and draws."),
+    ("what can you do?", "i can answer questions about pictures, videos, sounds and points, and draw."),
+    ("help", "i can answer questions about pictures, videos, sounds and points, and draw."),
 )
 _TOPICS = (
     "weather", "capital of france", "president", "meaning of life", "time", "news", "price of gold", "best movie",

@@ -31,10 +31,10 @@ from modalink.zoo.build.loop import Metrics, Schedule, Trainer, autocast
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.targets import NOT_ASKED, ROSTERS, attribute_hits, attribute_loss
 
-SCHEDULE = Schedule(steps=800, lr=2e-3, batch=64, evaluate_every=400)
-_SOUNDS = 12_000
-_BETWEEN = (3.5, 10.5)
-"""Semitones above a pitch at which a note is neither it nor the next one, which is 14 above."""
+SCHEDULE = Schedule(steps=1200, lr=2e-3, batch=64, evaluate_every=400)
+_SOUNDS = 16_000
+_BETWEEN = (2.5, 11.5)
+"""Semitones above or below a pitch at which a note is neither it nor the next one, which is 14 away."""
 _MELS = 40
 _TOKENS = 100
 _ROSTER = ROSTERS["audio"]
@@ -92,7 +92,7 @@ class Pool:
         """Play sounds whose notes have none of the world's pitches, which is not asked then."""
         rng = np.random.default_rng(6)
         sounds = [_any_sound(rng) for _ in range(count)]
-        played = [play(sound, list(rng.uniform(*_BETWEEN, len(sound.notes)))) for sound in sounds]
+        played = [play(sound, _semitones(rng, len(sound.notes))) for sound in sounds]
         targets = torch.stack([token_targets(sound) for sound in sounds])
         targets[..., _ROSTER.names.index("pitch")] = NOT_ASKED
         return cls(_spectrograms(played), targets)
@@ -109,6 +109,11 @@ def _any_sound(rng: np.random.Generator) -> Sound:
         for i in range(count)
     )
     return Sound(notes, int(rng.integers(2**31)))
+
+
+def _semitones(rng: np.random.Generator, count: int) -> list[float]:
+    """How much higher or lower than its pitch each note is played."""
+    return list(rng.choice((-1.0, 1.0), count) * rng.uniform(*_BETWEEN, count))
 
 
 def _spectrograms(sounds: list[Float32[np.ndarray, "_"]]) -> Float[Tensor, "b mel frame"]:

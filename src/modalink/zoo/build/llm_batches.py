@@ -1,4 +1,7 @@
-"""Dialogues about the tiny world as batches: in words or superposed, and where things must be known."""
+"""Dialogues about the tiny world as batches: in words or superposed, and where things must be known.
+
+Dialogues lie one behind another in rows, each attending to itself alone: their lengths differ too much to be padded.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,10 +20,32 @@ from modalink.zoo.build.targets import ROSTERS
 
 @dataclass(frozen=True)
 class Batch:
-    """Dialogues as padded token ids, with labels, superposed positions, and where things and parts must be known."""
+    """Dialogues as rows of token ids, with labels, superposed positions, and where things and parts must be known.
+
+    Args:
+        ids: Token ids [row, position].
+        labels: What the assistant says, -1 elsewhere.
+        owners: Number of the dialogue that a position belongs to, -1 where there is none.
+        positions: Place of a position in its dialogue.
+        slots: Positions that are superposed.
+        known_at: Where scenes must be known, as all other places in the flattened rows.
+        scenes: These scenes.
+        told_at: Modality -> where other things have been told.
+        things: These things.
+        asked_at: Where answers begin whose questions name objects of pictures.
+        named: These objects.
+        weighed_at: Modality -> where answers begin whose questions name parts of other things.
+        weighed: These parts.
+        matched_at: Where answers begin whose questions weigh parts of several modalities.
+        matched: These parts.
+        tallied_at: Where answers begin whose questions compare numbers of parts.
+        tallied: These numbers.
+    """
 
     ids: Tensor
     labels: Tensor
+    owners: Tensor
+    positions: Tensor
     slots: Slots
     known_at: Tensor
     scenes: list[Scene]
@@ -32,6 +57,8 @@ class Batch:
     weighed: dict[str, list[tuple[Any, ...]]]
     matched_at: Tensor
     matched: list[tuple[Any, ...]]
+    tallied_at: Tensor
+    tallied: list[tuple[int, ...]]
 
 
 def collate(
@@ -39,38 +66,41 @@ def collate(
 ) -> Batch:
     """Turn dialogues into one batch; a `layout` above 0 superposes descriptions on that many positions a side."""
     encoded = [_encode(dialogue, tokenizer, rng, layout) for dialogue in dialogues]
-    width = -(-max(len(row.ids) for row in encoded) // 16) * 16
-    padded = torch.full((len(encoded), width), tokenizer.pad_token_id)
-    targets = torch.full((len(encoded), width), -2)
-    slots, asked, named, matched = Slots(tokenizer), [], [], []
+    starts, shape = _lie([len(row.ids) for row in encoded])
+    ids, labels = torch.full(shape, tokenizer.pad_token_id), torch.full(shape, -1)
+    owners, positions = torch.full(shape, -1), torch.zeros(shape, dtype=torch.long)
+    slots, asked, named, matched, tallied = Slots(tokenizer), [], [], [], []
     known: list[tuple[int, Scene]] = []
     told: dict[str, list[tuple[int, Any]]] = {}
     weighed: dict[str, list[tuple[int, tuple[Any, ...]]]] = {}
-    for number, (row, dialogue) in enumerate(zip(encoded, dialogues, strict=True)):
-        padded[number, : len(row.ids)], targets[number, : len(row.ids)] = (
-            torch.tensor(row.ids),
-            torch.tensor(row.labels),
-        )
+    for number, (row, dialogue, first) in enumerate(zip(encoded, dialogues, starts, strict=True)):
+        own = slice(first, first + len(row.ids))
+        ids.view(-1)[own], labels.view(-1)[own] = torch.tensor(row.ids), torch.tensor(row.labels)
+        owners.view(-1)[own], positions.view(-1)[own] = number, torch.arange(len(row.ids))
         for start, bags in row.laid_out:
-            slots.add(number, start, bags)
+            slots.add(*divmod(first + start, shape[1]), bags)
         for at, shown in zip(row.told_at, dialogue.shown, strict=True):
             pairs = known if shown.modality == "image" else told.setdefault(shown.modality, [])
-            pairs.append((number * width + at, shown.thing))
+            pairs.append((first + at, shown.thing))
         if dialogue.drawn is not None:
-            known.append((number * width + len(row.ids) - 2, dialogue.drawn))
+            known.append((first + len(row.ids) - 2, dialogue.drawn))
         if dialogue.about:
             for start, parts in zip(_before_answers(row.labels), dialogue.about, strict=True):
                 if items := _of_kind(parts, WorldObject):
-                    asked.append(number * width + start)
+                    asked.append(first + start)
                     named.append(items)
+                if counts := _of_kind(parts, int):
+                    tallied.append((first + start, counts))
                 if len({type(part) for part in parts}) > 1:
-                    matched.append((number * width + start, parts))
+                    matched.append((first + start, parts))
                 for name, roster in ROSTERS.items():
                     if items := _of_kind(parts, roster.kind):
-                        weighed.setdefault(name, []).append((number * width + start, items))
+                        weighed.setdefault(name, []).append((first + start, items))
     return Batch(
-        ids=padded,
-        labels=targets,
+        ids=ids,
+        labels=labels,
+        owners=owners,
+        positions=positions,
         slots=slots,
         known_at=torch.tensor([at for at, _ in known], dtype=torch.long),
         scenes=[scene for _, scene in known],
@@ -82,7 +112,22 @@ def collate(
         weighed={name: [parts for _, parts in pairs] for name, pairs in weighed.items()},
         matched_at=torch.tensor([at for at, _ in matched], dtype=torch.long),
         matched=[parts for _, parts in matched],
+        tallied_at=torch.tensor([at for at, _ in tallied], dtype=torch.long),
+        tallied=[counts for _, counts in tallied],
     )
+
+
+def _lie(lengths: list[int]) -> tuple[list[int], tuple[int, int]]:
+    """Where each of some dialogues begins in the flattened rows, the longest ones laid first; and the rows' shape."""
+    width, filled = -(-max(lengths) // 16) * 16, [0]
+    starts = [0] * len(lengths)
+    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
+        row = next((i for i, used in enumerate(filled) if used + lengths[number] <= width), len(filled))
+        if row == len(filled):
+            filled.append(0)
+        starts[number] = row * width + filled[row]
+        filled[row] += lengths[number]
+    return starts, (len(filled), width)
 
 
 def _of_kind(parts: tuple[Any, ...], kind: type) -> tuple[Any, ...]:

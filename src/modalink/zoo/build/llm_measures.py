@@ -1,7 +1,6 @@
 """What the tiny language model answers rightly, in words and in superposed words."""
 
 import numpy as np
-import torch
 from transformers import PreTrainedTokenizerFast
 
 from modalink.tiny_world.across import ACROSS_KINDS
@@ -24,11 +23,10 @@ def exact(
         batch = collate(dialogues[first : first + 100], tokenizer, np.random.default_rng(first), layout)
         with autocast():
             logits = student(batch).said
-        wanted = batch.labels[:, 1:]
-        hit = logits.argmax(-1) == wanted[wanted >= 0]
-        row = torch.nonzero(wanted >= 0)[:, 0]
-        missed = set(row[~hit].tolist())
-        right += [i not in missed for i in range(len(batch.ids))]
+        wanted = batch.labels[:, 1:] >= 0
+        wrong = logits.argmax(-1) != batch.labels[:, 1:][wanted]
+        missed = set(batch.owners[:, 1:][wanted][wrong].tolist())
+        right += [number not in missed for number in range(len(dialogues[first : first + 100]))]
     return right
 
 

@@ -46,6 +46,7 @@ _LIST_WEIGHT = 0.15
 _FIND_LAYER = 4
 _FIND_WEIGHT = 0.5
 _MOST_NAMED = 2
+_MOST_TALLIED = 3
 _LOOK_BACK = ((1, 2), (1, 3), (2, 4))
 
 
@@ -59,6 +60,7 @@ class Read(NamedTuple):
         weighed: Modality -> logits of the parts of other things that a question names [question, part, width].
         matched: Logits of whether parts of different modalities match [question, pair, 3, 2].
         found: Logits of the objects that a question names [question, _MOST_NAMED, OBJECT_WIDTH].
+        tallied: Logits of numbers of parts that a question compares [question, 2, _MOST_TALLIED].
         agree: Logits of whether two named objects differ or agree in shape, colour and size [question, 3, 2].
     """
 
@@ -68,6 +70,7 @@ class Read(NamedTuple):
     weighed: dict[str, Tensor]
     matched: Tensor
     found: Tensor
+    tallied: Tensor
     agree: Tensor
 
 
@@ -107,6 +110,7 @@ class Student(nn.Module):
         )
         self.match = nn.Linear(self.llm.config.hidden_size, MOST_MATCHES * len(MATCHED) * 2)
         self.find = nn.Linear(self.llm.config.hidden_size, _MOST_NAMED * OBJECT_WIDTH)
+        self.tally = nn.Linear(self.llm.config.hidden_size, 2 * _MOST_TALLIED)
         self.compare = nn.Linear(self.llm.config.hidden_size, COMPARED * 2)
         for layer, offsets in zip(self.llm.model.layers, _LOOK_BACK, strict=False):
             _look_back(layer.self_attn, offsets)
@@ -114,8 +118,13 @@ class Student(nn.Module):
     def forward(self, batch: Batch) -> Read:
         """Read a batch."""
         embeds = batch.slots.fill(self.llm.get_input_embeddings(), batch.ids)
-        mask = (batch.labels > -2).long()
-        out = self.llm.model(inputs_embeds=embeds, attention_mask=mask, output_hidden_states=True, use_cache=False)
+        out = self.llm.model(
+            inputs_embeds=embeds,
+            attention_mask=_within(batch.owners, embeds.dtype),
+            position_ids=batch.positions,
+            output_hidden_states=True,
+            use_cache=False,
+        )
         before = functional.pad(batch.labels[:, 1:], (0, 1), value=-1) >= 0
         parsed = out.hidden_states[_PARSE_LAYER].flatten(0, 1)
         found = out.hidden_states[_FIND_LAYER].flatten(0, 1)
@@ -127,8 +136,15 @@ class Student(nn.Module):
             weighed=_rosters(self.weigh, found, batch.weighed_at),
             matched=self.match(found[batch.matched_at]).unflatten(-1, (MOST_MATCHES, len(MATCHED), 2)),
             found=self.find(asked).unflatten(-1, (_MOST_NAMED, OBJECT_WIDTH)),
+            tallied=self.tally(parsed[batch.tallied_at]).unflatten(-1, (2, _MOST_TALLIED)),
             agree=self.compare(asked).unflatten(-1, (COMPARED, 2)),
         )
+
+
+def _within(owners: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores of attention [row, 1, query, key]: nothing for what comes before in the same dialogue."""
+    seen = (owners[:, :, None] == owners[:, None, :]).tril()
+    return torch.where(seen, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
 
 
 def _rosters(heads: nn.ModuleDict, states: Tensor, places: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -169,6 +185,9 @@ def loss(student: Student, batch: Batch) -> tuple[Tensor, Metrics]:
         losses[f"weighed_{name}"] = _LIST_WEIGHT * attribute_loss(read.weighed[name], targets, ROSTERS[name].sizes)
     if batch.matched:
         losses["matched"] = agreement_loss(read.matched, match_targets(batch.matched))
+    if batch.tallied:
+        counts = torch.tensor(batch.tallied) - 1
+        losses["tallied"] = functional.cross_entropy(read.tallied.float().flatten(0, 1), counts.flatten())
     if batch.named:
         named = [item for items in batch.named for item in (*items, *[None] * (_MOST_NAMED - len(items)))]
         losses["found"] = _FIND_WEIGHT * object_loss(read.found.flatten(0, 1), *object_targets(named))
