@@ -15,7 +15,7 @@ def kind(conversation):
     pictures = [(turn.role, turn is conversation.turns[0]) for turn, _ in conversation.media()]
     if pictures == [("assistant", False)]:
         return "draw"
-    if "coloured shapes" in conversation.turns[1].text or not pictures:
+    if "tiny world" in conversation.turns[1].text or not pictures:
         return "talk"
     assert pictures == [("user", True)]
     request = conversation.turns[0].text
