@@ -9,7 +9,6 @@ from modalink.errors import PartError
 from modalink.inference import Engine, Request, Sampling
 from modalink.model import System, collate, compose
 from modalink.model.arguments import unpack
-from modalink.model.saving import Fingerprint
 from modalink.testing.checkpoints import tiny_t5
 
 JOINS: dict[str, Any] = {
@@ -160,7 +159,7 @@ def test_the_join_is_saved_and_loaded_and_the_llm_stays_a_reference(joined, samp
 def test_taken_out_the_llm_is_as_it_was(joined, make_system, name):
     system, bare = joined(name), make_system()
     embeds = torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(0))
-    fingerprint = Fingerprint.of(system.model.trainable_groups())
+    fingerprint = system.model.traced({"llm"})
     system.model.model.join.take_out()
     llm, own = system.model.language_model, bare.model.language_model
     assert [*llm.state_dict()] == [*own.state_dict()]
