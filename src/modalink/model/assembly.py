@@ -11,6 +11,7 @@ from modalink import modalities, prompts
 from modalink.encoders import verify
 from modalink.errors import PartError, PromptError
 from modalink.llms import add_new_tokens, settle, why_not
+from modalink.model.references import references
 from modalink.recipe import OutputSpec, SystemSpec
 from modalink.recipe.groups import LLM, Group
 from modalink.roles import ConditionShape, Encoder, InputProjector, Join
@@ -128,6 +129,7 @@ class Parts:
     join: Join
     output_projectors: dict[str, nn.Module]
     condition_shapes: dict[str, dict[str, ConditionShape]]
+    referenced: frozenset[str]
 
     def as_arguments(self) -> dict[str, Any]:
         """Keyword arguments of the composite's constructor."""
@@ -182,7 +184,7 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
         if llm.device.type != "meta" and (reason := why_not(llm, spec.join)):
             family = f"{llm.config.model_type} ({type(llm).__name__})"
             raise PartError(f"{family} cannot carry the join {spec.join.kind!r}: {reason}; choose another, or `splice`")
-    return Parts(encoders, input_projectors, llm, join, output_projectors, shapes)
+    return Parts(encoders, input_projectors, llm, join, output_projectors, shapes, frozenset(references(spec)))
 
 
 def _output_projector(modality: str, wanted: OutputSpec, width: int, shapes: Mapping[str, ConditionShape]) -> nn.Module:

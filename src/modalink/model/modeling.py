@@ -3,7 +3,7 @@
 Generators stay outside: they are diffusers modules with their own format, joined in `modalink.model.compose.System`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -210,6 +210,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         output_projectors: Output projector by output modality; several in a `ModuleDict` by the condition each makes,
             where the generator reads more than one.
         condition_shapes: The conditions that each output modality's generator declares.
+        referenced: Names of the parts, and of sections of parts, that come from a checkpoint.
     """
 
     def __init__(
@@ -221,6 +222,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         join: Join,
         output_projectors: dict[str, nn.Module],
         condition_shapes: dict[str, dict[str, ConditionShape]],
+        referenced: Collection[str],
     ) -> None:
         super().__init__(config)
         self.model = ModalinkModel(config, encoders, input_projectors, language_model, join)
@@ -228,7 +230,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         self.condition_shapes = condition_shapes
         self.generation_config = language_model.generation_config
         self.finish()
-        self.fingerprint = self.traced()
+        self.fingerprint = self.traced(referenced)
 
     @property
     def language_model(self) -> PreTrainedModel:

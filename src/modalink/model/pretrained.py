@@ -151,9 +151,8 @@ class SavedByReference(ModalinkPreTrainedModel):
             super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
         tensor_files.share(Path(save_directory))
 
-    def traced(self, known: Collection[str] | None = None) -> Fingerprint:
-        """What tells which parts are still as they are now; of all that come from a checkpoint, or of those named."""
-        known = references(_spec_of(self.config)) if known is None else known
+    def traced(self, known: Collection[str]) -> Fingerprint:
+        """What tells which of these parts, and sections of parts, are still as they are now."""
         return Fingerprint.of(divided(self.trainable_groups(), known), known)
 
     def trainable_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
