@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from modalink.cli.demo import reading, shortened
+from modalink.cli.demo import inputs_of, reading, shortened
 from modalink.recipe import load
 
 SHORT = [
@@ -89,6 +89,11 @@ def test_of_fewer_inputs_nothing_else_is_trained_or_shown(chosen):
             assert set(source.shows) <= {*names, "across", "image"}
             assert "image" in names or "image" not in source.shows or set(source.tasks) == {"draw"}
             assert "across" not in source.shows or set(source.modalities) <= set(names)
+
+
+def test_an_input_that_is_named_twice_is_read_once():
+    assert inputs_of("image, image") == ["image"]
+    assert inputs_of("audio,image, audio") == ["audio", "image"]
 
 
 def test_an_unknown_input_is_told(modalink, tmp_path):

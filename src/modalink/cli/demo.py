@@ -76,7 +76,7 @@ def demo(
     """
     console = Console(highlight=False)
     folder = run or Path("runs/demo-fast" if fast else "runs/demo")
-    chosen_inputs = _modalities(inputs)
+    chosen_inputs = inputs_of(inputs)
     pictures_alone = chosen_inputs == ["image"]
     recipe = reading(load(_RECIPE if pictures_alone else _RECIPE_ALL, overrides or []), chosen_inputs)
     if fast:
@@ -92,8 +92,13 @@ def demo(
     console.print(_next_steps(folder, examples), markup=False, soft_wrap=True)
 
 
-def _modalities(text: str) -> list[str]:
-    chosen = [name.strip() for name in text.split(",")]
+def inputs_of(text: str) -> list[str]:
+    """The modalities of an option, each once.
+
+    Raises:
+        UnknownNameError: One is none that the demo can read.
+    """
+    chosen = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in chosen:
         if name not in INPUTS:
             raise UnknownNameError("input", name, INPUTS)

@@ -1,7 +1,7 @@
 """What questions about all things of the tiny world have in common: their record, and how things are named in them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,6 +24,17 @@ class Question:
     about: tuple[Any, ...] = ()
     """The parts of what is shown (objects, notes, actors, solids) that the text names or the answer weighs, in its
     order, or the numbers of parts that it compares; none where it names none by itself."""
+
+
+def ask_each(
+    kinds: Sequence[str],
+    askers: Mapping[str, Callable[[Any, np.random.Generator], Question | None]],
+    thing: Any,
+    rng: np.random.Generator,
+) -> list[Question]:
+    """Ask one question of every kind that a thing allows, in random order."""
+    asked = [question for kind in kinds if (question := askers[kind](thing, rng)) is not None]
+    return [asked[i] for i in rng.permutation(len(asked))]
 
 
 def pick(rng: np.random.Generator, options: Sequence[_T]) -> _T:

@@ -9,6 +9,7 @@ from modalink.tiny_world.asking import (
     Question,
     Way,
     ask_attribute,
+    ask_each,
     name_of,
     pick,
     with_articles,
@@ -58,8 +59,7 @@ def clip_caption_request(rng: np.random.Generator) -> str:
 
 def clip_questions(clip: ClipScene, rng: np.random.Generator, kinds: tuple[str, ...] = KINDS) -> list[Question]:
     """Ask one question of every kind that this clip allows, in random order; a yes and a no are equally likely."""
-    asked = [question for kind in kinds if (question := _ASKERS[kind](clip, rng)) is not None]
-    return [asked[i] for i in rng.permutation(len(asked))]
+    return ask_each(kinds, _ASKERS, clip, rng)
 
 
 def _attribute(kind: str, attribute: str, forms: tuple[str, ...]) -> "_Asker":

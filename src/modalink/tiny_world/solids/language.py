@@ -9,6 +9,7 @@ from modalink.tiny_world.asking import (
     Question,
     Way,
     ask_attribute,
+    ask_each,
     name_of,
     pick,
     with_articles,
@@ -54,8 +55,7 @@ def bodies_caption_request(rng: np.random.Generator) -> str:
 
 def bodies_questions(bodies: Bodies, rng: np.random.Generator, kinds: tuple[str, ...] = KINDS) -> list[Question]:
     """Ask one question of every kind that this cloud allows, in random order; a yes and a no are equally likely."""
-    asked = [question for kind in kinds if (question := _ASKERS[kind](bodies, rng)) is not None]
-    return [asked[i] for i in rng.permutation(len(asked))]
+    return ask_each(kinds, _ASKERS, bodies, rng)
 
 
 def _ways(bodies: Bodies) -> tuple[Way, ...]:

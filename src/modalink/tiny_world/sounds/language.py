@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from modalink.tiny_world.asking import COUNT_WORDS, Question, Way, ask_attribute, name_of, pick, yes_no
+from modalink.tiny_world.asking import COUNT_WORDS, Question, Way, ask_attribute, ask_each, name_of, pick, yes_no
 from modalink.tiny_world.sounds.notes import LENGTHS, MOTIONS, PITCHES, TIMBRES, Note, Sound
 
 KINDS = ("timbre", "pitch", "motion", "length", "count", "order", "existence", "comparison")
@@ -38,8 +38,7 @@ def sound_caption_request(rng: np.random.Generator) -> str:
 
 def sound_questions(sound: Sound, rng: np.random.Generator, kinds: tuple[str, ...] = KINDS) -> list[Question]:
     """Ask one question of every kind that this sound allows, in random order; a yes and a no are equally likely."""
-    asked = [question for kind in kinds if (question := _ASKERS[kind](sound, rng)) is not None]
-    return [asked[i] for i in rng.permutation(len(asked))]
+    return ask_each(kinds, _ASKERS, sound, rng)
 
 
 def _attribute(kind: str, forms: tuple[str, ...]) -> "_Asker":
