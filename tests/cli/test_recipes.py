@@ -2,7 +2,7 @@ import json
 
 import yaml
 
-from modalink.recipe import json_schema, shipped
+from modalink.recipe import json_schema, load, shipped
 
 
 def test_what_ships_is_listed_with_a_sentence(modalink):
@@ -14,6 +14,13 @@ def test_what_ships_is_listed_with_a_sentence(modalink):
 def test_a_recipe_is_shown_as_it_is_written(modalink):
     assert yaml.safe_load(modalink("recipes", "demo").output)["name"] == "demo"
     assert modalink("recipes", "demo").output == shipped()["demo"].read_text()
+
+
+def test_a_preset_is_shown_as_what_it_comes_to(modalink, tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text(modalink("recipes", "llava-1.5-7b-lora").output)
+    assert load(file) == load("llava-1.5-7b-lora")
+    assert "presets" not in file.read_text()
 
 
 def test_what_is_no_recipe_is_not_shown(modalink, tmp_path):

@@ -25,6 +25,7 @@ def test_every_kind_has_a_section_with_its_fields(page):
     classes = [config_class(f"modalink.{room}", kind) for room in ROOMS for kind in kinds(f"modalink.{room}")]
     for config in (*classes, Recipe, InputSpec, OutputSpec):
         rows = set(re.findall(r"^\| `(\w+)` \|", sections[config.__name__], re.MULTILINE))
+        rows -= {"presets"} if config is Recipe else set()  # of a file, not of the recipe that is read from it
         assert rows == {info.alias or name for name, info in config.model_fields.items()} - {"kind"}
 
 

@@ -5,11 +5,13 @@ import json
 import pytest
 
 from modalink.model import skeleton
-from modalink.recipe import load, shipped
+from modalink.recipe import load, recipe_names
 from modalink.training.train import train
 
 LLAMA_7B = 6_738_415_616
 MLP_7B = 1024 * 4096 + 4096 + 4096 * 4096 + 4096
+LLAMA_13B = 13_015_864_320
+MLP_13B = 1024 * 5120 + 5120 + 5120 * 5120 + 5120
 LINEAR_7B = 1024 * 4096 + 4096
 CLIP_L = 303_179_776
 """Without the norm behind the last layer, which nobody reads."""
@@ -21,7 +23,9 @@ PUBLISHED = {
         "inputs.image.projector": MLP_7B,
         "llm.lora": 32 * 128 * (4 * (4096 + 4096) + 3 * (4096 + 11008)),
     },
+    "llava-1.5-13b": {"llm": LLAMA_13B, "inputs.image.projector": MLP_13B},
     "llava-7b": {"llm": LLAMA_7B, "inputs.image.projector": LINEAR_7B, "inputs.image.encoder": CLIP_L},
+    "llava-13b": {"llm": LLAMA_13B, "inputs.image.projector": 1024 * 5120 + 5120},
     "next-gpt-image": {
         "llm": LLAMA_7B,
         "inputs.image.projector": LINEAR_7B,
@@ -33,7 +37,7 @@ PUBLISHED = {
 
 
 def test_all_but_the_demo_have_published_sizes():
-    assert set(shipped()) == {*PUBLISHED, "demo", "demo-all"}
+    assert set(recipe_names()) == {*PUBLISHED, "demo", "demo-all"}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -51,7 +55,7 @@ def test_where_each_number_of_a_stage_comes_from_is_told(name):
         assert f"stages.{i}" in provenance
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", recipe_names())
 def test_it_trains_at_tiny_size(name, tmp_path):
     count = len(load(name).stages)
     short = [f"stages.{i}.{setting}" for i in range(count) for setting in ("steps=2", "batch=24")]

@@ -4,7 +4,7 @@ import pytest
 
 from modalink.data.source import SourceConfig
 from modalink.errors import RecipeError
-from modalink.recipe import Recipe, load, shipped
+from modalink.recipe import Recipe, load, recipe_names
 from modalink.recipe.tiny import tiny_form
 from modalink.roles import EncoderConfig
 
@@ -32,7 +32,7 @@ class WavesConfig(SourceConfig):
         raise NotImplementedError
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", recipe_names())
 def test_the_tiny_form_has_the_shape_of_the_whole(name):
     whole, tiny = load(name), load(name, tiny=True)
     assert tiny.inputs.keys() == whole.inputs.keys() and tiny.outputs.keys() == whole.outputs.keys()

@@ -11,13 +11,15 @@ from modalink import files, kinds, yaml_files
 from modalink.cli import filling
 from modalink.cli.options import Cache, Device, Threads
 from modalink.data.source import SourceConfig
-from modalink.errors import ModalinkError, OptionError, UnknownNameError, shown
+from modalink.errors import ModalinkError, OptionError, RecipeError, UnknownNameError, shown
 from modalink.model import ModalinkProcessor
 from modalink.planning.preview import ShownSample, page, preview
-from modalink.recipe import Recipe, Stage, load, shipped
+from modalink.recipe import Recipe, Stage, find, load
 from modalink.settings import run_settings
 from modalink.training.caching.fill import fill
 from modalink.training.interrupts import Interrupted
+
+_RECIPES = (".yaml", ".yml")
 
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -119,7 +121,7 @@ def _sources(
     source: str, settings: list[str], recipe: str, stage: str | None
 ) -> tuple[list[tuple[SourceConfig, int]], Recipe]:
     """The sources with the longest sequence of their stage, and the recipe that reads them."""
-    if source in shipped() or source.endswith((".yaml", ".yml")):
+    if _is_recipe(source):
         chosen = load(source, settings)
         found = _stage(chosen, stage)
         return [(config, found.max_tokens) for config in found.data], chosen
@@ -128,6 +130,14 @@ def _sources(
     config = kinds.parse("modalink.data.sources", given, key="source")
     assert isinstance(config, SourceConfig)
     return [(config, _stage(chosen, stage).max_tokens)], chosen
+
+
+def _is_recipe(source: str) -> bool:
+    """Whether a source is the name of a recipe, or a file that must be one; else it holds data."""
+    try:
+        return find(source).file.suffix in _RECIPES
+    except RecipeError:
+        return source.endswith(_RECIPES)
 
 
 def _stage(recipe: Recipe, name: str | None) -> Stage:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 from modalink import yaml_files
 from modalink.errors import RecipeError
-from modalink.recipe import find, json_schema, shipped
+from modalink.recipe import as_data, find, json_schema, presets, shipped
 
 
 def recipes(
@@ -19,17 +20,28 @@ def recipes(
 
     \b
     modalink recipes                             what ships
-    modalink recipes llava-1.5-7b > my.yaml      a recipe to start from
+    modalink recipes llava-1.5 > my.yaml         a recipe to start from, with all its presets
+    modalink recipes llava-1.5-13b > my.yaml     one of its presets
     modalink recipes schema > recipe.schema.json
         for editors; begin a recipe with `# yaml-language-server: $schema=recipe.schema.json`
     """
     if name is None:
         for known, file in shipped().items():
-            print(f"{known:24}{summary(file)}")
+            names = presets(file)
+            print(f"{known:24}{summary(file)}" + (f" [{', '.join(names)}]" if names else ""))
     elif name == "schema":
         print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     else:
-        sys.stdout.write(yaml_files.written(find(name), RecipeError))
+        sys.stdout.write(as_yaml(name))
+
+
+def as_yaml(name: str) -> str:
+    """A recipe as it is written, or, of a preset that is named, what it comes to."""
+    address = find(name)
+    if address.preset is None:
+        return yaml_files.written(address.file, RecipeError)
+    data = yaml.safe_dump(as_data(name), sort_keys=False, allow_unicode=True, width=120)
+    return f"# {summary(address.file)}\n{data}"
 
 
 def summary(file: Path) -> str:

@@ -2,13 +2,15 @@
 
 from modalink.recipe.checks import train_groups
 from modalink.recipe.evaluation import BenchmarkChoice, Evaluation, KeepBest
+from modalink.recipe.finding import Address, find, presets, recipe_names, shipped
 from modalink.recipe.json_schema import json_schema
-from modalink.recipe.loading import find, load, shipped
+from modalink.recipe.loading import as_data, load
 from modalink.recipe.schema import Paper, Recipe
 from modalink.recipe.stage import Init, Stage, TrainGroup
 from modalink.recipe.system import InputSpec, MarksSpec, OutputSpec, PromptSpec, SystemSpec
 
 __all__ = [
+    "Address",
     "BenchmarkChoice",
     "Evaluation",
     "Init",
@@ -22,9 +24,12 @@ __all__ = [
     "Stage",
     "SystemSpec",
     "TrainGroup",
+    "as_data",
     "find",
     "json_schema",
     "load",
+    "presets",
+    "recipe_names",
     "shipped",
     "train_groups",
 ]

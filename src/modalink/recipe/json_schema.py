@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from modalink.recipe.presets import KEY, UNCHANGED
 from modalink.recipe.schema import Recipe
 
+_PRESETS = "Sizes and variants by name; the first is the default."
+_PRESET = "What it changes: keys of the recipe, which merge, or dotted paths, whose values are replaced."
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -15,6 +18,16 @@ def json_schema() -> dict[str, Any]:
     whole = Recipe.model_json_schema(ref_template="#/$defs/{model}")
     part = _undemanding(Recipe.model_json_schema(ref_template="#/$defs/Partial{model}"))
     part["properties"]["extends"] = {"type": "string", "description": "The recipe beneath, by name or file."}
+    keys = {key: schema for key, schema in part["properties"].items() if key not in UNCHANGED}
+    # Keys with dots are overrides.
+    preset = (
+        part
+        | {"type": ["object", "null"], "patternProperties": {r"\.": {}}, "description": _PRESET}
+        | {"properties": keys}
+    )
+    presets = {"type": "object", "minProperties": 1, "description": _PRESETS, "additionalProperties": preset}
+    for schema in (whole, part):
+        schema["properties"] = schema["properties"] | {KEY: presets}
     definitions = whole.pop("$defs") | {f"Partial{name}": schema for name, schema in part.pop("$defs").items()}
     return {"$schema": _DRAFT, "$defs": definitions, "if": {"required": ["extends"]}, "then": part, "else": whole}
 

@@ -43,9 +43,10 @@ def supersede(provenance: Any, changed: list[str], source: str) -> Any:
     """Provenance after some values have changed: entries that spoke of them go, and a wider entry is corrected."""
     if not isinstance(provenance, dict):
         return provenance
-    kept = {p: s for p, s in provenance.items() if not any(_inside(str(p), c) for c in changed)}
-    return kept | {c: source for c in changed if any(_inside(c, str(p)) for p in kept)}
+    kept = {p: s for p, s in provenance.items() if not any(inside(str(p), c) for c in changed)}
+    return kept | {c: source for c in changed if any(inside(c, str(p)) for p in kept)}
 
 
-def _inside(path: str, outer: str) -> bool:
+def inside(path: str, outer: str) -> bool:
+    """Whether a dotted path is another one, or leads further into it."""
     return path == outer or path.startswith(f"{outer}.")

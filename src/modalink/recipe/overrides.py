@@ -24,18 +24,41 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
     Raises:
         RecipeError: A text is no override, or its path leads nowhere.
     """
-    data, places = copy.deepcopy(document.data), dict(document.places)
+    document = Document(copy.deepcopy(document.data), dict(document.places))
+    data = document.data
     for text in overrides:
         path, equals, value = text.partition("=")
         if not equals or not path.strip():
             raise RecipeError(f"{shown(text)} is no override: needed PATH=VALUE, for example stages.0.batch=8")
         place = f"override {shown(text)}"
-        loc = _set(data, split(path.strip()), yaml_files.parse(value, place, RecipeError).data, place)
-        places = {p: old for p, old in places.items() if p[: len(loc)] != loc}
-        places |= {p: place for n in range(len(loc)) if (p := loc[: n + 1]) not in places}
+        loc = put(document, path.strip(), Document(yaml_files.parse(value, place, RecipeError).data), place)
         if isinstance(data, dict) and "provenance" in data:
             data["provenance"] = supersede(data["provenance"], [dotted(loc)], f"assumed: {place}")
-    return Document(data, places)
+    return document
+
+
+def put(document: Document, path: str, value: Document, place: str) -> Loc:
+    """Set the value at a dotted path of a document, in place.
+
+    Args:
+        document: A recipe's data.
+        path: Where; the last key may be absent there.
+        value: What is set, with the places where it was written.
+        place: Where the change itself was written.
+
+    Returns:
+        The path, with keys spelt as the data spell them.
+
+    Raises:
+        RecipeError: The path leads nowhere.
+    """
+    loc = _set(document.data, split(path), value.data, place)
+    for old in [p for p in document.places if p[: len(loc)] == loc]:
+        del document.places[old]
+    for n in range(len(loc)):
+        document.places.setdefault(loc[: n + 1], place)
+    document.places.update({(*loc, *inner): written for inner, written in value.places.items() if inner})
+    return loc
 
 
 def _set(data: Any, loc: Loc, value: Any, place: str) -> Loc:
