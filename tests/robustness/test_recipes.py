@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modalink.recipe.loading import load, shipped
+from modalink.recipe import load, shipped
 from tests.robustness.fuzzing import fuzzed
 from tests.robustness.mutations import ODD, damaged_bytes, damaged_tree
 from tests.robustness.watch import held
