@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from modalink.cli.data import data
-from modalink.errors import DataError, OptionError, UnknownNameError
+from modalink.errors import DataError, ModalinkError, OptionError, UnknownNameError
 from modalink.planning.preview import ShownSample, ShownTurn, page
 
 
@@ -52,6 +52,22 @@ def test_settings_of_the_source(chats):
     assert "user: (image 40 x 30 px" in shown and "[[a square.<|im_end|>]]" in shown
     with pytest.raises(OptionError, match="found 'place', needed KEY=VALUE"):
         run(chats, "place")
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("plaice=first", "unknown key 'plaice'; did you mean 'place'?"),
+        ("place=middle", "place: found 'middle', needed"),
+        ("columns={prompt:\n[1]}", "columns.prompt: found"),
+        ("source=pears", "unknown kind of data.sources 'pears'"),
+        ("source=pairs direction=up", "direction: found 'up', needed"),
+        ("source=tiny_world", "unknown key 'path'"),
+    ],
+)
+def test_a_wrong_setting_is_named(chats, setting, says):
+    with pytest.raises(ModalinkError, match=re.escape(says)):
+        run(chats, *setting.split(" "))
 
 
 def test_a_page(chats, tmp_path):

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from modalink import files, kinds, yaml_files
+from modalink import files, yaml_files
 from modalink.cli import filling
 from modalink.cli.options import Cache, Device, Threads
 from modalink.data.source import SourceConfig
@@ -15,6 +15,8 @@ from modalink.errors import ModalinkError, OptionError, RecipeError, UnknownName
 from modalink.model import ModalinkProcessor
 from modalink.planning.preview import ShownSample, page, preview
 from modalink.recipe import Recipe, Stage, find, load
+from modalink.recipe.errors import Problems
+from modalink.recipe.evaluation import SOURCES
 from modalink.settings import run_settings
 from modalink.training.caching.fill import fill
 from modalink.training.interrupts import Interrupted
@@ -60,7 +62,7 @@ def preview_samples(
         else:
             target = html if len(sources) == 1 else html.with_stem(f"{html.stem}-{sources.index((config, limit)) + 1}")
             files.write(target, page(config.name, samples))
-            print(f"{target}: {len(samples)} samples of {config.name}")
+            print(f"{target}: {len(samples)} sample{'' if len(samples) == 1 else 's'} of {config.name}")
 
 
 @data.command("cache")
@@ -127,7 +129,10 @@ def _sources(
         return [(config, found.max_tokens) for config in found.data], chosen
     chosen = load(recipe)
     given = {"source": "messages", "path": source, **dict(map(_setting, settings))}
-    config = kinds.parse("modalink.data.sources", given, key="source")
+    try:
+        config = SOURCES.parse(given)
+    except Problems as error:
+        raise OptionError(f"{source}: {error}") from None
     assert isinstance(config, SourceConfig)
     return [(config, _stage(chosen, stage).max_tokens)], chosen
 
