@@ -76,8 +76,9 @@ def _bart(folder):
 
 
 SHARING = {
-    "one table": tiny_t5,
-    "one table, also the head's": lambda folder: tiny_t5(folder, tie_word_embeddings=True),
+    "one table, and a head of its own": tiny_t5,
+    "one table, also the head's": lambda folder: tiny_t5(folder, own_head=False),
+    "one table, also the scaled head's": lambda folder: tiny_t5(folder, own_head=False, tie_word_embeddings=True),
     "one table of other names": _bart,
     "a decoder's table and head": tiny_qwen2,
 }

@@ -113,10 +113,12 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
         )
     tensor_files.refuse_odd(state, expected, folder, CheckpointError)
     model.load_state_dict(state, strict=False, assign=True)
-    for name in state.keys() & names.keys():
-        for other in names[name] - state.keys():
-            module, _, last = other.rpartition(".")
-            model.get_submodule(module).register_parameter(last, model.get_parameter(name))
+    for name in [name for name in expected if name in names and name not in state]:
+        # Of T5's tables the head may be one of its own; the others follow the first that was saved.
+        first = next((other for other in expected if other in names[name] and other in state), None)
+        if first is not None:
+            module, _, last = name.rpartition(".")
+            model.get_submodule(module).register_parameter(last, model.get_parameter(first))
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     ASTConfig,
@@ -90,9 +90,19 @@ def tiny_opt(
 
 
 def tiny_t5(
-    folder: Path | str, *, tokenizer: PreTrainedTokenizerFast | None = None, seed: int = 0, **config: Any
+    folder: Path | str,
+    *,
+    own_head: bool = True,
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    seed: int = 0,
+    **config: Any,
 ) -> Path:
-    """A Flan-T5-like encoder-decoder LM (gated GELU, tied head that is not scaled) with its tokenizer."""
+    """A Flan-T5-like encoder-decoder LM (gated GELU, a head that is not scaled) with its tokenizer.
+
+    Args:
+        own_head: Whether its head has weights of its own, as in released files of T5 1.1, Flan-T5 and UL2; transformers
+            ties them when it makes a T5 anew.
+    """
     tokenizer = tokenizer or tiny_tokenizer(bos=False)
     settings: dict[str, Any] = {
         "d_model": 32,
@@ -105,7 +115,12 @@ def tiny_t5(
     settings |= {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "vocab_size": len(tokenizer)}
     settings |= {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     settings |= {"decoder_start_token_id": tokenizer.pad_token_id}
-    return _save(folder, T5ForConditionalGeneration, T5Config(**(settings | config)), seed, tokenizer)
+    path = _save(folder, T5ForConditionalGeneration, T5Config(**(settings | config)), seed, tokenizer)
+    if own_head:
+        state = load_file(path / "model.safetensors")
+        state["lm_head.weight"] = by_name("lm_head.weight", state["shared.weight"].shape, seed)
+        save_file(state, path / "model.safetensors", metadata={"format": "pt"})
+    return path
 
 
 def tiny_llm(
