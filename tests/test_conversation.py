@@ -38,10 +38,11 @@ def test_messages_come_back_as_they_were():
         {"type": "image", "image": "a.png", "caption": "a cat"},
         {"type": "text", "text": "What?"},
         {"type": "image", "image": "b.png", "use": "both"},
+        {"type": "text", "text": "it is", "loss": False},
     ]
     conversation = Conversation.from_messages([{"role": "user", "content": pieces}])
     first, last = Medium("image", "a.png", "a cat"), Medium("image", "b.png", use="both")
-    assert conversation.turns[0].content == (first, Text("What?"), last)
+    assert conversation.turns[0].content == (first, Text("What?"), last, Text("it is", loss=False))
     assert conversation.to_messages() == [{"role": "user", "content": pieces}]
 
 

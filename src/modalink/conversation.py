@@ -17,11 +17,16 @@ _SOURCES = ("url", "data", "base64", "bytes", "path")
 class Text:
     """A piece of text.
 
+    Args:
+        text: The text.
+        loss: Whether training learns it, in a turn that it learns from; else it is only read.
+
     Raises:
         PromptError: It holds half a surrogate pair, which no text in UTF-8 does and no tokenizer reads.
     """
 
     text: str
+    loss: bool = True
 
     def __post_init__(self) -> None:
         _refuse_halves(self.text, "a text")
@@ -177,7 +182,8 @@ class Conversation:
         `url` or `data`, or as OpenAI's `{"type": "image_url", "image_url": {"url": ...}}`; `caption` and `use` are
         optional. Which types of blocks hold which modality is told by the modalities themselves. A block of type
         `region` holds the `areas` of a `Region`, and where they are needed its other fields. A message that
-        training shall not learn says `"loss": false`, `"train": false` or OpenAI's `"weight": 0`.
+        training shall not learn says `"loss": false`, `"train": false` or OpenAI's `"weight": 0`, and so does a block
+        of text that is only read in a message that is learned.
 
         Raises:
             PromptError: A role, a block or its source is missing or of an unknown form.
@@ -202,15 +208,15 @@ def _filled(content: Iterable[Content], regions: Iterator[Region]) -> Iterator[C
                 words += REGION_MARKER + text
                 continue
             if words:
-                yield Text(words)
+                yield replace(piece, text=words)
             yield region
             words = text
         if words:
-            yield Text(words)
+            yield replace(piece, text=words)
 
 
 def carries_loss(message: Mapping[str, Any], where: str) -> bool:
-    """Whether training learns from a message: not if `loss` or `train` is false, or OpenAI's `weight` 0.
+    """Whether training learns from a message or a block of text: not if `loss` or `train` is false, or `weight` 0.
 
     Raises:
         PromptError: Such a key holds something else than yes or no.
@@ -254,7 +260,7 @@ def _piece(block: Any, where: str) -> Content:
     if kind == "text":
         if not isinstance(block.get("text"), str):
             raise PromptError(f"{where}: a text block needs a 'text' string, found {block.get('text')!r:.80}")
-        return Text(block["text"])
+        return Text(block["text"], carries_loss(block, where))
     if kind == "region":
         return _region(block, where)
     source = block_source(block)
@@ -317,7 +323,7 @@ def _message(turn: Turn) -> dict[str, Any]:
 
 def _block(piece: Content) -> dict[str, Any]:
     if isinstance(piece, Text):
-        return {"type": "text", "text": piece.text}
+        return {"type": "text", "text": piece.text} | ({} if piece.loss else {"loss": False})
     if isinstance(piece, Region):
         own = {"phrase": piece.phrase or None, "image": piece.image, "shares": piece.shares or None}
         areas = [list(area) for area in piece.areas]

@@ -145,6 +145,22 @@ def test_an_encoder_decoder_reads_the_question_and_learns_the_reply(make_system,
         system.processor.prepare(Conversation((given.turns[0], replace(given.turns[1], loss=False))))
 
 
+def test_an_encoder_decoder_reads_the_beginning_of_a_reply_that_is_only_read(make_system, talk, picture, tmp_path):
+    processor = make_system(llm=tiny_t5(tmp_path / "t5"), template="question-answer").processor
+
+    def prepared(*pieces):
+        asked = talk(("user", [picture(1), "what?"])).turns
+        return processor.prepare(Conversation((*asked, Turn("assistant", pieces)), "s"))
+
+    cut = prepared(Text("a red circle", loss=False), Text(" and a cube"))
+    asked, whole = prepared(Text("and a cube")), prepared(Text("a red circle and a cube"))
+    assert cut.labels == asked.labels != whole.labels
+    assert cut.input_ids[: len(asked.input_ids)] == asked.input_ids
+    assert processor.tokenizer.decode(cut.input_ids[len(asked.input_ids) :]).strip() == "a red circle"
+    with pytest.raises(PromptError, match="s: found ' a cube', which is only read, behind what the decoder of"):
+        prepared(Text("a red circle"), Text(" a cube", loss=False))
+
+
 def test_text_and_images_in_the_manner_of_transformers(make_system, picture):
     system = make_system()
     inputs = system.processor(images=[picture(1), picture(2)], text="<image> and <image>", return_tensors="pt")

@@ -143,6 +143,19 @@ def test_spans_of_turns_without_loss_are_left_out(name, own, talk, place):
 
 
 @pytest.mark.parametrize("name", SOURCES)
+def test_what_is_only_read_of_an_answer_is_known_in_every_form(name, own, talk, place):
+    template, _ = own(SOURCES[name])
+    pieces = (Text("A cube", loss=False), Text(" is here."))
+    cut = template.render(Conversation((*talk(("user", "What?")).turns, Turn("assistant", pieces))), place)
+    whole = template.render(talk(("user", "What?"), ("assistant", "A cube is here.")), place)
+    assert cut.text == whole.text and cut.labelled == whole.labelled
+    ((start, end),) = cut.labelled
+    *before, (first, last) = cut.learned
+    assert cut.text[first:last] == cut.text[cut.text.index(" is here.") : end]
+    assert [cut.text[a:b] for a, b in before] in ([], [cut.text[start : cut.text.index("A cube")]])
+
+
+@pytest.mark.parametrize("name", SOURCES)
 def test_hugging_face_renders_the_same_string(name, own, talk, place):
     template, tokenizer = own(SOURCES[name])
     template = template.replace(system='Be kind & quote "me".')

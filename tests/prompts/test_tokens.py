@@ -48,6 +48,25 @@ def test_a_turn_without_loss_stands_in_the_text_and_none_of_its_tokens_is_learne
     assert learned(tokenizer, last).count("</s>") == 1
 
 
+def test_words_that_are_only_read_stand_in_an_answer_and_none_of_its_other_tokens_is_lost(tokenizer, talk, place):
+    read, learned = "A red cube and this one is here", " now, a final file, and this one is here"
+    template, asked = prompts.get("vicuna-v1.1", tokenizer), talk(("user", "What ?")).turns
+
+    def rendered(*pieces):
+        return template.render(Conversation((*asked, Turn("assistant", pieces))), place)
+
+    whole = prompts.tokenize(rendered(Text(read + learned)), tokenizer)
+    cut = rendered(Text(read, loss=False), Text(learned))
+    assert [cut.text[start:end] for start, end in cut.learned] == [f"{learned}</s>"]
+    some = prompts.tokenize(cut, tokenizer)
+    assert some.input_ids == whole.input_ids
+    pairs = [(own, label) for own, label in zip(some.labels, whole.labels, strict=True) if label != -100]
+    ahead = next(number for number, (own, _) in enumerate(pairs) if own != -100)
+    assert ahead > 0 and all(own == label for own, label in pairs[ahead:])
+    between = rendered(Text(learned), Text(read, loss=False), Text(learned))
+    assert [between.text[start:end] for start, end in between.learned] == [f" {learned}", f"{learned}</s>"]
+
+
 def test_a_token_that_straddles_the_border_is_learned(family):
     legacy = family("legacy")
     rendered = Rendered("ASSISTANT: A red cube. Human: now", "s", labelled=[(10, 22)])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modalink.data.mixture import Order
+from modalink.data.prefix import begun
 from modalink.data.source import Source, SourceConfig, Stream
 from modalink.errors import DataError, MediumError, PromptError, SampleError
 from modalink.model.batch import IGNORED, Prepared
@@ -62,6 +63,8 @@ class Making:
             conversation = source.conversation(key) if isinstance(source, Stream) else source[key]
         except DataError as error:
             return Bad.of(error.name if isinstance(error, SampleError | MediumError) else config.name, error)
+        if config.prefix:
+            conversation = begun(conversation, seed)
         settings = {"template": config.template, "seed": seed}
         try:
             own = {name: value for name, value in settings.items() if value is not None}

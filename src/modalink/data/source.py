@@ -58,6 +58,9 @@ class SourceConfig(KindConfig):
     """Share of the samples under the mixture `ratio`, relative to the other sources' weights."""
     template: str | None = None
     """Prompt template for this source's samples instead of the recipe's."""
+    prefix: bool = False
+    """Cut the last reply of each sample between two words of its first half, drawn anew each time that it comes: what
+    stands before is read, what stands behind is learned (prefix language modelling)."""
 
     @abstractmethod
     def open(self) -> Source | Stream:

@@ -62,11 +62,13 @@ class Prepared:
             MediumError: A medium cannot be decoded.
         """
 
+        def one(item: Item, modality: str, made: bool) -> Item:
+            if item.shown is not None:
+                item = replace(item, shown=one(item.shown, modality, made=False))
+            return item.loaded() if wanted is None or wanted(item, modality, made) else item
+
         def load(items: dict[str, list[Item]], made: bool) -> dict[str, list[Item]]:
-            return {
-                modality: [item.loaded() if wanted is None or wanted(item, modality, made) else item for item in own]
-                for modality, own in items.items()
-            }
+            return {modality: [one(item, modality, made) for item in own] for modality, own in items.items()}
 
         return replace(self, media=load(self.media, made=False), targets=load(self.targets, made=True))
 
@@ -83,6 +85,12 @@ class Targets:
     def learned(self) -> list[int]:
         """Indices of the items that are learned; one that is not stands here because its signal tokens do."""
         return [i for i, item in enumerate(self.items) if item.loss]
+
+    @property
+    def shown(self) -> dict[int, Item]:
+        """The learned items as their modality's encoder reads them, by their index, where an objective asks for it."""
+        items = {i: self.items[i].shown for i in self.learned}
+        return {i: item for i, item in items.items() if item is not None}
 
     @property
     def media(self) -> Ragged:

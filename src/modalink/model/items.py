@@ -27,6 +27,7 @@ class Item:
         text: Token ids of what is said beside it, for an input projector that reads them.
         words: Token ids of its caption, for an input projector that learns captions.
         loss: Whether training learns from it; of a target, to make it.
+        shown: Of a target, where an objective asks for it: the same medium as its modality's encoder reads it.
     """
 
     layout: Layout
@@ -37,6 +38,7 @@ class Item:
     text: tuple[int, ...] = ()
     words: tuple[int, ...] = ()
     loss: bool = True
+    shown: "Item | None" = None
 
     def loaded(self) -> Self:
         """The same item, its units in memory."""

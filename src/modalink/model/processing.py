@@ -23,6 +23,7 @@ from modalink.model.items import Item, Reading, named_after, ragged
 from modalink.model.items import texts as item_texts
 from modalink.model.places import places_of
 from modalink.model.regions import Regions
+from modalink.model.reply import Reply
 from modalink.model.shortening import LongestToken, shortened
 from modalink.model.telling import told
 from modalink.ragged import Layout
@@ -105,6 +106,7 @@ class ModalinkProcessor(ProcessorMixin):
         template: str | None = None,
         reply: bool = False,
         seed: int | None = None,
+        shows_targets: bool = False,
     ) -> Prepared:
         """Make one sample ready.
 
@@ -116,6 +118,7 @@ class ModalinkProcessor(ProcessorMixin):
             template: Prompt template for this sample instead of the system's.
             reply: End with the start of the assistant's turn, ready for generation.
             seed: Decides what training draws of media, such as the frames of a video; None: nothing is drawn.
+            shows_targets: Whether each target is read as an encoder would, too, where its modality has one.
 
         Raises:
             MediumError: A medium cannot be read.
@@ -124,24 +127,25 @@ class ModalinkProcessor(ProcessorMixin):
         """
         conversation = self._in_words(conversation)
         chosen = self.template if template is None else prompts.get(template, self.tokenizer)
-        question, answer = conversation, None
-        if self.encoder_decoder and not reply:
-            question, answer = _split_reply(conversation)
-        asks = reply or answer is not None
+        said = Reply.of(conversation) if self.encoder_decoder and not reply else None
+        question, asks = conversation if said is None else said.question, reply or said is not None
         limited = question if max_tokens is None else shortened(question, max_tokens, self._longest_token, whole=asks)
         place = partial(self._place, conversation.id)
         rendered = chosen.render(limited, place, system=self.spec.prompt.system, reply=asks)
+        rendered = rendered if said is None else said.behind(rendered)
         tokenized = prompts.tokenize(rendered, self.tokenizer)
         media: dict[str, list[Item]] = {}
         targets: dict[str, list[Item]] = {}
         for number, (*_, medium, turn) in enumerate(rendered.media, start=1):
-            self._add_item(medium, turn, media, targets, conversation.id, seed)
+            self._add_item(medium, turn, media, targets, conversation.id, seed, shows_targets)
             if max_tokens is not None and (taken := self._taken(media, targets)) >= max_tokens:
                 few = f"the first {number} of " if number < len(rendered.media) else ""
                 raise _no_room(conversation.id, f"{few}its media", taken, max_tokens)
         expanded = self._expand(tokenized.input_ids, tokenized.labels, media)
-        if answer is not None:
-            expanded = replace(expanded, labels=self._answer_labels(answer, targets, conversation.id))
+        if said is not None:
+            expanded = replace(
+                expanded, labels=self._answer_labels(said.answer, targets, conversation.id, shows_targets)
+            )
         input_ids, labels, cut = self._cut(expanded, max_tokens, conversation.id)
         if limited is not question and not cut:
             raise PromptError(
@@ -271,6 +275,7 @@ class ModalinkProcessor(ProcessorMixin):
         targets: dict[str, list[Item]],
         sample: str,
         seed: int | None = None,
+        shown: bool = False,
     ) -> None:
         name, use = medium.modality, self._use(sample, turn, medium)
         with named_after(sample):
@@ -279,7 +284,8 @@ class ModalinkProcessor(ProcessorMixin):
         if use != "read":
             make = self.makers[name]
             load = Reading(handle, make, sample)
-            item = Item(make.layout(handle), digest, load, caption=medium.caption, loss=turn.loss)
+            seen = self._item(name, handle, "", sample) if shown and turn.loss and name in self.readers else None
+            item = Item(make.layout(handle), digest, load, caption=medium.caption, loss=turn.loss, shown=seen)
             targets.setdefault(name, []).append(item)
         if use != "made":
             media.setdefault(name, []).append(self._item(name, handle, turn.text, sample, medium.caption, seed))
@@ -328,7 +334,7 @@ class ModalinkProcessor(ProcessorMixin):
         made = sum(len(self.tokens.signals[modality]) * len(items) for modality, items in targets.items())
         return made + sum(item.tokens for items in media.values() for item in items)
 
-    def _answer_labels(self, answer: Turn, targets: dict[str, list[Item]], sample: str) -> list[int]:
+    def _answer_labels(self, answer: Turn, targets: dict[str, list[Item]], sample: str, shown: bool) -> list[int]:
         media = [piece for piece in answer.content if isinstance(piece, Medium)]
         for medium in media:
             if (use := self._use(sample, answer, medium)) != "made":
@@ -336,7 +342,7 @@ class ModalinkProcessor(ProcessorMixin):
                     f"{sample}: the reply holds a medium of modality {medium.modality!r} that is {use}; the decoder of "
                     "an encoder-decoder can only make media: put it before the reply, or make it"
                 )
-            self._add_item(medium, answer, {}, targets, sample)
+            self._add_item(medium, answer, {}, targets, sample, shown=shown)
         page = prompts.Page(partial(self._place, sample))
         page.content(answer, answer.content)
         written = prompts.Rendered(page.text, sample, written=page.written)
@@ -367,20 +373,6 @@ def _no_room(sample: str, media: str, taken: int, max_tokens: int) -> PromptErro
         f"{sample}: {media} take {taken} tokens, which leaves no room for text within the maximum of {max_tokens}; "
         "raise max_tokens or use a projector that makes fewer tokens"
     )
-
-
-def _split_reply(conversation: Conversation) -> tuple[Conversation, Turn]:
-    """The turns before the last, which go to the encoder, and the assistant's last turn, which the decoder learns."""
-    *before, last = conversation.turns
-    if last.role != "assistant" or not before:
-        raise PromptError(
-            f"{conversation.id}: an encoder-decoder learns the last turn, which must be the assistant's reply"
-        )
-    if not last.loss:
-        raise PromptError(
-            f"{conversation.id}: its last turn is marked as one without loss, and no other can be learned"
-        )
-    return Conversation(tuple(before), conversation.id), last
 
 
 def _flat(media: Any) -> list[Any]:

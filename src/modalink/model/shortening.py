@@ -61,7 +61,7 @@ def _within(turn: Turn, room: int) -> tuple[Content, ...]:
     content: list[Content] = []
     for piece in turn.content:
         if isinstance(piece, Text):
-            content.append(piece if len(piece.text) <= room else Text(piece.text[:room]))
+            content.append(piece if len(piece.text) <= room else replace(piece, text=piece.text[:room]))
             room = max(0, room - len(piece.text))
         else:
             content.append(piece)

@@ -134,6 +134,7 @@ class _Sheet:
         for said, (start, cut, end) in zip(self.turns, contents, strict=True):
             shift = start - cut
             page.written += [(max(a + shift, start), min(b + shift, end)) for a, b in said.page.written]
+            page.read += [(max(a + shift, start), min(b + shift, end)) for a, b in said.page.read]
             page.media += [(a + shift, b + shift, medium, turn) for a, b, medium, turn in said.page.media]
         if not reply:
             page.labelled = self.chosen(marked, contents) if marks else self.grow(text, contents, words)

@@ -28,6 +28,7 @@ class Rendered:
         labelled: Spans that carry loss: what the assistant says in turns with loss, with its stop sign.
         media: Span, medium and turn of each medium, in reading order.
         written: Spans of text that people or data wrote; nothing in them may act as a special token.
+        read: Those of them that are only read, be they in a turn with loss.
     """
 
     text: str
@@ -37,6 +38,21 @@ class Rendered:
     labelled: list[Span] = field(default_factory=list)
     media: list[tuple[int, int, Medium, Turn]] = field(default_factory=list)
     written: list[Span] = field(default_factory=list)
+    read: list[Span] = field(default_factory=list)
+
+    @property
+    def learned(self) -> list[Span]:
+        """The labelled spans without what is only read.
+
+        White space alone before that is left out, too: it is the template's, and part of the first token that is read.
+        """
+        found = []
+        for start, end in self.labelled:
+            for first, last in sorted(span for span in self.read if span[0] < end and span[1] > start):
+                found += [(start, first)] if self.text[start:first].strip() else []
+                start = last
+            found.append((start, end))
+        return [(start, end) for start, end in found if start < end]
 
 
 class Template(Settings):
@@ -101,6 +117,7 @@ class Page:
         self.labelled: list[Span] = []
         self.media: list[tuple[int, int, Medium, Turn]] = []
         self.written: list[Span] = []
+        self.read: list[Span] = []
 
     @property
     def text(self) -> str:
@@ -119,6 +136,7 @@ class Page:
         for piece in pieces:
             if isinstance(piece, Text):
                 self.written.append(self.write(piece.text))
+                self.read += [] if piece.loss else self.written[-1:]
             elif isinstance(piece, Region):
                 raise PromptError(f"found the region {piece.text!r:.80}, which no coordinate codec has written")
             else:

@@ -59,7 +59,7 @@ def tokenize(rendered: Rendered, tokenizer: PreTrainedTokenizerBase, *, frame: b
             )
     ids, spans = _encode(rendered, tokenizer, special, frame)
     acting = set(special.values())
-    labelled = _Spans(rendered.labelled)
+    labelled = _Spans(rendered.learned)
     labels = [token if labelled.touch(span) else IGNORED for token, span in zip(ids, spans, strict=True)]
     return Tokenized(ids, labels, [_first_token(rendered, item[:3], ids, spans, acting) for item in rendered.media])
 

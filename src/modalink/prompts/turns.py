@@ -93,7 +93,8 @@ class TurnTemplate(Template):
         page.write(self.fill(self.reply) if reply else "")
         bos = self.bos if self.bos and page.text.startswith(self.bos) else ""
         labelled = [] if reply else page.labelled
-        return Rendered(page.text, conversation.id, bos, self.specials(), labelled, page.media, page.written)
+        spans = (labelled, page.media, page.written, page.read)
+        return Rendered(page.text, conversation.id, bos, self.specials(), *spans)
 
     def jinja(self, placeholders: Mapping[str, str] | None = None, signals: Mapping[str, str] | None = None) -> str:
         """A Hugging Face chat template that renders the same string, see `Template.jinja`."""

@@ -82,8 +82,10 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
             able = [kind for kind in sorted(kinds(_OBJECTIVES)) if _teaches(kind, group)]
             yield Problem(("train", group), f"nothing here teaches it: add the objective {' or '.join(able)}")
     for i, objective in enumerate(stage.objectives):
-        if objective.needs == {"conditions"} and not spec.outputs:
+        if "conditions" in objective.needs and "logits" not in objective.needs and not spec.outputs:
             yield Problem(("objectives", i), f"the objective {objective.kind!r} needs outputs, and the recipe has none")
+        elif "target_features" in objective.needs:
+            yield from _target_problems(spec, stage, i)
         if objective.needs & _OF_CAPTIONS and not any(i.projector.learns_captions for i in spec.inputs.values()):
             text = (
                 f"the objective {objective.kind!r} needs an input projector that learns captions, and there is none: "
@@ -92,6 +94,23 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
     yield from _mixture_problems(stage)
     if stage.evaluate is not None:
         yield from _evaluation_problems(stage.evaluate, {objective.kind for objective in stage.objectives})
+
+
+def _target_problems(spec: SystemSpec, stage: Stage, number: int) -> Iterator[Problem]:
+    """What an objective about the encoder's features of media that shall be made asks for."""
+    objective = stage.objectives[number]
+    named = getattr(objective, "modalities", None)
+    wanted = [m for m in named or spec.outputs if named or m in spec.inputs]
+    begins = f"the objective {objective.kind!r} compares with the frozen encoder of what is made"
+    if not wanted:
+        made, read = ", ".join(spec.outputs), ", ".join(spec.inputs) or "nothing"
+        yield Problem(("objectives", number), f"{begins}; the recipe makes {made} and reads {read}: give it an input")
+    for modality in wanted:
+        if modality not in spec.inputs or modality not in spec.outputs:
+            text = f"{begins}; the recipe does not both read and make {modality}"
+            yield Problem(("objectives", number, "modalities"), text)
+        elif (group := Group.encoder(spec.encoder_owners[modality])) in stage.train:
+            yield Problem(("train", group), f"{begins}, and this stage trains it")
 
 
 def _teaches(kind: str, group: Group) -> bool:

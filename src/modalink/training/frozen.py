@@ -48,6 +48,11 @@ class FrozenEncoders:
         features = {m: self._features(m, items) for m, items in batch.items.items() if m in self.keys}
         return replace(batch, features=features)
 
+    def of_targets(self, batch: Batch) -> dict[str, Ragged]:
+        """The features of the media that shall be made, of each of `Targets.shown`, where encoders are frozen."""
+        shown = {m: [*targets.shown.values()] for m, targets in batch.targets.items() if m in self.keys}
+        return {m: self._features(m, items) for m, items in shown.items() if items}
+
     def holds(self, item: Item, modality: str) -> bool:
         """Whether an item's features need not be computed."""
         return modality in self.keys and self.once.cache.holds(self.keys[modality], item.digest)

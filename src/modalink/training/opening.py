@@ -1,6 +1,7 @@
 """What a stage opens before its first step: data, logs and the learner."""
 
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from modalink.errors import TrainingError
 from modalink.features.cache import FeatureCache
 from modalink.features.compute import Once, numerics
 from modalink.features.disk import DiskFeatures
+from modalink.model import ModalinkProcessor
+from modalink.model.batch import Prepared
 from modalink.model.groups import Groups
 from modalink.model.precision import resolve
 from modalink.recipe import Recipe, Stage
@@ -24,6 +27,7 @@ from modalink.runs.metrics import Metrics, rewind
 from modalink.settings import RunSettings
 from modalink.training import parallel
 from modalink.training.changed_data import check_data
+from modalink.training.freezing import needs_of
 from modalink.training.frozen import FrozenEncoders, check_abilities, frozen_generators
 from modalink.training.loop import Run
 from modalink.training.randomness import seed_of
@@ -62,7 +66,7 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack, *, draws
     if parallel.rank():
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     ledger = Ledger(folder / "ledger.jsonl")
-    prepare = partial(run.system.processor.prepare, max_tokens=stage.max_tokens)
+    prepare = preparing(run.system.processor, stage)
     seed = seed_of(run.recipe.seed, stage.name, "data")
     sources = cast(list[SourceConfig], stage.data)
     loader = Loader(
@@ -81,6 +85,12 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack, *, draws
     if parallel.rank() == 0:
         check_data(run, stage.name, loader.configs, loader.sources, folder)
     return loader
+
+
+def preparing(processor: ModalinkProcessor, stage: Stage) -> Callable[..., Prepared]:
+    """What makes a stage's samples of conversations: the processor, told what the stage wants of it."""
+    shows = "target_features" in needs_of(stage)
+    return partial(processor.prepare, max_tokens=stage.max_tokens, shows_targets=shows)
 
 
 def check_share(stage: Stage, processes: int) -> None:

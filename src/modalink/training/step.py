@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 
@@ -232,6 +232,8 @@ class Learner:
         with autocast(self.dtype, self.device):
             batch = self.encoders.encoded(part.batch).to(self.device)
             output = forward(self.system.model, batch, self.needs)
+            if "target_features" in self.needs:
+                output = replace(output, target_features=self.encoders.of_targets(batch))
             return output, {
                 name: objective.sum(output, batch, self.generators, rngs)
                 for name, objective in self.objectives.items()

@@ -38,6 +38,8 @@ class MlpConfig(TokenwiseConfig):
     activation: Literal["gelu", "silu", "relu"] = "gelu"
     norm: bool = False
     """Whether a LayerNorm stands in front, after joining."""
+    norm_inside: bool = False
+    """Whether a LayerNorm stands behind each activation (CoDi-2)."""
 
     def tiny(self) -> "MlpConfig":
         """The same, narrower and less deep."""
@@ -63,6 +65,7 @@ class MlpProjector(TokenwiseProjector):
         widths = [width, *[config.width or dim_out] * (config.layers - 1), dim_out]
         stack: list[nn.Module] = []
         for before, after in pairwise(widths):
+            stack += [nn.LayerNorm(before)] if config.norm_inside and stack else []
             stack += [nn.Linear(before, after), _ACTIVATIONS[config.activation]()]
         self.layers = nn.Sequential(*stack[:-1])
 

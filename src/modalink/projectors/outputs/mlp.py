@@ -17,6 +17,10 @@ class MlpOutputConfig(OutputProjectorConfig):
     kind: Literal["mlp"] = "mlp"
     width: Width = 512
     """Width between the two linear maps."""
+    norm: bool = True
+    """Whether a LayerNorm stands in front."""
+    norm_inside: bool = False
+    """Whether a LayerNorm stands behind the activation (CoDi-2)."""
 
     def tiny(self) -> "MlpOutputConfig":
         """The same, narrower."""
@@ -48,9 +52,10 @@ class MlpOutputProjector(OutputProjector):
         each = math.ceil(tokens_out / tokens_in)
         self.kept = [j * tokens_in * each // tokens_out for j in range(tokens_out)]
         self.layers = nn.Sequential(
-            nn.LayerNorm(dim_in),
+            nn.LayerNorm(dim_in) if config.norm else nn.Identity(),
             nn.Linear(dim_in, config.width),
             nn.GELU(),
+            *[nn.LayerNorm(config.width)] * config.norm_inside,
             nn.Linear(config.width, each * dim_out),
         )
 

@@ -28,7 +28,7 @@ from modalink.training.caching.samples import StageSamples
 from modalink.training.caching.work import Block, Done, Job, Left
 from modalink.training.frozen import FrozenEncoders, FrozenGenerator, frozen_generators
 from modalink.training.objectives.align import captioned
-from modalink.training.opening import chunk_of
+from modalink.training.opening import chunk_of, preparing
 from modalink.training.weights import find_lent, initialise
 
 
@@ -95,7 +95,7 @@ class Filler:
 
     def _made(self, stage: "_StageParts", places: list[tuple[int, Any]]) -> Iterator[Prepared | Bad]:
         """Samples in order, some of them prepared ahead."""
-        prepare = partial(self.system.processor.prepare, max_tokens=stage.plan.stage.max_tokens)
+        prepare = preparing(self.system.processor, stage.plan.stage)
         making, wanted = stage.samples.making(prepare), None if self.job.dry else stage.lacks
         under_way: deque[Any] = deque()
         for number, key in places:
@@ -152,7 +152,9 @@ class _StageParts:
     def keep(self, samples: list[Prepared]) -> None:
         """Compute what the cache lacks of these samples."""
         for modality in self.plan.reads:
-            if items := [item for sample in samples for item in sample.media.get(modality, ())]:
+            made = (target.shown for sample in samples for target in sample.targets.get(modality, ()))
+            read = (item for sample in samples for item in sample.media.get(modality, ()))
+            if items := [*read, *(item for item in made if item is not None)]:
                 self.encoders.outputs(modality, items)
         for modality, abilities in self.plan.makes.items():
             if items := [item for sample in samples for item in sample.targets.get(modality, ())]:

@@ -23,7 +23,17 @@ from modalink.recipe.groups import Group
 from modalink.roles import Conditions, Generator, LearnsCaptions
 from modalink.training.randomness import ItemRngs
 
-Need = Literal["logits", "logprobs", "conditions", "features", "prompt_tokens", "contrast", "matching", "writing"]
+Need = Literal[
+    "logits",
+    "logprobs",
+    "conditions",
+    "features",
+    "prompt_tokens",
+    "target_features",
+    "contrast",
+    "matching",
+    "writing",
+]
 """What objectives can ask for: a field of `Output`, or one of the ways of `Output.captioned`."""
 OF_CAPTIONS: frozenset[Need] = frozenset({"contrast", "matching", "writing"})
 """What a projector that learns captions fills, without a pass through the LLM."""
@@ -65,6 +75,8 @@ class Output:
     """Modality -> encoder outputs `[i, p, d_enc]` of the batch's media; no pass through the LLM."""
     prompt_tokens: Mapping[str, Ragged] | None = None
     """Modality -> what the input projector makes of them, `[i, n, d_llm]`; no pass through the LLM."""
+    target_features: Mapping[str, Ragged] | None = None
+    """Modality -> what the frozen encoder makes of the media that shall be made, of each of `Targets.shown`."""
     captioned: Mapping[str, Captioned] | None = None
     """Modality -> the media that have captions; no pass through the LLM."""
 
@@ -147,6 +159,8 @@ class CaptionObjectiveConfig(ObjectiveConfig):
 
 def _reach(need: Need, group: Group) -> bool:
     """Whether a field of `Output` depends on a group's parameters."""
+    if need == "target_features":
+        return False
     if need == "features":
         return group.part == "encoder"
     if need == "prompt_tokens" or need in OF_CAPTIONS:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from modalink.model.batch import Batch, Targets
 from modalink.roles import Conditions, ReadsText
 from modalink.training.objectives import GeneratorView, ItemObjectiveConfig, Need, Output, conditions_of
+from modalink.training.objectives._distances import Distance, distances
 from modalink.training.randomness import ItemRngs
 
 
@@ -22,7 +22,7 @@ class AlignConfig(ItemObjectiveConfig):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions"})
     kind: Literal["align"] = "align"
-    distance: Literal["mse", "cosine"] = "mse"
+    distance: Distance = "mse"
     """`mse`: mean squared difference. `cosine`: one minus the cosine, mean over condition tokens.
 
     Of several conditions the mean is taken. Tokens that a caption's mask leaves out are not compared.
@@ -47,19 +47,8 @@ class AlignConfig(ItemObjectiveConfig):
 
     def distances(self, made: Conditions, wanted: Conditions) -> Float[Tensor, " i"]:
         """The distance of each item."""
-        names = wanted.tensors
-        return torch.stack([self._distances(made[n], wanted[n], wanted.masks.get(n)) for n in names]).mean(0)
-
-    def _distances(self, made: Tensor, wanted: Tensor, mask: Bool[Tensor, "i l"] | None) -> Float[Tensor, " i"]:
-        """The distance in one condition: a sequence, or a pooled vector, which is a sequence of one."""
-        made, wanted = (values.float().reshape(len(values), -1, values.shape[-1]) for values in (made, wanted))
-        if self.distance == "mse":
-            differences = (made - wanted).square()
-        else:
-            differences = 1 - functional.cosine_similarity(made, wanted, dim=-1)[..., None]
-        if mask is None:
-            return differences.mean(dim=(1, 2))
-        return differences.mean(dim=2).where(mask, 0.0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+        each = [distances(self.distance, made[n], wanted[n], wanted.masks.get(n)) for n in wanted.tensors]
+        return torch.stack(each).mean(0)
 
 
 def captioned(targets: Targets) -> list[int]:
