@@ -26,6 +26,7 @@ COMMANDS = {
     "chat": "Talk with a trained run.",
     "evaluate": "Evaluate a trained run.",
     "score": "Score predictions by a benchmark's rules.",
+    "export": "Write a trained run as others load it.",
     "zoo": "List or build the tiny parts that ship.",
     "env": "Show versions and the machine, for a bug report.",
 }

@@ -4,7 +4,7 @@ from modalink.hub.architectures import architecture, component, is_known
 from modalink.hub.bars import without_bars
 from modalink.hub.building import building
 from modalink.hub.causes import first_line, foreign
-from modalink.hub.files import FETCHING, fetching, locate
+from modalink.hub.files import FETCHING, checkpoint_files, fetching, is_hub_id, locate, weight_files
 from modalink.hub.identities import Identity, identity, identity_of
 from modalink.hub.loading import load, read, refuse
 from modalink.hub.originals import load_original, settings_beside
@@ -17,12 +17,14 @@ __all__ = [
     "Identity",
     "architecture",
     "building",
+    "checkpoint_files",
     "component",
     "fetching",
     "first_line",
     "foreign",
     "identity",
     "identity_of",
+    "is_hub_id",
     "is_known",
     "load",
     "load_original",
@@ -31,5 +33,6 @@ __all__ = [
     "refuse",
     "settings_beside",
     "tensors",
+    "weight_files",
     "without_bars",
 ]

@@ -81,6 +81,12 @@ def weight_files(folder: Path) -> list[Path]:
     return next((files for files in found if files), [])
 
 
+def checkpoint_files(folder: Path) -> list[Path]:
+    """All files under a checkpoint's folder that are read of it: what describes it, and its weights."""
+    described = {path for pattern in PAPERS for path in folder.rglob(pattern) if path.is_file()}
+    return sorted(described | {*weight_files(folder)})
+
+
 def _folder(reference: str) -> Path:
     folder = files.named(reference, PartError)
     if not folder.is_dir():

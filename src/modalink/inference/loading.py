@@ -31,15 +31,30 @@ def load(
         PartError: A part that the system refers to is not to be had.
     """
     place = use(run_settings(device=device, threads=threads))
-    system = System.load(_model(run))
-    if best:
-        _take(system, best_of_run(files.named(run, CheckpointError)))
+    system = load_system(run, best=best)
     modules: list[nn.Module] = [system.model, *system.generators.values()]
     for module in modules:
         module.to(place).eval()
         if not multiplies_bfloat16(place):
             module.float()  # where bfloat16 is emulated, float32 is faster
     return Session(system)
+
+
+def load_system(run: str | os.PathLike[str], *, best: bool = False) -> System:
+    """The system of a run as it was saved, in the precision of its parts.
+
+    Args:
+        run: A run folder, a folder that `System.save` wrote, or a hub id of one.
+        best: Take the best checkpoint of the last stage that kept one, instead of the end of training.
+
+    Raises:
+        CheckpointError: The folder holds no finished run, or no best checkpoint where one is wanted.
+        PartError: A part that the system refers to is not to be had.
+    """
+    system = System.load(model_folder(run))
+    if best:
+        _take(system, best_of_run(files.named(run, CheckpointError)))
+    return system
 
 
 def _take(system: System, weights: Path) -> None:
@@ -53,7 +68,12 @@ def _take(system: System, weights: Path) -> None:
         parameters[name].data = tensor
 
 
-def _model(run: str | os.PathLike[str]) -> Path:
+def model_folder(run: str | os.PathLike[str]) -> Path:
+    """Where the saved system of a run lies, fetched from the hub if it must be.
+
+    Raises:
+        CheckpointError: There is no finished run.
+    """
     folder = files.named(run, CheckpointError)
     if (folder / "model" / "config.json").is_file():
         return folder / "model"

@@ -11,6 +11,7 @@ from transformers.configuration_utils import SubConfigSpec
 
 from modalink import hub, json_files
 from modalink.errors import CheckpointError, shown
+from modalink.model.own_folder import resolved
 from modalink.recipe import SystemSpec
 from modalink.recipe.errors import problems
 from modalink.recipe.upgrade import upgraded
@@ -61,8 +62,17 @@ def read_config(folder: Path) -> ModalinkConfig:
     if settings.get("model_type") != ModalinkConfig.model_type:
         raise CheckpointError(f"{path}: found a model of type {shown(settings.get('model_type'))}, {needed}")
     with hub.foreign(CheckpointError, str(path)):
-        config: ModalinkConfig = ModalinkConfig.from_pretrained(folder)
-        return config
+        return in_folder(ModalinkConfig.from_pretrained(folder), folder)
+
+
+def in_folder(config: ModalinkConfig, folder: Path) -> ModalinkConfig:
+    """A configuration with the parts that lie in its folder, told by their paths.
+
+    Raises:
+        CheckpointError: One lies elsewhere.
+    """
+    config.spec, config.references = resolved(config.spec, folder), resolved(config.references, folder)
+    return config
 
 
 def spec_of(data: Any) -> SystemSpec:

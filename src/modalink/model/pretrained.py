@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from modalink import hub, tensor_files
 from modalink.errors import CheckpointError, PartError, shown
 from modalink.model.assembly import Tokens, assemble
-from modalink.model.configuration import ModalinkConfig, read_config, spec_of
+from modalink.model.configuration import ModalinkConfig, in_folder, read_config, spec_of
 from modalink.model.groups import divided, group_of
 from modalink.model.options import LoadingOptions
 from modalink.model.references import references
@@ -87,7 +87,7 @@ class SavedByReference(ModalinkPreTrainedModel):
         options = LoadingOptions.of(kwargs, config)
         with hub.fetching(**options.fetching):
             path = hub.locate(str(folder), options.revision) / options.subfolder
-            config = config or read_config(path)
+            config = read_config(path) if config is None else in_folder(config, path)
             with hub.foreign(CheckpointError, str(path)):
                 model = cls._loaded(path, config)
         model = model._as(options)

@@ -21,6 +21,7 @@ from modalink.model.describing import described
 from modalink.model.expansion import Expanded, ItemText, expand
 from modalink.model.items import Item, Reading, named_after, ragged
 from modalink.model.items import texts as item_texts
+from modalink.model.own_folder import resolved
 from modalink.model.places import places_of
 from modalink.model.regions import Regions
 from modalink.model.reply import Reply
@@ -88,6 +89,12 @@ class ModalinkProcessor(ProcessorMixin):
             "spec": self.spec.model_dump(mode="json"),
             "encoder_decoder": self.encoder_decoder,
         }
+
+    @classmethod
+    def get_processor_dict(cls, folder: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The content of `processor_config.json`; parts in the same folder are told by their paths."""
+        data, rest = super().get_processor_dict(folder, **kwargs)
+        return resolved(data, folder, kwargs.get("subfolder") or ""), rest
 
     @classmethod
     def from_args_and_dict(cls, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> "ModalinkProcessor":

@@ -1,0 +1,1 @@
+"""Released checkpoints in, runs out: what other libraries saved becomes a run, and a run becomes what they load."""
