@@ -25,6 +25,7 @@ COMMANDS = {
     "ask": "Ask a trained run one question.",
     "chat": "Talk with a trained run.",
     "evaluate": "Evaluate a trained run.",
+    "compare": "Compare designs on the same data and budget.",
     "score": "Score predictions by a benchmark's rules.",
     "export": "Write a trained run as others load it.",
     "zoo": "List or build the tiny parts that ship.",
@@ -38,7 +39,7 @@ _REMEDIES = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "this user may not do that there"),
 }
 """What to do about errors of the system."""
-_RESUMING = ("demo", "train", "evaluate", "zoo")
+_RESUMING = ("demo", "train", "evaluate", "compare", "zoo")
 """Commands that resume when they are started again."""
 _COMMAND = "modalink.command"
 _MOST_ROWS, _WIDTH = 20, 96

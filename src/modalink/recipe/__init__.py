@@ -4,7 +4,7 @@ from modalink.recipe.checks import train_groups
 from modalink.recipe.evaluation import BenchmarkChoice, Evaluation, KeepBest
 from modalink.recipe.finding import Address, find, presets, recipe_names, shipped
 from modalink.recipe.json_schema import json_schema
-from modalink.recipe.loading import as_data, load
+from modalink.recipe.loading import as_data, changed, checked, load
 from modalink.recipe.schema import Paper, Recipe
 from modalink.recipe.stage import Init, Stage, TrainGroup
 from modalink.recipe.system import InputSpec, MarksSpec, OutputSpec, PromptSpec, SystemSpec
@@ -25,6 +25,8 @@ __all__ = [
     "SystemSpec",
     "TrainGroup",
     "as_data",
+    "changed",
+    "checked",
     "find",
     "json_schema",
     "load",

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from modalink import files, yaml_files
 from modalink.errors import RecipeError, shown
@@ -17,6 +17,8 @@ from modalink.recipe.schema import Recipe
 from modalink.recipe.tiny import tiny_form
 from modalink.recipe.upgrade import upgraded
 from modalink.yaml_files import Document, dotted
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def load(reference: str | Path, overrides: Sequence[str] = (), *, tiny: bool = False) -> Recipe:
@@ -36,8 +38,8 @@ def load(reference: str | Path, overrides: Sequence[str] = (), *, tiny: bool = F
     if files.named(reference, RecipeError).is_dir():
         document = Document(upgraded(document.data), document.places)
     if tiny:
-        document = Document(tiny_form(_checked(document)), {(): f"tiny form of {address.file.name}"})
-    return _checked(override(document, overrides))
+        document = Document(tiny_form(checked(Recipe, document)), {(): f"tiny form of {address.file.name}"})
+    return checked(Recipe, override(document, overrides))
 
 
 def as_data(reference: str | Path) -> dict[str, Any]:
@@ -86,12 +88,31 @@ def _base_of(file: Path, document: Document) -> Address:
         raise RecipeError(f"{document.place(('extends',))}, extends: {error}") from None
 
 
-def _checked(document: Document) -> Recipe:
+def changed(recipe: dict[str, Any], overrides: Sequence[str], name: str) -> Recipe:
+    """A recipe from its plain data, with overrides laid over it.
+
+    Args:
+        recipe: The data, complete, as `Recipe.to_dict` gives them.
+        overrides: `PATH=VALUE` texts, laid over it in order.
+        name: What errors call it.
+
+    Raises:
+        RecipeError: It does not describe a system; the message names each place.
+    """
+    return checked(Recipe, override(Document(recipe, {(): name}), overrides))
+
+
+def checked(model: type[_Model], document: Document) -> _Model:
+    """What data describe.
+
+    Raises:
+        RecipeError: They do not fit; the message names each place.
+    """
     try:
-        return Recipe.model_validate(document.data)
+        return model.model_validate(document.data)
     except ValidationError as error:
         lines = []
-        for loc, text in problems(Recipe, error):
+        for loc, text in problems(model, error):
             place = document.place(loc)
             lines.append(", ".join(part for part in (place, dotted(loc)) if part) + f": {text}")
     head = f"{document.place(()).partition(',')[0]}: {len(lines)} problems\n  " if len(lines) > 1 else ""
