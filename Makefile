@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 LOWEST := .venv-lowest
 
-.PHONY: setup demo test test-lowest check docs lock towers parity families fuzz storm
+.PHONY: setup demo test test-lowest check docs lock towers parity families joins compare fuzz storm
 
 setup: $(STAMP)
 
@@ -52,6 +52,16 @@ docs: setup
 # The table of LLM families in docs/llms.md, each probed at tiny size: minutes.
 families: setup
 	$(BIN)/python docs/tools/llm_families.py
+
+# The table of LLM families that carry joins in docs/joins.md: minutes.
+joins: setup
+	$(BIN)/python docs/tools/join_families.py
+
+# The tables and plots of docs/compare.md: every study trained and asked, resumed where it was stopped; about twenty minutes
+# of two cores for STUDIES=all-images, as much again for the others.
+STUDIES ?=
+compare: setup
+	$(BIN)/python docs/tools/studies.py $(STUDIES)
 
 # The table of vision towers in docs/encoders.md: each is tried at tiny size; about six minutes of one core.
 towers: setup

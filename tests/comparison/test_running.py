@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from safetensors.torch import load_file
 
 from modalink import tensor_files
 from modalink.comparison import OnRun, compare, write_pages
@@ -20,7 +21,7 @@ class _Killed(Exception):
 
 
 def _weights(out, design):
-    return tensor_files.digest(tensor_files.read(out / "runs" / design / "seed-0" / "model" / "model.safetensors"))
+    return tensor_files.digest(load_file(out / "runs" / design / "seed-0" / "model" / "model.safetensors"))
 
 
 def test_a_comparison_that_is_killed_ends_like_the_unbroken_one(make_comparison, tmp_path):

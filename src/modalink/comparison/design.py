@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from modalink import files, yaml_files
 from modalink.errors import RecipeError, UnknownNameError
 from modalink.kinds import Settings
-from modalink.recipe import BenchmarkChoice, checked
+from modalink.recipe import BenchmarkChoice, checked, load, shipped
 from modalink.recipe.evaluation import DataSource
 from modalink.recipe.system import Name
 
@@ -93,7 +93,7 @@ def studies() -> dict[str, Path]:
 
 
 def load_study(reference: str) -> Comparison:
-    """A comparison that ships, or one from a file.
+    """A comparison that ships, or one from a file; `designs: {reads: image}` are all published recipes that do.
 
     Raises:
         RecipeError: The file cannot be read or describes no comparison; the message names each place.
@@ -102,4 +102,15 @@ def load_study(reference: str) -> Comparison:
     file = studies().get(reference) or files.named(reference, RecipeError)
     if not file.is_file():
         raise UnknownNameError("study", reference, studies())
-    return checked(Comparison, yaml_files.read(file, RecipeError, name=file.name))
+    document = yaml_files.read(file, RecipeError, name=file.name)
+    if isinstance(document.data, dict):
+        every = document.data.get("designs")
+        if isinstance(every, dict) and every.keys() == {"reads"}:
+            document.data["designs"] = published(str(every["reads"]))
+    return checked(Comparison, document)
+
+
+def published(modality: str) -> list[dict[str, str]]:
+    """A design for each shipped recipe of a publication that reads a modality."""
+    recipes = [(name, load(name)) for name in shipped()]
+    return [{"name": n, "recipe": n} for n, recipe in recipes if recipe.paper and modality in recipe.inputs]

@@ -2,7 +2,7 @@
 
 from modalink.llms._attention import ATTENTION, attention
 from modalink.llms._calls import Decoded, decode, encoded, select_rows
-from modalink.llms._carrying import why_not
+from modalink.llms._carrying import carried, why_not
 from modalink.llms._lora import adapted
 from modalink.llms._meetings import keep_meeting, meeting_before, rows_of
 from modalink.llms._new_tokens import NewTokenEmbedding, NewTokenHead, add_new_tokens
@@ -20,6 +20,7 @@ __all__ = [
     "adapted",
     "add_new_tokens",
     "attention",
+    "carried",
     "decode",
     "encoded",
     "fit_of",

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 
 from modalink.llms._calls import Decoded, decode, select_rows
 from modalink.llms._meetings import keep_meeting, meeting_before
@@ -37,20 +37,33 @@ def why_not(llm: PreTrainedModel, config: JoinConfig) -> str:
         llm: The LLM, without the join.
         config: The join; only one that is in the LLM's layers is tried.
     """
-    if not config.in_layers:
-        return ""
-    forms, fit = [form for form in forms_of(llm.config) if not isinstance(form, Exception)], fit_of(llm)
+    return carried(type(llm), llm.config, fit_of(llm), config) if config.in_layers else ""
+
+
+def carried(family: type[PreTrainedModel], architecture: PreTrainedConfig, fit: Fit, config: JoinConfig) -> str:
+    """Why a family cannot carry a join, in words; empty where it can.
+
+    Args:
+        family: The LLM's class.
+        architecture: Its configuration, of any size.
+        fit: How it is run.
+        config: The join, which is tried at the size of its own `trial`.
+    """
+    forms = [form for form in forms_of(architecture) if not isinstance(form, Exception)]
     if not forms:
         return "its configuration has no tiny form"
-    small = config.trial()
-    family, room = type(llm), __package__ or ""
+    small, room = config.trial(), __package__ or ""
     names = ("_carrying", "_layers", "_calls", "_attention", "_segments", "_probe", "_tiny")
-    joins = ("_sight", "_spliced", "_vectors", config.kind)
+    joins = ("_sight", "_spliced", "_vectors")
     verdict = remembered(
         {"class": f"{family.__module__}.{family.__qualname__}", "form": said(forms[0]), "join": small.model_dump()},
         lambda: _tried(family, forms, fit, small),
         libraries=("torch", "transformers"),
-        code=[*(f"{room}.{name}" for name in names), *(f"{config.room}.{name}" for name in joins)],
+        code=[
+            *(f"{room}.{name}" for name in names),
+            *(f"{config.room}.{name}" for name in joins),
+            type(config).__module__,
+        ],
     )
     return verdict.reason
 

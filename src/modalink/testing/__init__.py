@@ -12,6 +12,7 @@ from modalink.testing.fakes import (
     TinyOutputProjectorConfig,
 )
 from modalink.testing.generator_kit import check_generator
+from modalink.testing.join_kit import check_join
 from modalink.testing.llm_kit import check_llm
 from modalink.testing.modality_kit import check_modality
 from modalink.testing.projector_kit import check_input_projector, check_output_projector
@@ -28,6 +29,7 @@ __all__ = [
     "check_encoder",
     "check_generator",
     "check_input_projector",
+    "check_join",
     "check_llm",
     "check_modality",
     "check_output_projector",

@@ -140,3 +140,22 @@ def test_drawings_come_of_pictures_alone():
 def test_what_cannot_be_shown_is_refused(settings, message):
     with pytest.raises(ValidationError, match=message):
         TinyWorldConfig(**settings)
+
+
+def test_questions_in_words_describe_what_is_not_shown():
+    shown, told = (TinyWorldConfig(count=20, tasks=[task]).open() for task in ("vqa", "words"))
+    for i in range(20):
+        assert not list(told[i].media()) and len(list(shown[i].media())) == 1
+        description, _, question = told[i].turns[0].text.partition("\n")
+        assert shown[i].turns[0].text.strip() == question and len(description.split()) > 3
+        assert [turn.text for turn in told[i].turns[1:]] == [turn.text for turn in shown[i].turns[1:]]
+
+
+def test_dialogues_stand_one_behind_the_other():
+    source = TinyWorldConfig(count=10, tasks=["caption"], together=3).open()
+    for i in range(10):
+        turns = source[i].turns
+        assert [turn.role for turn in turns] == ["user", "assistant"] * 3
+        assert [len([p for p in turn.content if isinstance(p, Medium)]) for turn in turns] == [1, 0] * 3
+    located = TinyWorldConfig(count=5, tasks=["locate"], together=2).open()[0]
+    assert sum(len(turn.content) for turn in located.turns) > 4

@@ -11,7 +11,7 @@ from modalink.conversation import Conversation, Region, Text, Turn
 from modalink.data.source import SourceConfig
 from modalink.tiny_world.media import medium, user_turn
 
-Task = Literal["caption", "vqa", "draw", "talk", "locate", "region"]
+Task = Literal["caption", "vqa", "draw", "talk", "locate", "region", "words"]
 Modality = Literal["image", "video", "audio", "points"]
 Subject = Literal["image", "video", "audio", "points", "across"]
 
@@ -19,11 +19,12 @@ _Name = TypeVar("_Name", bound=str)
 _KINDS = {
     "caption": ("caption",),
     "vqa": ("questions",),
+    "words": ("questions",),
     "draw": ("drawing",),
     "talk": ("small talk", "decline"),
     **{kind: (kind,) for kind in tiny_world.PLACE_KINDS},
 }
-_OF_PICTURES = ("draw", *tiny_world.PLACE_KINDS)
+_OF_PICTURES = ("draw", "words", *tiny_world.PLACE_KINDS)
 """Tasks that there are of pictures alone."""
 
 
@@ -39,8 +40,12 @@ class TinyWorldConfig(SourceConfig):
     """With the split fixes every word and pixel."""
     tasks: dict[Task, float] = Field(default={"caption": 1.0, "vqa": 1.0, "draw": 1.0}, min_length=1)
     """Shares of describing, answering questions, drawing, and talk beside the media; of telling an object's box
-    (`locate`) and what a box holds (`region`), which the recipe's coordinate codec writes. A list means equal shares.
-    Of what is not a picture there are neither drawings nor boxes."""
+    (`locate`) and what a box holds (`region`), which the recipe's coordinate codec writes; of questions about a
+    picture that is described in `words` instead of shown. A list means equal shares. Of what is not a picture there
+    are neither drawings nor boxes, nor questions in words alone."""
+    together: int = Field(default=1, ge=1, le=16)
+    """How many such dialogues, each about a thing of its own, stand one behind the other in a conversation: media
+    between texts, as in interleaved documents."""
     shows: dict[Subject, float] = Field(default={"image": 1.0}, min_length=1)
     """Shares of what the conversations are about; a list means equal shares. `across` asks about things of several of
     the modalities together, such as whether a sound fits a video."""
@@ -120,21 +125,28 @@ class TinyWorld:
         split, seed = self._config.split, self._config.seed
         rng = np.random.default_rng([tiny_world.SPLITS.index(split), seed, index])
         shows = self._config.shows
-        subject = _drawn(rng, shows) if len(shows) > 1 else next(iter(shows))
-        dialogue = self._dialogue(split, rng, subject)
-        conversation = Conversation(_turns(dialogue), f"tiny_world/{split}/{seed}/{index}")
-        return conversation.filled(Region((box,)) for box in dialogue.boxes) if dialogue.boxes else conversation
+        turns: list[Turn] = []
+        boxes: list[Region] = []
+        for _ in range(self._config.together):
+            subject = _drawn(rng, shows) if len(shows) > 1 else next(iter(shows))
+            dialogue, in_words = self._dialogue(split, rng, subject)
+            turns += _turns(dialogue, in_words=in_words)
+            boxes += [Region((box,)) for box in dialogue.boxes]
+        conversation = Conversation(tuple(turns), f"tiny_world/{split}/{seed}/{index}")
+        return conversation.filled(boxes) if boxes else conversation
 
-    def _dialogue(self, split: str, rng: np.random.Generator, subject: str) -> tiny_world.Dialogue:
+    def _dialogue(self, split: str, rng: np.random.Generator, subject: str) -> tuple[tiny_world.Dialogue, bool]:
+        """A dialogue, and whether what it is about is described instead of shown."""
         if subject == "across":
-            return tiny_world.sample_across(split, rng, self._across)
-        kinds = _KINDS[_drawn(rng, self._tasks[subject])]
+            return tiny_world.sample_across(split, rng, self._across), False
+        task = _drawn(rng, self._tasks[subject])
+        kinds = _KINDS[task]
         # Small talk is about nothing that is shown: it comes beside pictures alone.
         kind = kinds[rng.integers(len(kinds))] if subject == "image" else kinds[-1]
         dialogue = _sampled(split, rng, kind, subject)
         while dialogue.scene is not None and len(dialogue.scene.objects) not in self._config.objects:
             dialogue = _sampled(split, rng, kind, subject)
-        return dialogue
+        return dialogue, task == "words"
 
 
 def _sampled(split: str, rng: np.random.Generator, kind: str, subject: str) -> tiny_world.Dialogue:
@@ -149,10 +161,12 @@ def _drawn(rng: np.random.Generator, shares: Mapping[_Name, float]) -> _Name:
     return list(shares)[rng.choice(len(shares), p=weights / weights.sum())]
 
 
-def _turns(dialogue: tiny_world.Dialogue) -> tuple[Turn, ...]:
+def _turns(dialogue: tiny_world.Dialogue, *, in_words: bool = False) -> tuple[Turn, ...]:
     turns: list[Turn] = []
     for number, (question, answer) in enumerate(dialogue.turns):
-        turns.append(user_turn(dialogue.shown if number == 0 else (), question))
+        shown = dialogue.shown if number == 0 else ()
+        described = "".join(f"{thing.description}\n" for thing in shown) if in_words else ""
+        turns.append(user_turn(() if in_words else shown, f"{described}{question}"))
         drawn = () if dialogue.drawn is None else (medium(tiny_world.Shown.of("image", dialogue.drawn)),)
         turns.append(Turn("assistant", (Text(answer), *drawn)))
     return tuple(turns)

@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt
 
 from modalink.scoring.benchmark import BenchmarkOptions, Grade, Question, QuestionBenchmark, Setup, mean_summary
 from modalink.scoring.predictions import as_text
+from modalink.tiny_world.language import describe
 from modalink.tiny_world.rendering import png_data_url, render
 from modalink.tiny_world.scene_questions import normalise_answer, sample_scene_questions
 
@@ -22,13 +23,17 @@ class TinyWorldOptions(BenchmarkOptions):
     """How many questions, all kinds in turn."""
     seed: NonNegativeInt = 0
     """Picks scenes and words."""
+    shown: Literal["picture", "words"] = "picture"
+    """Whether a scene is shown, or described in words above the question."""
 
 
 def _questions(path: Path, options: TinyWorldOptions) -> Iterator[Question]:
     for number, sampled in enumerate(sample_scene_questions(options.split, options.count, options.seed)):
         question, key = sampled.question, f"{options.split}/{options.seed}/{number}"
-        picture = png_data_url(Image.fromarray(render(sampled.scene)))
-        yield Question(key, question.answer, question.text, picture, groups=(("kind", question.kind),))
+        picture, text = "", f"{describe(sampled.scene)}\n{question.text}"
+        if options.shown == "picture":
+            picture, text = png_data_url(Image.fromarray(render(sampled.scene))), question.text
+        yield Question(key, question.answer, text, picture, groups=(("kind", question.kind),))
 
 
 def _grade(question: Question, reply: Any, where: str, options: TinyWorldOptions) -> Grade:
@@ -48,7 +53,7 @@ BENCHMARKS = {
         questions=_questions,
         grade=_grade,
         summarise=lambda items, options: mean_summary(items),
-        setup=Setup(generated=True, max_new_tokens=16),
+        setup=Setup(generated=True, mixed=True, max_new_tokens=16),
         self_contained=True,
     ),
 }
