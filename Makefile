@@ -67,8 +67,8 @@ compare: setup
 towers: setup
 	$(BIN)/python docs/tools/vision_towers.py
 
-# The tables of parity in docs/encoders.md and docs/projectors.md: every part beside its reference, at tiny size; less than
-# a minute.
+# The tables of parity in docs/encoders.md, docs/projectors.md and docs/interop.md: every part and every imported model
+# beside its reference, at tiny size.
 parity: setup
 	$(BIN)/python docs/tools/part_parity.py
 

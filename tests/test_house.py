@@ -13,7 +13,7 @@ from importlinter.application.use_cases import lint_imports
 from importlinter.configuration import configure
 
 import modalink
-from modalink.cli.main import COMMANDS
+from modalink.cli.main import COMMANDS, file_of
 from modalink.kinds import config_class, kinds
 
 ROOT = Path(__file__).parents[1]
@@ -82,8 +82,9 @@ def test_every_command_is_one_file():
         "paths",
         "progress",
     }
-    assert files == set(COMMANDS)
-    for name in COMMANDS:
+    named = {file_of(name) for name in COMMANDS}
+    assert files == named
+    for name in named:
         assert hasattr(import_module(f"modalink.cli.{name}"), name)
 
 

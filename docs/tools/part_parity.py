@@ -1,4 +1,5 @@
-"""Compares encoders and input projectors with their references and writes the largest differences into their pages.
+"""Compares encoders, input projectors and imported models with their references, and writes the largest differences
+into their pages.
 
 Run: `python docs/tools/part_parity.py`, as `make parity` does; with kinds, only those are compared, and printed.
 A kind is compared by the file of its name in a folder of `docs/tools/parity/`, with tiny random weights and on the same
@@ -28,7 +29,11 @@ import transformers
 from modalink import hub
 
 FOLDER = Path(__file__).parent / "parity"
-ROOMS = {"encoders": "modalink.encoders", "projectors": "modalink.projectors.inputs"}
+ROOMS = {
+    "encoders": "modalink.encoders",
+    "projectors": "modalink.projectors.inputs",
+    "interop": "modalink.interop.families",
+}
 """Folder of comparisons, and name of the page -> the room whose kinds are compared."""
 KINDS = {path.stem: path for room in ROOMS for path in sorted((FOLDER / room).glob("*.py"))}
 START, END = "<!-- table of parity -->", "<!-- end of the table of parity -->"

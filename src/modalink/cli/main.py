@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from keyword import iskeyword
 from textwrap import wrap
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ COMMANDS = {
     "doctor": "Check a recipe before training.",
     "data": "Show what becomes of data, or compute features ahead.",
     "train": "Train a recipe, or go on with a run.",
+    "import": "Make a run of a released checkpoint.",
     "ask": "Ask a trained run one question.",
     "chat": "Talk with a trained run.",
     "evaluate": "Evaluate a trained run.",
@@ -119,8 +121,14 @@ def _say(text: str, code: int) -> None:
         print(text, file=sys.stderr)
 
 
+def file_of(name: str) -> str:
+    """The file of a command, and the function in it: its name, with `_` behind a word of Python's own."""
+    return f"{name}_" if iskeyword(name) else name
+
+
 def _load(name: str) -> Any:
-    found = getattr(importlib.import_module(f"modalink.cli.{name}"), name)
+    named = file_of(name)
+    found = getattr(importlib.import_module(f"modalink.cli.{named}"), named)
     return typer.main.get_command(found) if isinstance(found, typer.Typer) else single(name, found)
 
 

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from modalink import hub
+from modalink import hub, json_files
 from modalink.errors import PartError, shown
 from modalink.roles import SquarePreprocessor, Window
 
@@ -91,7 +91,7 @@ def image_processor(folder: Path | None, config: PreTrainedConfig) -> Any:
     Raises:
         PartError: The folder has none that can be read, and the family is unknown.
     """
-    if folder is not None and (folder / "preprocessor_config.json").is_file():
+    if folder is not None and _says_how(folder):
         return hub.read(AutoImageProcessor, folder, backend="pil")
     if config.model_type == "timm_wrapper":
         return _timm_processor(config)
@@ -111,6 +111,14 @@ def image_processor(folder: Path | None, config: PreTrainedConfig) -> Any:
                 size={"shortest_edge": 256}, image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD
             )
     raise PartError(f"found no preprocessor_config.json, and know none for {config.model_type!r}; add that file")
+
+
+def _says_how(folder: Path) -> bool:
+    """Whether a checkpoint tells what its images go through: by themselves, or, since transformers 5, with texts."""
+    whole = folder / "processor_config.json"
+    return (folder / "preprocessor_config.json").is_file() or (
+        whole.is_file() and "image_processor" in json_files.read(whole, PartError, dict[str, Any])
+    )
 
 
 def _timm_processor(config: PreTrainedConfig) -> Any:

@@ -8,6 +8,7 @@ from modalink.hub.files import FETCHING, checkpoint_files, fetching, is_hub_id, 
 from modalink.hub.identities import Identity, identity, identity_of
 from modalink.hub.loading import load, read, refuse
 from modalink.hub.originals import load_original, settings_beside
+from modalink.hub.outlines import outline
 from modalink.hub.papers import LARGEST_SIDE
 from modalink.hub.pieces import tensors
 
@@ -29,6 +30,7 @@ __all__ = [
     "load",
     "load_original",
     "locate",
+    "outline",
     "read",
     "refuse",
     "settings_beside",

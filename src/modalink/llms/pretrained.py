@@ -1,6 +1,6 @@
 """Any Hugging Face causal LM or encoder-decoder, with the join by which media meet it, and optional LoRA."""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from modalink import hub
 from modalink.errors import PartError
 from modalink.llms._lora import LoraSpec, adapted, add_lora
+from modalink.llms._wholes import NAMES, REST, language_config
 from modalink.recipe.kind_field import Kinds
 from modalink.roles import JoinConfig, LlmConfig
 
@@ -30,12 +31,12 @@ class PretrainedLlmConfig(LlmConfig):
         return self.from_zoo("llm", join=self.join.tiny(), lora=lora)
 
     def architecture(self) -> PreTrainedConfig:
-        """The checkpoint's `PreTrainedConfig`.
+        """The checkpoint's `PreTrainedConfig`; of a whole model, such as LLaVA, that of the language model in it.
 
         Raises:
             PartError: It is absent, or no language model.
         """
-        found = hub.architecture(self.checkpoint, self.revision)
+        found = language_config(hub.architecture(self.checkpoint, self.revision))
         if not isinstance(getattr(found.get_text_config(decoder=True), "vocab_size", None), int):
             raise PartError(
                 f"llm {self.checkpoint}: found a model of type {found.model_type!r}, needed a language model"
@@ -71,7 +72,7 @@ class PretrainedLlmConfig(LlmConfig):
         architecture = self.architecture()
         auto = AutoModelForSeq2SeqLM if architecture.is_encoder_decoder else AutoModelForCausalLM
         if weights:
-            llm = hub.load(auto, self.checkpoint, revision=self.revision, dtype=self.dtype)
+            llm = hub.load(auto, self.checkpoint, revision=self.revision, dtype=self.dtype, **self._in_a_whole())
         else:
             with hub.building(f"llm {self.checkpoint}: its architecture cannot be built"):
                 llm = auto.from_config(architecture, trust_remote_code=False)
@@ -79,3 +80,10 @@ class PretrainedLlmConfig(LlmConfig):
         if self.lora is not None:
             add_lora(llm, self.lora, self.checkpoint)
         return llm.eval()
+
+    def _in_a_whole(self) -> dict[str, Any]:
+        """How its weights are found in the checkpoint of a whole model."""
+        config = self.architecture()
+        if config.model_type == hub.architecture(self.checkpoint, self.revision).model_type:
+            return {}
+        return {"config": config, "key_mapping": NAMES, "allow_unexpected": REST}

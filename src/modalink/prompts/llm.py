@@ -3,23 +3,19 @@
 import json
 import re
 import string
-from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from transformers import PreTrainedTokenizerBase
 
+from modalink import modalities
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import PromptError, shown
-from modalink.prompts.rendering import Rendering, rendered
-from modalink.prompts.template import Page, Place, Rendered, Span, Template, check_reply, split_system
+from modalink.prompts._sheet import Sheet, reads_lists
+from modalink.prompts.template import Place, Rendered, Template, check_reply, split_system
 from modalink.prompts.trial import refuse_endless
 
-_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _SPELLED = re.compile(r"""<\|[^\s|<>'"]{1,40}\|>|<｜[^\s｜<>'"]{1,40}｜>""")
-_NUMBER = re.compile(r"\d+")
-_MARK, _ANY_MARK = "\ue000{}\ue001", re.compile("\ue000\\d+\ue001")
 
 # Stands before the LLM's template, which may know neither media nor a default system message.
 _PRELUDE = string.Template("""\
@@ -47,6 +43,34 @@ _PRELUDE = string.Template("""\
 {%- endfor -%}
 {%- set messages = flat.messages %}
 """)
+# The same before one that knows media, each as a block.
+_LISTING_PRELUDE = string.Template("""\
+{%- set flat = namespace(messages=[], blocks=[]) -%}
+{%- if $system and messages[0]['role'] != 'system' -%}
+  {%- set flat.messages = [{'role': 'system', 'content': [{'type': 'text', 'text': $system}]}] -%}
+{%- endif -%}
+{%- set kinds = $modalities -%}
+{%- set signals = $signals -%}
+{%- for message in messages -%}
+  {%- set content = message['content'] -%}
+  {%- set flat.blocks = [] -%}
+  {%- for block in ([{'type': 'text', 'text': content}] if content is string else content) -%}
+    {%- set use = block.get('use') or ('made' if message['role'] == 'assistant' else 'read') -%}
+    {%- set made = signals.get(block['type'], '') if block['type'] != 'text' and use != 'read' else '' -%}
+    {%- set text = block['text'] if block['type'] == 'text' else made -%}
+    {%- if text and flat.blocks and flat.blocks[-1]['type'] == 'text' -%}
+      {%- set flat.blocks = flat.blocks[:-1] + [{'type': 'text', 'text': flat.blocks[-1]['text'] + text}] -%}
+    {%- elif text -%}
+      {%- set flat.blocks = flat.blocks + [{'type': 'text', 'text': text}] -%}
+    {%- endif -%}
+    {%- if block['type'] != 'text' and use != 'made' -%}
+      {%- set flat.blocks = flat.blocks + [dict(block, type=kinds.get(block['type'], block['type']))] -%}
+    {%- endif -%}
+  {%- endfor -%}
+  {%- set flat.messages = flat.messages + [dict(message, content=flat.blocks)] -%}
+{%- endfor -%}
+{%- set messages = flat.messages %}
+""")
 
 
 class ChatTemplate(Template):
@@ -64,6 +88,11 @@ class ChatTemplate(Template):
     """The tokenizer's special tokens by name, as the template sees them."""
     stops: tuple[str, ...] = ()
     """Strings that end an answer."""
+    lists: bool = False
+    """Whether it reads what a turn says as a list of blocks, and writes the media in it itself."""
+    begin: str = ""
+    """What stands before all else, if the template does not write it: templates that read lists leave it to the
+    tokenizer, as processors of transformers do; those of LLMs write it."""
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -78,8 +107,15 @@ class ChatTemplate(Template):
 
     def jinja(self, placeholders: Mapping[str, str] | None = None, signals: Mapping[str, str] | None = None) -> str:
         """The chat template, taught to read media and to begin with the system message, see `Template.jinja`."""
-        values = {"system": self.system, "placeholders": dict(placeholders or {}), "signals": dict(signals or {})}
-        return _PRELUDE.substitute({k: json.dumps(v, ensure_ascii=False) for k, v in values.items()}) + self.source
+        values: dict[str, Any] = {
+            "system": self.system,
+            "placeholders": dict(placeholders or {}),
+            "signals": dict(signals or {}),
+        }
+        if self.lists:
+            values["modalities"] = {kind: modalities.of_block(kind) for kind in values["placeholders"]}
+        prelude = _LISTING_PRELUDE if self.lists else _PRELUDE
+        return prelude.substitute({k: json.dumps(v, ensure_ascii=False) for k, v in values.items()}) + self.source
 
     def render(
         self, conversation: Conversation, place: Place, *, system: str | None = None, reply: bool = False
@@ -89,147 +125,9 @@ class ChatTemplate(Template):
         if reply:
             check_reply(conversation)
         turns = (opening, *turns) if opening.content else turns
-        return _Sheet(self, conversation.id, [_said(turn, place) for turn in turns]).render(reply)
-
-
-@dataclass
-class _Said:
-    """One turn, its content as a string with the spans in it."""
-
-    turn: Turn
-    page: Page
-
-    def message(self, content: str | None = None) -> dict[str, str]:
-        return {"role": self.turn.role, "content": self.page.text if content is None else content}
-
-
-def _said(turn: Turn, place: Place) -> _Said:
-    page = Page(place)
-    page.content(turn, turn.content)
-    return _Said(turn, page)
-
-
-def _forms(content: str) -> tuple[tuple[int, str], ...]:
-    left = len(content) - len(content.lstrip())
-    return (0, content), (left, content.lstrip()), (left, content.strip()), (0, content.rstrip())
-
-
-@dataclass
-class _Sheet:
-    """Renders one conversation and finds its turns in the result."""
-
-    template: ChatTemplate
-    id: str
-    turns: list[_Said]
-
-    def render(self, reply: bool) -> Rendered:
-        marks = bool(_GENERATION.search(self.template.source))
-        signs = self.marks()
-        (text, marked), (bare, _) = self.apply(
-            Rendering([said.message() for said in self.turns], reply, marks),
-            Rendering([said.message(sign) for said, sign in zip(self.turns, signs, strict=True)], reply, False),
-        )
-        contents, words = self.locate(text, bare)
-        page = Rendered(text, self.id)
-        for said, (start, cut, end) in zip(self.turns, contents, strict=True):
-            shift = start - cut
-            page.written += [(max(a + shift, start), min(b + shift, end)) for a, b in said.page.written]
-            page.read += [(max(a + shift, start), min(b + shift, end)) for a, b in said.page.read]
-            page.media += [(a + shift, b + shift, medium, turn) for a, b, medium, turn in said.page.media]
-        if not reply:
-            page.labelled = self.chosen(marked, contents) if marks else self.grow(text, contents, words)
-        return page
-
-    def apply(self, *renderings: Rendering) -> list[tuple[str, list[Span]]]:
-        try:
-            found = rendered(self.template.source, self.template.special_tokens, renderings)
-        except PromptError as error:
-            raise PromptError(f"{self.id}: {error}") from None
-        for answer in found:
-            if "text" not in answer:
-                raise PromptError(f"{self.id}: the LLM's chat template {answer['says']}")
-        return [(answer["text"], [(start, end) for start, end in answer["spans"]]) for answer in found]
-
-    def marks(self) -> list[str]:
-        return [_MARK.format(index) for index in range(len(self.turns))]
-
-    def locate(self, text: str, bare: str) -> tuple[list[tuple[int, int, int]], list[str]]:
-        """Where each turn's content stands: first character, characters cut from its left, last character + 1.
-
-        In a second rendering stands a mark in place of each content: what is between the marks are the template's own
-        words, which are given back, too. A template may strip white space from a content.
-        """
-        words = _ANY_MARK.split(bare)
-        found, cursor = [], len(words[0])
-        for said, after in zip(self.turns, words[1:], strict=False):
-            fits = (form for form in _forms(said.page.text) if text.startswith(form[1] + after, cursor))
-            cut, form = next(fits, (0, ""))
-            found.append((cursor, cut, cursor + len(form)))
-            cursor += len(form) + len(after)
-        if _ANY_MARK.findall(bare) != self.marks() or not text.startswith(words[0]) or cursor != len(text):
-            raise PromptError(f"{self.id}: the LLM's chat template changes what is said; choose another template")
-        return found, words
-
-    def chosen(self, marked: list[Span], contents: list[tuple[int, int, int]]) -> list[Span]:
-        """The marked spans of turns with loss; a span belongs to the last turn whose content begins before its end."""
-        starts = [start for start, _, _ in contents]
-        return [span for span in marked if self.turns[bisect_left(starts, span[1]) - 1].turn.loss]
-
-    def grow(self, text: str, contents: list[tuple[int, int, int]], words: list[str]) -> list[Span]:
-        """The spans of answers with loss, from renderings that end with them.
-
-        Answers between the same words of the template begin and end alike. Of those only the 1st, 2nd, 4th, ... and the
-        last are rendered, so that a long conversation costs in proportion to its length.
-        """
-        alike: dict[tuple[str, ...], list[int]] = {}
-        for index, said in enumerate(self.turns):
-            if said.turn.role == "assistant" and said.turn.loss:
-                around = tuple(_NUMBER.sub("0", piece) for piece in words[index : index + 2])
-                alike.setdefault(around, []).append(index)
-        spans = []
-        for indices in alike.values():
-            edges = _Edges()
-            for count, index in enumerate(indices, 1):
-                start, _, end = contents[index]
-                if count & (count - 1) == 0 or index == indices[-1] or not edges.fit(text, start, end):
-                    edges = self.edges(text, index, start, end)
-                # The line break after a stop sign belongs to the next turn; alone, it is the stop sign.
-                stop = edges.stop.rstrip() or edges.stop
-                spans.append((start - len(edges.before) + len(edges.opening), end + len(stop)))
-        return sorted(spans)
-
-    def edges(self, text: str, index: int, start: int, end: int) -> "_Edges":
-        messages = [said.message() for said in self.turns[: index + 1]]
-        (prompt, _), (whole, _) = self.apply(Rendering(messages[:-1], True, False), Rendering(messages, False, False))
-        if not (text.startswith(whole) and whole.startswith(prompt)):
-            raise PromptError(
-                f"{self.id}: the LLM's chat template writes turn {index} differently when more follows, so that "
-                "its answer cannot be found; choose one of modalink.prompts, or add generation marks to it"
-            )
-        return _Edges(text[len(prompt) : start], prompt[start:], text[end : len(whole)])
-
-
-@dataclass(frozen=True)
-class _Edges:
-    """Where an answer begins and ends, from where its content does.
-
-    Args:
-        before: What the assistant says before the content, after the prompt.
-        opening: What the prompt already says of the content.
-        stop: What follows the content.
-    """
-
-    before: str = ""
-    opening: str = ""
-    stop: str = ""
-
-    def fit(self, text: str, start: int, end: int) -> bool:
-        """Whether this is what stands around another content."""
-        return (
-            text.endswith(self.before, 0, start)
-            and text.startswith(self.opening, start)
-            and text.startswith(self.stop, end)
-        )
+        talk = Conversation(turns, conversation.id)
+        page = Sheet.of(self.source, self.special_tokens, talk, place, listed=self.lists).render(reply)
+        return page if page.text.startswith(self.begin) else page.begun(self.begin)
 
 
 def from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
@@ -248,7 +146,10 @@ def from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
         raise PromptError(f"the LLM's tokenizer has the chat template {shown(source)}, needed text")
     special = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     refuse_endless(source, special)
-    template = ChatTemplate(source=source, special_tokens=special)
+    lists = reads_lists(source, special)
+    begins = lists and tokenizer.bos_token is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
+    begin = str(tokenizer.bos_token) if begins else ""
+    template = ChatTemplate(source=source, special_tokens=special, lists=lists, begin=begin)
     probe = Conversation((Turn("user", (Text("1"),)), Turn("assistant", (Text("2"),))), "probe of the chat template")
     page = template.render(probe, _no_media)
     stop = page.text[page.written[-1][1] : page.labelled[-1][1]]

@@ -41,7 +41,7 @@ _one_at_a_time = threading.Lock()
 class Rendering(NamedTuple):
     """One conversation to render."""
 
-    messages: Sequence[dict[str, str]]
+    messages: Sequence[dict[str, Any]]
     reply: bool
     """Whether the start of the assistant's turn follows."""
     marks: bool

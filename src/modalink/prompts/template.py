@@ -54,6 +54,15 @@ class Rendered:
             found.append((start, end))
         return [(start, end) for start, end in found if start < end]
 
+    def begun(self, bos: str) -> "Rendered":
+        """The same behind a beginning-of-sequence token."""
+        n = len(bos)
+        media = [(start + n, end + n, medium, turn) for start, end, medium, turn in self.media]
+        labelled, written, read = (
+            [(start + n, end + n) for start, end in spans] for spans in (self.labelled, self.written, self.read)
+        )
+        return Rendered(bos + self.text, self.id, bos, self.specials, labelled, media, written, read)
+
 
 class Template(Settings):
     """A prompt template, bound to the special tokens of one tokenizer; saved with the model as plain data."""

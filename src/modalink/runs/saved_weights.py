@@ -9,6 +9,8 @@ from torch import Tensor
 
 from modalink import files, tensor_files
 from modalink.errors import CheckpointError, UnknownNameError
+from modalink.model import ModalinkForConditionalGeneration
+from modalink.model.configuration import read_config
 from modalink.recipe import Init
 from modalink.runs import checkpoints
 from modalink.runs.folder import MODEL, RECIPE, read_recipe
@@ -22,26 +24,40 @@ class SavedWeights:
         init: What the recipe asked for.
         folder: Where that is.
         paths: The files; where two hold one name, the later one counts.
+        model: A saved model whose weights are meant, those that it refers to as well, instead of files.
     """
 
     init: Init
     folder: Path
     paths: list[Path]
+    model: Path | None = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors by name."""
+        """The tensors by name.
+
+        Raises:
+            CheckpointError: A file is damaged.
+            PartError: A part that a model refers to is not to be had.
+        """
+        if self.model is not None:
+            whole = ModalinkForConditionalGeneration.from_pretrained(self.model)
+            return {name: parameter.detach() for name, parameter in whole.named_parameters()}
         return {
             name: tensor for path in self.paths for name, tensor in tensor_files.read(path, CheckpointError).items()
         }
 
     def lineage(self) -> dict[str, Any]:
         """Where they come from and what they are, for a manifest."""
-        hashes = {str(path.relative_to(self.folder)): files.sha256(path) for path in self.paths}
+        paths = self.paths if self.model is None else sorted(self.model.glob("*.safetensors"))
+        hashes = {str(path.relative_to(self.folder)): files.sha256(path) for path in paths}
+        if self.model is not None:
+            hashes |= {part: held["sha256"] for part, held in read_config(self.model).references.items()}
         return {**self.init.model_dump(mode="json"), "sha256": hashes}
 
 
 def find(init: Init, warn: Callable[[str], None]) -> SavedWeights:
-    """Find what an `init` asks for: of a run what its stages have trained, up to one if it names one.
+    """Find what an `init` asks for: of a run what its stages have trained, up to one if it names one; of a run without
+    stages, as an import makes it, all its weights.
 
     Args:
         init: The place.
@@ -52,6 +68,8 @@ def find(init: Init, warn: Callable[[str], None]) -> SavedWeights:
         UnknownNameError: The run has no stage of that name.
     """
     folder = files.named(init.source, CheckpointError)
+    if (folder / RECIPE).is_file() and _is_imported(init, folder):
+        return SavedWeights(init, folder, [], folder / MODEL)
     if (folder / RECIPE).is_file():
         return SavedWeights(init, folder, _of_run(init, folder, warn))
     if init.stage is not None:
@@ -59,6 +77,11 @@ def find(init: Init, warn: Callable[[str], None]) -> SavedWeights:
     if not (found := sorted(folder.glob("*.safetensors"))):
         raise CheckpointError(f"init from {init.source}: found neither a run nor *.safetensors there, needed one")
     return SavedWeights(init, folder, found)
+
+
+def _is_imported(init: Init, folder: Path) -> bool:
+    """Whether a run is one that nothing has trained: what it lends is what its parts refer to."""
+    return init.stage is None and not read_recipe(folder).stages and (folder / MODEL).is_dir()
 
 
 def _of_run(init: Init, folder: Path, warn: Callable[[str], None]) -> list[Path]:

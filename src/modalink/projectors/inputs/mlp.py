@@ -36,6 +36,8 @@ class MlpConfig(TokenwiseConfig):
     width: Width | None = None
     """Width between them; the LLM's if not set."""
     activation: Literal["gelu", "silu", "relu"] = "gelu"
+    bias: bool = True
+    """Whether the maps have biases."""
     norm: bool = False
     """Whether a LayerNorm stands in front, after joining."""
     norm_inside: bool = False
@@ -66,7 +68,7 @@ class MlpProjector(TokenwiseProjector):
         stack: list[nn.Module] = []
         for before, after in pairwise(widths):
             stack += [nn.LayerNorm(before)] if config.norm_inside and stack else []
-            stack += [nn.Linear(before, after), _ACTIVATIONS[config.activation]()]
+            stack += [nn.Linear(before, after, bias=config.bias), _ACTIVATIONS[config.activation]()]
         self.layers = nn.Sequential(*stack[:-1])
 
     def project(self, tokens: Tensor) -> Tensor:

@@ -1,0 +1,55 @@
+"""What the LLaVA family shares: how a tower is read and its tokens are mapped, and where its LLM lies."""
+
+from typing import Any
+
+from modalink.encoders import verify
+from modalink.encoders.vision import VisionConfig
+from modalink.interop.family import Source
+
+LLM = {"model.language_model.": "model.language_model.model.", "lm_head.": "model.language_model.lm_head."}
+"""Names of the LLM's weights there -> here."""
+
+
+def tower(source: Source, setting: str = "vision_feature_layer") -> dict[str, Any]:
+    """The vision tower, read at the layer that the configuration says.
+
+    Args:
+        source: The checkpoint.
+        setting: The key of the layer.
+
+    Raises:
+        PartError: Several layers are read, or the first patch is dropped for a class token that is not there.
+    """
+    layer = getattr(source.config, setting)
+    if not isinstance(layer, int):
+        if not isinstance(layer, list | tuple) or len(layer) != 1:
+            raise source.refuse(setting, layer, "one layer")
+        layer = layer[0]
+    encoder = {"kind": "vision", **source.checkpoint, "layer": layer}
+    strategy = source.config.vision_feature_select_strategy
+    first = (verify(VisionConfig(**encoder)).facts or {}).get("before", 0)
+    if strategy not in ("default", "full"):
+        raise source.refuse("vision_feature_select_strategy", strategy, "'default' or 'full'")
+    if strategy == "default" and first != 1:
+        what = "no class token" if not first else f"{first} tokens in front of its patches"
+        raise source.refuse("vision_feature_select_strategy", strategy, f"'full', for its tower has {what}")
+    if strategy == "full" and first > 1:
+        raise source.refuse("vision_feature_select_strategy", strategy, f"'default', for {first} tokens are no patches")
+    return encoder | {"keep_cls": strategy == "full" and first == 1}
+
+
+def mlp(source: Source) -> dict[str, Any]:
+    """The two linear maps.
+
+    Raises:
+        PartError: The activation between them has none here.
+    """
+    activation = source.config.projector_hidden_act
+    if activation not in ("gelu", "silu", "relu"):
+        raise source.refuse("projector_hidden_act", activation, "'gelu', 'silu' or 'relu'")
+    return {
+        "kind": "mlp",
+        **source.checkpoint,
+        "activation": activation,
+        "bias": source.config.multimodal_projector_bias,
+    }

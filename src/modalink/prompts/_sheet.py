@@ -1,0 +1,275 @@
+"""One conversation, written by somebody's chat template, and where its turns and media stand in the result.
+
+A template reads what a turn says either as text, media in it as placeholders, or as a list of blocks, and writes the
+media among them itself: `[{"type": "image"}, {"type": "text", "text": "What is this?"}]`.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modalink import modalities
+from modalink.conversation import Conversation, Medium, Turn
+from modalink.errors import PromptError
+from modalink.prompts.rendering import Rendering, rendered
+from modalink.prompts.template import Page, Place, Rendered, Span
+
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_NUMBER = re.compile(r"\d+")
+_MARK, _ANY_MARK = "\ue000{}\ue001", re.compile("\ue000\\d+\ue001")
+
+
+@dataclass
+class Said:
+    """One turn, as the template gets it.
+
+    Args:
+        turn: The turn.
+        blocks: Texts with the spans in them, and media that the template writes; without lists of blocks one text.
+        listed: Whether the template reads lists of blocks.
+    """
+
+    turn: Turn
+    blocks: list[Page | Medium]
+    listed: bool
+
+    @classmethod
+    def of(cls, turn: Turn, place: Place, *, listed: bool) -> "Said":
+        """What a turn says, where `place` writes media."""
+        if not listed:
+            page = Page(place)
+            page.content(turn, turn.content)
+            return cls(turn, [page], listed)
+        blocks: list[Page | Medium] = []
+        for piece in turn.content:
+            written = place(turn, piece) if isinstance(piece, Medium) else ""
+            if isinstance(piece, Medium) and written.endswith(sign := modalities.get(piece.modality).placeholder):
+                if signals := written.removesuffix(sign):
+                    _last_text(blocks, place).write(signals)
+                blocks.append(piece)
+            else:  # words, or the signal tokens of a medium that is made
+                _last_text(blocks, place).content(turn, [piece])
+        return cls(turn, blocks, listed)
+
+    @property
+    def pages(self) -> list[Page]:
+        """The texts."""
+        return [block for block in self.blocks if isinstance(block, Page)]
+
+    @property
+    def media(self) -> list[Medium]:
+        """The media that the template writes."""
+        return [block for block in self.blocks if isinstance(block, Medium)]
+
+    def message(self, texts: Sequence[str] | None = None) -> dict[str, Any]:
+        """The turn as a message; with other texts in the place of its own, if they are given."""
+        words = iter([page.text for page in self.pages] if texts is None else texts)
+        if not self.listed:
+            return {"role": self.turn.role, "content": next(words)}
+        content = [
+            {"type": block.modality} if isinstance(block, Medium) else {"type": "text", "text": next(words)}
+            for block in self.blocks
+        ]
+        return {"role": self.turn.role, "content": content}
+
+
+def _last_text(blocks: list[Page | Medium], place: Place) -> Page:
+    """The text that goes on at the end of some blocks; a new one behind a medium."""
+    if blocks and isinstance(last := blocks[-1], Page):
+        return last
+    blocks.append(page := Page(place))
+    return page
+
+
+def _forms(content: str) -> tuple[tuple[int, str], ...]:
+    left = len(content) - len(content.lstrip())
+    return (0, content), (left, content.lstrip()), (left, content.strip()), (0, content.rstrip())
+
+
+@dataclass
+class Sheet:
+    """Renders one conversation and finds its turns in the result.
+
+    Args:
+        source: The template.
+        special_tokens: The tokenizer's special tokens by name.
+        id: The conversation's name.
+        turns: What it says.
+    """
+
+    source: str
+    special_tokens: dict[str, str]
+    id: str
+    turns: list[Said]
+
+    @classmethod
+    def of(
+        cls, source: str, special_tokens: dict[str, str], talk: Conversation, place: Place, *, listed: bool
+    ) -> "Sheet":
+        """The sheet of a conversation."""
+        return cls(source, special_tokens, talk.id, [Said.of(turn, place, listed=listed) for turn in talk.turns])
+
+    def render(self, reply: bool) -> Rendered:
+        marks = bool(_GENERATION.search(self.source))
+        signs = iter(self.marks())
+        (text, marked), (bare, _) = self.apply(
+            Rendering([said.message() for said in self.turns], reply, marks),
+            Rendering([said.message([next(signs) for _ in said.pages]) for said in self.turns], reply, False),
+        )
+        found, words = self.locate(text, bare)
+        page = Rendered(text, self.id)
+        places = iter(found)
+        for turn, block in ((said.turn, block) for said in self.turns for block in said.pages):
+            start, cut, end = next(places)
+            shift = start - cut
+            page.written += [(max(a + shift, start), min(b + shift, end)) for a, b in block.written]
+            page.read += [(max(a + shift, start), min(b + shift, end)) for a, b in block.read]
+            page.media += [(a + shift, b + shift, medium, turn) for a, b, medium, _ in block.media]
+        page.media = sorted([*page.media, *self.seen(found, words)], key=lambda item: item[0])
+        if not reply:
+            contents = self.contents(found)
+            page.labelled = self.chosen(marked, contents) if marks else self.grow(text, contents, words)
+        return page
+
+    def apply(self, *renderings: Rendering) -> list[tuple[str, list[Span]]]:
+        try:
+            found = rendered(self.source, self.special_tokens, renderings)
+        except PromptError as error:
+            raise PromptError(f"{self.id}: {error}") from None
+        for answer in found:
+            if "text" not in answer:
+                raise PromptError(f"{self.id}: the LLM's chat template {answer['says']}")
+        return [(answer["text"], [(start, end) for start, end in answer["spans"]]) for answer in found]
+
+    def marks(self) -> list[str]:
+        return [_MARK.format(index) for index in range(sum(len(said.pages) for said in self.turns))]
+
+    def locate(self, text: str, bare: str) -> tuple[list[tuple[int, int, int]], list[str]]:
+        """Where each text stands: first character, characters cut from its left, last character + 1.
+
+        In a second rendering stands a mark in place of each text: what is between the marks are the template's own
+        words, which are given back, too. A template may strip white space from a text.
+        """
+        words = _ANY_MARK.split(bare)
+        found, cursor = [], len(words[0])
+        pages = [page for said in self.turns for page in said.pages]
+        for page, after in zip(pages, words[1:], strict=False):
+            fits = (form for form in _forms(page.text) if text.startswith(form[1] + after, cursor))
+            cut, form = next(fits, (0, ""))
+            found.append((cursor, cut, cursor + len(form)))
+            cursor += len(form) + len(after)
+        if _ANY_MARK.findall(bare) != self.marks() or not text.startswith(words[0]) or cursor != len(text):
+            raise PromptError(f"{self.id}: the LLM's chat template changes what is said; choose another template")
+        return found, words
+
+    def seen(self, found: list[tuple[int, int, int]], words: list[str]) -> Iterator[tuple[int, int, Medium, Turn]]:
+        """The media that the template wrote, among its own words: in their order, whatever stands around them."""
+        media = [(medium, said.turn) for said in self.turns for medium in said.media]
+        if not media:
+            return
+        signs = [modalities.get(medium.modality).placeholder for medium, _ in media]
+        pattern = re.compile("|".join(sorted(map(re.escape, {*signs}))))
+        starts = [0, *(end for _, _, end in found)]
+        spans = [
+            (start + match.start(), start + match.end(), match[0])
+            for start, own in zip(starts, words, strict=True)
+            for match in pattern.finditer(own)
+        ]
+        if [sign for *_, sign in spans] != signs:
+            wrote = ", ".join(sign for *_, sign in spans) or "nothing"
+            raise PromptError(
+                f"{self.id}: the LLM's chat template writes {wrote} for the media {', '.join(signs)}; choose a "
+                "template of modalink.prompts"
+            )
+        for (start, end, _), (medium, turn) in zip(spans, media, strict=True):
+            yield start, end, medium, turn
+
+    def contents(self, found: list[tuple[int, int, int]]) -> list[Span]:
+        """Where each turn's first text begins and its last one ends; one without texts stands behind the one before."""
+        spans, places, last = [], iter(found), 0
+        for said in self.turns:
+            own = [next(places) for _ in said.pages]
+            spans.append((own[0][0], own[-1][2]) if own else (last, last))
+            last = spans[-1][1]
+        return spans
+
+    def chosen(self, marked: list[Span], contents: list[Span]) -> list[Span]:
+        """The marked spans of turns with loss; a span belongs to the last turn whose content begins before its end."""
+        starts = [start for start, _ in contents]
+        return [span for span in marked if self.turns[bisect_left(starts, span[1]) - 1].turn.loss]
+
+    def grow(self, text: str, contents: list[Span], words: list[str]) -> list[Span]:
+        """The spans of answers with loss, from renderings that end with them.
+
+        Answers between the same words of the template begin and end alike. Of those only the 1st, 2nd, 4th, ... and the
+        last are rendered, so that a long conversation costs in proportion to its length.
+        """
+        alike: dict[tuple[str, ...], list[int]] = {}
+        before = 0
+        for index, said in enumerate(self.turns):
+            after = before + len(said.pages)
+            if said.turn.role == "assistant" and said.turn.loss and after > before:
+                around = tuple(_NUMBER.sub("0", words[edge]) for edge in (before, after))
+                alike.setdefault(around, []).append(index)
+            before = after
+        spans = []
+        for indices in alike.values():
+            edges = _Edges()
+            for count, index in enumerate(indices, 1):
+                start, end = contents[index]
+                if count & (count - 1) == 0 or index == indices[-1] or not edges.fit(text, start, end):
+                    edges = self.edges(text, index, start, end)
+                # The line break after a stop sign belongs to the next turn; alone, it is the stop sign.
+                stop = edges.stop.rstrip() or edges.stop
+                spans.append((start - len(edges.before) + len(edges.opening), end + len(stop)))
+        return sorted(spans)
+
+    def edges(self, text: str, index: int, start: int, end: int) -> "_Edges":
+        messages = [said.message() for said in self.turns[: index + 1]]
+        (prompt, _), (whole, _) = self.apply(Rendering(messages[:-1], True, False), Rendering(messages, False, False))
+        if not (text.startswith(whole) and whole.startswith(prompt)):
+            raise PromptError(
+                f"{self.id}: the LLM's chat template writes turn {index} differently when more follows, so that "
+                "its answer cannot be found; choose one of modalink.prompts, or add generation marks to it"
+            )
+        return _Edges(text[len(prompt) : start], prompt[start:], text[end : len(whole)])
+
+
+def reads_lists(source: str, special_tokens: Mapping[str, str]) -> bool:
+    """Whether a chat template reads contents as lists of blocks: it says their texts, and writes media or wants lists.
+
+    Args:
+        source: The template.
+        special_tokens: The tokenizer's special tokens by name.
+    """
+    mark = _MARK.format(0)
+    listed = [{"type": "text", "text": mark}]
+    tries = [[{"role": "user", "content": content}] for content in (mark, listed, [{"type": "image"}, *listed])]
+    found = rendered(source, dict(special_tokens), [Rendering(messages, False, False) for messages in tries])
+    plain, texts, media = (answer.get("text", "") for answer in found)
+    return texts.count(mark) == 1 and "'type'" not in texts + media and (mark not in plain or media != texts)
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Where an answer begins and ends, from where its content does.
+
+    Args:
+        before: What the assistant says before the content, after the prompt.
+        opening: What the prompt already says of the content.
+        stop: What follows the content.
+    """
+
+    before: str = ""
+    opening: str = ""
+    stop: str = ""
+
+    def fit(self, text: str, start: int, end: int) -> bool:
+        """Whether this is what stands around another content."""
+        return (
+            text.endswith(self.before, 0, start)
+            and text.startswith(self.opening, start)
+            and text.startswith(self.stop, end)
+        )
