@@ -21,28 +21,11 @@ from modalink import hub, tensor_files
 from modalink.devices import to_device
 from modalink.errors import PartError
 from modalink.kinds import Count, Width
+from modalink.projectors.inputs import _released_q_formers
 from modalink.projectors.inputs._captions import OF_WORDS, CaptionHeads, unread
 from modalink.projectors.inputs._querying import QueryingTransformer, Rows
 from modalink.ragged import Layout, Ragged
 from modalink.roles import FromCheckpoint, InputProjector, InputProjectorConfig
-
-_NAMES = {
-    r"query_tokens$": "queries",
-    r"qformer\.embeddings\.layernorm\.": "q_former.blocks.layernorm.",
-    r"(qformer\.)?embeddings\.(word|position)_embeddings\.": r"q_former.words.\2_embeddings.",
-    r"qformer\.(encoder|layernorm)\.": r"q_former.blocks.\1.",
-    r"language_projection\.": "exit.",
-}
-"""Names in checkpoints of BLIP-2 and InstructBLIP -> names here."""
-_DECIDING = {
-    "hidden_size": "width",
-    "num_hidden_layers": "layers",
-    "num_attention_heads": "heads",
-    "cross_attention_frequency": "cross_every",
-    "hidden_act": "",
-    "layer_norm_eps": "",
-}
-"""What a checkpoint's configuration must agree on, and the setting that says it here."""
 
 
 class QFormerConfig(InputProjectorConfig):
@@ -50,10 +33,13 @@ class QFormerConfig(InputProjectorConfig):
 
     kind: Literal["q_former"] = "q_former"
     checkpoint: str | None = None
-    """A folder or hub id of BLIP-2 or InstructBLIP whose Q-Former and queries are taken; the sizes here must be its. If
-    not set, all is drawn anew."""
+    """A folder or hub id of BLIP-2 or InstructBLIP whose Q-Former and queries are taken, or a folder with a file of its
+    authors', of LAVIS or Video-LLaMA; the sizes here must be its. If not set, all is drawn anew."""
     revision: str | None = None
     """Commit or tag of a hub checkpoint."""
+    prefix: str | None = None
+    """How its names begin in a file of the authors: `video_` and `audio_` in Video-LLaMA; `image_`, `video_`, `audio_`
+    and `pc_` in X-InstructBLIP."""
     exit: Literal["new", "checkpoint", "none"] = "new"
     """The map to the width of the LLM: drawn anew, the checkpoint's own (for the LLM that it was trained with), or
     none, where a projector of the same width stands behind."""
@@ -103,7 +89,7 @@ class QFormerConfig(InputProjectorConfig):
 
     def tiny(self) -> "QFormerConfig":
         """The same, drawn anew, narrow and of two blocks, reading the LLM's own tokens."""
-        changes: dict[str, Any] = {"checkpoint": None, "revision": None, "tokenizer": None}
+        changes: dict[str, Any] = dict.fromkeys(("checkpoint", "revision", "prefix", "tokenizer"))
         if self.exit == "checkpoint":
             changes["exit"] = "new"
         if self.width > 128:
@@ -124,6 +110,8 @@ class QFormerConfig(InputProjectorConfig):
             raise PartError(f"q_former: found exit: none and width {self.width}, needed {dim_out}; set exit: new")
         if self.exit == "checkpoint" and self.checkpoint is None:
             raise PartError("q_former: found exit: checkpoint and no checkpoint; set one, or exit: new")
+        if self.prefix is not None and self.checkpoint is None:
+            raise PartError("q_former: found prefix and no checkpoint; set one, or leave prefix out")
         return QFormer(self, dim_in, dim_out)
 
     def architecture(self, dim_in: int) -> Blip2QFormerConfig:
@@ -166,13 +154,12 @@ class QFormerConfig(InputProjectorConfig):
         """Put the checkpoint's weights into the projector.
 
         Raises:
-            PartError: The checkpoint is no BLIP-2 or InstructBLIP, of other sizes, or lacks what is wanted.
+            PartError: The checkpoint holds no Q-Former, one of other sizes, or lacks what is wanted.
         """
         assert self.checkpoint is not None
         assert isinstance(projector, QFormer)
-        self._check_architecture(projector)
         where = f"{self.checkpoint}: the Q-Former"
-        held = hub.tensors(self.checkpoint, names=_NAMES, revision=self.revision)
+        held = _released_q_formers.held(self.checkpoint, self.revision, self.prefix, projector.q_former.blocks.config)
         held = {name: tensor for name, tensor in held.items() if name.partition(".")[0] in sections}
         own = {n: p for n, p in projector.named_parameters() if n.partition(".")[0] in sections}
         unused = () if self.instruction or self.captions else (OF_WORDS,)
@@ -184,19 +171,6 @@ class QFormerConfig(InputProjectorConfig):
         with torch.no_grad():
             for name, tensor in held.items():
                 own[name].copy_(tensor)
-
-    def _check_architecture(self, projector: "QFormer") -> None:
-        """Demand what decides a result and no shape: heads, which blocks read the encoder, ..."""
-        found: Any = getattr(hub.architecture(self.checkpoint or "", self.revision), "qformer_config", None)
-        if found is None:
-            raise PartError(
-                f"{self.checkpoint}: its configuration tells of no Q-Former, needed a BLIP-2 or InstructBLIP"
-            )
-        needed = projector.q_former.blocks.config
-        for name, setting in _DECIDING.items():
-            if (theirs := getattr(found, name)) != (ours := getattr(needed, name)):
-                advice = f"; set {setting}: {theirs}" if setting else ""
-                raise PartError(f"{self.checkpoint}: its Q-Former has {name} {theirs}, needed {ours}{advice}")
 
     def text_ids(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """The first tokens of a turn's words.
