@@ -100,7 +100,7 @@ def _wired(form: LlavaForm, language: Language, image_token: int) -> PreTrainedM
         projector_hidden_act=form.activation,
         vision_feature_layer=form.layer,
         vision_feature_select_strategy=form.strategy,
-        multimodal_projector_bias=True,
+        multimodal_projector_bias=form.linears[0].bias is not None,
         tie_word_embeddings=language.config.tie_word_embeddings,
         **more,
     )
@@ -124,9 +124,10 @@ def _wired(form: LlavaForm, language: Language, image_token: int) -> PreTrainedM
 def _same(linear: nn.Linear) -> nn.Linear:
     """The map behind a lone one that changes nothing, to the last bit."""
     width, like = linear.out_features, linear.weight
-    same = nn.Linear(width, width, device=like.device, dtype=like.dtype)
+    same = nn.Linear(width, width, bias=linear.bias is not None, device=like.device, dtype=like.dtype)
     nn.init.eye_(same.weight)
-    nn.init.zeros_(same.bias)
+    if same.bias is not None:
+        nn.init.zeros_(same.bias)
     return same
 
 
