@@ -27,10 +27,11 @@ CASES = [
      "see.yaml, line 4, inputs.image.encoder: unknown kind of encoders 'visoin'; did you mean 'vision'? " + ENCODERS),
     ("source: tiny_world", "source: tinyworld",
      "see.yaml, line 16, stages.0.data.0: unknown kind of data.sources 'tinyworld'; did you mean 'tiny_world'? known: "
-     "interleaved, llava_json, messages, pairs, text, tiny_world"),
+     "interleaved, llava_json, messages, pairs, sentences, text, tiny_world"),
     ("{kind: language}", "{weight: 2}",
      "see.yaml, line 15, stages.0.objectives.0: found {'weight': 2}, needed a mapping with 'kind', one of: "
-     "align, diffusion, itc, itg, itm, language"),
+     "align, diffusion, feature_regression, itc, itg, itm, language, prompt_alignment, sentence_contrast, "
+     "vocabulary"),
     ("llm.lora: {lr", "llm.loar: {lr",
      "see.yaml, line 14, stages.0.train.llm.loar: unknown parameter group 'llm.loar'; did you mean "
      "'llm.lora'? " + GROUPS),

@@ -63,7 +63,7 @@ class Prepared:
         """
 
         def one(item: Item, modality: str, made: bool) -> Item:
-            if item.shown is not None:
+            if made and item.shown is not None:  # a caption that is shown is there already
                 item = replace(item, shown=one(item.shown, modality, made=False))
             return item.loaded() if wanted is None or wanted(item, modality, made) else item
 

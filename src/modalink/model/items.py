@@ -27,7 +27,8 @@ class Item:
         text: Token ids of what is said beside it, for an input projector that reads them.
         words: Token ids of its caption, for an input projector that learns captions.
         loss: Whether training learns from it; of a target, to make it.
-        shown: Of a target, where an objective asks for it: the same medium as its modality's encoder reads it.
+        shown: Where an objective asks for it, of a target: the same medium as its modality's encoder reads it; of what
+            is read: its caption, as a medium of its own.
     """
 
     layout: Layout
@@ -62,6 +63,19 @@ class Item:
         content += values.contiguous().view(torch.uint8).numpy().tobytes()
         digest = hashlib.sha256(content).hexdigest()
         return cls(layout or Layout.of_units(len(values)), digest, lambda: values, tokens, caption, text, words, loss)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a stage's objectives want to be shown beside the samples, see `Item.shown`.
+
+    Args:
+        targets: Media that shall be made, as encoders read them.
+        captions: The modality as which captions of media are read; None: not at all.
+    """
+
+    targets: bool = False
+    captions: str | None = None
 
 
 @dataclass(frozen=True)

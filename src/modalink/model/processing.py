@@ -19,7 +19,7 @@ from modalink.model.batch import IGNORED, Prepared
 from modalink.model.configuration import spec_of
 from modalink.model.describing import described
 from modalink.model.expansion import Expanded, ItemText, expand
-from modalink.model.items import Item, Reading, named_after, ragged
+from modalink.model.items import Item, Reading, Shown, named_after, ragged
 from modalink.model.items import texts as item_texts
 from modalink.model.own_folder import resolved
 from modalink.model.places import places_of
@@ -30,6 +30,8 @@ from modalink.model.telling import told
 from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
 from modalink.roles import MediumHandle, Preprocessor
+
+NOTHING = Shown()
 
 
 class ModalinkProcessor(ProcessorMixin):
@@ -113,7 +115,7 @@ class ModalinkProcessor(ProcessorMixin):
         template: str | None = None,
         reply: bool = False,
         seed: int | None = None,
-        shows_targets: bool = False,
+        show: Shown = NOTHING,
     ) -> Prepared:
         """Make one sample ready.
 
@@ -125,14 +127,14 @@ class ModalinkProcessor(ProcessorMixin):
             template: Prompt template for this sample instead of the system's.
             reply: End with the start of the assistant's turn, ready for generation.
             seed: Decides what training draws of media, such as the frames of a video; None: nothing is drawn.
-            shows_targets: Whether each target is read as an encoder would, too, where its modality has one.
+            show: What is shown of media beside the sample.
 
         Raises:
             MediumError: A medium cannot be read.
             PromptError: A medium has no encoder or generator, media alone exceed `max_tokens`, or a region cannot be
                 written.
         """
-        conversation = self._in_words(conversation)
+        conversation = self._in_words(conversation, captions=show.captions is not None)
         chosen = self.template if template is None else prompts.get(template, self.tokenizer)
         said = Reply.of(conversation) if self.encoder_decoder and not reply else None
         question, asks = conversation if said is None else said.question, reply or said is not None
@@ -144,15 +146,13 @@ class ModalinkProcessor(ProcessorMixin):
         media: dict[str, list[Item]] = {}
         targets: dict[str, list[Item]] = {}
         for number, (*_, medium, turn) in enumerate(rendered.media, start=1):
-            self._add_item(medium, turn, media, targets, conversation.id, seed, shows_targets)
+            self._add_item(medium, turn, media, targets, conversation.id, seed, show)
             if max_tokens is not None and (taken := self._taken(media, targets)) >= max_tokens:
                 few = f"the first {number} of " if number < len(rendered.media) else ""
                 raise _no_room(conversation.id, f"{few}its media", taken, max_tokens)
         expanded = self._expand(tokenized.input_ids, tokenized.labels, media)
         if said is not None:
-            expanded = replace(
-                expanded, labels=self._answer_labels(said.answer, targets, conversation.id, shows_targets)
-            )
+            expanded = replace(expanded, labels=self._answer_labels(said.answer, targets, conversation.id, show))
         input_ids, labels, cut = self._cut(expanded, max_tokens, conversation.id)
         if limited is not question and not cut:
             raise PromptError(
@@ -165,11 +165,11 @@ class ModalinkProcessor(ProcessorMixin):
         signals = {m: self._runs(spoken, m) for m in self.tokens.signals}
         return Prepared(conversation.id, input_ids, labels, media, targets, places, signals, cut)
 
-    def _in_words(self, conversation: Conversation) -> Conversation:
+    def _in_words(self, conversation: Conversation, captions: bool) -> Conversation:
         """A conversation with all that becomes text as text: regions, and what its media say of themselves."""
         conversation = self.regions.written(conversation)
         conversation = told(conversation, lambda turn, medium: self._use(conversation.id, turn, medium) != "made")
-        if not any(chosen.projector.learns_captions for chosen in self.spec.inputs.values()):
+        if not captions and not any(chosen.projector.learns_captions for chosen in self.spec.inputs.values()):
             return conversation
         return described(conversation, lambda turn, medium: self._use(conversation.id, turn, medium) == "read")
 
@@ -282,7 +282,7 @@ class ModalinkProcessor(ProcessorMixin):
         targets: dict[str, list[Item]],
         sample: str,
         seed: int | None = None,
-        shown: bool = False,
+        show: Shown = NOTHING,
     ) -> None:
         name, use = medium.modality, self._use(sample, turn, medium)
         with named_after(sample):
@@ -291,11 +291,15 @@ class ModalinkProcessor(ProcessorMixin):
         if use != "read":
             make = self.makers[name]
             load = Reading(handle, make, sample)
-            seen = self._item(name, handle, "", sample) if shown and turn.loss and name in self.readers else None
+            wanted = show.targets and turn.loss and name in self.readers
+            seen = self._item(name, handle, "", sample) if wanted else None
             item = Item(make.layout(handle), digest, load, caption=medium.caption, loss=turn.loss, shown=seen)
             targets.setdefault(name, []).append(item)
         if use != "made":
-            media.setdefault(name, []).append(self._item(name, handle, turn.text, sample, medium.caption, seed))
+            item = self._item(name, handle, turn.text, sample, medium.caption, seed)
+            if show.captions is not None and medium.caption:
+                item = replace(item, shown=self._sentence(show.captions, medium.caption, sample))
+            media.setdefault(name, []).append(item)
 
     def _item(
         self,
@@ -320,6 +324,12 @@ class ModalinkProcessor(ProcessorMixin):
         load = Reading(handle, reader, sample)
         return Item(layout, digest, load, tokens=tokens, caption=caption, text=text, words=words)
 
+    def _sentence(self, modality: str, caption: str, sample: str) -> Item:
+        """A caption as a medium of its own."""
+        record = modalities.get(modality)
+        assert record.from_text is not None
+        return self._item(modality, record.open(record.from_text(caption), sample), "", sample)
+
     def prompt_layout(self, modality: str, item: Layout) -> Layout:
         """How the places lie that stand for an item of such units; known before anything is encoded.
 
@@ -341,7 +351,7 @@ class ModalinkProcessor(ProcessorMixin):
         made = sum(len(self.tokens.signals[modality]) * len(items) for modality, items in targets.items())
         return made + sum(item.tokens for items in media.values() for item in items)
 
-    def _answer_labels(self, answer: Turn, targets: dict[str, list[Item]], sample: str, shown: bool) -> list[int]:
+    def _answer_labels(self, answer: Turn, targets: dict[str, list[Item]], sample: str, show: Shown) -> list[int]:
         media = [piece for piece in answer.content if isinstance(piece, Medium)]
         for medium in media:
             if (use := self._use(sample, answer, medium)) != "made":
@@ -349,7 +359,7 @@ class ModalinkProcessor(ProcessorMixin):
                     f"{sample}: the reply holds a medium of modality {medium.modality!r} that is {use}; the decoder of "
                     "an encoder-decoder can only make media: put it before the reply, or make it"
                 )
-            self._add_item(medium, answer, {}, targets, sample, shown=shown)
+            self._add_item(medium, answer, {}, targets, sample, show=show)
         page = prompts.Page(partial(self._place, sample))
         page.content(answer, answer.content)
         written = prompts.Rendered(page.text, sample, written=page.written)

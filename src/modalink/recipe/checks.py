@@ -17,6 +17,7 @@ from modalink.yaml_files import Loc
 
 _OBJECTIVES = "modalink.training.objectives"
 _OF_CAPTIONS = {"contrast", "matching", "writing"}
+_OF_SENTENCES = "inputs: {sentence: {encoder: {kind: text, ...}, projector: {kind: p_former}}}"
 _OF_THE_RUN = re.compile(r"model|evaluation|examples|.*\.(yaml|json|html)", re.IGNORECASE)
 """What stands beside the folders of the stages."""
 
@@ -91,6 +92,11 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
                 f"the objective {objective.kind!r} needs an input projector that learns captions, and there is none: "
             )
             yield Problem(("objectives", i), f"{text}projector: {{kind: q_former, captions: true}}")
+        if "embeddings" in objective.needs and not any(i.projector.embeds for i in spec.inputs.values()):
+            needed = f"needs an input projector that tells sentences apart: {_OF_SENTENCES}"
+            yield Problem(("objectives", i), f"the objective {objective.kind!r} {needed}")
+        if "reference_prompts" in objective.needs:
+            yield from _reference_problems(spec, stage, i)
     yield from _mixture_problems(stage)
     if stage.evaluate is not None:
         yield from _evaluation_problems(stage.evaluate, {objective.kind for objective in stage.objectives})
@@ -111,6 +117,23 @@ def _target_problems(spec: SystemSpec, stage: Stage, number: int) -> Iterator[Pr
             yield Problem(("objectives", number, "modalities"), text)
         elif (group := Group.encoder(spec.encoder_owners[modality])) in stage.train:
             yield Problem(("train", group), f"{begins}, and this stage trains it")
+
+
+def _reference_problems(spec: SystemSpec, stage: Stage, number: int) -> Iterator[Problem]:
+    """What an objective about prompts of captions asks for."""
+    objective = stage.objectives[number]
+    reader = objective.to
+    if reader not in spec.inputs or reader not in modalities.names() or modalities.get(reader).from_text is None:
+        text = f"found {reader!r}, needed an input that reads captions: {_OF_SENTENCES}"
+        yield Problem(("objectives", number, "to"), text)
+        return
+    for group in (Group.encoder(spec.encoder_owners[reader]), Group.input_projector(reader)):
+        if any(Group(name).whole == group for name in stage.train):
+            text = f"the objective {objective.kind!r} aligns with it, and this stage trains it; train it in one before"
+            yield Problem(("train", group), text)
+    if len({o.to for o in stage.objectives if "reference_prompts" in o.needs}) > 1:
+        text = "found two inputs that captions are read by, needed one for all objectives of a stage"
+        yield Problem(("objectives", number, "to"), text)
 
 
 def _teaches(kind: str, group: Group) -> bool:

@@ -10,7 +10,7 @@ Dimension letters used in all shape annotations:
 from modalink.roles.conditions import Conditions, ConditionShape
 from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
 from modalink.roles.generator import Denoises, Generator, GeneratorConfig, ReadsText
-from modalink.roles.input_projector import InputProjector, InputProjectorConfig, LearnsCaptions
+from modalink.roles.input_projector import Embeds, InputProjector, InputProjectorConfig, LearnsCaptions
 from modalink.roles.join import Join, JoinConfig, Meeting, Placed, Rows
 from modalink.roles.llm import LlmConfig
 from modalink.roles.modality import MediumHandle, ModalityRecord
@@ -24,6 +24,7 @@ __all__ = [
     "ConditionShape",
     "Conditions",
     "Denoises",
+    "Embeds",
     "Encoder",
     "EncoderConfig",
     "FromCheckpoint",

@@ -59,6 +59,18 @@ class LearnsCaptions(Protocol):
         """Logits of each word but the first of each text, from the item and the words before."""
 
 
+@runtime_checkable
+class Embeds(Protocol):
+    """An input projector that has a space in which items are told apart, without an LLM (P-Former)."""
+
+    def embedded(self, features: Ragged) -> Float[Tensor, "i d"]:
+        """A vector of length 1 for each item."""
+
+    @property
+    def temperature(self) -> Float[Tensor, ""]:
+        """By what the cosine of two of them is divided."""
+
+
 class InputProjectorConfig(KindConfig):
     """Base of input projector settings."""
 
@@ -68,6 +80,8 @@ class InputProjectorConfig(KindConfig):
 
     learns_captions: ClassVar[bool] = False
     """Whether the projector is one that `LearnsCaptions`."""
+    embeds: ClassVar[bool] = False
+    """Whether the projector is one that `Embeds`."""
 
     @abstractmethod
     def layout(self, item: Layout) -> Layout:

@@ -89,6 +89,8 @@ class ModalityRecord:
         "I would like a new {modality}. It shows: {caption}",
     )
     """Requests to make one, in which `{caption}` and `{modality}` are filled in."""
+    from_text: Callable[[str], Any] | None = None
+    """Makes a decoded medium of words; of a modality whose media are words."""
     open: Callable[..., MediumHandle]
     """Finds and checks one medium, given as path, bytes, data URL, decoded object or handle, without decoding it; takes
     what errors call it as `name`, and limits by keyword; raises `MediumError`."""

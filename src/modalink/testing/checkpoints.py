@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
+from tokenizers import processors
 from torch import Tensor
 from transformers import (
     ASTConfig,
@@ -19,6 +20,8 @@ from transformers import (
     ASTForAudioClassification,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
+    BertConfig,
+    BertForMaskedLM,
     Blip2ForConditionalGeneration,
     Blip2VisionModel,
     BlipImageProcessorPil,
@@ -121,6 +124,19 @@ def tiny_t5(
         state["lm_head.weight"] = by_name("lm_head.weight", state["shared.weight"].shape, seed)
         save_file(state, path / "model.safetensors", metadata={"format": "pt"})
     return path
+
+
+def tiny_bert(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """A BERT of two layers with its masked-word head, and a tokenizer that begins, ends and masks as BERT's does."""
+    words = tiny_tokenizer(special=["<mask>"])
+    begin, end = (("<s>", words.bos_token_id), ("</s>", words.eos_token_id))
+    words.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[begin, end]
+    )
+    words.mask_token = "<mask>"
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    made = BertConfig(vocab_size=len(words), pad_token_id=words.pad_token_id, **{**sizes, **config})
+    return _save(folder, BertForMaskedLM, made, seed, words)
 
 
 def tiny_llm(

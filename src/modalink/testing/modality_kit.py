@@ -90,7 +90,7 @@ def _check_lazy(record: ModalityRecord, path: Path) -> None:
 
 def _check_refusals(record: ModalityRecord, place: Path) -> None:
     broken, empty = place / f"broken{record.suffixes[0]}", place / f"empty{record.suffixes[0]}"
-    broken.write_bytes(b"this is no medium at all" * 20)
+    broken.write_bytes(b"\xffthis is no medium at all" * 20)
     empty.touch()
     for source in (place / "absent", broken, empty, object()):
         try:

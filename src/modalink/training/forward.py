@@ -3,14 +3,16 @@
 from collections.abc import Set
 from dataclasses import replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from modalink.devices import to_device
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.batch import Batch
-from modalink.roles import LearnsCaptions
-from modalink.training.objectives import OF_CAPTIONS, Captioned, Need, Output
+from modalink.roles import Embeds, LearnsCaptions
+from modalink.training.objectives import OF_CAPTIONS, Captioned, Embedded, Need, Output
 
 OF_THE_LLM: frozenset[Need] = frozenset({"logits", "logprobs", "conditions"})
 """Needs that only a pass through the LLM fills."""
@@ -25,13 +27,17 @@ def forward(model: ModalinkForConditionalGeneration, batch: Batch, needs: Set[Ne
         needs: What the objectives read.
     """
     found = Output()
-    if needs & ({"features", "prompt_tokens"} | OF_CAPTIONS):
+    if needs & ({"features", "prompt_tokens", "embeddings"} | OF_CAPTIONS):
         features = {m: model.encode(m, items) for m, items in batch.media.items()} | batch.features
         batch = replace(batch, features=features)
         found = replace(found, features=features)
     if "prompt_tokens" in needs:
         made = {m: model.model.prompt_tokens(m, items, batch.texts.get(m)) for m, items in batch.features.items()}
         found = replace(found, prompt_tokens=made)
+    if "embeddings" in needs:
+        found = replace(found, embeddings=_embeddings(model, batch))
+    if "vocabulary" in needs:
+        found = replace(found, vocabulary=_vocabulary(model))
     if needs & OF_CAPTIONS:
         found = replace(found, captioned=_captioned(model, batch))
     if needs & OF_THE_LLM:
@@ -40,6 +46,25 @@ def forward(model: ModalinkForConditionalGeneration, batch: Batch, needs: Set[Ne
         logprobs = _logprobs(given.logits, batch) if "logprobs" in needs else None
         found = replace(found, logits=given.logits, logprobs=logprobs, conditions=given.conditions)
     return found
+
+
+def _embeddings(model: ModalinkForConditionalGeneration, batch: Batch) -> dict[str, Embedded]:
+    found = {}
+    for modality, features in batch.features.items():
+        projector = model.model.input_projectors[modality]
+        if isinstance(projector, Embeds):
+            given = features.to(dtype=next(model.model.input_projectors[modality].parameters()).dtype)
+            found[modality] = Embedded(projector.embedded(given), projector.temperature)
+    return found
+
+
+@torch.no_grad()
+def _vocabulary(model: ModalinkForConditionalGeneration) -> Float[Tensor, "v d_llm"]:
+    """By the LLM's own embedding, which may scale its table."""
+    embedding = model.get_input_embeddings()
+    tokens = torch.arange(model.language_model.config.get_text_config().vocab_size)
+    table: Tensor = embedding(to_device(tokens, next(embedding.parameters()).device))
+    return table
 
 
 def _captioned(model: ModalinkForConditionalGeneration, batch: Batch) -> dict[str, Captioned]:

@@ -7,6 +7,7 @@ from torch import nn
 
 from modalink.errors import UnknownNameError
 from modalink.model.groups import Groups, divided
+from modalink.model.items import Shown
 from modalink.recipe import Stage, TrainGroup
 from modalink.roles import InputProjector
 
@@ -49,6 +50,12 @@ def freeze(
 def needs_of(stage: Stage) -> frozenset[Any]:
     """What a stage's objectives need of a forward pass."""
     return frozenset(need for objective in stage.objectives for need in objective.needs)
+
+
+def show_of(stage: Stage) -> Shown:
+    """What a stage's objectives want to be shown of media beside its samples."""
+    captions = {objective.to for objective in stage.objectives if "reference_prompts" in objective.needs}
+    return Shown("target_features" in needs_of(stage), next(iter(captions), None))
 
 
 def unread(model: nn.Module, needs: Collection[str] = frozenset()) -> set[str]:

@@ -18,7 +18,7 @@ from modalink.model.items import Item, ragged
 from modalink.ragged import Ragged
 from modalink.recipe.groups import Group
 from modalink.roles import Conditions, ConditionShape, Denoises, Generator, ReadsText
-from modalink.training.objectives import ItemObjectiveConfig, ObjectiveConfig
+from modalink.training.objectives import ItemObjectiveConfig, ObjectiveConfig, captions_of
 
 
 class FrozenEncoders:
@@ -52,6 +52,16 @@ class FrozenEncoders:
         """The features of the media that shall be made, of each of `Targets.shown`, where encoders are frozen."""
         shown = {m: [*targets.shown.values()] for m, targets in batch.targets.items() if m in self.keys}
         return {m: self._features(m, items) for m, items in shown.items() if items}
+
+    def of_captions(self, batch: Batch, modality: str) -> dict[str, Ragged]:
+        """The features of captions that are shown, by the modality of what they describe.
+
+        Args:
+            batch: The batch.
+            modality: The one as which captions are read.
+        """
+        shown = {m: [batch.items[m][i].shown for i in places] for m, places in captions_of(batch).items()}
+        return {m: self._features(modality, [item for item in items if item]) for m, items in shown.items()}
 
     def holds(self, item: Item, modality: str) -> bool:
         """Whether an item's features need not be computed."""

@@ -27,7 +27,7 @@ from modalink.runs.metrics import Metrics, rewind
 from modalink.settings import RunSettings
 from modalink.training import parallel
 from modalink.training.changed_data import check_data
-from modalink.training.freezing import needs_of
+from modalink.training.freezing import show_of
 from modalink.training.frozen import FrozenEncoders, check_abilities, frozen_generators
 from modalink.training.loop import Run
 from modalink.training.randomness import seed_of
@@ -89,8 +89,7 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack, *, draws
 
 def preparing(processor: ModalinkProcessor, stage: Stage) -> Callable[..., Prepared]:
     """What makes a stage's samples of conversations: the processor, told what the stage wants of it."""
-    shows = "target_features" in needs_of(stage)
-    return partial(processor.prepare, max_tokens=stage.max_tokens, shows_targets=shows)
+    return partial(processor.prepare, max_tokens=stage.max_tokens, show=show_of(stage))
 
 
 def check_share(stage: Stage, processes: int) -> None:

@@ -22,7 +22,7 @@ from modalink.recipe import Stage
 from modalink.training import parallel
 from modalink.training.filler import Fillers, no_loss
 from modalink.training.forward import forward
-from modalink.training.freezing import needs_of
+from modalink.training.freezing import needs_of, show_of
 from modalink.training.frozen import FrozenEncoders, FrozenGenerator
 from modalink.training.gradient_check import GradientWatch
 from modalink.training.mean_start import centre
@@ -222,6 +222,7 @@ class Learner:
         items = [*(output.features or {}).values(), *(output.prompt_tokens or {}).values()]
         conditions = (record.tensors.values() for record in (output.conditions or {}).values())
         tensors = [*chain.from_iterable(conditions), *(item.values for item in items)]
+        tensors += [found.vectors for found in (output.embeddings or {}).values()]
         if output.logits is not None and not read & {"logits", "logprobs"}:
             tensors.append(output.logits)
         return [tensor for tensor in tensors if tensor.requires_grad]
@@ -232,13 +233,24 @@ class Learner:
         with autocast(self.dtype, self.device):
             batch = self.encoders.encoded(part.batch).to(self.device)
             output = forward(self.system.model, batch, self.needs)
-            if "target_features" in self.needs:
-                output = replace(output, target_features=self.encoders.of_targets(batch))
+            output = replace(output, **self.of_frozen(batch))
             return output, {
                 name: objective.sum(output, batch, self.generators, rngs)
                 for name, objective in self.objectives.items()
                 if objective.count(batch)
             }
+
+    def of_frozen(self, batch: Batch) -> dict[str, Any]:
+        """The fields of `Output` that frozen parts fill, from the cache where it has what they need."""
+        found: dict[str, Any] = {}
+        if "target_features" in self.needs:
+            found["target_features"] = self.encoders.of_targets(batch)
+        if (modality := show_of(self.stage).captions) is not None:
+            with torch.no_grad():
+                made = self.encoders.of_captions(batch, modality)
+                project = self.system.model.model.prompt_tokens
+                found["reference_prompts"] = {m: project(modality, features) for m, features in made.items()}
+        return found
 
     def note_gradients(
         self, parts: Sequence[MicroBatch], losses: Mapping[str, float], norms: Mapping[str, float]

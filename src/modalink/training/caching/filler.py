@@ -26,6 +26,7 @@ from modalink.training.caching.noting import NotingCache, WeighingCache
 from modalink.training.caching.plan import StagePlan, plans
 from modalink.training.caching.samples import StageSamples
 from modalink.training.caching.work import Block, Done, Job, Left
+from modalink.training.freezing import show_of
 from modalink.training.frozen import FrozenEncoders, FrozenGenerator, frozen_generators
 from modalink.training.objectives.align import captioned
 from modalink.training.opening import chunk_of, preparing
@@ -151,10 +152,13 @@ class _StageParts:
 
     def keep(self, samples: list[Prepared]) -> None:
         """Compute what the cache lacks of these samples."""
+        captions = show_of(self.plan.stage).captions
         for modality in self.plan.reads:
-            made = (target.shown for sample in samples for target in sample.targets.get(modality, ()))
-            read = (item for sample in samples for item in sample.media.get(modality, ()))
-            if items := [*read, *(item for item in made if item is not None)]:
+            read = [item for sample in samples for item in sample.media.get(modality, ())]
+            shown = [target.shown for sample in samples for target in sample.targets.get(modality, ())]
+            if modality == captions:
+                shown += [item.shown for sample in samples for items in sample.media.values() for item in items]
+            if items := [*read, *(item for item in shown if item is not None)]:
                 self.encoders.outputs(modality, items)
         for modality, abilities in self.plan.makes.items():
             if items := [item for sample in samples for item in sample.targets.get(modality, ())]:

@@ -30,6 +30,9 @@ Need = Literal[
     "features",
     "prompt_tokens",
     "target_features",
+    "embeddings",
+    "vocabulary",
+    "reference_prompts",
     "contrast",
     "matching",
     "writing",
@@ -37,6 +40,8 @@ Need = Literal[
 """What objectives can ask for: a field of `Output`, or one of the ways of `Output.captioned`."""
 OF_CAPTIONS: frozenset[Need] = frozenset({"contrast", "matching", "writing"})
 """What a projector that learns captions fills, without a pass through the LLM."""
+OF_FROZEN: frozenset[Need] = frozenset({"target_features", "vocabulary", "reference_prompts"})
+"""What parts that do not learn give: no gradient goes there."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,14 @@ class Captioned:
 
 
 @dataclass(frozen=True)
+class Embedded:
+    """A batch's media of one modality in a space in which they are told apart, see `modalink.roles.Embeds`."""
+
+    vectors: Float[Tensor, "i d"]
+    temperature: Float[Tensor, ""]
+
+
+@dataclass(frozen=True)
 class Output:
     """What objectives read of a forward pass; what none of them needs stays None and costs nothing."""
 
@@ -75,6 +88,12 @@ class Output:
     """Modality -> encoder outputs `[i, p, d_enc]` of the batch's media; no pass through the LLM."""
     prompt_tokens: Mapping[str, Ragged] | None = None
     """Modality -> what the input projector makes of them, `[i, n, d_llm]`; no pass through the LLM."""
+    embeddings: Mapping[str, Embedded] | None = None
+    """Modality -> vectors of the batch's media, of input projectors that have some; no pass through the LLM."""
+    vocabulary: Float[Tensor, "v d_llm"] | None = None
+    """What the LLM reads of each of its tokens; no gradient goes there."""
+    reference_prompts: Mapping[str, Ragged] | None = None
+    """Modality -> what a frozen input projector makes of captions, of each of `captions_of`; no gradient goes there."""
     target_features: Mapping[str, Ragged] | None = None
     """Modality -> what the frozen encoder makes of the media that shall be made, of each of `Targets.shown`."""
     captioned: Mapping[str, Captioned] | None = None
@@ -157,13 +176,19 @@ class CaptionObjectiveConfig(ObjectiveConfig):
         return {m: d for m, d in batch.described.items() if self.modalities is None or m in self.modalities}
 
 
+def captions_of(batch: Batch) -> dict[str, list[int]]:
+    """Modality -> places of the media that are read whose captions are shown, see `Item.shown`."""
+    found = {m: [i for i, item in enumerate(items) if item.shown and item.loss] for m, items in batch.items.items()}
+    return {modality: places for modality, places in found.items() if places}
+
+
 def _reach(need: Need, group: Group) -> bool:
     """Whether a field of `Output` depends on a group's parameters."""
-    if need == "target_features":
+    if need in OF_FROZEN:
         return False
     if need == "features":
         return group.part == "encoder"
-    if need == "prompt_tokens" or need in OF_CAPTIONS:
+    if need in {"prompt_tokens", "embeddings"} or need in OF_CAPTIONS:
         return group.side == "inputs"
     return need == "conditions" or group.side != "outputs"
 
