@@ -97,3 +97,12 @@ def test_the_drawn_table_sums_what_is_trained() -> None:
     assert "stage one" in drawn
     line = next(line for line in drawn.splitlines() if "trained" in line)
     assert "36" in line and "47.37%" in line
+
+
+def test_what_nothing_reads_of_a_trained_part_is_in_float32_beside_the_rest() -> None:
+    model = Tiny()
+    model.projector.unread = frozenset({"1.weight", "1.bias"})
+    trained = freeze(model, model.groups(), TRAIN)
+    unread = [parameter for name, parameter in model.named_parameters() if name.startswith("projector.1")]
+    assert [(p.dtype, p.requires_grad) for p in unread] == [(torch.float32, False)] * 2
+    assert [name for name, _ in trained["inputs.image.projector"]] == ["projector.0.weight", "projector.0.bias"]

@@ -28,6 +28,9 @@ class TrainGroup(Settings):
     """Peak learning rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Weight decay; vectors (biases, norms, gates) have none."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor of the learning rate from each block of the group to the block before it: below 1, blocks near the input
+    learn less (Qwen-VL's encoder: 0.95)."""
 
 
 class Init(Settings):

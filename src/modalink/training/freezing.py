@@ -10,6 +10,7 @@ from modalink.model.groups import Groups, divided
 from modalink.model.items import Shown
 from modalink.recipe import Stage, TrainGroup
 from modalink.roles import InputProjector
+from modalink.training.layer_decay import by_depth
 
 
 def freeze(
@@ -39,10 +40,11 @@ def freeze(
     model.zero_grad()
     never = unread(model, needs)
     trained = {group: [member for member in groups[group] if member[0] not in never] for group in train}
-    for members in trained.values():
-        for _, parameter in members:
-            parameter.requires_grad_(True)
+    for group in train:
+        for _, parameter in groups[group]:  # what nothing reads may still be run, beside what learns
             parameter.data = parameter.data.float()
+        for _, parameter in trained[group]:
+            parameter.requires_grad_(True)
     set_modes(model)
     return trained
 
@@ -82,13 +84,18 @@ def set_modes(model: nn.Module) -> None:
 
 
 def optimizer_groups(trained: Groups, train: Mapping[str, TrainGroup]) -> list[dict[str, Any]]:
-    """Groups for the optimizer: each with its own rate, and its vectors (biases, norms, gates) without weight decay."""
+    """Groups for the optimizer: each with its own rate, and its vectors (biases, norms, gates) without weight decay.
+
+    A group whose rate falls with depth becomes one for each block.
+    """
     made: list[dict[str, Any]] = []
     for name, members in trained.items():
         settings = train[name]
-        for decays in (True, False):
-            if chosen := [(n, p) for n, p in members if (p.ndim > 1) == decays]:
-                decay = settings.weight_decay if decays else 0.0
-                rates = {"lr": settings.lr, "base_lr": settings.lr, "weight_decay": decay}
-                made.append({"params": chosen, "group": name, **rates})
+        layered = settings.layer_decay < 1
+        for share, at_depth in by_depth(name, members, settings.layer_decay) if layered else [(1.0, members)]:
+            for decays in (True, False):
+                if chosen := [(n, p) for n, p in at_depth if (p.ndim > 1) == decays]:
+                    lr, decay = settings.lr * share, settings.weight_decay if decays else 0.0
+                    rates = {"lr": lr, "base_lr": lr, "weight_decay": decay}
+                    made.append({"params": chosen, "group": name, **rates})
     return made

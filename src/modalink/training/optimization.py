@@ -34,10 +34,12 @@ def lr_factor(stage: Stage, step: int, steps: int) -> float:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
-    """Give every group its learning rate for the step, and return the rates by group."""
+    """Give every group its learning rate for the step, and return the largest rate of each."""
+    rates: dict[str, float] = {}
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
-    return {group["group"]: group["lr"] for group in optimizer.param_groups}
+        rates[group["group"]] = max(group["lr"], rates.get(group["group"], 0.0))
+    return rates
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
