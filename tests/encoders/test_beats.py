@@ -104,6 +104,8 @@ def test_full_size_has_the_published_count(tmp_path: Path) -> None:
     ten = config.layout(config.preprocessor().layout(sound(samples(2 * 1024))))
     assert (ten.blocks, ten.grid, encoder.dim) == ((512, 512), (64, 8), 768)
     assert config.miniature().dim == 64
+    absent = BeatsConfig(checkpoint="absent/beats", sizes="released")
+    assert absent.describe() == config.describe()
 
 
 def changed(folder: Path, change: Any) -> BeatsConfig:

@@ -19,7 +19,7 @@ from modalink.encoders.frames import FramesConfig
 from modalink.encoders.imagebind import ImageBindConfig
 from modalink.encoders.several import SeveralConfig
 from modalink.encoders.tiles import TilesConfig
-from modalink.errors import PartError
+from modalink.errors import PartError, RecipeError
 from modalink.kinds import parse
 from modalink.ragged import Layout, Ragged
 from modalink.testing import TinyEncoderConfig, check_encoder
@@ -48,6 +48,8 @@ def config(checkpoint: Path, *names: str, **settings: Any) -> ImageBindConfig:
         ("video", {"average": False}),
         ("audio", {}),
         ("audio", {"features": "trunk"}),
+        ("audio", {"features": "class"}),
+        ("audio", {"features": "class", "average": False}),
     ],
 )
 def test_it_keeps_the_promises_of_its_role(checkpoint: Path, modality: str, settings: dict[str, Any]) -> None:
@@ -206,3 +208,27 @@ def test_others_look_through_it_at_pictures(checkpoint: Path) -> None:
 def test_its_identity_is_that_of_the_file(checkpoint: Path) -> None:
     assert hub.identity_of(config(checkpoint)).sha256 == hub.identity_of(config(checkpoint, "audio")).sha256
     assert {*Architecture().forms()} == {"vision", "text", "audio", "depth", "thermal", "imu"}
+
+
+def test_class_tokens_are_the_first_of_the_trunk_one_of_each_clip(checkpoint: Path) -> None:
+    """BuboGPT reads them: as wide as the tower, before the head."""
+    trunk, first = (
+        config(checkpoint, "audio", features=features, average=False).build() for features in ("trunk", "class")
+    )
+    units = torch.randn(3, *first.unit_shape)
+    items = Ragged(units, (3,), (Layout.of_units(3),))
+    with torch.no_grad():
+        tokens, classes = trunk(items), first(items)
+    assert classes.layouts[0].blocks == (1, 1, 1)
+    torch.testing.assert_close(classes.values, tokens.values[:: trunk.tokens_per_block])
+
+
+@pytest.mark.parametrize(("modality", "part"), [("image", "vision"), ("video", "video"), ("audio", "audio")])
+def test_its_tiny_form_is_the_zoos_encoder_of_what_it_reads(modality: str, part: str) -> None:
+    tiny = ImageBindConfig(checkpoint="nielsr/imagebind-huge").for_modality(modality).tiny()
+    assert tiny.checkpoint == f"zoo:{part}" and modality in tiny.reads()
+
+
+def test_what_the_zoo_does_not_read_has_no_tiny_form() -> None:
+    with pytest.raises(RecipeError, match="the zoo has no encoder of thermal; leave that input out"):
+        ImageBindConfig(checkpoint="nielsr/imagebind-huge", modalities=("thermal",)).tiny()

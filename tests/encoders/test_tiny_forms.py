@@ -1,4 +1,4 @@
-"""Every kind of encoder but ImageBind has a tiny form that ships and reads the same."""
+"""Every kind of encoder has a tiny form that ships and reads the same; ImageBind one for each of its modalities."""
 
 from typing import Any
 

@@ -34,6 +34,9 @@ class BeatsConfig(SoundConfig):
     window_seconds: float = Field(default=10.24, ge=0.16, le=3600)
     """Longer sounds are cut in windows of this length, rounded down to whole patches (16 frames of 10 ms), each encoded
     by itself. Memory grows with its square."""
+    sizes: Literal["checkpoint", "released"] = "checkpoint"
+    """Where the network's sizes come from: the checkpoint's file, or `released`: all that were released have the same,
+    so that a recipe can be built and counted without the file."""
 
     def tiny(self) -> WhisperConfig:
         """The zoo's encoder of sounds, which is Whisper's."""
@@ -78,6 +81,8 @@ class BeatsConfig(SoundConfig):
         return BeatsPreprocessor(self._architecture().input_patch_size, self.window_seconds, self.max_seconds)
 
     def _architecture(self) -> Architecture:
+        if self.sizes == "released":
+            return Architecture()
         settings = hub.settings_beside(self.checkpoint, "cfg", revision=self.revision)
         try:
             return Architecture.model_validate(settings)

@@ -26,7 +26,10 @@ from modalink.encoders._imagebind import (
     Tower,
     towers,
 )
-from modalink.errors import PartError, shown
+from modalink.encoders.video import VideoConfig
+from modalink.encoders.vision import VisionConfig
+from modalink.encoders.whisper import WhisperConfig
+from modalink.errors import PartError, RecipeError, shown
 from modalink.kinds import Count
 from modalink.ragged import Layout, Ragged
 from modalink.roles import BlockEncoder, EncoderConfig, Preprocessor
@@ -54,12 +57,13 @@ class ImageBindConfig(EncoderConfig):
     """What it reads: only the towers of these are loaded. The first is the one that it reads unless asked for another,
     best the one that has it in the recipe. `depth`, `thermal` and `imu` are modalities of your own, see
     docs/encoders.md."""
-    features: Literal["pooled", "trunk"] = "pooled"
+    features: Literal["pooled", "class", "trunk"] = "pooled"
     """`pooled`: the embedding of the shared space (of ImageBind-Huge 1,024 wide), normalised, times the factor of the
-    tower where it has one; `trunk`: the tokens of the tower's last block, each as wide as the tower."""
+    tower where it has one; `class`: the class token behind the tower's last block, as wide as the tower (BuboGPT);
+    `trunk`: all tokens of that block."""
     average: bool = True
-    """Whether the clips of a video or sound have one embedding, their mean (PandaGPT, NExT-GPT); else one each
-    (Video-LLaMA). Of `trunk`, the tokens of all clips stand one behind the other."""
+    """Whether the clips of a video or sound have one embedding or class token, their mean (PandaGPT, NExT-GPT); else
+    one each (Video-LLaMA, BuboGPT). Of `trunk`, the tokens of all clips stand one behind the other."""
     keep_cls: bool = True
     """Whether the class token stays in front of the others, of `trunk`."""
     video_clips: Count = 5
@@ -75,6 +79,17 @@ class ImageBindConfig(EncoderConfig):
     def reads(self) -> frozenset[str]:
         """Those that are set."""
         return frozenset(self.modalities)
+
+    def tiny(self) -> EncoderConfig:
+        """The zoo's encoder of the first of its modalities: it gives many tokens where this one may give a vector.
+
+        Raises:
+            RecipeError: The zoo has none of it.
+        """
+        settings = {"image": VisionConfig, "video": VideoConfig, "audio": WhisperConfig}.get(self.modalities[0])
+        if settings is None:
+            raise RecipeError(f"the zoo has no encoder of {self.modalities[0]}; leave that input out")
+        return settings(checkpoint="zoo:any").tiny()
 
     def for_modality(self, modality: str) -> "ImageBindConfig":
         """The same for one modality, whose tower alone it has.
@@ -165,12 +180,13 @@ class ImageBindEncoder(BlockEncoder):
         self.towers = nn.ModuleDict({name: tower for name, tower in each.items() if name in names})
         form = self._tower.form
         trunk, drop_cls = config.features == "trunk", not config.keep_cls
+        headless = config.features != "pooled"
         self.unit_shape = form.unit if self.modality != "image" else (form.unit[0], *form.unit[2:])
-        self.dim = form.width if trunk else self._tower.project.out_features
+        self.dim = form.width if headless else self._tower.project.out_features
         self.tokens_per_block = form.tokens + (0 if drop_cls else 1) if trunk else 1
         self.grid = form.grid if trunk and drop_cls else None
         heads = ("norm.weight", "norm.bias", "project.weight")
-        self.unread = frozenset(f"towers.{name}.{head}" for name in names for head in heads if trunk)
+        self.unread = frozenset(f"towers.{name}.{head}" for name in names for head in heads if headless)
 
     @property
     def _tower(self) -> Tower:
@@ -189,7 +205,7 @@ class ImageBindEncoder(BlockEncoder):
 
     def layout(self, item: Layout) -> Layout:
         """One embedding for an item or for each of its clips, or a block of tokens for each."""
-        if self.config.features == "pooled" and self.config.average:
+        if self.config.features != "trunk" and self.config.average:
             return Layout(item.units, (1,))
         return super().layout(item)
 
@@ -202,6 +218,8 @@ class ImageBindEncoder(BlockEncoder):
         tokens = tower(units)
         if self.config.features == "pooled":
             return tower.embedded(tokens)[:, None]
+        if self.config.features == "class":
+            return tokens[:, :1]
         return tokens if self.config.keep_cls else tokens[:, 1:]
 
     def forward(self, items: Ragged) -> Ragged:

@@ -35,7 +35,10 @@ def train_groups(spec: SystemSpec) -> list[Group]:
         groups.append(JOIN)
     if spec.outputs or spec.prompt.add_tokens:
         groups.append(NEW_TOKENS)
-    return groups + [Group.output_projector(modality) for modality in spec.outputs]
+    for modality, made in spec.outputs.items():
+        projector = Group.output_projector(modality)
+        groups += [projector, *map(projector.inside, made.projector.sections())]
+    return groups
 
 
 def part_and_stage_problems(spec: SystemSpec, stages: Iterable[Stage]) -> list[Problem]:

@@ -39,3 +39,7 @@ class OutputProjectorConfig(KindConfig):
     @abstractmethod
     def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> OutputProjector:
         """A new projector from `tokens_in` signal states to a condition of `tokens_out` tokens, 1 if it is pooled."""
+
+    def sections(self) -> tuple[str, ...]:
+        """Names of modules and parameters inside the projector that a stage can train by themselves."""
+        return ()

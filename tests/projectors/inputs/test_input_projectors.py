@@ -42,6 +42,7 @@ def numbered(*grids: tuple[int, int]) -> Ragged:
         {"kind": "mlp", "layers": 1},
         {"kind": "mlp", "layers": 3, "width": 7, "activation": "silu", "norm": True},
         {"kind": "mlp", "norm": True, "join": {"tokens": 4, "layout": "square"}},
+        {"kind": "mlp", "norm_inside": True},
         {"kind": "linear", "pool": "space_time"},
         {"kind": "mlp", "pool": "space"},
         {"kind": "linear", "pool": {"by": 2}, "newline": "row"},

@@ -86,3 +86,16 @@ def test_without_dropout_training_and_evaluation_agree() -> None:
     trained = projector.train()(states)
     with torch.no_grad():
         assert torch.allclose(projector.eval()(states), trained, atol=1e-6)
+
+
+def test_without_an_exit_the_transformer_makes_what_is_as_wide_as_itself() -> None:
+    """MiniGPT-5 has none, NExT-GPT has one."""
+    widths = {"dim_in": 8, "tokens_in": 4, "tokens_out": 6}
+    settings = TransformerConfig.model_validate({**SMALL, "exit": "none"})
+    projector = settings.build(dim_out=16, **widths)
+    assert projector(torch.randn(2, 4, 8)).shape == (2, 6, 16)
+    assert {name.partition(".")[0] for name, _ in projector.named_parameters()} == {*settings.sections()}
+    assert {*settings.sections()} == {*TransformerConfig().sections()} - {"exit"}
+    with pytest.raises(PartError, match="found exit: none and width 16, needed 5; set exit: linear"):
+        settings.build(dim_out=5, **widths)
+    assert settings.tiny().exit == "linear"

@@ -31,19 +31,32 @@ class TransformerConfig(OutputProjectorConfig):
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     entry: Literal["linear", "mlp"] = "linear"
     """What narrows the states: one linear map (NExT-GPT), or two with a GELU (MiniGPT-5)."""
+    exit: Literal["linear", "none"] = "linear"
+    """What stands behind: a linear map to the generator's width (NExT-GPT), or nothing where that is `width`
+    (MiniGPT-5)."""
 
     def tiny(self) -> "TransformerConfig":
-        """The same, narrower and less deep."""
-        return self.at_most(width=128, feed_forward=256, heads=4, encoder_layers=1, decoder_layers=2)
+        """The same, narrower and less deep, with an exit to whatever width the zoo's generator has."""
+        return self.replace(exit="linear").at_most(
+            width=128, feed_forward=256, heads=4, encoder_layers=1, decoder_layers=2
+        )
+
+    def sections(self) -> tuple[str, ...]:
+        """The Transformer's halves, its queries, and the maps around it."""
+        return ("entry", "encoder", "decoder", "queries", *["exit"] * (self.exit == "linear"))
 
     def build(self, *, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> "TransformerProjector":
         """A new projector to `tokens_out` conditions, from any number of signal states.
 
         Raises:
-            PartError: The width cannot be divided among the heads.
+            PartError: The width cannot be divided among the heads, or is not the generator's though there is no exit.
         """
         if self.width % self.heads:
             raise PartError(f"transformer: found width {self.width}, needed a multiple of heads = {self.heads}")
+        if self.exit == "none" and self.width != dim_out:
+            raise PartError(
+                f"transformer: found exit: none and width {self.width}, needed {dim_out}; set exit: linear"
+            )
         return TransformerProjector(self, dim_in, dim_out, tokens_out)
 
 
@@ -74,7 +87,7 @@ class TransformerProjector(OutputProjector):
             nn.TransformerDecoderLayer(width, config.heads, **options), config.decoder_layers, nn.LayerNorm(width)
         )
         self.queries = nn.Parameter(torch.randn(tokens_out, width))
-        self.exit = nn.Linear(width, dim_out)
+        self.exit = nn.Linear(width, dim_out) if config.exit == "linear" else nn.Identity()
 
     def forward(self, states: Float[Tensor, "i k d_llm"]) -> Float[Tensor, "i {self.tokens_out} {self.dim_out}"]:
         """Project the signal states of items."""
