@@ -23,6 +23,10 @@ STRINGS = {
     "[IMG0][IMG1]Here.<|im_end|>\n",
     "question-answer": "<s><image>Question: What? Answer: A cube.</s>\nQuestion: Draw it. "
     "Answer: [IMG0][IMG1]Here.</s>\n",
+    "question-short-answer": "<s><image>Question: What? Short answer: A cube.</s>\nQuestion: Draw it. "
+    "Short answer: [IMG0][IMG1]Here.</s>\n",
+    "minigpt-v2": "<s>[INST] <image> What? [/INST] A cube.</s>[INST] Draw it. [/INST] [IMG0][IMG1]Here.</s>",
+    "x-instructblip": "<s>USER: <image> What?\nASSISTANT: A cube.</s>USER: Draw it.\nASSISTANT: [IMG0][IMG1]Here.</s>",
 }
 
 LEARNED = {
@@ -32,6 +36,9 @@ LEARNED = {
     "llama-2": [" A cube. </s>", " [IMG0][IMG1]Here. </s>"],
     "chatml": ["A cube.<|im_end|>", "[IMG0][IMG1]Here.<|im_end|>"],
     "question-answer": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
+    "question-short-answer": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
+    "minigpt-v2": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
+    "x-instructblip": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
 }
 
 STOP = {
@@ -41,6 +48,9 @@ STOP = {
     "llama-2": ("</s>",),
     "chatml": ("<|im_end|>",),
     "question-answer": ("</s>",),
+    "question-short-answer": ("</s>",),
+    "minigpt-v2": ("</s>",),
+    "x-instructblip": ("</s>",),
 }
 
 # `system` is "Hi."; tokens that carry loss are starred, `~` is a space. The tokenizer lower-cases.
@@ -53,6 +63,9 @@ TOKENS = {
     "chatml": "<|im_start|> system \n hi . <|im_end|> \n <|im_start|> user \n <image> \n what ? <|im_end|> \n "
     "<|im_start|> assistant \n *a *~red *~cube *. *<|im_end|> \n",
     "question-answer": "<s> hi . \n <image> question : ~what ? ~answer : *~a *~red *~cube *. *</s> \n",
+    "question-short-answer": "<s> hi . \n <image> question : ~what ? <unk> ~answer : *~a *~red *~cube *. *</s> \n",
+    "minigpt-v2": "<s> [ inst ] ~ <image> ~what ? ~[ / inst ] *~a *~red *~cube *. *</s>",
+    "x-instructblip": "<s> hi . ~user : ~ <image> ~what ? \n assistant : *~a *~red *~cube *. *</s>",
 }
 
 

@@ -107,10 +107,19 @@ def test_bad_presets(tmp_path, presets, preset, message):
         ("llava-1.5-70b", "unknown preset of llava-1.5 '70b'; did you mean '7b'? known: 13b, 7b, 7b-lora"),
         ("llava:70b", "llava.yaml: unknown preset '70b'; did you mean '7b'? known: 13b, 7b"),
         ("demo:7b", "demo.yaml: found no presets, needed one called '7b': name the recipe alone"),
-        ("nowhere/my.yaml:7b", "nowhere/my.yaml: there is no such file; shipped recipes are demo, "),
+        ("nowhere/my.yaml:7b", "nowhere/my.yaml: there is no such file; shipped recipes are "),
     ],
 )
 def test_presets_that_are_not_there(reference, message):
     with pytest.raises(RecipeError) as caught:
         load(reference)
     assert str(caught.value).startswith(message)
+
+
+def test_null_takes_an_input_out(sizes, tmp_path):
+    heat = "  heat: {use: image, projector: {kind: linear}}\n"
+    text = SEE.replace("llm:", heat + "llm:", 1) + "presets:\n  both: {}\n  one: {inputs.heat: null}\n"
+    (tmp_path / "heat.yaml").write_text(text)
+    assert {*load(f"{tmp_path}/heat.yaml:both").inputs} == {"image", "heat"}
+    assert {*load(f"{tmp_path}/heat.yaml:one").inputs} == {"image"}
+    assert {*load(f"{tmp_path}/heat.yaml", ["inputs.heat=null"]).inputs} == {"image"}

@@ -37,7 +37,7 @@ def test_the_tiny_form_has_the_shape_of_the_whole(name):
     whole, tiny = load(name), load(name, tiny=True)
     assert tiny.inputs.keys() == whole.inputs.keys() and tiny.outputs.keys() == whole.outputs.keys()
     for modality in whole.inputs:
-        assert tiny.inputs[modality].encoder.checkpoint.startswith("zoo:")
+        assert all(checkpoint.startswith("zoo:") for checkpoint, _ in tiny.encoder(modality).checkpoints())
         assert tiny.inputs[modality].projector.kind == whole.inputs[modality].projector.kind
     for modality in whole.outputs:
         assert tiny.outputs[modality].generator.checkpoint == "zoo:diffusion"
@@ -102,3 +102,11 @@ def test_a_part_without_a_tiny_form_says_so(see):
     image = recipe.inputs["image"].model_copy(update={"encoder": other})
     with pytest.raises(RecipeError, match=r"inputs.image.encoder: the kind 'sonar' has no tiny form; give SonarConfig"):
         tiny_form(recipe.model_copy(update={"inputs": {"image": image}}))
+
+
+def test_an_encoder_of_several_modalities_becomes_one_of_each():
+    """ImageBind's tiny forms; of frames one encoder still reads both."""
+    bound, framed = load("next-gpt-7b", tiny=True).inputs, load("x-instructblip-7b", tiny=True).inputs
+    own = {modality: (chosen.use, chosen.encoder.checkpoint) for modality, chosen in bound.items()}
+    assert own == {"image": (None, "zoo:vision"), "video": (None, "zoo:video"), "audio": (None, "zoo:audio")}
+    assert (framed["image"].use, framed["image"].encoder) == ("video", None)

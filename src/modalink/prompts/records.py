@@ -47,6 +47,26 @@ RECORDS: dict[str, TurnTemplate] = {
             answer=" {text} {eos}",
             alternates=True,
         ),
+        # MiniGPT-v2: LLaMA-2's signs around a turn that may begin with a task's tag. Source: repo MiniGPT-4,
+        # minigpt4/models/minigpt_v2.py and conversation/conversation.py, CONV_VISION_minigptv2.
+        TurnTemplate(
+            name="minigpt-v2",
+            system_form="",
+            user="[INST] {text} [/INST]",
+            reply="",
+            answer=" {text}{eos}",
+            joint=" ",
+        ),
+        # X-InstructBLIP: media behind their cue words, then the instruction. Source: repo LAVIS,
+        # lavis/configs/models/blip2/blip2_xinstruct_vicuna7b.yaml, prefix and postfix.
+        TurnTemplate(
+            name="x-instructblip",
+            system_form="{text} ",
+            user="USER: {text}\n",
+            reply="ASSISTANT:",
+            answer=" {text}{eos}",
+            joint=" ",
+        ),
         # Qwen-VL and other systems whose LLM speaks ChatML. No beginning-of-sequence token, as in Qwen.
         TurnTemplate(
             name="chatml",
@@ -66,6 +86,16 @@ RECORDS: dict[str, TurnTemplate] = {
             system_form="{text}\n",
             user="Question: {text} ",
             reply="Answer:",
+            answer=" {text}{eos}",
+            after="\n",
+            media_first=True,
+        ),
+        # CogVLM's and BLIP-2's questions that want a word or two. Source: repo CogVLM, utils/utils/language.py.
+        TurnTemplate(
+            name="question-short-answer",
+            system_form="{text}\n",
+            user="Question: {text} ",
+            reply="Short answer:",
             answer=" {text}{eos}",
             after="\n",
             media_first=True,

@@ -49,6 +49,7 @@ def with_preset(document: Document, preset: str | None) -> Document:
     if preset not in known:
         raise UnknownNameError("preset", preset, known, file)
     changes = _inner(document, (KEY, known[preset]))
+    changes = Document({}, changes.places) if changes.data is None else changes
     if not isinstance(changes.data, dict):
         place = document.place((KEY, known[preset]))
         raise RecipeError(f"{place}, presets.{preset}: found {shown(changes.data)}, needed a mapping (`key: value`)")
@@ -97,4 +98,4 @@ def _inner(document: Document, loc: Loc) -> Document:
     for step in loc:
         data = data[step]
     places = {path[len(loc) :]: place for path, place in document.places.items() if path[: len(loc)] == loc}
-    return Document({} if data is None else data, places)
+    return Document(data, places)

@@ -102,13 +102,19 @@ class SystemSpec(Settings):
     """The five parts of a system; what `compose` builds."""
 
     inputs: dict[Name, InputSpec]
-    """Modality -> how it comes in."""
+    """Modality -> how it comes in; null takes out one of a recipe beneath."""
     llm: Annotated[LlmConfig, Kinds("modalink.llms", default="pretrained")]
     """The LLM and its adapters."""
     prompt: PromptSpec
     """The prompt template of all stages and of inference."""
     outputs: dict[Name, OutputSpec] = Field(default_factory=dict)
-    """Modality -> how it goes out."""
+    """Modality -> how it goes out; null takes out one of a recipe beneath."""
+
+    @field_validator("inputs", "outputs", mode="before")
+    @classmethod
+    def _without_what_was_taken_out(cls, value: Any) -> Any:
+        """Null stands for a modality that a recipe beneath has and this one has not."""
+        return {name: spec for name, spec in value.items() if spec is not None} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _every_input_has_an_encoder(self) -> "SystemSpec":

@@ -23,7 +23,7 @@ def tiny_form(recipe: Recipe) -> dict[str, Any]:
         RecipeError: A part is of a kind that has no tiny form.
     """
     changes = {
-        "inputs": {modality: _input(modality, chosen) for modality, chosen in recipe.inputs.items()},
+        "inputs": {modality: _input(recipe, modality) for modality in recipe.inputs},
         "outputs": {modality: _output(modality, made) for modality, made in recipe.outputs.items()},
         "llm": _part(LLM, recipe.llm),
     }
@@ -37,10 +37,15 @@ def tiny_form(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _input(modality: str, chosen: InputSpec) -> InputSpec:
-    encoder = None if chosen.encoder is None else _part(Group.encoder(modality), chosen.encoder)
+def _input(recipe: Recipe, modality: str) -> InputSpec:
+    """An input, with an encoder of its own where the tiny form of the one that it used reads its modality no more."""
+    chosen, owner = recipe.inputs[modality], recipe.encoder_owners[modality]
+    shared = _part(Group.encoder(owner), recipe.encoders()[owner])
+    own = _part(Group.encoder(modality), recipe.encoder(modality))
+    uses = chosen.use is not None and modality in shared.reads()
+    changes = {"encoder": None if uses else own, "use": owner if uses else None}
     projector = _part(Group.input_projector(modality), chosen.projector)
-    return chosen.model_copy(update={"encoder": encoder, "projector": projector})
+    return chosen.model_copy(update={**changes, "projector": projector})
 
 
 def _output(modality: str, made: OutputSpec) -> OutputSpec:
@@ -49,7 +54,7 @@ def _output(modality: str, made: OutputSpec) -> OutputSpec:
     return made.model_copy(update={"projector": projector, "generator": generator})
 
 
-def _part(place: Group, part: KindConfig) -> KindConfig:
+def _part(place: Group, part: KindConfig) -> Any:
     try:
         return part.tiny()
     except RecipeError as error:

@@ -54,9 +54,7 @@ class TransformerConfig(OutputProjectorConfig):
         if self.width % self.heads:
             raise PartError(f"transformer: found width {self.width}, needed a multiple of heads = {self.heads}")
         if self.exit == "none" and self.width != dim_out:
-            raise PartError(
-                f"transformer: found exit: none and width {self.width}, needed {dim_out}; set exit: linear"
-            )
+            raise PartError(f"transformer: found exit: none and width {self.width}, needed {dim_out}; set exit: linear")
         return TransformerProjector(self, dim_in, dim_out, tokens_out)
 
 
