@@ -6,6 +6,7 @@ Files that may be read by whoever may read their neighbours: safetensors writes 
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,6 +17,13 @@ from modalink.files import Damaged
 
 _MASK = os.umask(0o077)
 os.umask(_MASK)
+
+
+@dataclass
+class Index:
+    """What says in which file each tensor of a checkpoint in several files is."""
+
+    weight_map: dict[str, str]
 
 
 def save(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:

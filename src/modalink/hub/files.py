@@ -1,6 +1,7 @@
 """Where a checkpoint's files are: `zoo:NAME` in the package, a local folder, or a snapshot of a hub repository."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -15,8 +16,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
-from modalink import files, zoo
+from modalink import files, json_files, tensor_files, zoo
 from modalink.errors import PartError
 from modalink.hub import papers
 from modalink.hub.causes import first_line
@@ -39,6 +41,7 @@ def fetching(**options: Any) -> Iterator[None]:
     """
     if options.get("force_download"):
         _snapshot.cache_clear()
+        _pieces.cache_clear()
     before = _options.set(tuple(sorted(options.items())))
     try:
         yield
@@ -66,6 +69,33 @@ def locate(reference: str, revision: str | None = None, *, weights: bool = True)
     folder = _snapshot(reference, revision, weights, _options.get()) if is_hub_id(reference) else _folder(reference)
     papers.check(folder, reference)
     return folder
+
+
+def piece_files(reference: str, names: Iterable[str], revision: str | None = None) -> list[Path]:
+    """The weight files of a checkpoint that hold tensors of some names, fetched from the hub if they must be.
+
+    Of a checkpoint in several files whose index says where each tensor is, no other file is fetched or given.
+
+    Args:
+        reference: A local folder, or a hub id.
+        names: Patterns of the beginning of the tensors' names.
+        revision: Commit or tag of a hub id.
+
+    Raises:
+        PartError: As of `locate`, or the index names a file outside of the folder.
+    """
+    folder = locate(reference, revision, weights=False)
+    index = folder / SAFE_WEIGHTS_INDEX_NAME
+    if not index.is_file():
+        return weight_files(locate(reference, revision))
+    places: tensor_files.Index = json_files.read(index, PartError, tensor_files.Index)
+    patterns = [re.compile(pattern) for pattern in names]
+    wanted = sorted({file for name, file in places.weight_map.items() if any(p.match(name) for p in patterns)})
+    if wanted and is_hub_id(reference):
+        # The commit of the index: the branch may have moved since.
+        folder = _pieces(reference, folder.name, tuple(wanted), _options.get())
+        papers.check(folder, reference)
+    return [files.inside(folder, name, PartError) for name in wanted]
 
 
 def is_hub_id(reference: str) -> bool:
@@ -108,6 +138,11 @@ def _snapshot(repo: str, revision: str | None, weights: bool, options: tuple[tup
         if weight_files(folder):
             return folder
     raise PartError(f"{repo}: found no weights ({' or '.join(WEIGHTS)}) on the hub or in the local cache; {_REMEDY}")
+
+
+@cache
+def _pieces(repo: str, commit: str, names: tuple[str, ...], options: tuple[tuple[str, Any], ...]) -> Path:
+    return _fetch(repo, commit, names, options)
 
 
 _REMEDY = "connect to the network once, or give a local folder or zoo:NAME instead"

@@ -2,13 +2,14 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from modalink import files, yaml_files
 from modalink.errors import PartError
-from modalink.hub.files import is_hub_id, locate, weight_files
-from modalink.roles import FromCheckpoint
+from modalink.hub.files import is_hub_id, locate, piece_files, weight_files
+from modalink.roles import FromCheckpoint, OfPieces
 
 _LONGEST = 2**20
 """Bytes of a model card or licence that are read."""
@@ -31,14 +32,19 @@ class Identity:
     licence: str
 
 
-def identity(reference: str, revision: str | None = None) -> Identity:
+def identity(reference: str, revision: str | None = None, names: Iterable[str] = ()) -> Identity:
     """The identity of a checkpoint; a file's content is read once in a process.
+
+    Args:
+        reference: `zoo:NAME`, a local folder, or a hub id.
+        revision: Commit or tag of a hub id.
+        names: Patterns of the tensors that are taken of it: only the files that hold some are looked at.
 
     Raises:
         PartError: The checkpoint is absent or has no weights.
     """
-    folder = locate(reference, revision)
-    weights = weight_files(folder)
+    folder = locate(reference, revision, weights=not names)
+    weights = piece_files(reference, names, revision) if names else weight_files(folder)
     if not weights:
         raise PartError(f"{reference}: found no weight files in {folder}, needed *.safetensors")
     digest = hashlib.sha256()
@@ -61,7 +67,8 @@ def identity_of(part: FromCheckpoint, revision: str | None = None) -> Identity:
     """
     sources = part.checkpoints()
     if len(sources) == 1:
-        return identity(sources[0][0], revision or sources[0][1])
+        names = part.pieces() if isinstance(part, OfPieces) else ()
+        return identity(sources[0][0], revision or sources[0][1], names)
     each = [identity(*source) for source in sources]
     digest = hashlib.sha256("\n".join(one.sha256 for one in each).encode()).hexdigest()
     return Identity(

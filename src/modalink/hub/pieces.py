@@ -11,7 +11,7 @@ from torch import Tensor
 
 from modalink.errors import PartError
 from modalink.hub.causes import foreign
-from modalink.hub.files import locate, weight_files
+from modalink.hub.files import piece_files
 
 _WITHIN = ("model", "module", "state_dict", "model_state_dict")
 """Keys under which trainers keep the tensors, beside what else they keep."""
@@ -29,7 +29,7 @@ def tensors(reference: str, *, names: Mapping[str, str], revision: str | None = 
         PartError: The checkpoint is absent or damaged, or two of its tensors get one name.
     """
     found: dict[str, Tensor] = {}
-    for file in weight_files(locate(reference, revision)):
+    for file in piece_files(reference, names, revision):
         with foreign(PartError, f"{file}: its weights cannot be read"):
             for name, tensor in _chosen(file, names):
                 if name in found:

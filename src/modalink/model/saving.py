@@ -121,17 +121,10 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
             model.get_submodule(module).register_parameter(last, model.get_parameter(first))
 
 
-@dataclass
-class _Index:
-    """What says in which file each weight is."""
-
-    weight_map: dict[str, str]
-
-
 def _weight_files(folder: Path) -> list[Path]:
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     if index.exists():
-        named: _Index = json_files.read(index, CheckpointError, _Index, remedy=_RESTORE)
+        named: tensor_files.Index = json_files.read(index, CheckpointError, tensor_files.Index, remedy=_RESTORE)
         return [files.inside(folder, name, CheckpointError) for name in sorted(set(named.weight_map.values()))]
     # A system whose every part is a reference has no weights of its own.
     there = (folder / SAFE_WEIGHTS_NAME).exists()

@@ -15,7 +15,7 @@ from modalink.roles.join import Join, JoinConfig, Meeting, Placed, Rows
 from modalink.roles.llm import LlmConfig
 from modalink.roles.modality import MediumHandle, ModalityRecord
 from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
-from modalink.roles.part import FromCheckpoint, PartConfig
+from modalink.roles.part import FromCheckpoint, OfPieces, PartConfig
 from modalink.roles.preprocessor import Preprocessor, SquarePreprocessor, Window
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "MediumHandle",
     "Meeting",
     "ModalityRecord",
+    "OfPieces",
     "OutputProjector",
     "OutputProjectorConfig",
     "PartConfig",

@@ -13,6 +13,14 @@ class FromCheckpoint(Protocol):
         """All checkpoints whose weights it holds, each with its revision."""
 
 
+@runtime_checkable
+class OfPieces(Protocol):
+    """Settings of what takes some tensors of a checkpoint."""
+
+    def pieces(self) -> tuple[str, ...]:
+        """Patterns of the beginning of their names there."""
+
+
 class PartConfig(KindConfig):
     """Settings of a part that comes from a checkpoint."""
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -77,6 +78,10 @@ class BorrowingConfig(InputProjectorConfig):
         """The checkpoint, if there is one."""
         return () if self.checkpoint is None else ((self.checkpoint, self.revision),)
 
+    def pieces(self) -> tuple[str, ...]:
+        """Patterns of all names that are known."""
+        return tuple(pattern for origin in self.origins for pattern in origin.patterns(self.prefix))
+
     def borrowed(self) -> dict[str, FromCheckpoint]:
         """All sections that the checkpoint holds and that are wanted of it."""
         if self.checkpoint is None:
@@ -101,10 +106,13 @@ class BorrowingConfig(InputProjectorConfig):
         hub.refuse(where, kind, "holds tensors that are not here", left, ())
         # A vector of theirs may have axes for the batch.
         held = {n: held[n].reshape(p.shape) if held[n].numel() == p.numel() else held[n] for n, p in own.items()}
-        tensor_files.refuse_odd(held, own, hub.locate(self.checkpoint or "", self.revision), PartError)
+        tensor_files.refuse_odd(held, own, self._folder(), PartError)
         with torch.no_grad():
             for name, tensor in held.items():
                 own[name].copy_(tensor)
+
+    def _folder(self) -> Path:
+        return hub.locate(self.checkpoint or "", self.revision, weights=False)
 
     def _held(self) -> list[str]:
         """Sections that checkpoints of known systems may hold, whether they are here or not."""
@@ -128,8 +136,7 @@ class BorrowingConfig(InputProjectorConfig):
 
     def _demand(self, origin: Origin) -> None:
         """Refuse settings with which the checkpoint was not trained, where no shape would tell."""
-        folder = hub.locate(self.checkpoint or "", self.revision)
-        file = folder / "config.json"
+        file = self._folder() / "config.json"
         said = json_files.read(file, PartError, dict[str, Any]) if file.is_file() else {}
         told = {setting: _at(said, key) for key, setting in origin.told.items()}
         for setting, needed in (dict(origin.settings) | told).items():

@@ -68,15 +68,23 @@ def held(checkpoint: str, revision: str | None, prefix: str | None, needed: Any)
             f"{checkpoint}: its Q-Former has heads of {_HEAD}, as BERT; found {needed.num_attention_heads} of width "
             f"{needed.hidden_size}, set heads: {heads}"
         )
-    start = rf"(?:module\.)?{re.escape(prefix or '')}"
-    names = {start + pattern: name for pattern, name in _OF_AUTHORS.items()} | _BESIDE.get(prefix or "", {})
-    found = hub.tensors(checkpoint, names=names, revision=revision)
+    found = hub.tensors(checkpoint, names=_of_authors(prefix), revision=revision)
     if "queries" not in found:
         raise PartError(
             f"{checkpoint}: found no {prefix or ''}query_tokens, needed a Q-Former under names as "
             f"{prefix or ''}Qformer.bert...; set prefix (`video_`, `audio_`, `image_`, ...), or give another checkpoint"
         )
     return found
+
+
+def names(prefix: str | None) -> tuple[str, ...]:
+    """Patterns of the names of all tensors that may be taken."""
+    return (*_OF_TRANSFORMERS, *_of_authors(prefix))
+
+
+def _of_authors(prefix: str | None) -> dict[str, str]:
+    start = rf"(?:module\.)?{re.escape(prefix or '')}"
+    return {start + pattern: name for pattern, name in _OF_AUTHORS.items()} | _BESIDE.get(prefix or "", {})
 
 
 def _check_architecture(checkpoint: str, revision: str | None, needed: Any) -> None:

@@ -144,6 +144,10 @@ class QFormerConfig(InputProjectorConfig):
         """The checkpoint, if there is one."""
         return () if self.checkpoint is None else ((self.checkpoint, self.revision),)
 
+    def pieces(self) -> tuple[str, ...]:
+        """Patterns of all names that are known."""
+        return _released_q_formers.names(self.prefix)
+
     def borrowed(self) -> dict[str, FromCheckpoint]:
         """All that a checkpoint has, of its exit only if that is wanted."""
         if self.checkpoint is None:
@@ -167,7 +171,7 @@ class QFormerConfig(InputProjectorConfig):
         hub.refuse(where, QFormer, "holds tensors that are not here", held.keys() - own.keys(), unused)
         # Theirs have an axis for the batch.
         held = {n: tensor[0] if n == "queries" else tensor for n, tensor in held.items() if n in own}
-        tensor_files.refuse_odd(held, own, hub.locate(self.checkpoint, self.revision), PartError)
+        tensor_files.refuse_odd(held, own, hub.locate(self.checkpoint, self.revision, weights=False), PartError)
         with torch.no_grad():
             for name, tensor in held.items():
                 own[name].copy_(tensor)
