@@ -5,13 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor
-from transformers import AutoProcessor
 
-from modalink import hub
-from modalink.interop.importing import recipe_of
-from modalink.model import compose
+from modalink.testing.released_pair import ReleasedPair
 
 Case = tuple[str, Sequence[str], dict[str, Any]]
 """What it is, texts with placeholders, and the media for them by the processor's names."""
@@ -25,22 +21,35 @@ def compared(folder: Path, parts: str, cases: Sequence[Case]) -> Iterator[tuple[
         parts: The recipe's parts, in words.
         cases: What is compared.
     """
-    name = hub.architecture(str(folder)).architectures[0]
-    native = getattr(transformers, name).from_pretrained(folder).eval()
-    processor = AutoProcessor.from_pretrained(folder, backend="pil")
-    system = compose(recipe_of(str(folder)))
-    options: dict[str, Any] = {"padding": True, "padding_side": "left", "return_tensors": "pt"}
-    found, expected = [], []
-    for _, texts, media in cases:
-        theirs, ours = (
-            processor(text=list(texts), **media, **options),
-            system.processor(text=list(texts), **media, **options),
-        )
-        found.append(system.model(**ours).logits[ours["attention_mask"].bool()].flatten())
-        expected.append(native(**theirs).logits[theirs["attention_mask"].bool()].flatten())
+    pair = ReleasedPair.of(folder)
+    found, expected = zip(*(pair.logits(*pair.inputs(texts, **media)) for _, texts, media in cases), strict=True)
+    name = type(pair.native).__name__
     yield f"`{name}`: {parts}; {', '.join(case[0] for case in cases)}", torch.cat(found), torch.cat(expected)
 
 
-def pictures(*shapes: tuple[int, int]) -> list[Tensor]:
-    """Random pictures of these heights and widths, `[h w c]`, 8 bits."""
+def pictures() -> list[Any]:
+    """Three random pictures of different shapes, `[h w c]`, 8 bits."""
+    shapes = ((28, 28), (40, 60), (70, 33))
     return [torch.randint(0, 256, (height, width, 3), dtype=torch.uint8).numpy() for height, width in shapes]
+
+
+def cases_of_places() -> list[Case]:
+    """Media where they are said: one, none, and a batch of different lengths with two in one text."""
+    one, two, three = pictures()
+    batch = ["USER: <image>\nWhat? ASSISTANT:", "USER: Which is larger, <image> or <image>? ASSISTANT:"]
+    return [
+        ("one image", ["USER: <image>\nWhat is it? ASSISTANT:"], {"images": [[two]]}),
+        ("text alone", ["USER: No picture at all. ASSISTANT:"], {}),
+        ("a batch with two images in a row", batch, {"images": [[one], [two, three]]}),
+    ]
+
+
+def cases_before_text() -> list[Case]:
+    """An image before each text: one, none, and a batch of different lengths."""
+    one, two, _ = pictures()
+    batch = ["<image>What?", "<image>Question: which is larger? Answer:"]
+    return [
+        ("one image", ["<image>Question: what is it? Answer:"], {"images": [[two]]}),
+        ("text alone", ["No picture at all."], {}),
+        ("a batch", batch, {"images": [[one], [two]]}),
+    ]

@@ -23,6 +23,7 @@ _HEADS = (r"^pooler\.", r"^head\.", r"(^|\.)(head|fc|classifier|lm_head)(\.|$)",
 # What else a whole model holds beside its tower.
 _REST = (
     r"^(model\.)?(text_model|language_|multi_modal_|qformer|query_tokens|logit_|visual_projection|text_projection)",
+    r"^(model\.)?image_newline$",
 )
 
 

@@ -56,10 +56,15 @@ class NameMap:
         if left or missing:
             raise PartError(f"{where}: {' and '.join(_complaints(left, missing))}; this form of it cannot be imported")
         for here, name in placed.items():
-            if theirs[name] != ours[here]:
+            if _bare(theirs[name]) != _bare(ours[here]):
                 raise PartError(
                     f"{where}: {name} has the shape {tuple(theirs[name])}, needed {tuple(ours[here])} for {here}"
                 )
+
+
+def _bare(shape: torch.Size) -> tuple[int, ...]:
+    """A shape without axes of one place, as that of a batch which some classes have in front."""
+    return tuple(length for length in shape if length != 1)
 
 
 def _complaints(left: list[str], missing: list[str]) -> list[str]:

@@ -261,6 +261,8 @@ class ModalinkProcessor(ProcessorMixin):
     def _items_of(self, row: list[int], modality: str, sources: Iterator[Any], text: str) -> list[Item]:
         opened = modalities.get(modality).open
         count = row.count(self.tokens.placeholders[modality])
+        for other in self.spec.inputs:  # what is said beside a medium has no signs of media in it
+            text = text.replace(modalities.get(other).placeholder, "")
         return [self._item(modality, opened(source), text, "text") for source in islice(sources, count)]
 
     def _place(self, sample: str, turn: Turn, medium: Medium) -> str:

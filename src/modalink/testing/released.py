@@ -6,17 +6,29 @@ from typing import Any
 
 import torch
 from transformers import (
+    Blip2ForConditionalGeneration,
+    Blip2Processor,
+    BlipImageProcessorPil,
     CLIPImageProcessorPil,
     CLIPVisionConfig,
+    InstructBlipForConditionalGeneration,
+    InstructBlipProcessor,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextProcessor,
     LlavaProcessor,
+    OPTConfig,
+    PreTrainedConfig,
     PreTrainedTokenizerBase,
     ProcessorMixin,
     SiglipImageProcessorPil,
     SiglipVisionConfig,
+    T5Config,
 )
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from modalink.testing.tokenizers import tiny_tokenizer
 
@@ -58,6 +70,70 @@ def tiny_llava(folder: Path | str, *, tower: str = "clip", seed: int = 0, **conf
         chat_template=BLOCKS,
     )
     return _save(folder, LlavaForConditionalGeneration, LlavaConfig(**(settings | config)), processor, seed)
+
+
+def tiny_llava_next(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """A LLaVA-NeXT: tiles of 28 px of 16 patches, in grids of 1 x 2, 2 x 1 and 2 x 2."""
+    tokenizer = tiny_tokenizer(special=["<image>"])
+    pinpoints = [[28, 56], [56, 28], [56, 56]]
+    square = {"height": _SIDE, "width": _SIDE}
+    images = LlavaNextImageProcessorPil(size={"shortest_edge": _SIDE}, crop_size=square, image_grid_pinpoints=pinpoints)
+    settings: dict[str, Any] = {"image_token_id": _id(tokenizer, "<image>"), "image_seq_length": 16}
+    settings |= {"image_grid_pinpoints": pinpoints, "vision_config": _vision("clip"), "text_config": _llama(tokenizer)}
+    processor = LlavaNextProcessor(
+        images,
+        tokenizer,
+        patch_size=_PATCH,
+        vision_feature_select_strategy="default",
+        image_token="<image>",
+        num_additional_image_tokens=1,
+        chat_template=BLOCKS,
+    )
+    return _save(folder, LlavaNextForConditionalGeneration, LlavaNextConfig(**(settings | config)), processor, seed)
+
+
+def tiny_blip(folder: Path | str, *, llm: str = "opt", instruct: bool = False, seed: int = 0) -> Path:
+    """A BLIP-2 or InstructBLIP: 28 px, patch 7, five queries, three blocks of width 16.
+
+    Args:
+        folder: Where to write it.
+        llm: `opt`, `t5` or `llama`.
+        instruct: Whether it is an InstructBLIP, whose Q-Former has a tokenizer of its own.
+        seed: Of its weights.
+    """
+    tokenizer = tiny_tokenizer(special=["<image>"])
+    words = tiny_tokenizer(vocab=300)
+    inside = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 32}
+    kind: Any = InstructBlipForConditionalGeneration if instruct else Blip2ForConditionalGeneration
+    config = kind.config_class(
+        vision_config=_SMALL | {"image_size": _SIDE, "patch_size": _PATCH},
+        qformer_config=inside | {"vocab_size": len(words) + 1},
+        text_config=_text(llm, tokenizer),
+        num_query_tokens=5,
+        image_token_index=_id(tokenizer, "<image>"),
+    )
+    images = BlipImageProcessorPil(size={"height": _SIDE, "width": _SIDE})
+    processor: ProcessorMixin
+    if instruct:
+        processor = InstructBlipProcessor(images, tokenizer, words, num_query_tokens=5)
+    else:
+        processor = Blip2Processor(images, tokenizer, num_query_tokens=5)
+    return _save(folder, kind, config, processor, seed)
+
+
+def _text(llm: str, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
+    if llm == "llama":
+        return _llama(tokenizer)
+    special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    rows = len(tokenizer) + 5
+    if llm == "t5":
+        sizes = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
+        return T5Config(
+            **sizes, **special, vocab_size=rows, feed_forward_proj="gated-gelu", decoder_start_token_id=0,
+            tie_word_embeddings=False,
+        )  # fmt: skip
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 64}
+    return OPTConfig(**small, **special, vocab_size=rows, word_embed_proj_dim=32, max_position_embeddings=99)
 
 
 def _vision(tower: str) -> Any:

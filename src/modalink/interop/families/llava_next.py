@@ -1,0 +1,51 @@
+"""LLaVA-NeXT (LLaVA-1.6): LLaVA that reads a large image tile by tile, a learned token behind each row of tokens."""
+
+from typing import Any
+
+from modalink.interop._llava import LLM, mlp, tower
+from modalink.interop.family import Family, Source
+from modalink.interop.names import NameMap
+from modalink.recipe import Paper
+
+
+def parts(source: Source) -> dict[str, Any]:
+    """The parts, each in the checkpoint."""
+    side = source.config.vision_config.image_size
+    pinpoints = source.config.image_grid_pinpoints
+    if odd := [pair for pair in pinpoints if any(length % side for length in pair)]:
+        raise source.refuse("image_grid_pinpoints", odd[0], f"multiples of {side}, the side of a tile")
+    told = source.processor.get("image_processor", {}).get("image_grid_pinpoints", pinpoints)
+    if [*map(list, told)] != [*map(list, pinpoints)]:
+        raise source.refuse("image_grid_pinpoints", pinpoints, f"those of its image processor, {told!r:.80}")
+    encoder = {
+        "kind": "tiles",
+        "encoder": tower(source),
+        "tiles": {"grids": [[height // side, width // side] for height, width in pinpoints]},
+        "merge": "spatial_unpad",
+    }
+    return {
+        "inputs": {"image": {"encoder": encoder, "projector": mlp(source) | {"newline": "row"}}},
+        "llm": source.checkpoint,
+    }
+
+
+def names(source: Source) -> NameMap:
+    """The weights of the tower, of the maps, the learned token, and the LLM's."""
+    return NameMap(
+        {
+            "model.vision_tower.": "model.encoders.image.encoder.tower.",
+            "model.multi_modal_projector.linear_1.": "model.input_projectors.image.layers.0.",
+            "model.multi_modal_projector.linear_2.": "model.input_projectors.image.layers.2.",
+            "model.image_newline": "model.input_projectors.image.newlines.token",
+        }
+        | LLM
+    )
+
+
+FAMILY = Family(
+    architecture="LlavaNextForConditionalGeneration",
+    paper=Paper(title="LLaVA-NeXT: Improved reasoning, OCR, and world knowledge", year=2024),
+    parts=parts,
+    names=names,
+    template="vicuna-v1.1",
+)

@@ -1,0 +1,90 @@
+"""A released checkpoint twice: by the classes of transformers, and imported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import transformers
+from torch import Tensor
+from transformers import AutoProcessor
+
+from modalink import hub, modalities
+from modalink.interop.importing import recipe_of
+from modalink.model import System, compose
+
+_REPLY = [0, 5, 6, 7]
+"""What the decoder of an encoder-decoder reads."""
+
+
+@dataclass
+class ReleasedPair:
+    """The same checkpoint by transformers and by modalink.
+
+    Args:
+        native: The model of transformers.
+        processor: Its processor, on Pillow.
+        system: What was imported.
+    """
+
+    native: Any
+    processor: Any
+    system: System
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """Both from a folder."""
+        kind = getattr(transformers, (hub.architecture(str(folder)).architectures or [""])[0])
+        processor = AutoProcessor.from_pretrained(folder, backend="pil")
+        processor.tokenizer.padding_side = "left"
+        return cls(kind.from_pretrained(folder).eval(), processor, compose(recipe_of(str(folder))))
+
+    @property
+    def leads(self) -> bool:
+        """Whether their processor writes an image before each text by itself (BLIP-2)."""
+        return hasattr(self.processor, "num_query_tokens")
+
+    def inputs(self, texts: Sequence[str], **media: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What either processor makes of texts and the media in them, padded on the left.
+
+        BLIP-2's pads between an image and its text, which changes what is said of it; there the tokens are those here.
+        """
+        options: dict[str, Any] = {"padding": True, "return_tensors": "pt"}
+        ours = dict(self.system.processor(text=list(texts), **media, **options, padding_side="left"))
+        if not self.leads:
+            return dict(self.processor(text=list(texts), **media, **options, padding_side="left")), ours
+        signs = [modalities.get(modality).placeholder for modality in self.system.spec.inputs]
+        bare = [text.removeprefix(sign) for text in texts for sign in signs]
+        given = {name: [item for row in rows for item in row] for name, rows in media.items()}
+        theirs = dict(self.processor(text=bare, **given, **options))
+        if len(texts) > 1:
+            theirs |= {name: ours[name] for name in ("input_ids", "attention_mask")}
+        return theirs, ours
+
+    @torch.no_grad()
+    def logits(self, theirs: dict[str, Any], ours: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """The logits of either where there is no padding, here and there."""
+        model: Any = self.native
+        if self.leads and "pixel_values" not in theirs:  # which reads no text alone
+            model = self.native.language_model
+        if self.system.model.config.is_encoder_decoder:
+            reply = {"decoder_input_ids": torch.tensor([_REPLY] * len(ours["input_ids"]))}
+            return self.system.model(**ours, **reply).logits.flatten(), model(**theirs, **reply).logits.flatten()
+        found, needed = self.system.model(**ours).logits, model(**theirs).logits
+        return found[ours["attention_mask"].bool()].flatten(), needed[theirs["attention_mask"].bool()].flatten()
+
+    def difference(self, theirs: dict[str, Any], ours: dict[str, Any]) -> float:
+        """The largest difference of a logit where there is no padding."""
+        found, needed = self.logits(theirs, ours)
+        return float((found - needed).abs().max())
+
+    def generated(self, theirs: dict[str, Any], ours: dict[str, Any], **options: Any) -> tuple[list[str], list[str]]:
+        """The texts that either writes, here and there."""
+        options = {"max_new_tokens": 12, "do_sample": False} | options
+        found, needed = self.system.model.generate(**ours, **options), self.native.generate(**theirs, **options)
+        decode = self.processor.tokenizer.batch_decode
+        if self.system.model.config.is_encoder_decoder:
+            return decode(found), decode(needed)
+        before = [inputs["input_ids"].shape[1] for inputs in (ours, theirs)]
+        return decode(found[:, before[0] :]), decode(needed[:, before[1] :])
