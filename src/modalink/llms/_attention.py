@@ -24,9 +24,12 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import sdpa_mask
 
 from modalink.errors import PartError
-from modalink.llms._segments import Segments, SegmentsMask
+from modalink.llms._peft import ADAPTER
+from modalink.llms._segments import BothWaysMask, Segments, SegmentsMask
 
 ATTENTION = "modalink"
+PREFIX = "learned_prefix"
+"""The part of an attention layer that holds the keys and values of prefix tuning."""
 
 # The share of padding up to which one padded call is faster on a CPU than one call a segment (benchmarks/attention.py).
 PADDING_LIMIT = 0.25
@@ -55,6 +58,7 @@ class _Options:
     sinks: Float[Tensor, " h"] | None
     bias: Tensor | None
     causal: bool
+    prefix: tuple[Float[Tensor, "kv n d"], Float[Tensor, "kv n dv"]] | None = None
 
 
 def attention(
@@ -93,15 +97,18 @@ def attention(
             f"{type(module).__name__} hands {', '.join(unknown)} to its attention, which modalink's ignores"
         )
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    options = _Options(scaling, dropout, sliding_window, softcap, s_aux, position_bias, causal)
+    prefix = _prefix(module, key, value)
+    options = _Options(scaling, dropout, sliding_window, softcap, s_aux, position_bias, causal, prefix)
     if isinstance(attention_mask, SegmentsMask):
         segments = attention_mask.segments
         if position_bias is not None or not causal:
             asked = "a bias of its own" if causal else "to see later tokens"
             raise PartError(f"{type(module).__name__} wants {asked}, which a packed batch has not")
-        if _has_kernel(query, value, options):
+        if _has_kernel(query, value, options) and not segments.prefixes:
             return _stream(query, key, value, segments, options), None
         return _packed(module, query, key, value, segments, options), None
+    if isinstance(attention_mask, BothWaysMask):
+        attention_mask = attention_mask.as_subclass(Tensor) & _near(query.shape[2], sliding_window, query.device)
     return _attend(module, query, key, value, attention_mask, options), None
 
 
@@ -112,11 +119,47 @@ def _attend(
 
     SDPA knows neither soft cap nor sinks, and on a CPU its backward pass in bfloat16 is slower than plain products.
     """
+    if options.prefix is not None:
+        key, value, mask = _behind_prefix(options, query, key, value, mask)
     slow_backward = query.device.type == "cpu" and query.dtype == torch.bfloat16 and torch.is_grad_enabled()
     if slow_backward or options.softcap is not None or options.sinks is not None:
         return _eager(module, query, key, value, mask, options)
     given: dict[str, Any] = {"dropout": options.dropout, "scaling": options.scaling, "is_causal": options.causal}
     return sdpa_attention_forward(module, query, key, value, mask, position_bias=options.bias, **given)[0]
+
+
+def _prefix(module: nn.Module, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The learned keys and values of a layer, as wide as its own.
+
+    Raises:
+        PartError: They are not.
+    """
+    held = getattr(module, PREFIX, None)
+    if held is None:
+        return None
+    keys, values = held[ADAPTER].keys, held[ADAPTER].values
+    wanted = [(states.shape[1], states.shape[3]) for states in (key, value)]
+    found = [(states.shape[0], states.shape[2]) for states in (keys, values)]
+    if found != wanted:
+        raise PartError(
+            f"{type(module).__name__} has keys and values of {wanted} heads and channels, and its learned prefix "
+            f"{found}; choose another kind of llm.peft"
+        )
+    return keys.to(key.dtype), values.to(value.dtype)
+
+
+def _behind_prefix(
+    options: _Options, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Keys and values behind those that were learned, which every token sees."""
+    assert options.prefix is not None
+    keys, values = (states.expand(key.shape[0], -1, -1, -1) for states in options.prefix)
+    if mask is None and query.shape[2] > 1 and options.causal:
+        mask = _band(query.shape[2], key.shape[2], None, query.device)[None, None]
+    if mask is not None:
+        seen = mask.new_ones(1) if mask.dtype == torch.bool else mask.new_zeros(1)
+        mask = torch.cat([seen.expand(*mask.shape[:-1], keys.shape[2]), mask], -1)
+    return torch.cat([keys, key], 2), torch.cat([values, value], 2), mask
 
 
 def _eager(
@@ -146,6 +189,7 @@ def _has_kernel(query: Float[Tensor, "1 h t d"], value: Float[Tensor, "1 kv t dv
     """Whether the variable-length kernel can do what a layer asks."""
     width = query.shape[-1]
     plain = value.shape[-1] == width and options.softcap is None and options.sinks is None and not options.dropout
+    plain = plain and options.prefix is None
     plain = plain and (options.scaling is None or options.scaling > 0)
     sixteen_bits = _computed_in(query) in (torch.bfloat16, torch.float16)
     return plain and sixteen_bits and width <= 256 and width % 8 == 0 and _flash_runs_on(query.device)
@@ -193,12 +237,14 @@ def _packed(
     streams = [states[0].transpose(0, 1) for states in (query, key, value)]
     if padding <= PADDING_LIMIT:
         q, k, v = (_to_rows(stream, segments) for stream in streams)
-        attended = _attend(module, q, k, v, _window(q, options.window), options)
+        attended = _attend(module, q, k, v, _seen(q, options.window, segments.prefixes), options)
         return attended.flatten(0, 1).index_select(0, segments.places)[None]
     pieces = []
-    for parts in zip(*(stream.contiguous().split(list(segments.lengths)) for stream in streams), strict=True):
+    split = zip(*(stream.contiguous().split(list(segments.lengths)) for stream in streams), strict=True)
+    for number, parts in enumerate(split):
         q, k, v = (part.transpose(0, 1)[None] for part in parts)
-        pieces.append(_attend(module, q, k, v, _window(q, options.window), options)[0])
+        mask = _seen(q, options.window, segments.prefixes[number : number + 1])
+        pieces.append(_attend(module, q, k, v, mask, options)[0])
     return torch.cat(pieces)[None]
 
 
@@ -209,6 +255,24 @@ def _window(query: Float[Tensor, "s h t d"], window: int | None) -> Bool[Tensor,
     """
     length = query.shape[2]
     return _band(length, length, window, query.device) if window is not None and window < length else None
+
+
+def _seen(
+    query: Float[Tensor, "s h t d"], window: int | None, prefixes: tuple[int, ...]
+) -> Bool[Tensor, "*s t t"] | None:
+    """As `_window`; in a prefix LM the first tokens of each row also see each other, as near as the window is."""
+    if not prefixes:
+        return _window(query, window)
+    length, device = query.shape[2], query.device
+    first = torch.arange(length, device=device) < torch.tensor(prefixes, device=device)[:, None]
+    ahead = first[:, :, None] & first[:, None, :] & _near(length, window, device)
+    return (_band(length, length, window, device) | ahead)[:, None]
+
+
+def _near(length: int, window: int | None, device: torch.device) -> Bool[Tensor, "t t"]:
+    """True where tokens are less than a window apart, whichever comes first."""
+    place = torch.arange(length, device=device)
+    return (place[:, None] - place).abs() < (length if window is None else window)
 
 
 def _to_rows(states: Float[Tensor, "t h d"], segments: Segments) -> Float[Tensor, "s h longest d"]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel
 
-from modalink.llms._lora import adapted
+from modalink.llms._peft import adapted
 from modalink.llms._probe import EQUAL, fit_of
 
 
@@ -20,4 +21,6 @@ def remarks(llm: PreTrainedModel, *, always: bool = False) -> Iterator[str]:
         reason = f" ({fit.reason})" if fit.reason else ""
         yield f"llm: {type(llm).__name__}: {fit.verdict}, {manner}{reason}"
     if taken := adapted(llm):
-        yield "llm.lora: adapters beside " + ", ".join(f"{name} ({count})" for name, count in sorted(taken.items()))
+        lora = any(isinstance(module, LoraLayer) for module in llm.modules())
+        layers = ", ".join(f"{name} ({count})" for name, count in sorted(taken.items()))
+        yield f"llm.lora: adapters beside {layers}" if lora else f"llm.peft: in {layers}"

@@ -1,34 +1,75 @@
-"""Any Hugging Face causal LM or encoder-decoder, with the join by which media meet it, and optional LoRA."""
+"""Any Hugging Face causal LM or encoder-decoder, with the join by which media meet it, and what learns in it."""
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from modalink import hub
 from modalink.errors import PartError
-from modalink.llms._lora import LoraSpec, adapted, add_lora
+from modalink.llms._delta import add_base
+from modalink.llms._lora import LoraSpec
+from modalink.llms._peft import adapted
 from modalink.llms._wholes import NAMES, REST, language_config
+from modalink.llms.peft.lora import LoraPeftConfig
 from modalink.recipe.kind_field import Kinds
-from modalink.roles import JoinConfig, LlmConfig
+from modalink.roles import JoinConfig, LlmConfig, PeftConfig
 
 
 class PretrainedLlmConfig(LlmConfig):
     """An LLM from a checkpoint."""
 
     kind: Literal["pretrained"] = "pretrained"
+    delta: str | None = None
+    """Checkpoint of a difference to `checkpoint`'s weights, which is added to them; configuration and tokenizer are its
+    own. Vicuna v0 and v1.1 were published so."""
+    delta_revision: str | None = None
+    """Commit or tag of a hub difference."""
     join: Annotated[JoinConfig, Kinds(JoinConfig.room, named=True)] = Field(
         default=cast(JoinConfig, "splice"), validate_default=True
     )
     """How media meet the LLM: a kind by its name alone, or with settings."""
     lora: LoraSpec | None = None
-    """Adapters, trained in the stages that name `llm.lora`."""
+    """Adapters, trained in the stages that name `llm.lora`: short for `peft: {kind: lora, ...}`."""
+    peft: Annotated[PeftConfig, Kinds(PeftConfig.room, named=True)] | None = None
+    """What learns in the frozen LLM, of any kind; LoRA is trained as `llm.lora`, the others as `llm.peft`."""
+
+    prefix_lm: bool = False
+    """Whether the tokens before the last reply see each other in both directions, and that reply alone is learned: for
+    an LLM that was trained so, as ChatGLM-6B."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "PretrainedLlmConfig":
+        if self.lora is not None and self.peft is not None:
+            raise ValueError("found lora and peft, of which the first is short for peft: {kind: lora}; leave one out")
+        return self
+
+    @property
+    def reads_both_ways(self) -> bool:
+        return self.prefix_lm
+
+    @property
+    def adapters(self) -> PeftConfig | None:
+        if self.lora is None:
+            return self.peft
+        return LoraPeftConfig.model_validate(self.lora.model_dump())
 
     def tiny(self) -> "PretrainedLlmConfig":
-        """The zoo's LLM, with a join and adapters of its size."""
-        lora = None if self.lora is None else self.lora.tiny()
-        return self.from_zoo("llm", join=self.join.tiny(), lora=lora)
+        """The zoo's LLM of the same kind, a decoder or an encoder-decoder, with a join and adapters of its size."""
+        name, family = "llm", "llama"
+        lora = None if self.lora is None else self.lora.tiny(family)
+        peft = self.peft.tiny(family) if isinstance(self.peft, LoraPeftConfig) else self.peft and self.peft.tiny()
+        whole = {"delta": None, "delta_revision": None}
+        return self.from_zoo(name, join=self.join.tiny(), lora=lora, peft=peft, **whole)
+
+    def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
+        return super().checkpoints() + (() if self.delta is None else ((self.delta, self.delta_revision),))
+
+    @property
+    def _described(self) -> tuple[str, str | None]:
+        """The checkpoint whose configuration and tokenizer are the LLM's, and its revision."""
+        return self.checkpoints()[-1]
 
     def architecture(self) -> PreTrainedConfig:
         """The checkpoint's `PreTrainedConfig`; of a whole model, such as LLaVA, that of the language model in it.
@@ -36,7 +77,7 @@ class PretrainedLlmConfig(LlmConfig):
         Raises:
             PartError: It is absent, or no language model.
         """
-        found = language_config(hub.architecture(self.checkpoint, self.revision))
+        found = language_config(hub.architecture(*self._described))
         if not isinstance(getattr(found.get_text_config(decoder=True), "vocab_size", None), int):
             raise PartError(
                 f"llm {self.checkpoint}: found a model of type {found.model_type!r}, needed a language model"
@@ -45,6 +86,8 @@ class PretrainedLlmConfig(LlmConfig):
 
     def as_built(self, llm: PreTrainedModel) -> "PretrainedLlmConfig":
         """With the names of the layers that got adapters."""
+        if self.peft is not None:
+            return self.replace(peft=self.peft.as_built(llm))
         if self.lora is None or self.lora.targets is not None:
             return self
         return self.replace(lora=self.lora.replace(targets=tuple(sorted(adapted(llm)))))
@@ -55,7 +98,7 @@ class PretrainedLlmConfig(LlmConfig):
         Raises:
             PartError: It reports no character offsets, without which labels cannot be placed.
         """
-        tokenizer = hub.read(AutoTokenizer, hub.locate(self.checkpoint, self.revision))
+        tokenizer = hub.read(AutoTokenizer, hub.locate(*self._described))
         if not tokenizer.is_fast:
             raise PartError(
                 f"llm {self.checkpoint}: its tokenizer {type(tokenizer).__name__} reports no character offsets; "
@@ -67,23 +110,30 @@ class PretrainedLlmConfig(LlmConfig):
         """The LLM, frozen except for its adapters.
 
         Raises:
-            PartError: The checkpoint cannot be loaded strictly, or a LoRA target is no layer of it.
+            PartError: The checkpoint cannot be loaded strictly, or adapters find no place in it.
         """
         architecture = self.architecture()
         auto = AutoModelForSeq2SeqLM if architecture.is_encoder_decoder else AutoModelForCausalLM
         if weights:
-            llm = hub.load(auto, self.checkpoint, revision=self.revision, dtype=self.dtype, **self._in_a_whole())
+            loaded = [
+                hub.load(auto, name, revision=revision, dtype=self.dtype, **self._in_a_whole(name, revision))
+                for name, revision in self.checkpoints()
+            ]
+            llm = loaded[-1]
+            if self.delta is not None:
+                add_base(llm, loaded[0], self.delta, self.checkpoint)
         else:
             with hub.building(f"llm {self.checkpoint}: its architecture cannot be built"):
                 llm = auto.from_config(architecture, trust_remote_code=False)
         llm.requires_grad_(False)
-        if self.lora is not None:
-            add_lora(llm, self.lora, self.checkpoint)
+        if self.adapters is not None:
+            self.adapters.put_into(llm, self.checkpoint)
         return llm.eval()
 
-    def _in_a_whole(self) -> dict[str, Any]:
-        """How its weights are found in the checkpoint of a whole model."""
-        config = self.architecture()
-        if config.model_type == hub.architecture(self.checkpoint, self.revision).model_type:
+    def _in_a_whole(self, checkpoint: str, revision: str | None) -> dict[str, Any]:
+        """How the weights of a language model are found in the checkpoint of a whole model."""
+        whole = hub.architecture(checkpoint, revision)
+        config = language_config(whole)
+        if config.model_type == whole.model_type:
             return {}
         return {"config": config, "key_mapping": NAMES, "allow_unexpected": REST}

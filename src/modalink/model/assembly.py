@@ -150,7 +150,12 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     """
     llm = spec.llm.build(weights=LLM not in without_weights)
     if llm.device.type != "meta":
-        settle(llm)
+        fit = settle(llm)
+        if spec.llm.reads_both_ways and not fit.packs:
+            raise PartError(
+                f"llm.prefix_lm: {type(llm).__name__} is run by its own attention ({fit.reason}), which reads a prompt "
+                "in its own way; leave it out"
+            )
     width = llm.get_input_embeddings().embedding_dim
     if new := tokens.learned:
         vocabulary = llm.get_output_embeddings().out_features

@@ -212,13 +212,21 @@ class Batch:
         )
 
 
-def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_decoder: bool = False) -> Batch:
+def collate(
+    prepared: Sequence[Prepared],
+    *,
+    packed: bool,
+    pad_id: int,
+    encoder_decoder: bool = False,
+    both_ways: bool = False,
+) -> Batch:
     """Join samples into a batch.
 
     Args:
         packed: One stream with segments, for an LLM whose `packs` is true; else rows padded on the right.
         pad_id: Token that fills padded rows.
         encoder_decoder: Whether the labels are the decoder's.
+        both_ways: Whether what stands before a packed sample's first label is the prefix of a prefix LM.
 
     Raises:
         DataError: There is no sample.
@@ -230,7 +238,7 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
         for row in labels:
             row[0] = IGNORED  # nothing comes before a sample's first token that could predict it
     ids = [sample.input_ids for sample in prepared]
-    segments = Segments.of(len(row) for row in ids) if packed else None
+    segments = Segments.of(map(len, ids), prefixes=[*map(_prefix, labels)] if both_ways else ()) if packed else None
     mask: Tensor
     if segments:
         tokens, marks = _joined(ids), _joined(labels)
@@ -264,6 +272,11 @@ def collate(prepared: Sequence[Prepared], *, packed: bool, pad_id: int, encoder_
         samples=[sample.id for sample in prepared],
         owners={m: [index for index, _ in found] for m, found in read.items()},
     )
+
+
+def _prefix(labels: Sequence[int]) -> int:
+    """How many tokens stand before the first label."""
+    return next((place for place, label in enumerate(labels) if label != IGNORED), len(labels))
 
 
 def _predictions(labels: Int[Tensor, "r u"], *, shifted: bool) -> tuple[Bool[Tensor, "r u"], Int[Tensor, " m"]]:

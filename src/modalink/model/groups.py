@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from modalink.llms import ADAPTER
 from modalink.recipe import TrainGroup
-from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, Group
+from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, Group
 
 Groups = Mapping[str, list[tuple[str, nn.Parameter]]]
 """Name of a group -> names and parameters in it."""
@@ -27,6 +28,8 @@ def group_of(name: str) -> Group:
         return JOIN
     if ".lora_" in name:
         return LORA
+    if ADAPTER in name.split("."):
+        return PEFT
     return NEW_TOKENS if name.endswith("new_rows") else LLM
 
 

@@ -5,7 +5,7 @@ Generators stay outside: they are diffusers modules with their own format, joine
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -17,7 +17,18 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
 from modalink.errors import PromptError
-from modalink.llms import ATTENTION, Decoded, Fit, decode, fit_of, keep_meeting, meeting_before, rows_of
+from modalink.llms import (
+    ATTENTION,
+    Decoded,
+    Fit,
+    SegmentsMask,
+    both_ways,
+    decode,
+    fit_of,
+    keep_meeting,
+    meeting_before,
+    rows_of,
+)
 from modalink.model.arguments import Given, unpack
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.places import Placement, signal_runs
@@ -54,10 +65,13 @@ class Read:
     Args:
         embeds: Its embedded input, `[b, t, d_llm]`.
         items: The media in it, by modality.
+        prompt: How many of the first columns are the prompt, which a prefix LM reads in both directions; None for all
+            before the first label.
     """
 
     embeds: Float[Tensor, "b t d_llm"]
     items: tuple[Placed, ...] = ()
+    prompt: int | None = None
 
     @classmethod
     def of(cls, read: "Read | None", embeds: Float[Tensor, "c t d_llm"] | None) -> "Read":
@@ -66,7 +80,7 @@ class Read:
             return read or cls(cast(Tensor, embeds))
         times = embeds.shape[0] // max(1, read.embeds.shape[0])
         items = read.items if times == 1 else tuple(placed.repeated(times, embeds.shape[1]) for placed in read.items)
-        return cls(embeds, items)
+        return cls(embeds, items, read.prompt)
 
 
 class ModalinkModel(ModalinkPreTrainedModel):
@@ -228,6 +242,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         self.model = ModalinkModel(config, encoders, input_projectors, language_model, join)
         self.output_projectors = nn.ModuleDict(output_projectors)
         self.condition_shapes = condition_shapes
+        self.both_ways = bool(config.spec.get("llm", {}).get("prefix_lm"))
         self.generation_config = language_model.generation_config
         self.finish()
         self.fingerprint = self.traced(referenced)
@@ -312,10 +327,10 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         own = self.model.read(_needed(input_ids), given, places) if inputs_embeds is None else read
         read = Read.of(own, inputs_embeds)
         kwargs |= {"output_hidden_states": True} if return_conditions else {}
-        kwargs.update(inputs_embeds=read.embeds, attention_mask=attention_mask)
+        kwargs.update(inputs_embeds=read.embeds, attention_mask=attention_mask, labels=labels)
         if self.config.is_encoder_decoder:
             kwargs["past_key_values"] = past_key_values
-            decoded, spoken = self._reply(labels, kwargs), kwargs["decoder_input_ids"]
+            decoded, spoken = self._reply(kwargs), kwargs["decoder_input_ids"]
             loss = None if labels is None else _cross_entropy(decoded.logits, labels, num_items_in_batch)
             logits = decoded.logits[logits_to_keep] if isinstance(logits_to_keep, Tensor) else decoded.logits
         else:
@@ -332,9 +347,22 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             conditions=self.conditions(spoken, decoded.last_states, signals) if return_conditions else None,
         )
 
+    def _mask(self, read: Read, mask: Tensor | None, cache: Any, labels: Int[Tensor, "b t"] | None) -> Tensor | None:
+        """The attention mask: of a prefix LM's padded prompts, one that lets them be read in both directions."""
+        if not self.both_ways or isinstance(mask, SegmentsMask) or (cache is not None and cache.get_seq_length()):
+            return mask
+        mask = torch.ones(read.embeds.shape[:2], dtype=torch.long, device=read.embeds.device) if mask is None else mask
+        prefix = mask.bool()
+        if labels is not None:
+            prefix = prefix & ((labels != -100).cumsum(1) == 0)
+        if read.prompt is not None:
+            prefix = prefix & (torch.arange(mask.shape[1], device=mask.device) < read.prompt)
+        return both_ways(mask, prefix)
+
     def _decoded(
         self, read: Read, position_ids: Int[Tensor, "b t"] | None, cache: Any, kwargs: dict[str, Any]
     ) -> Decoded:
+        kwargs["attention_mask"] = self._mask(read, kwargs["attention_mask"], cache, kwargs.pop("labels"))
         with self.model.meeting(read, kwargs["attention_mask"], cache) as met:
             positions = position_ids if met is None else met.positions(position_ids)
             if positions is not None and kwargs["attention_mask"] is None and cache is None:
@@ -344,7 +372,8 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         keep_meeting(met, decoded.cache)
         return decoded
 
-    def _reply(self, labels: Tensor | None, kwargs: dict[str, Any]) -> Decoded:
+    def _reply(self, kwargs: dict[str, Any]) -> Decoded:
+        labels = kwargs.pop("labels")
         if "decoder_input_ids" not in kwargs:
             if labels is None:
                 raise PromptError("an encoder-decoder needs labels or decoder_input_ids; found neither")
@@ -407,6 +436,8 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             kwargs |= {"inputs_embeds": read.embeds} | ({} if self.config.is_encoder_decoder else {"read": read})
         if self.config.is_encoder_decoder:
             return self.language_model.generate(**kwargs)
+        if self.both_ways and (embeds := kwargs.get("inputs_embeds")) is not None:
+            kwargs["read"] = replace(kwargs.get("read") or Read(embeds), prompt=embeds.shape[1])
         mask = kwargs.get("attention_mask")
         if mask is not None and not self.fit.pads and not mask.bool().all():
             family = type(self.language_model).__name__

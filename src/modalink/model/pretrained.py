@@ -19,7 +19,7 @@ from modalink.model.options import LoadingOptions
 from modalink.model.references import references
 from modalink.model.saving import Fingerprint, load_weights, own_state, verify
 from modalink.recipe import SystemSpec
-from modalink.recipe.groups import LORA, Group
+from modalink.recipe.groups import LORA, PEFT, Group
 
 _LOADING_INFO = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
 
@@ -117,10 +117,10 @@ class SavedByReference(ModalinkPreTrainedModel):
 
     def _adapt(self, folder: str) -> None:
         """Put adapters of PEFT on the loaded system, strictly: `load_adapter` renames the composite's weights."""
-        if LORA in self.trainable_groups():
+        if {LORA, PEFT} & self.trainable_groups().keys():
             raise PartError(
-                f"{folder}: these adapters belong on a system that has LoRA of its own, which PEFT would switch off; "
-                "load the system, and put them on by `peft.PeftModel.from_pretrained` if that is wanted"
+                f"{folder}: these adapters belong on a system that has adapters of its own, which PEFT would switch "
+                "off; load the system, and put them on by `peft.PeftModel.from_pretrained` if that is wanted"
             )
         with hub.foreign(PartError, folder):
             self._inject(folder)

@@ -134,7 +134,7 @@ class ModalinkProcessor(ProcessorMixin):
             PromptError: A medium has no encoder or generator, media alone exceed `max_tokens`, or a region cannot be
                 written.
         """
-        conversation = self._in_words(conversation, captions=show.captions is not None)
+        conversation = self._in_words(self._learned(conversation, reply), captions=show.captions is not None)
         chosen = self.template if template is None else prompts.get(template, self.tokenizer)
         said = Reply.of(conversation) if self.encoder_decoder and not reply else None
         question, asks = conversation if said is None else said.question, reply or said is not None
@@ -164,6 +164,16 @@ class ModalinkProcessor(ProcessorMixin):
         spoken = [IGNORED, *labels] if self.encoder_decoder else input_ids
         signals = {m: self._runs(spoken, m) for m in self.tokens.signals}
         return Prepared(conversation.id, input_ids, labels, media, targets, places, signals, cut)
+
+    def _learned(self, conversation: Conversation, reply: bool) -> Conversation:
+        """A conversation with its turns marked as they are learned: for a prefix LM the last alone.
+
+        Earlier replies stand in the prefix, and see themselves.
+        """
+        if reply or not self.spec.llm.reads_both_ways:
+            return conversation
+        *before, last = conversation.turns
+        return Conversation((*(replace(turn, loss=False) for turn in before), last), conversation.id)
 
     def _in_words(self, conversation: Conversation, captions: bool) -> Conversation:
         """A conversation with all that becomes text as text: regions, and what its media say of themselves."""

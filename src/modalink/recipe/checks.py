@@ -9,7 +9,7 @@ from modalink.errors import RecipeError, UnknownNameError
 from modalink.kinds import config_class, kinds
 from modalink.recipe.errors import Problem
 from modalink.recipe.evaluation import Evaluation
-from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, Group
+from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, Group
 from modalink.recipe.paths import look_up
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import SystemSpec
@@ -29,8 +29,8 @@ def train_groups(spec: SystemSpec) -> list[Group]:
         projector = Group.input_projector(modality)
         groups += [Group.encoder(modality)] * (chosen.encoder is not None) + [projector]
         groups += map(projector.inside, chosen.projector.sections())
-    if getattr(spec.llm, "lora", None) is not None:
-        groups.append(LORA)
+    if spec.llm.adapters is not None:
+        groups.append(Group(spec.llm.adapters.group))
     if spec.join.learns:
         groups.append(JOIN)
     if spec.outputs or spec.prompt.add_tokens:
@@ -151,6 +151,7 @@ def _listed(names: Iterable[str]) -> str:
 def _unknown_group(spec: SystemSpec, group: Group, known: list[Group]) -> str:
     hint = {
         LORA: "; give the LLM adapters: llm.lora: {rank: 8, alpha: 16}",
+        PEFT: "; give the LLM parameters of another kind than LoRA: llm.peft: ia3",
         JOIN: f"; the join {spec.join.kind!r} has nothing to learn as it is set",
         NEW_TOKENS: "; new tokens come with outputs, and the recipe has none",
     }.get(group, "")

@@ -9,7 +9,7 @@ _PART = re.compile(
 
 
 class Group(str):
-    """One name, read by its parts: `llm`, `llm.lora`, `llm.join`, `llm.new_tokens`, `inputs.image.encoder` and so on.
+    """One name, read by its parts: `llm`, `llm.lora`, `llm.peft`, `llm.join`, `llm.new_tokens`, `inputs.image.encoder`.
 
     A part may have sections that learn by themselves: `inputs.image.projector.exit` is the last map of a projector.
 
@@ -51,7 +51,7 @@ class Group(str):
 
     @property
     def part(self) -> str:
-        """`encoder`, `projector` or `generator`; `llm`, `lora`, `join` or `new_tokens` on the side of the LLM."""
+        """`encoder`, `projector` or `generator`; `llm`, `lora`, `peft`, `join` or `new_tokens` on the LLM's side."""
         found = _PART.fullmatch(self)
         return self.rpartition(".")[2] if found is None else found["part"]
 
@@ -79,10 +79,11 @@ class Group(str):
     @property
     def is_link(self) -> bool:
         """Whether it is made new for its system, unlike an encoder or an LLM."""
-        return self.part in {"projector", "lora", "join", "new_tokens"}
+        return self.part in {"projector", "lora", "peft", "join", "new_tokens"}
 
 
 LLM = Group("llm")
 LORA = Group("llm.lora")
+PEFT = Group("llm.peft")
 JOIN = Group("llm.join")
 NEW_TOKENS = Group("llm.new_tokens")

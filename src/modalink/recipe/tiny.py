@@ -10,7 +10,7 @@ from typing import Any
 from modalink.errors import RecipeError
 from modalink.kinds import KindConfig
 from modalink.recipe.evaluation import SOURCES
-from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, Group
+from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, Group
 from modalink.recipe.schema import Recipe
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import InputSpec, OutputSpec
@@ -128,6 +128,6 @@ def _tasks(recipe: Recipe, stage: Stage) -> dict[str, float]:
     sides = {Group(group).side for group in stage.train}
     draws = "outputs" in sides
     looks = bool(recipe.inputs) and (not draws or "inputs" in sides)
-    talks = bool({LLM, LORA, JOIN} & stage.train.keys())
+    talks = bool({LLM, LORA, PEFT, JOIN} & stage.train.keys())
     wanted = {"caption": looks, "vqa": looks and talks, "draw": draws or not looks}
     return {task: 1.0 for task, needed in wanted.items() if needed}

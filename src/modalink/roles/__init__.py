@@ -16,6 +16,7 @@ from modalink.roles.llm import LlmConfig
 from modalink.roles.modality import MediumHandle, ModalityRecord
 from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
 from modalink.roles.part import FromCheckpoint, OfPieces, PartConfig
+from modalink.roles.peft import PeftConfig
 from modalink.roles.preprocessor import Preprocessor, SquarePreprocessor, Window
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "OutputProjector",
     "OutputProjectorConfig",
     "PartConfig",
+    "PeftConfig",
     "Placed",
     "Preprocessor",
     "ReadsText",

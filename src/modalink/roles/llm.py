@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from modalink.roles.part import PartConfig
+from modalink.roles.peft import PeftConfig
 
 
 class LlmConfig(PartConfig):
@@ -16,6 +17,16 @@ class LlmConfig(PartConfig):
     @abstractmethod
     def build(self, *, weights: bool = True) -> PreTrainedModel:
         """The LLM with its head, frozen except for its adapters."""
+
+    @property
+    def adapters(self) -> PeftConfig | None:
+        """What is put into the LLM to learn while it stays frozen; None for nothing."""
+        return None
+
+    @property
+    def reads_both_ways(self) -> bool:
+        """Whether the tokens of a prompt see each other in both directions, as in a prefix LM."""
+        return False
 
     def as_built(self, llm: PreTrainedModel) -> Self:
         """The same settings with what was left to choose while building; what is loaded later is built like it."""

@@ -102,7 +102,7 @@ def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
         for section, source in chosen.projector.borrowed().items():
             yield {"part": projector.inside(section), **asdict(identity_of(source))}
     yield _part("llm", recipe.llm, counts)
-    for group in ("llm.lora", "llm.new_tokens"):
+    for group in ("llm.lora", "llm.peft", "llm.new_tokens"):
         if group in counts:
             yield {"part": group, "parameters": counts[group]}
     for modality, made in recipe.outputs.items():

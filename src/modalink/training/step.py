@@ -169,6 +169,7 @@ class Learner:
             packed=model.packs,
             pad_id=processor.tokenizer.pad_token_id,
             encoder_decoder=processor.encoder_decoder,
+            both_ways=processor.spec.llm.reads_both_ways,
         )
         return MicroBatch(batch, positions)
 

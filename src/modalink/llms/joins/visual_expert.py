@@ -10,11 +10,11 @@ one before it does not.
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
-from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -25,6 +25,7 @@ from modalink.errors import PartError
 from modalink.kinds import Count
 from modalink.llms._calls import takes_positions
 from modalink.llms._layers import decoder_layers, every_nth
+from modalink.llms._peft import attached
 from modalink.llms.joins._spliced import Spliced, SplicedConfig
 from modalink.llms.joins._vectors import Vectors
 from modalink.roles import Meeting, Placed, Rows
@@ -225,8 +226,13 @@ def _linear(layer: nn.Module) -> dict[str, nn.Module]:
     """
     found: dict[str, nn.Module] = {}
     for name, module in layer.named_modules():
-        if isinstance(module, nn.Linear | Conv1D | LoraLayer) and not name.startswith(tuple(f"{n}." for n in found)):
-            found[name] = cast(nn.Module, module)
+        if attached(module) is not None:
+            raise PartError(
+                f"{type(layer).__name__} has adapters in {name} that a visual expert cannot stand beside; needed "
+                "llm.peft of the kind lora or ia3"
+            )
+        if isinstance(_base(module), nn.Linear | Conv1D) and not name.startswith(tuple(f"{n}." for n in found)):
+            found[name] = module
     inside = tuple(f"{name}." for name in found)
     others = [name for name, p in layer.named_parameters() if p.ndim > 1 and not name.startswith(inside)]
     if others or not found:
@@ -240,8 +246,12 @@ def _twins(layer: nn.Module) -> nn.ModuleDict:
 
 
 def _copied(linear: nn.Module) -> nn.Module:
-    base = linear.get_base_layer() if isinstance(linear, LoraLayer) else linear
-    return copy.deepcopy(base).requires_grad_(True)
+    return copy.deepcopy(_base(linear)).requires_grad_(True)
+
+
+def _base(module: nn.Module) -> nn.Module:
+    """The layer beside which adapters stand, or the layer itself."""
+    return module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
 
 
 def _flat(name: str) -> str:

@@ -1,0 +1,138 @@
+"""What all kinds of adapters share: the name that they stand under, which layers they change, and their merging."""
+
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from peft import PeftConfig as LibraryConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from modalink.errors import PartError
+
+ADAPTER = "modalink"
+"""The name of adapters; a part of the names of all their parameters."""
+
+
+def inject(llm: PreTrainedModel, config: LibraryConfig) -> None:
+    """Put adapters of the peft library into an LLM, in place."""
+    with warnings.catch_warnings():
+        # Of an LLM with both kinds of layers peft turns each as it must; experts that transformers fused get none.
+        # A norm is no layer whose sizes peft knows, and needs none.
+        warnings.filterwarnings(
+            "ignore", message=".*(fan_in_fan_out|_pattern keys did not match|Unsupported layer type .*Norm).*"
+        )
+        llm.add_adapter(config, adapter_name=ADAPTER)
+
+
+def attach(module: nn.Module, child: str, learned: nn.Module) -> None:
+    """Put what learns beside a layer of an LLM, under the name of adapters.
+
+    Raises:
+        PartError: The layer has a part of that name.
+    """
+    if hasattr(module, child):
+        raise PartError(f"{type(module).__name__} has a part {child!r} of its own, where adapters would stand")
+    module.add_module(child, nn.ModuleDict({ADAPTER: learned}))
+
+
+def attached(module: nn.Module) -> str | None:
+    """The name of what `attach` put beside a layer; None where it put nothing."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.ModuleDict) and ADAPTER in child and not isinstance(module, BaseTunerLayer):
+            return name
+    return None
+
+
+def adapted(llm: nn.Module) -> dict[str, int]:
+    """Last names of the layers that have adapters, and how many have each."""
+    counts: dict[str, int] = {}
+    for name, module in llm.named_modules():
+        if isinstance(module, BaseTunerLayer) or attached(module) is not None:
+            last = name.rpartition(".")[2]
+            counts[last] = counts.get(last, 0) + 1
+    return counts
+
+
+def merge_adapters(llm: PreTrainedModel) -> None:
+    """Write what adapters learned into the LLM's own weights, in place, so that it is one without adapters.
+
+    LoRA, DoRA, IA3 and tuned norms can be merged, because they only change weights.
+
+    Raises:
+        PartError: It has adapters that compute something of their own.
+    """
+    for name, module in llm.named_modules():
+        if (child := attached(module)) is not None:
+            raise PartError(
+                f"the adapters at {name}.{child} compute something that no weight of {type(llm).__name__} could; they "
+                "cannot be merged, so keep them beside it"
+            )
+    for name, module in list(llm.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge(safe_merge=True, adapter_names=[ADAPTER])
+            outer, _, last = name.rpartition(".")
+            setattr(llm.get_submodule(outer), last, module.get_base_layer())
+    llm._hf_peft_config_loaded = False
+    vars(llm).pop("peft_config", None)
+
+
+def linear_layers(llm: PreTrainedModel) -> list[str]:
+    """Names of the layers that can have an adapter: all linear ones but the head.
+
+    Of a state-space mixer only the layer that it reads its input with: its kernels take the weights of the others past
+    their adapters.
+    """
+    head = llm.get_output_embeddings()
+    mixers = tuple(f"{name}." for name, module in llm.named_modules() if hasattr(module, "A_log"))
+    return [
+        name
+        for name, module in llm.named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+        and module is not head
+        and (not name.startswith(mixers) or name.rpartition(".")[2].startswith("in_proj"))
+    ]
+
+
+def by_last_name(names: Iterable[str]) -> dict[str, set[str]]:
+    """Full names of modules by their last parts."""
+    named: dict[str, set[str]] = {}
+    for name in names:
+        named.setdefault(name.rpartition(".")[2], set()).add(name)
+    return named
+
+
+def targeted(
+    named: Mapping[str, set[str]],
+    targets: Collection[str] | None,
+    default: Callable[[], Collection[str]],
+    *,
+    checkpoint: str,
+    key: str,
+    what: str,
+) -> set[str]:
+    """Full names of the layers that get adapters.
+
+    Args:
+        named: The layers that could, by their last names.
+        targets: Last names that were asked for.
+        default: Those that are taken where none were.
+        checkpoint: What errors call the LLM.
+        key: The recipe's key of the targets.
+        what: What errors call a layer, for example `linear layer`.
+
+    Raises:
+        PartError: A target is none of them, or there are none.
+    """
+    targets = default() if targets is None else targets
+    if unknown := set(targets) - named.keys():
+        raise PartError(
+            f"llm {checkpoint}: no {what} is called {', '.join(sorted(unknown))} ({key}); "
+            f"its layers are {', '.join(sorted(named))}"
+        )
+    if not targets:
+        raise PartError(
+            f"llm {checkpoint}: found no {what} that could get an adapter; leave out {key.rpartition('.')[0]}"
+        )
+    return {name for target in targets for name in named[target]}
