@@ -49,7 +49,7 @@ def test_every_part_builds_and_has_the_shape_of_the_part_that_ships(built: Path)
 
 def _shapes(file: Path) -> dict[str, torch.Size]:
     # The number of word pieces depends on the sampled text, which may change between versions of the world.
-    rows = {"model.embed_tokens.weight", "lm_head.weight", "embeddings.token_embedding.weight"}
+    rows = {"model.embed_tokens.weight", "lm_head.weight", "shared.weight", "embeddings.token_embedding.weight"}
     return {key: value.shape[1:] if key in rows else value.shape for key, value in load_file(file).items()}
 
 

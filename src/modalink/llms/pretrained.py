@@ -57,11 +57,18 @@ class PretrainedLlmConfig(LlmConfig):
 
     def tiny(self) -> "PretrainedLlmConfig":
         """The zoo's LLM of the same kind, a decoder or an encoder-decoder, with a join and adapters of its size."""
-        name, family = "llm", "llama"
+        name, family = ("t5", "t5") if self._encoder_decoder() else ("llm", "llama")
         lora = None if self.lora is None else self.lora.tiny(family)
         peft = self.peft.tiny(family) if isinstance(self.peft, LoraPeftConfig) else self.peft and self.peft.tiny()
         whole = {"delta": None, "delta_revision": None}
         return self.from_zoo(name, join=self.join.tiny(), lora=lora, peft=peft, **whole)
+
+    def _encoder_decoder(self) -> bool:
+        """Whether it is known to be one; a checkpoint that is not at hand counts as a decoder."""
+        try:
+            return bool(self.architecture().is_encoder_decoder)
+        except PartError:
+            return False
 
     def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
         return super().checkpoints() + (() if self.delta is None else ((self.delta, self.delta_revision),))

@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 
 from modalink.errors import UnknownNameError
-from modalink.zoo.build import audio, llm, points, scene_classifier, text, unet, vae, video, vision
+from modalink.zoo.build import audio, llm, points, scene_classifier, t5, text, unet, vae, video, vision
 from modalink.zoo.build.options import Options
 
 BUILDERS = {
     "scene_classifier": scene_classifier.build,
     "llm": llm.build,
+    "t5": t5.build,
     "text": text.build,
     "vision": vision.build,
     "audio": audio.build,
@@ -20,7 +21,7 @@ BUILDERS = {
     "vae": vae.build,
     "unet": unet.build,
 }
-"""What can be built, in an order in which each finds what it needs: vision reads text, unet reads text and vae."""
+"""What can be built, in an order in which each finds what it needs: t5 reads llm, vision text, unet text and vae."""
 
 
 def build(

@@ -14,6 +14,7 @@ from modalink.zoo.build.options import Options
 
 _ABOUT = {
     "llm": "Llama language model that knows the tiny world in words; lower-case byte-level tokenizer, ChatML.",
+    "t5": "T5 in the form of Flan-T5, an encoder-decoder for tiny forms; tokenizer and template of `llm`.",
     "vision": "CLIP vision tower (patch 8, 64 patch tokens). Read its last layer: there each patch knows its object.",
     "audio": "Whisper's encoder for windows of two seconds, a token for 20 ms; each knows the note that sounds there.",
     "video": "VideoMAE tower for eight frames, 4 x 4 patches of each two; each token knows the object that it shows.",

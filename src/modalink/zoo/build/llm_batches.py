@@ -65,7 +65,7 @@ def collate(
     dialogues: list[Dialogue], tokenizer: PreTrainedTokenizerFast, rng: np.random.Generator, layout: int = 0
 ) -> Batch:
     """Turn dialogues into one batch; a `layout` above 0 superposes descriptions on that many positions a side."""
-    encoded = [_encode(dialogue, tokenizer, rng, layout) for dialogue in dialogues]
+    encoded = [encode(dialogue, tokenizer, rng, layout) for dialogue in dialogues]
     starts, shape = _lie([len(row.ids) for row in encoded])
     ids, labels = torch.full(shape, tokenizer.pad_token_id), torch.full(shape, -1)
     owners, positions = torch.full(shape, -1), torch.zeros(shape, dtype=torch.long)
@@ -150,7 +150,8 @@ class Row(NamedTuple):
     told_at: list[int]
 
 
-def _encode(dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, rng: np.random.Generator, layout: int) -> Row:
+def encode(dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, rng: np.random.Generator, layout: int) -> Row:
+    """A dialogue as tokens; a `layout` above 0 superposes its descriptions, as in `collate`."""
     row = Row([], [], [], [])
 
     def add(text: str, said: bool = False) -> None:

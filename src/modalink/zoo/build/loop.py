@@ -160,7 +160,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint; a kill leaves the old one or the new one."""
-        tensors = {f"module/{name}": value for name, value in self.module.state_dict().items()}
+        tensors = {f"module/{name}": value for name, value in _once(self.module).items()}
         tensors |= {f"average/{i}": value for i, value in enumerate(self.average)}
         for i, parameter in enumerate(self.trained):
             tensors |= {f"optimizer/{i}/{name}": value for name, value in self.optimizer.state[parameter].items()}
@@ -175,11 +175,19 @@ class Trainer:
             tensors = {name: saved.get_tensor(name) for name in saved.keys()}  # noqa: SIM118  not a dict
             meta = saved.metadata()
         self.step, self.seconds = int(meta["step"]), float(meta["seconds"])
-        self.module.load_state_dict(_under(tensors, "module/"))
+        with torch.no_grad():
+            for name, value in _once(self.module).items():
+                value.copy_(tensors[f"module/{name}"])
         for i, kept in enumerate(self.average):
             kept.copy_(tensors[f"average/{i}"])
         for i, parameter in enumerate(self.trained):
             self.optimizer.state[parameter] = _under(tensors, f"optimizer/{i}/")
+
+
+def _once(module: nn.Module) -> dict[str, Tensor]:
+    """What a module is saved as; a weight that has several names under its first."""
+    names = {name for pairs in (module.named_parameters(), module.named_buffers()) for name, _ in pairs}
+    return {name: value for name, value in module.state_dict().items() if name in names}
 
 
 def told(name: str, step: int, steps: int, seconds: float, metrics: Metrics) -> str:
