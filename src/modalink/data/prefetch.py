@@ -5,7 +5,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modalink.data.mixture import Order
@@ -68,7 +68,7 @@ class Making:
         settings = {"template": config.template, "seed": seed}
         try:
             own = {name: value for name, value in settings.items() if value is not None}
-            prepared = finish(self.prepare(conversation, **own))
+            prepared = finish(replace(self.prepare(conversation, **own), source=number))
         except (DataError, PromptError) as error:
             return Bad.of(conversation.id, error)
         except Exception as error:

@@ -56,6 +56,9 @@ class SourceConfig(KindConfig):
 
     weight: float | None = Field(default=None, gt=0)
     """Share of the samples under the mixture `ratio`, relative to the other sources' weights."""
+    loss_weight: float | None = Field(default=None, gt=0)
+    """Weight of this source's loss. Where a source of a stage has one (else 1), the loss of a step is the weighted sum
+    of the means over each source's samples in it, and not the mean over all."""
     template: str | None = None
     """Prompt template for this source's samples instead of the recipe's."""
     prefix: bool = False

@@ -41,6 +41,7 @@ class Prepared:
         signals: Places of each run of signal tokens in what the LLM says: in `input_ids`, or for an encoder-decoder
             in the decoder's input, where `labels` lie one place to the right.
         cut: How many text tokens were cut off to keep the maximum length.
+        source: The number of its data set among those of its stage.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Prepared:
     places: dict[str, list[list[int]]] = field(default_factory=dict)
     signals: dict[str, list[list[int]]] = field(default_factory=dict)
     cut: int = 0
+    source: int = 0
 
     def loaded(self, wanted: Wanted | None = None) -> "Prepared":
         """The same sample, the units of its items in memory: of all, or of those that are wanted.
@@ -129,6 +131,7 @@ class Batch:
         targets: What generators shall make, by modality.
         samples: The samples' names, in order.
         owners: Which sample of the batch each of the items belongs to, by modality.
+        source: The number of the data set of its samples, where data sets stand in batches of their own.
     """
 
     input_ids: Int[Tensor, "r t"]
@@ -146,6 +149,7 @@ class Batch:
     targets: dict[str, Targets]
     samples: list[str]
     owners: dict[str, list[int]] = field(default_factory=dict)
+    source: int = 0
 
     @property
     def described(self) -> dict[str, Described]:
@@ -271,6 +275,7 @@ def collate(
         },
         samples=[sample.id for sample in prepared],
         owners={m: [index for index, _ in found] for m, found in read.items()},
+        source=prepared[0].source,
     )
 
 

@@ -165,6 +165,18 @@ def _mixture_problems(stage: Stage) -> Iterator[Problem]:
             yield Problem(("data", i), "the mixture `ratio` needs a weight for each source")
         if stage.mixture != "ratio" and weight is not None:
             yield Problem(("data", i, "weight"), f"the mixture {stage.mixture!r} reads no weight; use `ratio`")
+    yield from _share_problems(stage)
+
+
+def _share_problems(stage: Stage) -> Iterator[Problem]:
+    """Sources whose loss is weighed and of which a batch may hold nothing."""
+    given = [getattr(source, "weight", None) for source in stage.data]
+    weights = [float(weight) for weight in given if weight is not None]
+    weighed = any(getattr(source, "loss_weight", None) is not None for source in stage.data)
+    for i, weight in enumerate(weights if weighed and len(weights) == len(given) else ()):
+        if (share := stage.batch * weight / sum(weights)) < 1:
+            text = f"a batch of {stage.batch} holds {share:.2g} of its samples, needed one at least to weigh their loss"
+            yield Problem(("data", i, "weight"), f"{text}; raise the weight or the batch")
 
 
 def _evaluation_problems(evaluation: Evaluation, objectives: Collection[str]) -> Iterator[Problem]:

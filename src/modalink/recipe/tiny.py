@@ -83,6 +83,10 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
 
 def _data(stage: Stage, stand_in: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
     """The sources in the tiny forms that they declare, the tiny world for those that declare none, and the mixture."""
+    if any(source.loss_weight is not None for source in stage.data):
+        each = [(_forms([source]) or [{**stand_in, "seed": number}])[0] for number, source in enumerate(stage.data)]
+        weights = [{"weight": 1.0, "loss_weight": source.loss_weight} for source in stage.data]
+        return [form | weight for form, weight in zip(each, weights, strict=True)], "ratio"
     own = _forms(stage.data)
     if len(own) == len(stage.data):
         return own, stage.mixture

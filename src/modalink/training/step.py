@@ -29,6 +29,7 @@ from modalink.training.mean_start import centre
 from modalink.training.objectives import Output
 from modalink.training.optimization import build_optimizer, lr_factor, set_lr
 from modalink.training.randomness import ItemRngs, seed_everything
+from modalink.training.terms import Terms
 
 _NOWHERE = -1
 """The place in the step of a sample that is not of it."""
@@ -73,6 +74,7 @@ class Learner:
 
     def __post_init__(self) -> None:
         self.objectives = named(self.stage.objectives)
+        self.terms = Terms.of(self.stage, self.objectives)
         self.needs = needs_of(self.stage)
         self.parameters = [parameter for members in self.trained.values() for _, parameter in members]
         self.optimizer = build_optimizer(self.stage, self.trained)
@@ -103,7 +105,7 @@ class Learner:
         parts = self.micro_batches(samples)
         counts = self.counts([part.batch for part in parts])
         losses, norms = self.gradients(step, parts, counts)
-        loss = sum(self.objectives[name].weight * value for name, value in losses.items())
+        loss = sum(self.terms.weights[name] * value for name, value in losses.items())
         norm = math.hypot(*norms.values())
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(self.explain(step, samples, counts, losses, norm))
@@ -126,7 +128,8 @@ class Learner:
 
     def micro_batches(self, samples: Sequence[Prepared]) -> list[MicroBatch]:
         """This process's share of a step's samples in forward passes, as many as on every other process."""
-        return self.parts(self.divided(samples), parallel.positions(len(samples)))
+        order, positions = self.terms.order(samples), parallel.positions(len(samples))
+        return self.parts(self.divided([samples[i] for i in order]), [positions[i] for i in order])
 
     def parts(self, chunks: Sequence[Sequence[Prepared]], positions: Iterable[int]) -> list[MicroBatch]:
         """Runs of samples as micro-batches, as many as on every other process, which calls this too.
@@ -143,7 +146,13 @@ class Learner:
         return made
 
     def divided(self, samples: Sequence[Prepared]) -> list[Sequence[Prepared]]:
-        """Samples in runs of `micro_batch`, or of as many as `micro_tokens` allows; all in one where neither is set."""
+        """Samples in runs of `micro_batch`, or of as many as `micro_tokens` allows; all in one where neither is set.
+
+        Where data sets are weighed, a run holds samples of one of them.
+        """
+        return [chunk for own in self.terms.runs(samples) for chunk in self._divided(own)]
+
+    def _divided(self, samples: Sequence[Prepared]) -> list[Sequence[Prepared]]:
         limit = self.stage.micro_tokens
         if limit is None:
             size = self.stage.micro_batch or max(1, len(samples))
@@ -174,9 +183,9 @@ class Learner:
         return MicroBatch(batch, positions)
 
     def counts(self, batches: Sequence[Batch]) -> dict[str, int]:
-        """Units of each objective in the whole step: in all micro-batches of all processes."""
-        own = [float(sum(o.count(batch) for batch in batches)) for o in self.objectives.values()]
-        return dict(zip(self.objectives, map(int, parallel.summed(own)), strict=True))
+        """Units of each term of the loss in the whole step: in all micro-batches of all processes."""
+        own = self.terms.counts(batches)
+        return dict(zip(own, map(int, parallel.summed([float(n) for n in own.values()])), strict=True))
 
     def gradients(
         self, step: int, parts: Iterable[MicroBatch], counts: Mapping[str, int]
@@ -184,7 +193,7 @@ class Learner:
         """Set the gradients of the whole step's loss. Here alone, at its end, the host waits for the device.
 
         Returns:
-            Mean loss of each objective that has units in the step, and the norm of each group's gradient.
+            Mean loss of each term that has units in the step, and the norm of each group's gradient.
         """
         self.optimizer.zero_grad()
         sums = [self.backward(step, part, counts) for part in parts]
@@ -209,13 +218,15 @@ class Learner:
     def backward(self, step: int, part: MicroBatch, counts: Mapping[str, int]) -> dict[str, Float[Tensor, ""]]:
         """Add a micro-batch's share to the gradients; its summed losses, on the device."""
         output, sums = self.forward(step, part)
-        loss = sum((self.objectives[n].weight / counts[n] * value for n, value in sums.items()), torch.zeros(()))
+        terms = {self.terms.name(name, part.batch): value for name, value in sums.items()}
+        weights = self.terms.weights
+        loss = sum((weights[name] / counts[name] * value for name, value in terms.items()), torch.zeros(()))
         if parallel.world() > 1 and (idle := self.idle(output, sums)):
             loss = loss + no_loss(idle)
         # A sample without the medium that a projector reads gives that projector nothing to learn.
         if loss.requires_grad:
             loss.backward()
-        return {name: value.detach() for name, value in sums.items()}
+        return {name: value.detach() for name, value in terms.items()}
 
     def idle(self, output: Output, learned: Collection[str]) -> list[Tensor]:
         """What the parts made and no objective reads here, though one may on another process."""

@@ -24,7 +24,7 @@ _FIELDS = ("rating", "critique", "refinement")
 class FeedbackConfig(SourceConfig):
     """Settings of dialogues with feedback.
 
-    A record holds `image_id`, the name of an image file, and `interaction`, a list of mappings with `user`, `model` and,
+    A record has `image_id`, the name of an image file, and `interaction`, a list of mappings with `user`, `model`, and
     of the model's answer, `rating`, `critique_NLF` and `refinement_NLF` (or `critique` and `refinement`).
     """
 
