@@ -269,10 +269,7 @@ def collate(
         features={},
         places=placed(starts, [(sample.id, sample.places) for sample in prepared]),
         signals=placed(spoken, [(sample.id, sample.signals) for sample in prepared]),
-        targets={
-            m: Targets([item for _, item in found], [index for index, _ in found])
-            for m, found in _by_modality(s.targets for s in prepared).items()
-        },
+        targets=_targets(prepared),
         samples=[sample.id for sample in prepared],
         owners={m: [index for index, _ in found] for m, found in read.items()},
         source=prepared[0].source,
@@ -282,6 +279,12 @@ def collate(
 def _prefix(labels: Sequence[int]) -> int:
     """How many tokens stand before the first label."""
     return next((place for place, label in enumerate(labels) if label != IGNORED), len(labels))
+
+
+def _targets(prepared: Sequence[Prepared]) -> dict[str, Targets]:
+    """What generators shall make of all samples, by modality."""
+    made = _by_modality(sample.targets for sample in prepared)
+    return {m: Targets([item for _, item in found], [index for index, _ in found]) for m, found in made.items()}
 
 
 def _predictions(labels: Int[Tensor, "r u"], *, shifted: bool) -> tuple[Bool[Tensor, "r u"], Int[Tensor, " m"]]:
