@@ -72,6 +72,14 @@ towers: setup
 parity: setup
 	$(BIN)/python docs/tools/part_parity.py
 
+# The tables in docs/systems.md: every shipped system counted at full size, and its tiny form trained; some 20 minutes.
+systems: setup
+	$(BIN)/python docs/tools/systems.py
+
+# The drawings of docs/gallery.md; minutes.
+gallery: setup
+	$(BIN)/python docs/tools/gallery.py
+
 # The tested set, from this environment: names and versions, without the packages that exist on one platform only.
 lock:
 	$(BIN)/python -m pip freeze --exclude-editable | grep -Ev '^(nvidia-|cuda-|triton==)' > requirements.lock

@@ -81,6 +81,7 @@ def test_every_command_is_one_file():
         "options",
         "paths",
         "progress",
+        "showing",
     }
     named = {file_of(name) for name in COMMANDS}
     assert files == named

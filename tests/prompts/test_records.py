@@ -27,6 +27,13 @@ STRINGS = {
     "Short answer: [IMG0][IMG1]Here.</s>\n",
     "minigpt-v2": "<s>[INST] <image> What? [/INST] A cube.</s>[INST] Draw it. [/INST] [IMG0][IMG1]Here.</s>",
     "x-instructblip": "<s>USER: <image> What?\nASSISTANT: A cube.</s>USER: Draw it.\nASSISTANT: [IMG0][IMG1]Here.</s>",
+    "mplug-owl": "<s>The following is a conversation between a curious human and AI assistant. The assistant gives "
+    "helpful, detailed, and polite answers to the user's questions.\nHuman: <image>\nHuman: What?\nAI: A cube.</s>\n"
+    "Human: Draw it.\nAI: [IMG0][IMG1]Here.</s>\n",
+    "pandagpt": "<s>### Human: <image> What?\n### Assistant: A cube.\n###Human: Draw it.\n### Assistant: "
+    "[IMG0][IMG1]Here.\n###",
+    "chatglm": "<s>问：<image>What?\n答：A cube.</s>\n问：Draw it.\n答：[IMG0][IMG1]Here.</s>\n",
+    "instruction": "<s><image>What? A cube.</s>\nDraw it. [IMG0][IMG1]Here.</s>\n",
 }
 
 LEARNED = {
@@ -39,6 +46,10 @@ LEARNED = {
     "question-short-answer": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
     "minigpt-v2": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
     "x-instructblip": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
+    "mplug-owl": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
+    "pandagpt": [" A cube.\n###", " [IMG0][IMG1]Here.\n###"],
+    "chatglm": ["A cube.</s>", "[IMG0][IMG1]Here.</s>"],
+    "instruction": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
 }
 
 STOP = {
@@ -51,6 +62,10 @@ STOP = {
     "question-short-answer": ("</s>",),
     "minigpt-v2": ("</s>",),
     "x-instructblip": ("</s>",),
+    "mplug-owl": ("</s>",),
+    "pandagpt": ("###",),
+    "chatglm": ("</s>",),
+    "instruction": ("</s>",),
 }
 
 # `system` is "Hi."; tokens that carry loss are starred, `~` is a space. The tokenizer lower-cases.
@@ -66,6 +81,10 @@ TOKENS = {
     "question-short-answer": "<s> hi . \n <image> question : ~what ? <unk> ~answer : *~a *~red *~cube *. *</s> \n",
     "minigpt-v2": "<s> [ inst ] ~ <image> ~what ? ~[ / inst ] *~a *~red *~cube *. *</s>",
     "x-instructblip": "<s> hi . ~user : ~ <image> ~what ? \n assistant : *~a *~red *~cube *. *</s>",
+    "mplug-owl": "<s> hi . \n human : ~ <image> \n human : ~what ? \n <unk> : *~a *~red *~cube *. *</s> \n",
+    "pandagpt": "<s> ### ~human : ~ <image> ~what ? \n ### ~assistant : *~a *~red *~cube *. *\n *###",
+    "chatglm": "<s> hi . \n <unk> : <image> what ? \n <unk> : *a *~red *~cube *. *</s> \n",
+    "instruction": "<s> hi . ~ <image> what ? *~a *~red *~cube *. *</s> \n",
 }
 
 

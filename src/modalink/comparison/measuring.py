@@ -180,4 +180,4 @@ def _tokens(system: System, conversation: Conversation) -> Iterator[int]:
     spec = system.spec
     for modality, items in system.processor.prepare(conversation, reply=True).media.items():
         for item in items:
-            yield spec.inputs[modality].projector.layout(spec.encoder(modality).layout(item.layout)).tokens
+            yield spec.projector(modality).layout(spec.encoder(modality).layout(item.layout)).tokens

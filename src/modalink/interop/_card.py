@@ -67,8 +67,8 @@ def _summary(system: System) -> str:
     spec = system.spec
     chains = [
         f"{modality}: encoder `{_shown(_checkpoint(spec.encoders()[spec.encoder_owners[modality]]))}`, projector "
-        f"`{chosen.projector.kind}`"
-        for modality, chosen in spec.inputs.items()
+        f"`{spec.projector(modality).kind}`"
+        for modality in spec.inputs
     ]
     made = [f"{modality}: generator `{_shown(out.generator.checkpoint)}`" for modality, out in spec.outputs.items()]
     lines = [*(f"reads {chain}" for chain in chains), f"thinks with `{_shown(spec.llm.checkpoint)}`"]

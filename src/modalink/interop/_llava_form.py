@@ -68,7 +68,7 @@ def form_of(system: System) -> LlavaForm:
         PartError: A part of it, as it is built, does not fit; the message says which, and what would.
     """
     inputs, model = system.spec.inputs[_IMAGE], system.model.model
-    encoder, projector = model.encoder(_IMAGE), cast(Any, model.input_projectors[_IMAGE])
+    encoder, projector = model.encoder(_IMAGE), cast(Any, model.input_projector(_IMAGE))
     tower = encoder.encoder if isinstance(encoder, MergingEncoder) else encoder
     assert isinstance(tower, VisionEncoder)
     linears = _linears(projector)
@@ -81,7 +81,7 @@ def form_of(system: System) -> LlavaForm:
         extra=before,
         patch=tower.side // _rows(tower),
         linears=linears,
-        activation=inputs.projector.activation if len(linears) > 1 else "linear",  # type: ignore[attr-defined]
+        activation=cast(MlpConfig, system.spec.projector(_IMAGE)).activation if len(linears) > 1 else "linear",
         newline=None if projector.newlines is None else projector.newlines.token,
         pinpoints=_pinpoints(inputs.encoder, tower.side),
     )
@@ -125,7 +125,7 @@ def _unfit_image(spec: SystemSpec) -> Iterator[str]:
             )
         if isinstance(each, VisionConfig) and (each.pad_to_square or each.keep_cls):
             yield f"{_ENCODER}: found pad_to_square or keep_cls, which LLaVA-NeXT's tiles have not"
-    projector = chosen.projector
+    projector = spec.projector(_IMAGE)
     if isinstance(projector, LinearConfig | MlpConfig):
         yield from _unfit_settings(projector, "row" if tiled else None)
     else:

@@ -12,6 +12,7 @@ from modalink.encoders import verify
 from modalink.errors import PartError, PromptError
 from modalink.llms import add_new_tokens, settle, why_not
 from modalink.model.references import references
+from modalink.ragged import Layout
 from modalink.recipe import OutputSpec, SystemSpec
 from modalink.recipe.groups import LLM, Group
 from modalink.roles import ConditionShape, Encoder, InputProjector, Join
@@ -167,20 +168,20 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     for owner, config in spec.encoders().items():
         encoder = config.build(weights=Group.encoder(owner) not in without_weights)
         encoders[owner] = encoder.requires_grad_(False).eval()
-    for modality, chosen in spec.inputs.items():
+    for modality in spec.inputs:
         owner, config = spec.encoder_owners[modality], spec.encoder(modality)
         with _named(Group.encoder(owner)):
             verify(config)
-        encoder, example = encoders[owner].for_modality(modality), config.typical()
+        encoder = encoders[owner].for_modality(modality)
+        example = encoder.layout(config.typical())
+        if (sharing := spec.projector_owners[modality]) != modality:
+            _check_sharing(spec, modality, encoder, encoders[sharing].for_modality(sharing), example)
+            continue
         with _named(Group.input_projector(modality)):
-            projector = chosen.projector.build(
-                dim_in=encoder.dim, dim_out=spec.join.prompt_width(width), example=encoder.layout(example)
+            projector = spec.projector(modality).build(
+                dim_in=encoder.dim, dim_out=spec.join.prompt_width(width), example=example
             )
-            group, known = Group.input_projector(modality), chosen.projector.borrowed()
-            if borrowed := [section for section in known if group.inside(section) not in without_weights]:
-                chosen.projector.borrow(projector, borrowed)
-                for name, parameter in projector.named_parameters():
-                    parameter.requires_grad_(not group.inside(name).within({*map(group.inside, borrowed)}))
+            _borrow(spec, modality, projector, without_weights)
             input_projectors[modality] = projector
     shapes = {modality: wanted.generator.condition_shapes() for modality, wanted in spec.outputs.items()}
     output_projectors = {m: _output_projector(m, wanted, width, shapes[m]) for m, wanted in spec.outputs.items()}
@@ -190,6 +191,28 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
             family = f"{llm.config.model_type} ({type(llm).__name__})"
             raise PartError(f"{family} cannot carry the join {spec.join.kind!r}: {reason}; choose another, or `splice`")
     return Parts(encoders, input_projectors, llm, join, output_projectors, shapes, frozenset(references(spec)))
+
+
+def _borrow(spec: SystemSpec, modality: str, projector: InputProjector, without_weights: Collection[str]) -> None:
+    """Put what comes from a checkpoint into an input projector, and freeze it."""
+    group, config = Group.input_projector(modality), spec.projector(modality)
+    borrowed = [section for section in config.borrowed() if group.inside(section) not in without_weights]
+    if borrowed:
+        config.borrow(projector, borrowed)
+        for name, parameter in projector.named_parameters():
+            parameter.requires_grad_(not group.inside(name).within({*map(group.inside, borrowed)}))
+
+
+def _check_sharing(spec: SystemSpec, modality: str, encoder: Encoder, other: Encoder, example: Layout) -> None:
+    """Refuse a projector of another modality that cannot read this one's tokens."""
+    owner = spec.projector_owners[modality]
+    if encoder.dim != other.dim:
+        raise PartError(
+            f"inputs.{modality}: goes through the projector of {owner}, and found tokens {encoder.dim} wide, needed "
+            f"{other.dim}; give it a projector of its own"
+        )
+    with _named(f"inputs.{modality}, through the projector of {owner}"):
+        spec.projector(modality).layout(example)
 
 
 def _output_projector(modality: str, wanted: OutputSpec, width: int, shapes: Mapping[str, ConditionShape]) -> nn.Module:

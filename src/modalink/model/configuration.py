@@ -30,6 +30,7 @@ class ModalinkConfig(PreTrainedConfig):
         signals: Modality -> ids of the signal tokens that ask for one output medium, in order.
         prompt_tokens: Ids of further tokens that were new to the LLM, those of the prompt template.
         encoder_owners: Modality -> the modality whose encoder reads it, where they differ.
+        projector_owners: Modality -> the modality whose input projector it goes through, where they differ.
         references: Part -> where its untouched weights come from: `{"id", "revision", "sha256", "licence"}`.
         auto_map: Always empty: no remote code. (TRL reads this field of every configuration.)
     """
@@ -43,6 +44,7 @@ class ModalinkConfig(PreTrainedConfig):
     signals: dict[str, list[int]] = field(default_factory=dict)
     prompt_tokens: list[int] = field(default_factory=list)
     encoder_owners: dict[str, str] = field(default_factory=dict)
+    projector_owners: dict[str, str] = field(default_factory=dict)
     references: dict[str, dict[str, Any]] = field(default_factory=dict)
     auto_map: dict[str, Any] = field(default_factory=dict)
     is_encoder_decoder: bool = False

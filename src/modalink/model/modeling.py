@@ -121,9 +121,13 @@ class ModalinkModel(ModalinkPreTrainedModel):
         owner = cast(Encoder, self.encoders[self.config.encoder_owners.get(modality, modality)])
         return owner.for_modality(modality)
 
+    def input_projector(self, modality: str) -> nn.Module:
+        """The input projector that a modality goes through."""
+        return self.input_projectors[self.config.projector_owners.get(modality, modality)]
+
     def prompt_tokens(self, modality: str, features: Ragged, texts: Ragged | None = None) -> Ragged:
         """What the LLM reads of encoded items."""
-        projector = self.input_projectors[modality]
+        projector = self.input_projector(modality)
         found: Ragged = projector(features.to(dtype=next(projector.parameters()).dtype), texts)
         return found
 

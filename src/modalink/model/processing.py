@@ -179,7 +179,7 @@ class ModalinkProcessor(ProcessorMixin):
         """A conversation with all that becomes text as text: regions, and what its media say of themselves."""
         conversation = self.regions.written(conversation)
         conversation = told(conversation, lambda turn, medium: self._use(conversation.id, turn, medium) != "made")
-        if not captions and not any(chosen.projector.learns_captions for chosen in self.spec.inputs.values()):
+        if not captions and not any(projector.learns_captions for projector in self.spec.projectors().values()):
             return conversation
         return described(conversation, lambda turn, medium: self._use(conversation.id, turn, medium) == "read")
 
@@ -323,7 +323,7 @@ class ModalinkProcessor(ProcessorMixin):
         seed: int | None = None,
     ) -> Item:
         """A medium that is read, with what is said beside it."""
-        reader, digest, projector = self.readers[modality], handle.digest, self.spec.inputs[modality].projector
+        reader, digest, projector = self.readers[modality], handle.digest, self.spec.projector(modality)
         if seed is not None and (drawing := reader.seeded(seed)) is not reader:
             reader, digest = drawing, hashlib.sha256(f"{digest}/{seed}".encode()).hexdigest()
         with named_after(sample):
@@ -347,7 +347,7 @@ class ModalinkProcessor(ProcessorMixin):
 
         Where prompt tokens are spliced into the text, these are their places.
         """
-        prompt = self.spec.inputs[modality].projector.layout(self.spec.encoder(modality).layout(item))
+        prompt = self.spec.projector(modality).layout(self.spec.encoder(modality).layout(item))
         return self.spec.join.places(prompt)
 
     def _expand(self, ids: Sequence[int], labels: Sequence[int], media: Mapping[str, list[Item]]) -> Expanded:

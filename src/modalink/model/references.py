@@ -9,7 +9,7 @@ def references(spec: SystemSpec) -> dict[Group, FromCheckpoint]:
     """Parts and sections of parts with pretrained weights, each with the settings that name its checkpoint."""
     found: dict[Group, FromCheckpoint] = {LLM: spec.llm}
     found |= {Group.encoder(modality): config for modality, config in spec.encoders().items()}
-    for modality, chosen in spec.inputs.items():
+    for modality, config in spec.projectors().items():
         projector = Group.input_projector(modality)
-        found |= {projector.inside(name): source for name, source in chosen.projector.borrowed().items()}
+        found |= {projector.inside(name): source for name, source in config.borrowed().items()}
     return found

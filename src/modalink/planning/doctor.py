@@ -146,7 +146,7 @@ def _widths(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator
     for modality in recipe.inputs:
         encoder, config = model.model.encoder(modality), recipe.encoder(modality)
         seen = encoder.layout(config.typical())
-        prompt = recipe.inputs[modality].projector.layout(seen)
+        prompt = recipe.projector(modality).layout(seen)
         yield (f"{modality} in: encoder {seen.tokens} x {encoder.dim}, projector {prompt.tokens} x {read}, LLM {width}")
     for modality, output in recipe.outputs.items():
         shapes = output.generator.condition_shapes()

@@ -100,5 +100,50 @@ RECORDS: dict[str, TurnTemplate] = {
             after="\n",
             media_first=True,
         ),
+        # mPLUG-Owl: lines that begin with who speaks; media stand on lines of their own. Source: repo mPLUG-Owl,
+        # mPLUG-Owl/README.md.
+        TurnTemplate(
+            name="mplug-owl",
+            system="The following is a conversation between a curious human and AI assistant. "
+            "The assistant gives helpful, detailed, and polite answers to the user's questions.",
+            system_form="{text}\n",
+            user="Human: {text}\n",
+            reply="AI:",
+            answer=" {text}{eos}",
+            after="\n",
+            joint="\nHuman: ",
+        ),
+        # PandaGPT. Source: repo PandaGPT, code/model/openllama.py (no system message; a turn's end opens the next).
+        TurnTemplate(
+            name="pandagpt",
+            system_form="",
+            system_absent="### ",
+            user="Human: {text}\n",
+            reply="### Assistant:",
+            answer=" {text}\n###",
+            joint=" ",
+            stops=("###",),
+        ),
+        # ChatGLM-6B's rounds of question and answer, without their numbers; X-LLM.
+        TurnTemplate(
+            name="chatglm",
+            system_form="{text}\n",
+            user="问：{text}\n",
+            reply="答：",
+            answer="{text}{eos}",
+            after="\n",
+            joint="",
+        ),
+        # InstructBLIP, PaLI-X: the media, what is wanted of them, and the answer, without words of the template's own.
+        # Source: repo LAVIS, lavis/models/blip2_models/blip2_vicuna_instruct.py.
+        TurnTemplate(
+            name="instruction",
+            system_form="{text} ",
+            user="{text}",
+            reply="",
+            answer=" {text}{eos}",
+            after="\n",
+            joint="",
+        ),
     )
 }

@@ -27,8 +27,9 @@ def train_groups(spec: SystemSpec) -> list[Group]:
     groups = [LLM]
     for modality, chosen in spec.inputs.items():
         projector = Group.input_projector(modality)
-        groups += [Group.encoder(modality)] * (chosen.encoder is not None) + [projector]
-        groups += map(projector.inside, chosen.projector.sections())
+        groups += [Group.encoder(modality)] * (chosen.encoder is not None)
+        if chosen.projector is not None:
+            groups += [projector, *map(projector.inside, chosen.projector.sections())]
     if spec.llm.adapters is not None:
         groups.append(Group(spec.llm.adapters.group))
     if spec.join.learns:
@@ -90,12 +91,12 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
             yield Problem(("objectives", i), f"the objective {objective.kind!r} needs outputs, and the recipe has none")
         elif "target_features" in objective.needs:
             yield from _target_problems(spec, stage, i)
-        if objective.needs & _OF_CAPTIONS and not any(i.projector.learns_captions for i in spec.inputs.values()):
+        if objective.needs & _OF_CAPTIONS and not any(p.learns_captions for p in spec.projectors().values()):
             text = (
                 f"the objective {objective.kind!r} needs an input projector that learns captions, and there is none: "
             )
             yield Problem(("objectives", i), f"{text}projector: {{kind: q_former, captions: true}}")
-        if "embeddings" in objective.needs and not any(i.projector.embeds for i in spec.inputs.values()):
+        if "embeddings" in objective.needs and not any(p.embeds for p in spec.projectors().values()):
             needed = f"needs an input projector that tells sentences apart: {_OF_SENTENCES}"
             yield Problem(("objectives", i), f"the objective {objective.kind!r} {needed}")
         if "reference_prompts" in objective.needs:

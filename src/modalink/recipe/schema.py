@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
+from modalink.errors import UnknownNameError
 from modalink.kinds import Settings
 from modalink.recipe.checks import part_and_stage_problems, provenance_problems
-from modalink.recipe.errors import Problems
+from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.kind_field import Kinds
 from modalink.recipe.stage import Init, Stage
 from modalink.recipe.system import Name, SystemSpec
@@ -25,6 +26,17 @@ class Paper(Settings):
     """Its arXiv number, in quotes."""
 
 
+class Published(Settings):
+    """Sizes as its authors tell them, in parameters, or where the note says so as those of its parts make them."""
+
+    total: PositiveFloat | None = None
+    """Of the whole system."""
+    trainable: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """Stage -> of what learns in it."""
+    note: str = ""
+    """Why what is counted differs by more than one percent, or where the numbers come from."""
+
+
 class Recipe(SystemSpec):
     """A whole system and how it is trained."""
 
@@ -32,6 +44,8 @@ class Recipe(SystemSpec):
     """Name of the system."""
     paper: Paper | None = None
     """Where it was published."""
+    published: Published | None = None
+    """How large it is, by its authors."""
     seed: int = 0
     """Seed of new weights, of the order of data and of all noise."""
     init: Init | None = None
@@ -45,6 +59,10 @@ class Recipe(SystemSpec):
     @model_validator(mode="after")
     def _parts_and_stages_fit(self) -> "Recipe":
         found = part_and_stage_problems(self, self.stages)
+        names = [stage.name for stage in self.stages]
+        for name in self.published.trainable if self.published else ():
+            if name not in names:
+                found.append(Problem(("published", "trainable", name), str(UnknownNameError("stage", name, names))))
         if found := found + provenance_problems(self.provenance, self.to_dict()):
             raise Problems(found)
         return self

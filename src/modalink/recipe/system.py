@@ -53,8 +53,8 @@ class InputSpec(Settings):
     """Reads the medium; frozen unless a stage trains it."""
     use: Name | None = None
     """The modality whose encoder reads this one too, in the place of an encoder of its own."""
-    projector: Annotated[InputProjectorConfig, Kinds("modalink.projectors.inputs")]
-    """Turns the encoder's tokens into prompt tokens."""
+    projector: Annotated[InputProjectorConfig, Kinds("modalink.projectors.inputs")] | None = None
+    """Turns the encoder's tokens into prompt tokens; left out beside `use`, it is that modality's projector, too."""
     marks: MarksSpec = MarksSpec()
     """What is written around and between the prompt tokens."""
 
@@ -123,9 +123,13 @@ class SystemSpec(Settings):
         for modality, chosen in self.inputs.items():
             if (chosen.encoder is None) == (chosen.use is None):
                 found.append(Problem(("inputs", modality), "needs an encoder, or use: a modality that has one"))
+            elif chosen.projector is None and chosen.use is None:
+                found.append(Problem(("inputs", modality), "the key 'projector' is missing"))
             elif chosen.use is not None and chosen.use not in own:
                 has = f"those that have one: {', '.join(own) or 'none'}"
                 found.append(Problem(("inputs", modality, "use"), f"found {chosen.use!r}, which has no encoder; {has}"))
+            elif chosen.use is not None and chosen.projector is None and self.inputs[chosen.use].projector is None:
+                found.append(Problem(("inputs", modality), f"found no projector, and {chosen.use!r} has none to share"))
         if found:
             raise Problems(found)
         return self
@@ -149,6 +153,19 @@ class SystemSpec(Settings):
     def encoder(self, modality: str) -> EncoderConfig:
         """The encoder that reads a modality, as it reads that one."""
         return self.encoders()[self.encoder_owners[modality]].for_modality(modality)
+
+    @property
+    def projector_owners(self) -> dict[str, str]:
+        """Input modality -> the one whose projector it goes through; most often itself."""
+        return {m: m if chosen.projector is not None else chosen.use or m for m, chosen in self.inputs.items()}
+
+    def projectors(self) -> dict[str, InputProjectorConfig]:
+        """The input projectors that there are, by the modality that has them."""
+        return {m: chosen.projector for m, chosen in self.inputs.items() if chosen.projector is not None}
+
+    def projector(self, modality: str) -> InputProjectorConfig:
+        """The input projector that a modality goes through."""
+        return self.projectors()[self.projector_owners[modality]]
 
     def to_dict(self) -> dict[str, Any]:
         """Complete plain data, defaults included, that reads back as the same recipe."""

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
+from modalink import modalities
 from modalink.errors import RecipeError
 from modalink.kinds import KindConfig
 from modalink.recipe.evaluation import SOURCES
@@ -14,6 +15,7 @@ from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, Group
 from modalink.recipe.schema import Recipe
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import InputSpec, OutputSpec
+from modalink.roles import EncoderConfig
 
 
 def tiny_form(recipe: Recipe) -> dict[str, Any]:
@@ -30,22 +32,33 @@ def tiny_form(recipe: Recipe) -> dict[str, Any]:
     return {
         **recipe.model_copy(update=changes).to_dict(),
         "name": f"{recipe.name}-tiny",
-        "prompt": {"template": "chatml"},  # the only one that the zoo's LLM has read
+        # The only template that the zoo's LLM has read.
+        "prompt": {"template": "chatml", "coordinates": recipe.prompt.coordinates},
         "init": None,  # of other shapes
+        "published": None,
         "stages": [_stage(recipe, stage) for stage in recipe.stages],
         "provenance": {},
     }
 
 
 def _input(recipe: Recipe, modality: str) -> InputSpec:
-    """An input, with an encoder of its own where the tiny form of the one that it used reads its modality no more."""
-    chosen, owner = recipe.inputs[modality], recipe.encoder_owners[modality]
-    shared = _part(Group.encoder(owner), recipe.encoders()[owner])
-    own = _part(Group.encoder(modality), recipe.encoder(modality))
-    uses = chosen.use is not None and modality in shared.reads()
-    changes = {"encoder": None if uses else own, "use": owner if uses else None}
-    projector = _part(Group.input_projector(modality), chosen.projector)
-    return chosen.model_copy(update={**changes, "projector": projector})
+    """An input with parts of its own where it shares some that read less at tiny size."""
+    chosen, apart = recipe.inputs[modality], _is_apart(recipe, modality)
+    encoder = recipe.encoder(modality) if apart else chosen.encoder
+    projector = recipe.projector(modality) if apart else chosen.projector
+    changes = {
+        "encoder": None if encoder is None else _part(Group.encoder(modality), encoder),
+        "use": None if apart else chosen.use,
+        "projector": None if projector is None else _part(Group.input_projector(modality), projector),
+    }
+    return chosen.model_copy(update=changes)
+
+
+def _is_apart(recipe: Recipe, modality: str) -> bool:
+    """Whether a modality shares an encoder whose tiny form does not read it."""
+    owner = recipe.encoder_owners[modality]
+    tiny = _part(Group.encoder(owner), recipe.encoders()[owner])
+    return owner != modality and isinstance(tiny, EncoderConfig) and not modalities.get(modality).fits(tiny.reads())
 
 
 def _output(modality: str, made: OutputSpec) -> OutputSpec:
@@ -65,13 +78,12 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     small = {"batch": min(stage.batch, 16), "micro_batch": None, "micro_tokens": None, "epochs": None, "steps": 40}
     warmup = stage.warmup if stage.warmup < 1 else 0.03
     tasks = _tasks(recipe, stage)
-    stand_in = {"source": "tiny_world", "count": 2000, "tasks": tasks, "shows": _shows(recipe, tasks)}
+    stand_in = {"source": "tiny_world", "count": 2000, "tasks": tasks, "shows": _shows(recipe, stage, tasks)}
     data, mixture = _data(stage, stand_in)
     return {
         **stage.model_dump(mode="json"),
         **small,
-        # The zoo's LLM has read the tokens that a prompt may add.
-        "train": {g: s for g, s in stage.model_dump(mode="json")["train"].items() if recipe.outputs or g != NEW_TOKENS},
+        "train": _train(recipe, stage),
         "init": None,
         "warmup": warmup,
         "max_tokens": min(stage.max_tokens, 512),
@@ -119,11 +131,31 @@ def _evaluation(stage: Stage, stand_in: dict[str, Any]) -> dict[str, Any] | None
     }
 
 
-def _shows(recipe: Recipe, tasks: Collection[str]) -> dict[str, float]:
-    """Of what modalities the tiny world shows things: those that are read and made, as far as it has them."""
+def _train(recipe: Recipe, stage: Stage) -> dict[str, Any]:
+    """The groups that learn, and those of inputs that share nothing at tiny size."""
+    groups = stage.model_dump(mode="json")["train"]
+    for modality, owner in recipe.projector_owners.items():
+        if modality != owner and _is_apart(recipe, modality):
+            shared = Group.input_projector(owner)
+            own = {g: s for g, s in groups.items() if Group(g).whole == shared}
+            groups |= {Group.input_projector(modality) + g.removeprefix(shared): s for g, s in own.items()}
+    # The zoo's LLM has read the tokens that a prompt may add.
+    return {g: s for g, s in groups.items() if recipe.outputs or g != NEW_TOKENS}
+
+
+def _shows(recipe: Recipe, stage: Stage, tasks: Collection[str]) -> dict[str, float]:
+    """Of what modalities the tiny world shows things: those that the stage teaches to read, and those that are made.
+
+    A stage that teaches none to be read reads all; what the tiny world has not is left out.
+    """
     reads = set(tasks) != {"draw"}
-    known = [modality for modality in ("image", "video", "audio", "points") if modality in recipe.inputs and reads]
-    drawn = ["image"] if "image" in recipe.outputs or not known else []
+    known = [m for m in ("image", "video", "audio", "points") if m in recipe.inputs and reads]
+    taught = {Group(group).whole for group in stage.train if Group(group).side == "inputs"}
+    ways = {
+        m: {Group.encoder(recipe.encoder_owners[m]), Group.input_projector(recipe.projector_owners[m])} for m in known
+    }
+    known = [m for m in known if ways[m] & taught] or known
+    drawn = ["image"] if "draw" in tasks or not known else []
     return dict.fromkeys([*drawn, *known], 1.0)
 
 
@@ -133,5 +165,6 @@ def _tasks(recipe: Recipe, stage: Stage) -> dict[str, float]:
     draws = "outputs" in sides
     looks = bool(recipe.inputs) and (not draws or "inputs" in sides)
     talks = bool({LLM, LORA, PEFT, JOIN} & stage.train.keys())
-    wanted = {"caption": looks, "vqa": looks and talks, "draw": draws or not looks}
+    points = looks and talks and "image" in recipe.inputs and recipe.prompt.coordinates is not None
+    wanted = {"caption": looks, "vqa": looks and talks, "draw": draws or not looks, "locate": points, "region": points}
     return {task: 1.0 for task, needed in wanted.items() if needed}

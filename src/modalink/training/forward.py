@@ -71,10 +71,10 @@ def _captioned(model: ModalinkForConditionalGeneration, batch: Batch) -> dict[st
     """The batch's media that have captions, with the projectors that learn them."""
     found = {}
     for modality, described in batch.described.items():
-        projector = model.model.input_projectors[modality]
+        projector = model.model.input_projector(modality)
         assert isinstance(projector, LearnsCaptions)
         features = batch.features[modality].take(described.places)
-        features = features.to(dtype=next(model.model.input_projectors[modality].parameters()).dtype)
+        features = features.to(dtype=next(projector.parameters()).dtype)
         found[modality] = Captioned(projector, features, described.words.to(batch.input_ids.device), described)
     return found
 

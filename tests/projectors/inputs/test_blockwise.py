@@ -21,6 +21,10 @@ class QueriesConfig(InputProjectorConfig):
 
     kind: str = "queries"
     queries: int = 2
+
+    def tiny(self) -> "QueriesConfig":
+        return self
+
     reads_text: ClassVar[bool] = True
 
     def layout(self, item: Layout) -> Layout:
@@ -67,6 +71,14 @@ def test_a_second_projector_reads_what_came_of_all_frames() -> None:
     found = built(config)(tokens(FRAMES, blocks_of(FRAMES)[0]))
     assert found.values[:, 0].tolist() == [198, 18] and found.lengths == (1, 1)
     assert config.layout(FRAMES).tokens == 1
+
+
+def test_without_a_first_projector_tokens_go_on_as_they_are() -> None:
+    config = BlockwiseConfig(whole=QueriesConfig(queries=1), width=5)
+    assert built(config)(tokens(FRAMES)).values[:, 0].tolist() == [sum(range(12))]
+    assert config.sections() == ("whole",) and config.tiny().each is None
+    with pytest.raises(PartError, match="found neither `each` nor `whole`"):
+        built(BlockwiseConfig())
 
 
 def test_positions_tell_the_second_one_which_frame_is_which() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
+from modalink.errors import PartError
 from modalink.kinds import Width
 from modalink.projectors.inputs._positions import Positions, PositionsSpec
 from modalink.ragged import Layout, Ragged
@@ -21,28 +22,29 @@ class BlockwiseConfig(InputProjectorConfig):
     """Settings of projectors one after the other."""
 
     kind: Literal["blockwise"] = "blockwise"
-    each: Annotated[InputProjectorConfig, Kinds("modalink.projectors.inputs", inside="blockwise")]
-    """Projects the tokens of each block (frame, tile, window), as if it were an item of its own."""
+    each: Annotated[InputProjectorConfig, Kinds("modalink.projectors.inputs", inside="blockwise")] | None = None
+    """Projects the tokens of each block (frame, tile, window), as if it were an item of its own; if not set, they go on
+    as they are, as the clips of a sound in Video-LLaMA."""
     whole: Annotated[InputProjectorConfig, Kinds("modalink.projectors.inputs", inside="blockwise")] | None = None
     """Projects all that came of an item's blocks; if not set, it stands one block after the other."""
     width: Width = 768
-    """Width between the two."""
+    """Width between the two; without `each` it is the encoder's."""
     positions: PositionsSpec | None = None
     """Where each block stands, added before `whole`; nothing if not set."""
 
     @property
     def reads_text(self) -> bool:  # type: ignore[override]  # a constant of other kinds
         """Whether one of the two does."""
-        return self.each.reads_text or (self.whole is not None and self.whole.reads_text)
+        return any(config.reads_text for config in self._inner().values())
 
     def text_ids(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """What the first of the two that reads words reads of them."""
-        reader = self.each if self.each.reads_text or self.whole is None else self.whole
+        reader = next(config for config in self._inner().values() if config.reads_text)
         return reader.text_ids(text, tokenizer)
 
     def sections(self) -> tuple[str, ...]:
         """The two, what stands between them, and the sections of each."""
-        own = {"each": True, "positions": self.positions is not None, "whole": self.whole is not None}
+        own = {"each": self.each is not None, "positions": self.positions is not None, "whole": self.whole is not None}
         inner = [f"{name}.{section}" for name, config in self._inner().items() for section in config.sections()]
         return (*(name for name, there in own.items() if there), *inner)
 
@@ -62,12 +64,12 @@ class BlockwiseConfig(InputProjectorConfig):
                 config.borrow(getattr(projector, name), own)
 
     def _inner(self) -> dict[str, InputProjectorConfig]:
-        return {"each": self.each} | ({} if self.whole is None else {"whole": self.whole})
+        return {name: config for name, config in (("each", self.each), ("whole", self.whole)) if config is not None}
 
     def tiny(self) -> "BlockwiseConfig":
         """The tiny forms of both."""
-        whole = None if self.whole is None else self.whole.tiny()
-        return self.model_copy(update={"each": self.each.tiny(), "whole": whole, "width": min(128, self.width)})
+        tiny = {name: config.tiny() for name, config in self._inner().items()}
+        return self.model_copy(update={**tiny, "width": min(128, self.width)})
 
     def layout(self, item: Layout) -> Layout:
         """What `whole` makes of what `each` makes of the blocks."""
@@ -78,7 +80,7 @@ class BlockwiseConfig(InputProjectorConfig):
 
     def between(self, item: Layout) -> Layout:
         """How an item lies once each of its blocks is projected: as many blocks."""
-        made = [self.each.layout(block) for block in blocks_of(item)]
+        made = blocks_of(item) if self.each is None else [self.each.layout(block) for block in blocks_of(item)]
         lies = Layout(
             item.units,
             tuple(layout.tokens for layout in made),
@@ -90,7 +92,13 @@ class BlockwiseConfig(InputProjectorConfig):
         return lies.on_grids(grids) if len(grids) == len(made) else lies
 
     def build(self, *, dim_in: int, dim_out: int, example: Layout) -> "BlockwiseProjector":
-        """New projectors between these widths."""
+        """New projectors between these widths.
+
+        Raises:
+            PartError: Neither of the two is set.
+        """
+        if not self._inner():
+            raise PartError("blockwise: found neither `each` nor `whole`, needed at least one projector")
         self.layout(example)
         return BlockwiseProjector(self, dim_in, dim_out, example)
 
@@ -101,8 +109,10 @@ class BlockwiseProjector(InputProjector):
     def __init__(self, config: BlockwiseConfig, dim_in: int, dim_out: int, example: Layout) -> None:
         super().__init__()
         self.config = config
-        width = dim_out if config.whole is None else config.width
-        self.each = config.each.build(dim_in=dim_in, dim_out=width, example=blocks_of(example)[0])
+        width = dim_in if config.each is None else dim_out if config.whole is None else config.width
+        self.each: Any = None
+        if config.each is not None:
+            self.each = config.each.build(dim_in=dim_in, dim_out=width, example=blocks_of(example)[0])
         self.positions = None if config.positions is None else Positions(config.positions, width)
         self.whole: Any = None
         if config.whole is not None:
@@ -110,17 +120,21 @@ class BlockwiseProjector(InputProjector):
 
     def forward(self, features: Ragged, texts: Ragged | None = None) -> Ragged:
         """Project the features of items."""
-        blocks = [block for item in features.layouts for block in blocks_of(item)]
-        owners = [number for number, item in enumerate(features.layouts) for _ in item.blocks]
-        alone = Ragged(features.values, tuple(block.tokens for block in blocks), tuple(blocks))
-        made: Ragged = self.each(alone, texts if texts is None else texts.take(owners))
-        between = features.with_values(made.values, [self.config.between(item) for item in features.layouts])
+        between = features if self.each is None else self._between(features, texts)
         if self.positions is not None:
             between = self.positions(between)
         if self.whole is None:
             return between
         projected: Ragged = self.whole(between, texts)
         return projected
+
+    def _between(self, features: Ragged, texts: Ragged | None) -> Ragged:
+        """Each block through the first projector."""
+        blocks = [block for item in features.layouts for block in blocks_of(item)]
+        owners = [number for number, item in enumerate(features.layouts) for _ in item.blocks]
+        alone = Ragged(features.values, tuple(block.tokens for block in blocks), tuple(blocks))
+        made: Ragged = self.each(alone, texts if texts is None else texts.take(owners))
+        return features.with_values(made.values, [self.config.between(item) for item in features.layouts])
 
 
 def blocks_of(item: Layout) -> list[Layout]:

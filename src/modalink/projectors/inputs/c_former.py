@@ -55,6 +55,10 @@ class CFormerConfig(InputProjectorConfig):
             raise PartError(f"c_former: found a window of {most} tokens, needed at most {self.positions}; {advice}")
         return replace(item, blocks=blocks, grid=None)
 
+    def sections(self) -> tuple[str, ...]:
+        """What tells how much of a token each frame is, the maps on both sides, and the blocks between them."""
+        return ("around", "weight", "entry", "positions", "norm", "blocks", "exit")
+
     def tiny(self) -> "CFormerConfig":
         """The same, narrow and of two blocks."""
         return self.replace(width=64, heads=4, layers=min(2, self.layers), feed_forward=128)

@@ -1,0 +1,155 @@
+"""Counts every shipped system at full size, trains its tiny form, and writes the table of docs/systems.md.
+
+Run: `python docs/tools/systems.py`, as `make systems` does; with names of systems, only those rows are made anew. Full
+sizes are counted without weights. Tiny forms learn a handful of samples of the tiny world by heart, stage after stage,
+with rates of 0.001 at least, since published ones are for far wider models; then they are asked about the first of
+them. Sizes of one system that have the same tiny form share a run.
+"""
+
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+import modalink
+from modalink.conversation import Conversation
+from modalink.planning.sizes import Sizes, sizes
+from modalink.recipe import Recipe, load, presets, shipped
+from modalink.recipe.tiny import tiny_form
+from modalink.training.train import train
+
+PAGE = Path(__file__).parents[1] / "systems.md"
+SIZES, TINY = "sizes", "tiny forms"
+SAMPLES, STEPS, RATE = 12, 24, 1e-3
+CLOSE = 0.01
+"""How far a counted size may be from the published one without a word."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of training one tiny form: the first and the last loss of each stage, a question and the answer."""
+
+    losses: dict[str, tuple[float, float]]
+    question: str
+    answer: str
+
+
+def main(wanted: list[str]) -> None:
+    """Make the rows of these systems anew, or of all."""
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity_error()
+    for system in wanted or [name for name in shipped() if load(name).paper is not None]:
+        names = [f"{system}-{preset}" for preset in presets(shipped()[system])] or [system]
+        write(SIZES, system, [row_of_sizes(load(name)) for name in names])
+        write(TINY, system, list(rows_of_tiny_forms(names)))
+        print(system, flush=True)
+
+
+def row_of_sizes(recipe: Recipe) -> str:
+    """A line of the first table."""
+    counted, told = sizes(recipe), recipe.published
+    stages = [
+        f"{stage}: {millions(count)}" + beside(count, told and told.trainable.get(stage))
+        for stage, count in counted.trainable.items()
+    ]
+    total = millions(counted.total) + beside(counted.total, told and told.total)
+    note = told.note if told else ""
+    if not note and any(is_far(count, published) for count, published in compared(recipe, counted)):
+        raise ValueError(f"{recipe.name}: differs from what is published, and `published.note` does not say why")
+    return f"| `{recipe.name}` | {'<br>'.join(stages)} | {total} | {note} |"
+
+
+def compared(recipe: Recipe, counted: Sizes) -> Iterator[tuple[int, float]]:
+    """Counted sizes with those that are published."""
+    told = recipe.published
+    if told is not None and told.total is not None:
+        yield counted.total, told.total
+    for stage, size in told.trainable.items() if told else ():
+        yield counted.trainable[stage], size
+
+
+def is_far(count: int, published: float) -> bool:
+    """Whether a counted size is not the published one."""
+    return abs(count / published - 1) > CLOSE
+
+
+def beside(count: int, published: float | None) -> str:
+    """A published size, behind the counted one."""
+    if published is None:
+        return ""
+    share = count / published - 1
+    return f" ({millions(published)}{f', {share:+.1%}' if is_far(count, published) else ''})"
+
+
+def millions(count: float) -> str:
+    """A size for people, to four digits."""
+    unit, name = (1e9, "B") if count >= 1e9 else (1e6, "M")
+    return f"{count / unit:.4g} {name}"
+
+
+def rows_of_tiny_forms(names: list[str]) -> Iterator[str]:
+    """Lines of the second table: one for each form, with the recipes whose form it is."""
+    forms: dict[str, list[str]] = {}
+    for name in names:
+        data = json.dumps(tiny_form(load(name)) | {"name": "tiny", "published": None})
+        forms.setdefault(data, []).append(name)
+    for data, alike in forms.items():
+        found = learned(json.loads(data))
+        losses = "<br>".join(f"{stage}: {a:.3g} → {b:.3g}" for stage, (a, b) in found.losses.items())
+        same = ", ".join(f"`{name}`" for name in alike)
+        yield f"| {same} | {losses} | {found.question} | {found.answer} |"
+
+
+def learned(data: dict[str, Any]) -> Learned:
+    """Train a tiny form, and ask it."""
+    for stage in data["stages"]:
+        source = stage["data"][0]
+        stage |= {"data": [source | {"count": SAMPLES}], "mixture": "concatenate", "evaluate": None}
+        stage |= {"batch": SAMPLES, "steps": STEPS, "warmup": 0, "precision": "float32", "schedule": "constant"}
+        for group in stage["train"].values():
+            group["lr"] = max(group["lr"], RATE)
+    recipe = Recipe.model_validate(data)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        train(recipe, run)
+        losses = {stage.name: ends(run / stage.name / "metrics.jsonl") for stage in recipe.stages}
+        conversation = next(c for c in recipe.stages[-1].data[0].open() if c.turns[-1].role == "assistant")
+        asked = Conversation(conversation.turns[:1], conversation.id)
+        answer = modalink.load(run).chat(asked, max_new_tokens=40).text
+    question = cell(asked.turns[0].text)
+    shown = ", ".join(medium.modality for _, medium in asked.media())
+    return Learned(losses, f"({shown}) {question}" if shown else question, cell(answer))
+
+
+def ends(metrics: Path) -> tuple[float, float]:
+    """The first loss and the mean of the last three."""
+    losses = [json.loads(line)["loss"] for line in metrics.read_text().splitlines()]
+    return losses[0], sum(losses[-3:]) / 3
+
+
+def cell(text: str) -> str:
+    """Words as they may stand in a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def write(table: str, system: str, rows: list[str]) -> None:
+    """Put a system's rows in the place of those that the page has, in the order of systems."""
+    text = PAGE.read_text(encoding="utf-8")
+    start, end = f"<!-- table of {table} -->\n", f"<!-- end of the table of {table} -->"
+    before, _, rest = text.partition(start)
+    inner, _, after = rest.partition(end)
+    head, kept = inner.splitlines()[:2], inner.splitlines()[2:]
+    names = {f"{system}-{preset}" for preset in presets(shipped()[system])} or {system}
+    kept = [row for row in kept if row.split("`")[1] not in names]
+    lines = "\n".join([*head, *sorted([*kept, *rows], key=lambda row: row.split("`")[1])])
+    PAGE.write_text(f"{before}{start}{lines}\n{end}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
