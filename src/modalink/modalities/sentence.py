@@ -87,14 +87,15 @@ def _example(number: int) -> Sentence:
     return Sentence(" ".join([*_WORDS[number % len(_WORDS)].split(), *["again"] * (number // len(_WORDS))]))
 
 
+# Not `.txt`: such files are most often captions or documents of data.
 RECORD = ModalityRecord(
     name="sentence",
     plural="sentences",
     placeholder="<sentence>",
     signal="[SENTENCE{}]",
     argument="sentence_ids",
-    suffixes=(".txt",),
-    written=".txt",
+    suffixes=(".sentence",),
+    written=".sentence",
     describe=("Say it again.",),
     open=_open,
     write=_write,
