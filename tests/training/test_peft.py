@@ -57,5 +57,5 @@ def test_a_run_trains_and_keeps_it_and_the_llm_stays_a_reference(folder, peft):
 def test_a_group_that_the_llm_has_not_is_refused_with_what_to_write(folder):
     with pytest.raises(ValueError, match=r"llm\.peft.*give the LLM parameters of another kind than LoRA"):
         recipe_with(folder, None, "llm.peft")
-    with pytest.raises(ValueError, match=r"llm\.lora"):
+    with pytest.raises(ValueError, match=r"'llm\.lora'.*what learns in this LLM is trained as llm\.peft"):
         recipe_with(folder, "ia3", "llm.lora")

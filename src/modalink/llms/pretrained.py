@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from modalink import hub
 from modalink.errors import PartError
 from modalink.llms._delta import add_base
-from modalink.llms._lora import LoraSpec
+from modalink.llms._lora import LoraSpec, add_lora
 from modalink.llms._peft import adapted
 from modalink.llms._wholes import NAMES, REST, language_config
 from modalink.llms.peft.lora import LoraPeftConfig
@@ -133,8 +133,10 @@ class PretrainedLlmConfig(LlmConfig):
             with hub.building(f"llm {self.checkpoint}: its architecture cannot be built"):
                 llm = auto.from_config(architecture, trust_remote_code=False)
         llm.requires_grad_(False)
-        if self.adapters is not None:
-            self.adapters.put_into(llm, self.checkpoint)
+        if self.lora is not None:
+            add_lora(llm, self.lora, self.checkpoint)
+        elif self.peft is not None:
+            self.peft.put_into(llm, self.checkpoint)
         return llm.eval()
 
     def _in_a_whole(self, checkpoint: str, revision: str | None) -> dict[str, Any]:

@@ -156,6 +156,8 @@ def _unknown_group(spec: SystemSpec, group: Group, known: list[Group]) -> str:
         JOIN: f"; the join {spec.join.kind!r} has nothing to learn as it is set",
         NEW_TOKENS: "; new tokens come with outputs, and the recipe has none",
     }.get(group, "")
+    if group in (LORA, PEFT) and spec.llm.adapters is not None:
+        hint = f"; what learns in this LLM is trained as {spec.llm.adapters.group}"
     return f"{UnknownNameError('parameter group', group, known)}{hint}"
 
 

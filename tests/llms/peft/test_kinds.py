@@ -149,6 +149,14 @@ def test_a_target_that_is_not_there_is_refused(checkpoints, peft, words):
         build(checkpoints["llama"], peft)
 
 
+def test_an_error_names_the_key_that_was_written(checkpoints):
+    lora = {"rank": 2, "alpha": 4, "targets": ["query"]}
+    with pytest.raises(PartError, match=r"called query \(llm.lora.targets\)"):
+        PretrainedLlmConfig(checkpoint=checkpoints["llama"], lora=lora).build()
+    with pytest.raises(PartError, match=r"called query \(llm.peft.targets\)"):
+        build(checkpoints["llama"], {"kind": "lora", **lora})
+
+
 def test_what_a_recipe_says_wrongly_is_told_in_words(checkpoints):
     with pytest.raises(ValueError, match=r"unknown kind of llms.peft 'lorra'; did you mean 'lora'"):
         PretrainedLlmConfig(checkpoint=checkpoints["llama"], peft={"kind": "lorra"})
