@@ -137,8 +137,8 @@ def _timm_processor(config: PreTrainedConfig) -> Any:
 
 
 def _of_one_unit(processor: Any) -> Any:
-    """What a processor that cuts tiles itself does to an image without them; `kind: tiles` cuts them here."""
-    if hasattr(processor, "image_grid_pinpoints"):
+    """What a processor that cuts tiles, or reads videos, itself does to one image; `kind: tiles` cuts them here."""
+    if hasattr(processor, "image_grid_pinpoints") or type(processor).__name__ == "VideoLlavaImageProcessor":
         return CLIPImageProcessorPil.from_dict(processor.to_dict())
     if getattr(processor, "crop_to_patches", False):
         return type(processor).from_dict(processor.to_dict() | {"crop_to_patches": False})

@@ -1,6 +1,7 @@
 """Vision towers of transformers and timm behind one call: which class, which weights, which hidden state."""
 
 import inspect
+import re
 from typing import Any, Literal
 
 import torch
@@ -27,6 +28,7 @@ _REST = (
 )
 
 
+_OTHER_TOWERS = (r"^(model\.)?\w+_tower\.",)
 NATIVE = ("siglip2_vision_model", "qwen2_vl_vision", "qwen2_5_vl_vision", "qwen3_vl_vision")
 """Types of towers that read images at their own size."""
 
@@ -118,17 +120,29 @@ def load_tower(
     revision: str | None,
     dtype: str,
     rest: tuple[str, ...] = (),
+    prefix: str | None = None,
 ) -> PreTrainedModel:
-    """The tower with its weights, also out of the checkpoint of a whole model, of which `rest` is left out, too."""
+    """The tower with its weights, also out of the checkpoint of a whole model, of which `rest` is left out, too.
+
+    Args:
+        kind: The tower's class.
+        config: Its configuration.
+        checkpoint: Where its weights are.
+        revision: Commit or tag of a hub id.
+        dtype: Its precision.
+        rest: Patterns of names that are not the tower's.
+        prefix: How the names of its tensors begin in a whole model with several towers.
+    """
+    names = _TOWER_PREFIX if prefix is None else {rf"^(model\.)?{re.escape(prefix)}": ""}
     tower: PreTrainedModel = hub.load(
         kind,
         checkpoint,
         revision=revision,
         dtype=dtype,
         config=config,
-        key_mapping=_TOWER_PREFIX,
+        key_mapping=names,
         allow_missing=_HEADS,
-        allow_unexpected=_HEADS + _REST + rest,
+        allow_unexpected=_HEADS + _REST + rest + (_OTHER_TOWERS if prefix is not None else ()),
     )
     return tower
 

@@ -29,6 +29,9 @@ class VisionConfig(EncoderConfig):
     """Whether the class token stays, in front of the patches."""
     image_size: Width | None = None
     """Side of the images in pixels, if not the checkpoint's own; learned positions are interpolated."""
+    prefix: str | None = None
+    """How the names of the tower's tensors begin in the checkpoint of a whole model with several, such as
+    `video_tower.`; if not set, as in whole models that are known."""
     pad_to_square: bool = False
     """Whether images are filled to squares with the mean colour, instead of cropped or squashed."""
 
@@ -38,7 +41,7 @@ class VisionConfig(EncoderConfig):
 
     def tiny(self) -> "VisionConfig":
         """The zoo's tower, read at its last layer."""
-        return self.from_zoo("vision", layer=-1, image_size=None)
+        return self.from_zoo("vision", layer=-1, image_size=None, prefix=None)
 
     def build(self, *, weights: bool = True) -> "VisionEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.
@@ -53,7 +56,7 @@ class VisionConfig(EncoderConfig):
         if not found.facts:
             raise PartError(f"{self.checkpoint}: how its hidden states lie is not known: {found.reason}")
         if weights:
-            tower = _towers.load_tower(kind, config, self.checkpoint, self.revision, self.dtype)
+            tower = _towers.load_tower(kind, config, self.checkpoint, self.revision, self.dtype, prefix=self.prefix)
         else:
             tower = _towers.random_tower(kind, config, self.dtype)
         return VisionEncoder(

@@ -10,23 +10,25 @@ LLM = {"model.language_model.": "model.language_model.model.", "lm_head.": "mode
 """Names of the LLM's weights there -> here."""
 
 
-def tower(source: Source, setting: str = "vision_feature_layer") -> dict[str, Any]:
+def tower(source: Source, *, prefix: str | None = None, strategy: str | None = None) -> dict[str, Any]:
     """The vision tower, read at the layer that the configuration says.
 
     Args:
         source: The checkpoint.
-        setting: The key of the layer.
+        prefix: How the names of its weights begin in the files, of one of several towers.
+        strategy: Which of its tokens are read, instead of those that the configuration says.
 
     Raises:
         PartError: Several layers are read, or the first patch is dropped for a class token that is not there.
     """
+    setting = "vision_feature_layer"
     layer = getattr(source.config, setting)
     if not isinstance(layer, int):
         if not isinstance(layer, list | tuple) or len(layer) != 1:
             raise source.refuse(setting, layer, "one layer")
         layer = layer[0]
-    encoder = {"kind": "vision", **source.checkpoint, "layer": layer}
-    strategy = source.config.vision_feature_select_strategy
+    encoder = {"kind": "vision", **source.checkpoint, "layer": layer, "prefix": prefix}
+    strategy = strategy or source.config.vision_feature_select_strategy
     first = (verify(VisionConfig(**encoder)).facts or {}).get("before", 0)
     if strategy not in ("default", "full"):
         raise source.refuse("vision_feature_select_strategy", strategy, "'default' or 'full'")

@@ -13,6 +13,7 @@ from modalink import files, hub, json_files, modalities, prompts
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import PartError, PromptError, UnknownNameError
 from modalink.interop.family import Family, Source, families
+from modalink.llms.pretrained import PretrainedLlmConfig
 from modalink.model import skeleton
 from modalink.recipe import Recipe
 
@@ -132,7 +133,7 @@ def _processor(folder: Path) -> dict[str, Any]:
 
 def _template(source: Source, family: Family, parts: dict[str, Any]) -> tuple[str, str]:
     """The prompt template, and why it is this one."""
-    tokenizer = hub.read(transformers.AutoTokenizer, source.folder)
+    tokenizer = PretrainedLlmConfig(**source.checkpoint).tokenizer()
     if not tokenizer.chat_template:
         return family.template, f"assumed: the tokenizer of {source.reference} has no chat template"
     media = [Medium(modality, "probe") for modality in parts["inputs"]]

@@ -1,7 +1,7 @@
 """Maps between the names of weights in a class of transformers and here: data that is read in both directions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -21,9 +21,11 @@ class NameMap:
 
     Args:
         pairs: Beginnings of names there -> beginnings here; of several that fit, the longest counts.
+        copies: Beginnings of names here, of weights that stand here once more -> beginnings there.
     """
 
     pairs: Mapping[str, str]
+    copies: Mapping[str, str] = field(default_factory=dict)
 
     def here(self, name: str) -> str | None:
         """The name here of a weight there; None where it has no place."""
@@ -31,7 +33,7 @@ class NameMap:
 
     def there(self, name: str) -> str | None:
         """The name there of a weight here; None where it has no place."""
-        return _renamed(name, {here: there for there, here in self.pairs.items()})
+        return _renamed(name, {here: there for there, here in self.pairs.items()} | dict(self.copies))
 
     def check(self, theirs: Shapes, ours: Shapes, where: str) -> None:
         """Demand that each weight there is one here and each one here is one there, of the same shape.
@@ -52,6 +54,10 @@ class NameMap:
                 left.append(name)
             else:
                 placed[here] = name
+        for name in ours:
+            copied = _renamed(name, self.copies)
+            if copied is not None and copied in theirs:
+                placed[name] = copied
         missing = [name for name in ours if name not in placed]
         if left or missing:
             raise PartError(f"{where}: {' and '.join(_complaints(left, missing))}; this form of it cannot be imported")

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from modalink import hub
+from modalink import hub, json_files
 from modalink.errors import PartError
 from modalink.llms._delta import add_base
 from modalink.llms._lora import LoraSpec, add_lora
@@ -105,7 +105,11 @@ class PretrainedLlmConfig(LlmConfig):
         Raises:
             PartError: It reports no character offsets, without which labels cannot be placed.
         """
-        tokenizer = hub.read(AutoTokenizer, hub.locate(*self._described))
+        folder = hub.locate(*self._described)
+        tokenizer = hub.read(AutoTokenizer, folder)
+        if not tokenizer.chat_template and (kept := folder / "chat_template.json").is_file():
+            # Where processors kept it before transformers 4.51.
+            tokenizer.chat_template = json_files.read(kept, PartError, dict[str, Any]).get("chat_template")
         if not tokenizer.is_fast:
             raise PartError(
                 f"llm {self.checkpoint}: its tokenizer {type(tokenizer).__name__} reports no character offsets; "

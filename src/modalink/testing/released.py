@@ -27,6 +27,11 @@ from transformers import (
     SiglipImageProcessorPil,
     SiglipVisionConfig,
     T5Config,
+    VideoLlavaConfig,
+    VideoLlavaForConditionalGeneration,
+    VideoLlavaImageProcessor,
+    VideoLlavaProcessor,
+    VideoLlavaVideoProcessor,
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
@@ -90,6 +95,24 @@ def tiny_llava_next(folder: Path | str, *, seed: int = 0, **config: Any) -> Path
         chat_template=BLOCKS,
     )
     return _save(folder, LlavaNextForConditionalGeneration, LlavaNextConfig(**(settings | config)), processor, seed)
+
+
+def tiny_video_llava(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
+    """A Video-LLaVA: two towers of 28 px and 16 patches, one for images and one for frames."""
+    tokenizer = tiny_tokenizer(special=["<image>", "<video>"])
+    ids = {f"{medium}_token_id": _id(tokenizer, f"<{medium}>") for medium in ("image", "video")}
+    settings = ids | {"vision_config": _vision("clip"), "text_config": _llama(tokenizer)}
+    square = {"size": {"shortest_edge": _SIDE}, "crop_size": {"height": _SIDE, "width": _SIDE}}
+    processor = VideoLlavaProcessor(
+        image_processor=VideoLlavaImageProcessor(**square),
+        video_processor=VideoLlavaVideoProcessor(**square),
+        tokenizer=tokenizer,
+        patch_size=_PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=BLOCKS,
+    )
+    return _save(folder, VideoLlavaForConditionalGeneration, VideoLlavaConfig(**(settings | config)), processor, seed)
 
 
 def tiny_blip(folder: Path | str, *, llm: str = "opt", instruct: bool = False, seed: int = 0) -> Path:

@@ -10,8 +10,10 @@ import transformers
 from torch import Tensor
 from transformers import AutoProcessor
 
-from modalink import hub, modalities
+from modalink import hub, json_files, modalities
+from modalink.errors import PartError
 from modalink.interop.importing import recipe_of
+from modalink.modalities.video import Clip
 from modalink.model import System, compose
 
 _REPLY = [0, 5, 6, 7]
@@ -36,7 +38,9 @@ class ReleasedPair:
     def of(cls, folder: Path) -> Self:
         """Both from a folder."""
         kind = getattr(transformers, (hub.architecture(str(folder)).architectures or [""])[0])
-        processor = AutoProcessor.from_pretrained(folder, backend="pil")
+        # Those of videos have no other backend than torchvision, and Video-LLaVA's of images is on Pillow anyway.
+        told = json_files.read(folder / "processor_config.json", PartError, dict[str, Any])
+        processor = AutoProcessor.from_pretrained(folder, **({} if "video_processor" in told else {"backend": "pil"}))
         processor.tokenizer.padding_side = "left"
         return cls(kind.from_pretrained(folder).eval(), processor, compose(recipe_of(str(folder))))
 
@@ -51,15 +55,23 @@ class ReleasedPair:
         BLIP-2's pads between an image and its text, which changes what is said of it; there the tokens are those here.
         """
         options: dict[str, Any] = {"padding": True, "return_tensors": "pt"}
-        ours = dict(self.system.processor(text=list(texts), **media, **options, padding_side="left"))
-        if not self.leads:
-            return dict(self.processor(text=list(texts), **media, **options, padding_side="left")), ours
-        signs = [modalities.get(modality).placeholder for modality in self.system.spec.inputs]
-        bare = [text.removeprefix(sign) for text in texts for sign in signs]
         given = {name: [item for row in rows for item in row] for name, rows in media.items()}
-        theirs = dict(self.processor(text=bare, **given, **options))
-        if len(texts) > 1:
-            theirs |= {name: ours[name] for name in ("input_ids", "attention_mask")}
+        own: dict[str, Any] = {
+            name: [_clip(item) if name == "videos" else item for item in items] for name, items in given.items()
+        }
+        ours = dict(self.system.processor(text=list(texts), **own, **options, padding_side="left"))
+        if self.leads:
+            signs = [modalities.get(modality).placeholder for modality in self.system.spec.inputs]
+            bare = [text.removeprefix(sign) for text in texts for sign in signs]
+            theirs = dict(self.processor(text=bare, **given, **options))
+            same = ("input_ids", "attention_mask") if len(texts) > 1 else ()
+            return theirs | {name: ours[name] for name in same}, ours
+        theirs = dict(self.processor(text=list(texts), **given, **options, padding_side="left"))
+        if (frames := theirs.get("pixel_values_videos")) is not None:
+            # torchvision rounds differently; once both are near enough, either model reads the same frames.
+            same_frames = ours["pixel_values_videos"].view_as(frames)
+            torch.testing.assert_close(frames, same_frames, atol=1e-5, rtol=0)
+            theirs["pixel_values_videos"] = same_frames
         return theirs, ours
 
     @torch.no_grad()
@@ -88,3 +100,7 @@ class ReleasedPair:
             return decode(found), decode(needed)
         before = [inputs["input_ids"].shape[1] for inputs in (ours, theirs)]
         return decode(found[:, before[0] :]), decode(needed[:, before[1] :])
+
+
+def _clip(frames: Any) -> Clip:
+    return Clip.of(frames, fps=1.0)
