@@ -141,3 +141,11 @@ def test_an_unknown_architecture_is_told_the_nearest(tmp_path, folder):
         recipe_of(str(folder))
     (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "architectures"}))
     assert recipe_of(str(folder)).llm.checkpoint == str(folder)
+
+
+def test_a_chat_template_where_processors_kept_it_before_is_read(folder):
+    source = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": source}))
+    recipe = recipe_of(str(folder))
+    assert recipe.prompt.template == "llm" and recipe.llm.tokenizer().chat_template == source

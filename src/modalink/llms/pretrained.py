@@ -108,7 +108,7 @@ class PretrainedLlmConfig(LlmConfig):
         folder = hub.locate(*self._described)
         tokenizer = hub.read(AutoTokenizer, folder)
         if not tokenizer.chat_template and (kept := folder / "chat_template.json").is_file():
-            # Where processors kept it before transformers 4.51.
+            # Where processors kept it before there was a chat_template.jinja.
             tokenizer.chat_template = json_files.read(kept, PartError, dict[str, Any]).get("chat_template")
         if not tokenizer.is_fast:
             raise PartError(
