@@ -24,7 +24,7 @@ def test_a_card_tells_lineage_licences_stages_data_and_results(tmp_path):
     (tmp_path / "vision/README.md").write_text("---\nlicense: mit\n---\n")
     (tmp_path / "llm/README.md").write_text("---\nlicense: llama2\n---\n")
     train(recipe, tmp_path / "run")
-    results = {"score": 0.25, "questions": 8, "skipped": 2, "by": {"colour": 0.5}, "seed": 3}
+    results = {"score": 0.25, "questions": 8, "skipped": 2, "by": {"colour": 0.5}, "seed": 3, "counts": {"score": 8}}
     (tmp_path / "run/evaluation").mkdir(exist_ok=True)
     (tmp_path / "run/evaluation/vqa.json").write_text(json.dumps(results))
     export(tmp_path / "run", tmp_path / "out", options=ExportOptions(check=False))
@@ -41,7 +41,7 @@ def test_a_card_tells_lineage_licences_stages_data_and_results(tmp_path):
         assert part["part"] in text and (part.get("sha256") or "")[:12] in text
     assert "Read before use or release: llm (llm): llama2." in text
     assert "| learn | inputs.image.projector | language | messages data.jsonl | 2 | 8 |" in text
-    assert "| vqa | score | 0.25 |" in text and "| vqa | by.colour | 0.5 |" in text
+    assert "| vqa | score | 0.25 | 8 |" in text and "| vqa | questions | 8 |  |" in text
     assert "seed" not in text and "skipped" not in text and str(tmp_path) not in text
 
 

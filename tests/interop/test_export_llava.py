@@ -196,6 +196,21 @@ def test_lora_merged_and_beside_are_the_run(parts):
     }
 
 
+def test_other_adapters_are_merged_or_refused(parts):
+    system = saved(spec_of(parts, llm={"peft": {"kind": "ia3"}}), parts / "run")
+    for name, parameter in system.model.named_parameters():
+        if ".ia3_" in name:
+            parameter.data.normal_()
+    system.save(parts / "run/model")
+    export(parts / "run", parts / "out")
+    assert_equal(system, parts / "out")
+    with pytest.raises(PartError, match="only LoRA can stand beside"):
+        export(parts / "run", parts / "beside", options=ExportOptions(lora="beside"))
+    saved(spec_of(parts, llm={"peft": {"kind": "prefix", "tokens": 2}}), parts / "prefixed")
+    with pytest.raises(PartError, match="compute something that no weight"):
+        export(parts / "prefixed", parts / "prefix")
+
+
 def test_a_begin_token_does_not_change_the_first_word(parts):
     """A tokenizer that puts a space before a text, and none behind a spelled-out `<s>`, as LLaMA's newer form."""
     tokenizer = tiny_tokenizer()
@@ -275,6 +290,7 @@ UNFIT = {
     "marks.between_rows: found a mark between prompt tokens": {"marks": {"between_rows": "/"}},
     "found image_size 48, and positions of images of 32 px": {"encoder": {"image_size": 48}},
     "behind the tower's final norm; LLaVA reads a hidden state: layer: -1": {"encoder": {"layer": "output"}},
+    "llm.prefix_lm: found a prompt whose tokens see each other both ways": {"llm": {"prefix_lm": True}},
     "found the encoder-decoder": {"llm": {"checkpoint": tiny_t5}, "template": "plain"},
     "found a OPTForCausalLM, whose table and head are one": {"llm": {"checkpoint": tiny_opt}},
 }

@@ -14,7 +14,8 @@ from modalink.runs.facts import RunFacts, StageFacts
 from modalink.runs.manifest import PERMISSIVE, licence_verdict
 
 _UNSAID = "Nothing of this is in the run."
-_UNMEASURED = ("seed", "skipped", "command", "limit")
+_UNMEASURED = ("seed", "seconds", "skipped", "limit")
+"""What stands beside numbers that were measured."""
 
 
 def card(name: str, system: System, facts: RunFacts | None, folder: Path, usage: str) -> str:
@@ -131,19 +132,21 @@ def _stage(stage: StageFacts) -> tuple[str, ...]:
 
 
 def _evaluation(facts: RunFacts | None) -> str:
-    results = {} if facts is None else facts.results
     rows = [
-        (benchmark, name, f"{value:.4g}") for benchmark, found in results.items() for name, value in _numbers(found)
+        row
+        for benchmark, found in ({} if facts is None else facts.results).items()
+        for row in _results(benchmark, found)
     ]
-    return _table(("benchmark", "number", "value"), rows) if rows else _UNSAID
+    return _table(("benchmark", "number", "value", "of"), rows) if rows else _UNSAID
 
 
-def _numbers(found: Any, place: str = "") -> Iterable[tuple[str, float]]:
-    for key, value in found.items() if isinstance(found, Mapping) else ():
-        name = f"{place}.{key}" if place else str(key)
-        if isinstance(value, int | float) and not isinstance(value, bool) and key not in _UNMEASURED:
-            yield name, value
-        yield from _numbers(value, name)
+def _results(benchmark: str, found: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    """The numbers of a benchmark as a whole; those of its kinds of questions stay in the run."""
+    counts = found.get("counts")
+    for name, value in found.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and name not in _UNMEASURED:
+            count = counts.get(name) if isinstance(counts, Mapping) else None
+            yield benchmark, name, f"{value:.4g}", f"{count:,}" if isinstance(count, int) else ""
 
 
 def _files(folder: Path) -> str:

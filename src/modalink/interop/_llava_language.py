@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from modalink.llms import NewTokenEmbedding, NewTokenHead
+from modalink.errors import PartError
+from modalink.llms import ADAPTER, NewTokenEmbedding, NewTokenHead, adapted, merge_adapters, unload_adapters
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Language:
 
 @dataclass(frozen=True)
 class Adapters:
-    """LoRA adapters that were taken out.
+    """Adapters that were taken out.
 
     Args:
         config: Their settings.
-        weights: Name within the decoder -> tensor.
+        weights: Name within the decoder -> tensor; none where they were merged.
     """
 
-    config: LoraConfig
+    config: Any
     weights: dict[str, Tensor]
 
 
 def take_adapters(llm: PreTrainedModel, *, merge: bool) -> Adapters | None:
-    """Take LoRA out of a model, in place.
+    """Take adapters out of a model, in place.
 
     Args:
         llm: A model with adapters or without.
@@ -49,24 +49,30 @@ def take_adapters(llm: PreTrainedModel, *, merge: bool) -> Adapters | None:
 
     Returns:
         The adapters; None where there are none.
+
+    Raises:
+        PartError: They compute something that no weight could, or are to stand beside it and no LoRA.
     """
-    layers = {name: module for name, module in llm.named_modules() if isinstance(module, LoraLayer)}
-    if not layers:
+    if not adapted(llm):
         return None
-    (adapter, config), *_ = llm.peft_config.items()
-    prefix = f"{llm.base_model_prefix}."
-    state = {name: tensor for name, tensor in llm.state_dict().items() if ".lora_" in name}
-    weights = {
-        name.removeprefix(prefix).replace(f".{adapter}.", "."): tensor.detach().clone()
-        for name, tensor in state.items()
-    }
-    for name, layer in layers.items():
-        if merge:
-            layer.merge(safe_merge=True)
-        parent, _, last = name.rpartition(".")
-        setattr(llm.get_submodule(parent), last, layer.get_base_layer())
-    llm._hf_peft_config_loaded = False
+    config = llm.peft_config[ADAPTER] if hasattr(llm, "peft_config") else None
+    if not merge and not isinstance(config, LoraConfig):
+        raise PartError("llm.peft: only LoRA can stand beside the exported model; leave out --lora beside")
+    weights = {} if merge else _weights(llm)
+    if merge:
+        merge_adapters(llm)
+    else:
+        unload_adapters(llm)
     return Adapters(config, weights)
+
+
+def _weights(llm: PreTrainedModel) -> dict[str, Tensor]:
+    prefix = f"{llm.base_model_prefix}."
+    return {
+        name.removeprefix(prefix).replace(f".{ADAPTER}.", "."): tensor.detach().clone()
+        for name, tensor in llm.state_dict().items()
+        if ".lora_" in name
+    }
 
 
 @torch.no_grad()

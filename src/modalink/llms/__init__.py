@@ -5,7 +5,7 @@ from modalink.llms._calls import Decoded, decode, encoded, select_rows
 from modalink.llms._carrying import carried, why_not
 from modalink.llms._meetings import keep_meeting, meeting_before, rows_of
 from modalink.llms._new_tokens import NewTokenEmbedding, NewTokenHead, add_new_tokens
-from modalink.llms._peft import ADAPTER, adapted, merge_adapters
+from modalink.llms._peft import ADAPTER, adapted, merge_adapters, unload_adapters
 from modalink.llms._probe import Fit, fit_of, probe, settle
 from modalink.llms._remarks import remarks
 from modalink.llms._segments import Segments, SegmentsMask, both_ways
@@ -35,5 +35,6 @@ __all__ = [
     "rows_of",
     "select_rows",
     "settle",
+    "unload_adapters",
     "why_not",
 ]

@@ -1,6 +1,7 @@
 """Low-rank adapters beside an LLM's layers: which layers, where nobody says so, and that they learn."""
 
 from collections.abc import Collection
+from typing import Self
 
 from peft import LoraConfig
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
@@ -8,7 +9,8 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from modalink.kinds import Settings, Width
-from modalink.llms._peft import by_last_name, inject, linear_layers, targeted
+from modalink.llms._lora_weights import load_lora
+from modalink.llms._peft import adapted, by_last_name, inject, linear_layers, targeted
 
 _QUERY_AND_VALUE = ("q_proj", "v_proj")
 _OF_THE_ZOO = {
@@ -29,6 +31,11 @@ class LoraSpec(Settings):
     """Share of the adapters' input that is dropped in training."""
     dora: bool = False
     """Learn the norms of weights apart from their directions (DoRA, arXiv 2402.09353)."""
+    checkpoint: str | None = None
+    """A folder or hub id of adapters that were trained elsewhere, of peft or in a system's file, such as PandaGPT's;
+    rank, alpha and targets must be its."""
+    revision: str | None = None
+    """Commit or tag of a hub checkpoint."""
     targets: tuple[str, ...] | None = None
     """Last names of the linear layers that get an adapter; by default those that peft names for the family, else those
     that make queries and values, else all but the head."""
@@ -40,14 +47,20 @@ class LoraSpec(Settings):
         targets = None
         if self.targets is not None:
             targets = tuple(t for t in self.targets if t in known) or default
-        return self.replace(rank=rank, alpha=self.alpha * rank / self.rank, targets=targets)
+        alpha = self.alpha * rank / self.rank
+        return self.replace(rank=rank, alpha=alpha, targets=targets, checkpoint=None, revision=None)
+
+    def of(self, llm: PreTrainedModel) -> Self:
+        """The same as it stands in an LLM that was built: its layers are named, and its weights are its own."""
+        targets = tuple(sorted(adapted(llm))) if self.targets is None else self.targets
+        return self.replace(targets=targets, checkpoint=None, revision=None)
 
 
 def add_lora(llm: PreTrainedModel, spec: LoraSpec, checkpoint: str, key: str = "llm.lora.targets") -> None:
     """Put adapters beside an LLM's layers, in place.
 
     Raises:
-        PartError: A target is no linear layer of it, or it has none.
+        PartError: A target is no linear layer of it, it has none, or adapters of a checkpoint do not fit.
     """
     named = by_last_name(linear_layers(llm))
     names = targeted(
@@ -66,6 +79,8 @@ def add_lora(llm: PreTrainedModel, spec: LoraSpec, checkpoint: str, key: str = "
             bias="none",
         ),
     )
+    if spec.checkpoint is not None and llm.device.type != "meta":
+        load_lora(llm, spec.checkpoint, spec.revision, rank=spec.rank, alpha=spec.alpha)
 
 
 def _default(llm: PreTrainedModel, named: dict[str, set[str]]) -> Collection[str]:

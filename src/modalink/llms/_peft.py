@@ -69,9 +69,16 @@ def merge_adapters(llm: PreTrainedModel) -> None:
                 f"the adapters at {name}.{child} compute something that no weight of {type(llm).__name__} could; they "
                 "cannot be merged, so keep them beside it"
             )
-    for name, module in list(llm.named_modules()):
+    for module in llm.modules():
         if isinstance(module, BaseTunerLayer):
             module.merge(safe_merge=True, adapter_names=[ADAPTER])
+    unload_adapters(llm)
+
+
+def unload_adapters(llm: PreTrainedModel) -> None:
+    """Take adapters of the peft library out of an LLM, in place; its weights are those that it has without them."""
+    for name, module in list(llm.named_modules()):
+        if isinstance(module, BaseTunerLayer):
             outer, _, last = name.rpartition(".")
             setattr(llm.get_submodule(outer), last, module.get_base_layer())
     llm._hf_peft_config_loaded = False

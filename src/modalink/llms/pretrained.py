@@ -10,7 +10,6 @@ from modalink import hub, json_files
 from modalink.errors import PartError
 from modalink.llms._delta import add_base
 from modalink.llms._lora import LoraSpec, add_lora
-from modalink.llms._peft import adapted
 from modalink.llms._wholes import NAMES, REST, language_config
 from modalink.llms.peft.lora import LoraPeftConfig
 from modalink.recipe.kind_field import Kinds
@@ -95,9 +94,7 @@ class PretrainedLlmConfig(LlmConfig):
         """With the names of the layers that got adapters."""
         if self.peft is not None:
             return self.replace(peft=self.peft.as_built(llm))
-        if self.lora is None or self.lora.targets is not None:
-            return self
-        return self.replace(lora=self.lora.replace(targets=tuple(sorted(adapted(llm)))))
+        return self if self.lora is None else self.replace(lora=self.lora.of(llm))
 
     def tokenizer(self) -> Tokenizer:
         """The checkpoint's tokenizer.

@@ -11,7 +11,7 @@ import torch
 
 from modalink.environment import PACKAGES, versions
 from modalink.errors import CheckpointError
-from modalink.hub import identity_of
+from modalink.hub import identity, identity_of
 from modalink.model import System
 from modalink.model.groups import divided, table
 from modalink.recipe import Recipe
@@ -106,10 +106,18 @@ def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
     yield _part("llm", recipe.llm, counts)
     for group in ("llm.lora", "llm.peft", "llm.new_tokens"):
         if group in counts:
-            yield {"part": group, "parameters": counts[group]}
+            trained = _of_adapters(recipe) if group == "llm.lora" else {}
+            yield {"part": group, "parameters": counts[group]} | trained
     for modality, made in recipe.outputs.items():
         yield _part(Group.output_projector(modality), made.projector, counts)
         yield _part(Group.generator(modality), made.generator, counts)
+
+
+def _of_adapters(recipe: Recipe) -> dict[str, Any]:
+    """Who the adapters are that an LLM got from a checkpoint."""
+    adapters = getattr(recipe.llm, "adapters", None)
+    checkpoint = getattr(adapters, "checkpoint", None)
+    return {} if checkpoint is None else asdict(identity(checkpoint, getattr(adapters, "revision", None)))
 
 
 def _part(name: str, config: Any, counts: dict[str, int]) -> dict[str, Any]:

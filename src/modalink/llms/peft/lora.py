@@ -5,7 +5,6 @@ from typing import ClassVar, Literal, Self, cast
 from transformers import PreTrainedModel
 
 from modalink.llms._lora import LoraSpec, add_lora
-from modalink.llms._peft import adapted
 from modalink.roles import PeftConfig
 
 
@@ -22,5 +21,5 @@ class LoraPeftConfig(LoraSpec, PeftConfig):
         add_lora(llm, self, checkpoint, "llm.peft.targets")
 
     def as_built(self, llm: PreTrainedModel) -> Self:
-        """With the names of the layers that got adapters."""
-        return self if self.targets is not None else self.replace(targets=tuple(sorted(adapted(llm))))
+        """As it stands in the LLM."""
+        return self.of(llm)
