@@ -166,3 +166,13 @@ def test_an_encoder_of_several_modalities_becomes_one_of_each():
     own = {modality: (chosen.use, chosen.encoder.checkpoint) for modality, chosen in bound.items()}
     assert own == {"image": (None, "zoo:vision"), "video": (None, "zoo:video"), "audio": (None, "zoo:audio")}
     assert (framed["image"].use, framed["image"].encoder) == ("video", None)
+
+
+def test_a_codec_is_taught_where_things_are():
+    tiny = load("llava-1.5", tiny=True)
+    assert tiny.prompt.coordinates == load("llava-1.5").prompt.coordinates == "llava-1.5"
+    assert [set(stage.data[0].tasks) for stage in tiny.stages] == [
+        {"caption"},  # the LLM, which must learn to write numbers, is frozen
+        {"caption", "vqa", "locate", "region"},
+    ]
+    assert "locate" not in load("llava", tiny=True).stages[-1].data[0].tasks
