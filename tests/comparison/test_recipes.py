@@ -97,6 +97,17 @@ def test_a_design_that_learns_nothing_of_it_is_refused(designs, recipes, tmp_pat
         designs(designs=[{"name": "a", "recipe": recipes["mlp"]}, {"name": "b", "recipe": str(deaf)}])
 
 
+def test_what_is_drawn_anew_and_not_trained_is_said(designs, recipes, tmp_path):
+    frozen = tmp_path / "frozen.yaml"
+    stage = "{name: s, train: {llm.lora: {lr: 1e-3}}, objectives: [{kind: language}], "
+    frozen.write_text(f"extends: linear.yaml\nstages: [{stage}data: [{{source: tiny_world}}], batch: 2, steps: 2}}]\n")
+    pair = [{"name": "a", "recipe": recipes["mlp"]}, {"name": "b", "recipe": str(frozen)}]
+    own, other = designs(designs=pair, tiny=True)
+    assert own.notes == () and other.notes == (
+        "of inputs.image.projector nothing is trained; at tiny size the rest is drawn anew, where a recipe takes a checkpoint's",
+    )
+
+
 def test_what_data_show(make_comparison):
     assert shown(make_comparison().data) == {"image"}
     sounds = {"source": "tiny_world", "shows": ["image", "audio"], "tasks": ["vqa"]}

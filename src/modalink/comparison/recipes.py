@@ -1,6 +1,6 @@
 """Designs made comparable: what is not compared becomes the same in all of them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,16 +101,27 @@ def _comparable(
         for i, stage in enumerate(kept, start=1)
     ]
     data |= {"name": design.name, "outputs": {}, "init": None, "provenance": {}}
-    return Comparable(design, changed(data, design.overrides, f"design {design.name}"), tuple(notes))
+    found = changed(data, design.overrides, f"design {design.name}")
+    return Comparable(design, found, (*notes, *(_untrained(found) if comparison.tiny else ())))
 
 
-def _share_llm(data: dict[str, Any], first: Mapping[str, Any]) -> Iterable[str]:
+def _share_llm(data: dict[str, Any], first: Mapping[str, Any]) -> Iterator[str]:
     """Give a recipe the LLM and the template of the first; its join, adapters and coordinates stay its own."""
     own, shared = data["llm"], first["llm"]
     if any(own.get(key) != shared.get(key) for key in _SHARED_OF_LLM):
         yield f"the LLM is {shared.get('checkpoint')}, in the recipe {own.get('checkpoint')}"
         data["llm"] = {**own, **{key: shared[key] for key in _SHARED_OF_LLM if key in shared}}
     data["prompt"] = {**first["prompt"], **{key: data["prompt"][key] for key in _OWN_OF_PROMPT}}
+
+
+def _untrained(recipe: Recipe) -> Iterator[str]:
+    """What of the projectors no stage trains: in a tiny form it does not come from a checkpoint either."""
+    trained = {Group(name) for stage in recipe.stages for name in stage.train}
+    for projector in map(Group.input_projector, recipe.inputs):
+        if projector not in trained:
+            sections = ", ".join(sorted(group.section or "" for group in trained if group.whole == projector))
+            what = f"only {sections} is trained" if sections else "nothing is trained"
+            yield f"of {projector} {what}; at tiny size the rest is drawn anew, where a recipe takes a checkpoint's"
 
 
 def _input(recipe: Recipe, data: Mapping[str, Any], modality: str, reads: Collection[str]) -> dict[str, Any]:
