@@ -4,6 +4,7 @@ Run: `python docs/tools/join_families.py`, as `make joins` does; with `--check` 
 """
 
 import argparse
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from modalink.roles import JoinConfig
 PAGE = Path(__file__).parents[1] / "joins.md"
 BEGIN, END = "<!-- families: begin -->", "<!-- families: end -->"
 CARRIED = "carried"
+_GENERAL = ((r"^\w+Layer has matrices", "its layers have matrices"), (r"linear layers \(.*?\)", "linear layers"))
 
 
 def main() -> int:
@@ -72,7 +74,12 @@ def rows(joins: list[JoinConfig]) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _outcome(family: type[PreTrainedModel], config: transformers.PreTrainedConfig, fit: Fit, join: JoinConfig) -> str:
     reason = carried(family, config, fit, join)
-    return reason.replace("|", "\\|").replace("<", "&lt;") if reason else CARRIED
+    if not reason:
+        return CARRIED
+    # Without names that differ from family to family, so that families with one reason stand in one row.
+    for pattern, general in _GENERAL:
+        reason = re.sub(pattern, general, reason)
+    return reason.replace(family.__name__, "it").replace("|", "\\|").replace("<", "&lt;")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 
+from modalink.errors import PartError
 from modalink.llms._calls import Decoded, decode, select_rows
 from modalink.llms._meetings import keep_meeting, meeting_before
 from modalink.llms._probe import Fit, apart, built, fit_of, forms_of, said, words
@@ -69,7 +70,7 @@ def carried(family: type[PreTrainedModel], architecture: PreTrainedConfig, fit: 
 
 
 def _tried(family: type[PreTrainedModel], forms: Sequence[Any], fit: Fit, config: JoinConfig) -> Verdict:
-    reason = ""
+    first = ""  # what went wrong in the smallest form: later ones may be refused for their size alone
     with apart():
         for form in forms:
             try:
@@ -78,15 +79,24 @@ def _tried(family: type[PreTrainedModel], forms: Sequence[Any], fit: Fit, config
                     llm.set_attn_implementation(fit.attention)
                 reason = _wrong(llm, fit, config)
             except Exception as error:  # whatever the class or the join raises
-                reason = words(error)
+                first = first or words(error)
+                if isinstance(error, _CannotCarry):  # the join's own word, which no larger form changes
+                    break
                 continue
-            break
-    return Verdict("refused" if reason else "right", reason)
+            return Verdict("refused" if reason else "right", reason)
+    return Verdict("refused", first)
+
+
+class _CannotCarry(PartError):
+    """A join that cannot be built for a family."""
 
 
 def _wrong(llm: PreTrainedModel, fit: Fit, config: JoinConfig) -> str:
     """What is wrong with a join in a tiny LLM; empty if nothing is."""
-    join = config.build(llm, ("item",)).requires_grad_(False)
+    try:
+        join = config.build(llm, ("item",)).requires_grad_(False)
+    except PartError as error:
+        raise _CannotCarry(str(error)) from error
     for parameter in join.parameters():
         parameter.add_(torch.randn_like(parameter), alpha=0.5 if parameter.ndim < 2 else parameter.shape[-1] ** -0.5)
     samples = [_Sample.drawn(join, llm, texts) for texts in _TEXTS]
