@@ -79,9 +79,9 @@ def _tried(family: type[PreTrainedModel], forms: Sequence[Any], fit: Fit, config
                     llm.set_attn_implementation(fit.attention)
                 reason = _wrong(llm, fit, config)
             except Exception as error:  # whatever the class or the join raises
+                if isinstance(error, _CannotCarry):  # which no larger form changes
+                    return Verdict("refused", words(error))
                 first = first or words(error)
-                if isinstance(error, _CannotCarry):  # the join's own word, which no larger form changes
-                    break
                 continue
             return Verdict("refused" if reason else "right", reason)
     return Verdict("refused", first)
