@@ -135,6 +135,8 @@ def test_folders_that_are_no_checkpoints_are_refused(tmp_path):
 def test_an_unknown_architecture_is_told_the_nearest(tmp_path, folder):
     with pytest.raises(UnknownNameError, match=r"unknown architecture 'LlamaForCausalLM'; .*known: .*LlavaForCond"):
         recipe_of(str(tiny_llama(tmp_path / "llm")))
+    with pytest.raises(UnknownNameError, match="zoo:llm: unknown architecture 'LlamaForCausalLM'"):
+        recipe_of("zoo:llm")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"architectures": ["LlavaForConditionalGenerating"]}))
     with pytest.raises(UnknownNameError, match="did you mean 'LlavaForConditionalGeneration'"):

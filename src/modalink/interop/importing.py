@@ -65,7 +65,9 @@ def read_source(reference: str, revision: str | None = None) -> Source:
         PartError: It is not there, or no checkpoint of transformers.
     """
     folder = hub.locate(reference, revision)
-    if not hub.is_hub_id(reference):
+    if reference.startswith("zoo:"):
+        revision = None
+    elif not hub.is_hub_id(reference):
         reference = str(files.named(reference, PartError).resolve())
     elif re.fullmatch(r"[0-9a-f]{40}", folder.name):  # the hub's cache names a snapshot by its commit
         revision = folder.name
