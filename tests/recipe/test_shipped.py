@@ -27,6 +27,7 @@ CLIP_L = 303_179_776
 EVA_G = 985_952_256
 Q_FORMER = 105_162_240
 """BLIP-2's without words and without its map to the LLM."""
+P_FORMER = {"inputs.sentence.encoder": 108_891_648, "inputs.sentence.projector": 21_655_041}
 EXPERT = 4 * 4096 * 4096 + 3 * 4096 * 11008
 NEXT_GPT = {
     "llm": LLAMA_7B,
@@ -60,9 +61,10 @@ PUBLISHED = {
     "next-gpt-7b": NEXT_GPT,
     "next-gpt-7b-grouping": NEXT_GPT | {"inputs.image.projector": 27_978_504},  # the paper: 28M
     "next-gpt-image": NEXT_GPT | {"inputs.image.encoder": CLIP_L},
-    # As BLIP-2, the paper: 188M with words and heads.
-    "dlp-opt-2.7b": {"inputs.image.projector": 188_671_294, "llm": 2_651_596_800, "inputs.image.encoder": EVA_G},
+    # As BLIP-2, the paper: 188M with words and heads; the P-Former 130M, of which BERT has 110M with its pooler.
+    "dlp-opt-2.7b": {"inputs.image.projector": 188_671_294, **P_FORMER, "llm": 2_651_596_800, "inputs.image.encoder": EVA_G},
     "dlp-opt-6.7b": {"inputs.image.projector": 189_852_478, "llm": 6_658_473_984, "inputs.image.encoder": EVA_G},
+    "dlp-flan-t5-xl": {"inputs.image.projector": 188_277_566},
     # Stage two trains two linear maps of 768 to the LLM's width: 6.3M and 7.9M.
     "bubogpt-7b": {"inputs.image.projector": Q_FORMER + 768 * 4096 + 4096, "inputs.audio.encoder": 86_235_648},
     "bubogpt-13b": {"inputs.image.projector": Q_FORMER + 768 * 5120 + 5120, "llm": LLAMA_13B},
