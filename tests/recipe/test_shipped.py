@@ -62,7 +62,12 @@ PUBLISHED = {
     "next-gpt-7b-grouping": NEXT_GPT | {"inputs.image.projector": 27_978_504},  # the paper: 28M
     "next-gpt-image": NEXT_GPT | {"inputs.image.encoder": CLIP_L},
     # As BLIP-2, the paper: 188M with words and heads; the P-Former 130M, of which BERT has 110M with its pooler.
-    "dlp-opt-2.7b": {"inputs.image.projector": 188_671_294, **P_FORMER, "llm": 2_651_596_800, "inputs.image.encoder": EVA_G},
+    "dlp-opt-2.7b": {
+        "inputs.image.projector": 188_671_294,
+        **P_FORMER,
+        "llm": 2_651_596_800,
+        "inputs.image.encoder": EVA_G,
+    },
     "dlp-opt-6.7b": {"inputs.image.projector": 189_852_478, "llm": 6_658_473_984, "inputs.image.encoder": EVA_G},
     "dlp-flan-t5-xl": {"inputs.image.projector": 188_277_566},
     # Stage two trains two linear maps of 768 to the LLM's width: 6.3M and 7.9M.
