@@ -117,7 +117,7 @@ def _share_llm(data: dict[str, Any], first: Mapping[str, Any]) -> Iterator[str]:
 def _untrained(recipe: Recipe) -> Iterator[str]:
     """What of the projectors no stage trains: in a tiny form it does not come from a checkpoint either."""
     trained = {Group(name) for stage in recipe.stages for name in stage.train}
-    for projector in map(Group.input_projector, recipe.inputs):
+    for projector in map(Group.input_projector, dict.fromkeys(recipe.projector_owners.values())):
         if projector not in trained:
             sections = ", ".join(sorted(group.section or "" for group in trained if group.whole == projector))
             what = f"only {sections} is trained" if sections else "nothing is trained"
@@ -125,17 +125,19 @@ def _untrained(recipe: Recipe) -> Iterator[str]:
 
 
 def _input(recipe: Recipe, data: Mapping[str, Any], modality: str, reads: Collection[str]) -> dict[str, Any]:
-    """An input, with an encoder of its own where that of an input is used which is left out."""
+    """An input, with an encoder and a projector of its own where those of an input are used which is left out."""
     block: dict[str, Any] = data["inputs"][modality]
     owner = recipe.encoder_owners[modality]
-    return block if owner in reads else {**block, "use": None, "encoder": data["inputs"][owner]["encoder"]}
+    if owner in reads:
+        return block
+    projector = data["inputs"][recipe.projector_owners[modality]]["projector"]
+    return {**block, "use": None, "encoder": data["inputs"][owner]["encoder"], "projector": projector}
 
 
 def _stage(recipe: Recipe, stage: Stage, reads: Collection[str]) -> dict[str, Any] | None:
     """What of a stage is about reading these modalities; None where nothing is."""
     objectives = [one for one in stage.objectives if not isinstance(one, ItemObjectiveConfig)]
-    renamed = {Group.encoder(recipe.encoder_owners[m]): Group.encoder(m) for m in reads}
-    groups = {renamed.get(group := Group(name), group): settings for name, settings in stage.train.items()}
+    groups = {_renamed(Group(name), recipe, reads): settings for name, settings in stage.train.items()}
     train = {
         group: settings.model_dump(mode="json")
         for group, settings in groups.items()
@@ -147,6 +149,17 @@ def _stage(recipe: Recipe, stage: Stage, reads: Collection[str]) -> dict[str, An
     plain = stage.model_dump(mode="json")
     kinds = [plain["objectives"][stage.objectives.index(one)] for one in useful]
     return plain | {"train": train, "objectives": kinds}
+
+
+def _renamed(group: Group, recipe: Recipe, reads: Collection[str]) -> Group:
+    """A group by the modality whose part it is when the one that lent it is left out."""
+    for modality in reads:
+        if recipe.encoder_owners[modality] not in reads:
+            lent = {Group.encoder(recipe.encoder_owners[modality]): Group.encoder(modality)}
+            lent[Group.input_projector(recipe.projector_owners[modality])] = Group.input_projector(modality)
+            if (own := lent.get(group.whole)) is not None:
+                return own if group.section is None else own.inside(group.section)
+    return group
 
 
 def _stays(group: Group, recipe: Recipe, reads: Collection[str]) -> bool:
