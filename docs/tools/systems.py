@@ -1,9 +1,8 @@
 """Counts every shipped system at full size, trains its tiny form, and writes the table of docs/systems.md.
 
 Run: `python docs/tools/systems.py`, as `make systems` does; with names of systems, only those rows are made anew. Full
-sizes are counted without weights. Tiny forms learn a handful of samples of the tiny world by heart, stage after stage,
-with rates of 0.001 at least, since published ones are for far wider models; then they are asked about the first of
-them. Sizes of one system that have the same tiny form share a run.
+sizes are counted without weights. Tiny forms learn a handful of samples of the tiny world by heart, stage after stage;
+then they are asked about the first of them. Sizes of one system that have the same tiny form share a run.
 """
 
 import json
@@ -26,7 +25,7 @@ from modalink.training.train import train
 
 PAGE = Path(__file__).parents[1] / "systems.md"
 SIZES, TINY = "sizes", "tiny forms"
-SAMPLES, STEPS, RATE = 12, 24, 1e-3
+SAMPLES, STEPS = 12, 24
 CLOSE = 0.01
 """How far a counted size may be from the published one without a word."""
 
@@ -112,8 +111,6 @@ def learned(data: dict[str, Any]) -> Learned:
         source = stage["data"][0]
         stage |= {"data": [source | {"count": SAMPLES}], "mixture": "concatenate", "evaluate": None}
         stage |= {"batch": SAMPLES, "steps": STEPS, "warmup": 0, "precision": "float32", "schedule": "constant"}
-        for group in stage["train"].values():
-            group["lr"] = max(group["lr"], RATE)
     recipe = Recipe.model_validate(data)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"

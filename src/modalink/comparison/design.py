@@ -12,6 +12,7 @@ from modalink.kinds import Settings
 from modalink.recipe import BenchmarkChoice, checked, load, shipped
 from modalink.recipe.evaluation import DataSource
 from modalink.recipe.system import Name
+from modalink.recipe.tiny import LINKS_LR, PARTS_LR
 
 Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
@@ -19,9 +20,9 @@ Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 class Rates(Settings):
     """Peak learning rates of all designs, in the place of their own."""
 
-    links: PositiveFloat = 3e-3
+    links: PositiveFloat = LINKS_LR
     """Of what is made new for a system: projectors, adapters, joins, new tokens."""
-    parts: PositiveFloat = 3e-4
+    parts: PositiveFloat = PARTS_LR
     """Of what comes trained: encoders and the LLM itself."""
 
 

@@ -17,6 +17,10 @@ from modalink.recipe.stage import Stage
 from modalink.recipe.system import InputSpec, OutputSpec
 from modalink.roles import EncoderConfig
 
+LINKS_LR, PARTS_LR = 3e-3, 3e-4
+"""Learning rates from which tiny parts learn in some steps: of links, and of what comes trained. Published rates are
+for parts a hundred times as wide."""
+
 
 def tiny_form(recipe: Recipe) -> dict[str, Any]:
     """The data of a recipe's tiny form.
@@ -140,7 +144,8 @@ def _train(recipe: Recipe, stage: Stage) -> dict[str, Any]:
             own = {g: s for g, s in groups.items() if Group(g).whole == shared}
             groups |= {Group.input_projector(modality) + g.removeprefix(shared): s for g, s in own.items()}
     # The zoo's LLM has read the tokens that a prompt may add.
-    return {g: s for g, s in groups.items() if recipe.outputs or g != NEW_TOKENS}
+    kept = {g: s for g, s in groups.items() if recipe.outputs or g != NEW_TOKENS}
+    return {g: s | {"lr": max(s["lr"], LINKS_LR if Group(g).is_link else PARTS_LR)} for g, s in kept.items()}
 
 
 def _shows(recipe: Recipe, stage: Stage, tasks: Collection[str]) -> dict[str, float]:
