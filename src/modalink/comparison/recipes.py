@@ -12,7 +12,7 @@ from modalink.planning.sample import head
 from modalink.recipe import Recipe, Stage, changed, load
 from modalink.recipe.evaluation import SOURCES
 from modalink.recipe.groups import NEW_TOKENS, Group
-from modalink.training.objectives import ItemObjectiveConfig
+from modalink.training.objectives import ItemObjectiveConfig, ObjectiveConfig
 
 _CHECKPOINT_EVERY = 50
 _SHARED_OF_LLM = ("kind", "checkpoint", "revision", "dtype")
@@ -85,7 +85,7 @@ def _comparable(
             f"show {', '.join(missing)}; leave it out, or compare on other data"
         )
     data = recipe.to_dict()
-    notes = [*_share_llm(data, first)]
+    notes = [*_share_llm(data, first), *_left_out(recipe, reads)]
     data["inputs"] = {modality: _input(recipe, data, modality, reads) for modality in reads}
     kept = [kept for stage in recipe.stages if (kept := _stage(recipe, stage, reads)) is not None]
     if not kept:
@@ -136,7 +136,7 @@ def _input(recipe: Recipe, data: Mapping[str, Any], modality: str, reads: Collec
 
 def _stage(recipe: Recipe, stage: Stage, reads: Collection[str]) -> dict[str, Any] | None:
     """What of a stage is about reading these modalities; None where nothing is."""
-    objectives = [one for one in stage.objectives if not isinstance(one, ItemObjectiveConfig)]
+    objectives = [one for one in stage.objectives if not _asks_for_more(one, reads)]
     groups = {_renamed(Group(name), recipe, reads): settings for name, settings in stage.train.items()}
     train = {
         group: settings.model_dump(mode="json")
@@ -149,6 +149,20 @@ def _stage(recipe: Recipe, stage: Stage, reads: Collection[str]) -> dict[str, An
     plain = stage.model_dump(mode="json")
     kinds = [plain["objectives"][stage.objectives.index(one)] for one in useful]
     return plain | {"train": train, "objectives": kinds}
+
+
+def _asks_for_more(objective: ObjectiveConfig, reads: Collection[str]) -> bool:
+    """Whether an objective is about media that are made, or about an input that is left out."""
+    if isinstance(objective, ItemObjectiveConfig):
+        return True
+    return "reference_prompts" in objective.needs and getattr(objective, "to", None) not in reads
+
+
+def _left_out(recipe: Recipe, reads: Collection[str]) -> Iterator[str]:
+    """Objectives about reading that are left out, in words."""
+    every = (one for stage in recipe.stages for one in stage.objectives)
+    found = (one.kind for one in every if not isinstance(one, ItemObjectiveConfig) and _asks_for_more(one, reads))
+    yield from (f"without the objective {kind}, which asks for another input" for kind in dict.fromkeys(found))
 
 
 def _renamed(group: Group, recipe: Recipe, reads: Collection[str]) -> Group:

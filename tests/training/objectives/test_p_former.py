@@ -31,6 +31,7 @@ from modalink.training.objectives.sentence_contrast import SentenceContrastConfi
 from modalink.training.objectives.vocabulary import VocabularyConfig
 from modalink.training.opening import make_learner, open_loader
 from modalink.training.randomness import ItemRngs
+from modalink.training.terms import Terms
 from modalink.training.step import Learner
 from modalink.training.train import train
 
@@ -208,7 +209,7 @@ def test_a_step_is_the_same_however_it_is_cut(start: Callable[..., Any], number:
     for size in (None, 1, 2):
         learner, samples = start(number, micro_batch=size)
         objectives = {n: o for n, o in learner.objectives.items() if n != "sentence_contrast"}
-        learner.objectives = objectives
+        learner.objectives, learner.terms = objectives, Terms.of(learner.stage, objectives)
         parts = learner.micro_batches(samples)
         counts = learner.counts([part.batch for part in parts])
         losses, norms = learner.gradients(0, parts, counts)
