@@ -166,7 +166,7 @@ def test_without_weights_sizes_are_still_known():
             "parts",
             "inputs.image.projector: join: found 64 tokens, needed a mult",
         ),
-        ("prompt.template=chatlm", "parts", "unknown prompt template 'chatlm'; did you mean 'chatml'?"),
+        ("prompt.template=chatmll", "parts", "unknown prompt template 'chatmll'; did you mean 'chatml'?"),
         (
             "stages.0.data=[{source: pairs, path: nowhere}]",
             "data pretrain",
