@@ -22,7 +22,7 @@ CASES = [
      "  see.yaml, line 17, stages.0.bacth: unknown key 'bacth'; did you mean 'batch'? " + STAGE_KEYS),
     ("rank: 8", "rnk: 8", "see.yaml: 2 problems\n"
      "  see.yaml, line 8, llm.lora: the key 'rank' is missing\n"
-     "  see.yaml, line 8, llm.lora.rnk: unknown key 'rnk'; did you mean 'rank'? known: alpha, dora, dropout, rank, targets"),
+     "  see.yaml, line 8, llm.lora.rnk: unknown key 'rnk'; did you mean 'rank'? known: alpha, checkpoint, dora, dropout, rank, revision, targets"),
     ("kind: vision", "kind: visoin",
      "see.yaml, line 4, inputs.image.encoder: unknown kind of encoders 'visoin'; did you mean 'vision'? " + ENCODERS),
     ("source: tiny_world", "source: tinyworld",
