@@ -18,6 +18,7 @@ import transformers
 
 import modalink
 from modalink.conversation import Conversation
+from modalink.errors import ModalinkError
 from modalink.planning.sizes import Sizes, sizes
 from modalink.recipe import Recipe, load, presets, shipped
 from modalink.recipe.tiny import tiny_form
@@ -43,11 +44,17 @@ def main(wanted: list[str]) -> None:
     """Make the rows of these systems anew, or of all."""
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
+    failed = []
     for system in wanted or [name for name in shipped() if load(name).paper is not None]:
         names = [f"{system}-{preset}" for preset in presets(shipped()[system])] or [system]
-        write(SIZES, system, [row_of_sizes(load(name)) for name in names])
-        write(TINY, system, list(rows_of_tiny_forms(names)))
+        try:
+            write(SIZES, system, [row_of_sizes(load(name)) for name in names])
+            write(TINY, system, list(rows_of_tiny_forms(names)))
+        except (ModalinkError, ValueError) as error:
+            failed.append(f"{system}: {error}")
         print(system, flush=True)
+    if failed:
+        sys.exit("\n".join(failed))
 
 
 def row_of_sizes(recipe: Recipe) -> str:
@@ -109,8 +116,12 @@ def learned(data: dict[str, Any]) -> Learned:
     """Train a tiny form, and ask it."""
     for stage in data["stages"]:
         source = stage["data"][0]
-        stage |= {"data": [source | {"count": SAMPLES}], "mixture": "concatenate", "evaluate": None}
-        stage |= {"batch": SAMPLES, "steps": STEPS, "warmup": 0, "precision": "float32", "schedule": "constant"}
+        world = source.get("of", source)
+        # More of what shows and asks for more, so that each of it is learned.
+        count = SAMPLES * len(world["shows"]) * (2 if {"draw"} < world["tasks"].keys() else 1)
+        few = world | {"count": count}
+        stage |= {"data": [few if world is source else source | {"of": few}], "mixture": "concatenate", "evaluate": None}
+        stage |= {"batch": count, "steps": STEPS, "warmup": 0, "precision": "float32", "schedule": "constant"}
     recipe = Recipe.model_validate(data)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
