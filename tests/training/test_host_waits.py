@@ -106,7 +106,9 @@ def test_a_step_waits_once_for_its_numbers_whatever_the_number_of_layers(start, 
 def test_the_segments_of_a_micro_batch_are_made_once(start, monkeypatch) -> None:
     made = []
     build = Segments.of.__func__
-    monkeypatch.setattr(Segments, "of", classmethod(lambda cls, *args, **given: made.append(1) or build(cls, *args, **given)))
+    monkeypatch.setattr(
+        Segments, "of", classmethod(lambda cls, *args, **given: made.append(1) or build(cls, *args, **given))
+    )
     learner, samples = start(4, micro_batch=2)
     learner.learn(0, samples)
     assert len(made) == 2

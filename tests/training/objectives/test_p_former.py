@@ -31,8 +31,8 @@ from modalink.training.objectives.sentence_contrast import SentenceContrastConfi
 from modalink.training.objectives.vocabulary import VocabularyConfig
 from modalink.training.opening import make_learner, open_loader
 from modalink.training.randomness import ItemRngs
-from modalink.training.terms import Terms
 from modalink.training.step import Learner
+from modalink.training.terms import Terms
 from modalink.training.train import train
 
 CPU, RNGS = torch.device("cpu"), ItemRngs(0, 0, [0] * 4)
