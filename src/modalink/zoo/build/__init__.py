@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from modalink.errors import UnknownNameError
-from modalink.zoo.build import audio, llm, points, scene_classifier, t5, text, unet, vae, video, vision
+from modalink.zoo.build import audio, llm, points, scene_classifier, t5, text, unet, unified, vae, video, vision
 from modalink.zoo.build.options import Options
 
 BUILDERS = {
@@ -18,6 +18,7 @@ BUILDERS = {
     "audio": audio.build,
     "video": video.build,
     "points": points.build,
+    "unified": unified.build,
     "vae": vae.build,
     "unet": unet.build,
 }

@@ -19,6 +19,7 @@ _ABOUT = {
     "audio": "Whisper's encoder for windows of two seconds, a token for 20 ms; each knows the note that sounds there.",
     "video": "VideoMAE tower for eight frames, 4 x 4 patches of each two; each token knows the object that it shows.",
     "points": "Point-BERT over 32 neighbourhoods of coloured points; each knows the solid that it lies on.",
+    "unified": "ImageBind's towers for pictures, clips and sounds, whose tokens know what they show.",
     "text": "CLIP text tower that turns captions into conditions for the UNet.",
     "vae": "Image autoencoder of Stable Diffusion's kind: 64 x 64 pixels to 4 x 16 x 16 latents.",
     "unet": "Conditional UNet of Stable Diffusion's kind, v-prediction, with classifier-free guidance.",

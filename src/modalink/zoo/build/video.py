@@ -20,7 +20,7 @@ from modalink.zoo.build.targets import ROSTERS, attribute_hits, attribute_loss
 SCHEDULE = Schedule(steps=3200, lr=2e-3, batch=48, evaluate_every=800)
 _CLIPS = 12_000
 _MEAN, _STD = 0.5, 0.5
-_SEEN = 0.25
+SEEN = 0.25
 """Share of half a patch from which on its token shall name an actor."""
 _ROSTER = ROSTERS["video"]
 
@@ -85,7 +85,7 @@ def token_targets(clip: ClipScene) -> Tensor:
     """Class numbers int64 [token, attribute] of the actor that fills most of each token's patch."""
     shares = np.stack([share.ravel() for share in cover(clip)])
     actors = (*clip.actors, None)
-    most = np.where(shares.max(0) >= _SEEN, shares.argmax(0), len(clip.actors))
+    most = np.where(shares.max(0) >= SEEN, shares.argmax(0), len(clip.actors))
     return torch.tensor([_ROSTER.classes(actors[i]) for i in most])
 
 
