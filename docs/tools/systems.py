@@ -120,7 +120,8 @@ def learned(data: dict[str, Any]) -> Learned:
         # More of what shows and asks for more, so that each of it is learned.
         count = SAMPLES * len(world["shows"]) * (2 if {"draw"} < world["tasks"].keys() else 1)
         few = world | {"count": count}
-        stage |= {"data": [few if world is source else source | {"of": few}], "mixture": "concatenate", "evaluate": None}
+        chosen = [few if world is source else source | {"of": few}]
+        stage |= {"data": chosen, "mixture": "concatenate", "evaluate": None}
         stage |= {"batch": count, "steps": STEPS, "warmup": 0, "precision": "float32", "schedule": "constant"}
     recipe = Recipe.model_validate(data)
     with tempfile.TemporaryDirectory() as folder:
