@@ -57,8 +57,7 @@ families: setup
 joins: setup
 	$(BIN)/python docs/tools/join_families.py
 
-# The tables and plots of docs/compare.md: every study trained and asked, resumed where it was stopped; about twenty minutes
-# of two cores for STUDIES=all-images, as much again for the others.
+# The tables and plots of docs/compare.md: every study trained and asked, resumed where it was stopped.
 STUDIES ?=
 compare: setup
 	$(BIN)/python docs/tools/studies.py $(STUDIES)
