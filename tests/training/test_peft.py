@@ -8,10 +8,12 @@ from PIL import Image
 import modalink
 from modalink.model import compose
 from modalink.recipe import Recipe
+from modalink.training.events import StageStarted, StepDone
 from modalink.training.train import train
 from tests.support.little_recipes import metrics, read_by, recipe_of, record, write_records
 
 KINDS = [
+    {"kind": "lora", "rank": 2, "alpha": 4, "dropout": 0.3},
     {"kind": "lora", "rank": 2, "alpha": 4, "dora": True},
     {"kind": "ia3"},
     {"kind": "layer_norm"},
@@ -29,20 +31,32 @@ def folder(tmp_path_factory):
     return path
 
 
-def recipe_with(folder, peft, group):
-    plain = recipe_of(folder, read_by(folder, "image")).to_dict()
+def name_of(peft):
+    return "dora" if peft.get("dora") else peft["kind"]
+
+
+def recipe_with(folder, peft, group, **stage):
+    plain = recipe_of(folder, read_by(folder, "image"), **stage).to_dict()
     plain["llm"]["peft"] = peft
     plain["stages"][0]["train"][group] = {"lr": 1e-2}
     return Recipe.model_validate(plain)
 
 
-@pytest.mark.parametrize("peft", KINDS, ids=lambda peft: peft["kind"])
-def test_a_run_trains_and_keeps_it_and_the_llm_stays_a_reference(folder, peft):
-    group = "llm.lora" if peft["kind"] == "lora" else "llm.peft"
-    recipe, run = recipe_with(folder, peft, group), folder / peft["kind"]
+class Killed(Exception):
+    """Nothing in training knows it, so nothing is saved."""
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=name_of)
+def trained(request, folder):
+    """Name of the group that learned, the recipe, and a run of it that nothing stopped."""
+    group = "llm.lora" if request.param["kind"] == "lora" else "llm.peft"
+    recipe = recipe_with(folder, request.param, group, batch=2, steps=4, checkpoint_every=2)
+    return group, recipe, train(recipe, folder / name_of(request.param))
+
+
+def test_a_run_trains_and_keeps_it_and_the_llm_stays_a_reference(folder, trained):
+    group, recipe, run = trained
     first = compose(recipe, seed=recipe.seed)
-    train(recipe, run)
-    assert len(metrics(run)) == 2
     loaded = modalink.load(run)
     model = loaded.system.model
     assert "llm" in model.config.references
@@ -52,6 +66,24 @@ def test_a_run_trains_and_keeps_it_and_the_llm_stays_a_reference(folder, peft):
     base = dict(model.trainable_groups()["llm"])
     assert all(torch.equal(start, base[name]) for name, start in first.model.trainable_groups()["llm"])
     assert isinstance(loaded.ask("What is it?", image=folder / "a.png", max_new_tokens=2).text, str)
+
+
+def test_a_run_that_was_killed_resumes_to_the_bit(trained, tmp_path):
+    _, recipe, unbroken = trained
+
+    def kill(event):
+        if isinstance(event, StepDone) and event.step == 3:
+            raise Killed
+
+    events = []
+    with pytest.raises(Killed):
+        train(recipe, tmp_path / "run", on_event=kill)
+    broken = train(recipe, tmp_path / "run", on_event=events.append)
+    assert [event.first_step for event in events if isinstance(event, StageStarted)] == [2]
+    weights = [(run / "model" / "model.safetensors").read_bytes() for run in (unbroken, broken)]
+    assert weights[0] == weights[1]
+    numbers = [[(line["losses"], line["grad_norms"]) for line in metrics(run)] for run in (unbroken, broken)]
+    assert numbers[0] == numbers[1] and len(numbers[0]) == 4
 
 
 def test_a_group_that_the_llm_has_not_is_refused_with_what_to_write(folder):
