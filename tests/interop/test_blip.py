@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modalink.model import System
-from modalink.testing.released import tiny_blip
+from modalink.testing.released_blip import tiny_blip
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,19 @@ def test_inputs_logits_and_words_are_those_of_transformers(tmp_path, pair, pictu
     assert both.difference(theirs, ours) <= 1e-5
     found, needed = both.generated(theirs, ours)
     assert found == needed
+
+
+@pytest.mark.parametrize("llm", ["llama", "t5"])
+def test_videos_go_through_tower_and_queries_frame_by_frame(tmp_path, pair, llm):
+    both = pair(tiny_blip(tmp_path / "source", llm=llm, video=True))
+    clips = [torch.randint(0, 256, (4, 28, 28, 3), dtype=torch.uint8).numpy() for _ in range(2)]
+    theirs, ours = both.inputs(["<video>Question: what? Answer:"], videos=[clips[:1]])
+    assert torch.equal(theirs["input_ids"], ours["input_ids"])
+    assert both.difference(theirs, ours) <= 1e-5
+    theirs, ours = both.inputs(["<video>What?", "<video>Which is larger?"], videos=[clips[:1], clips[1:]])
+    assert both.difference(theirs, ours) <= 1e-5
+    found, needed = both.generated(theirs, ours)
+    assert found == needed and found[0] != found[1]
 
 
 def test_it_is_saved_by_reference_and_loaded_again(tmp_path, pair, pictures):

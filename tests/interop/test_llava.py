@@ -69,7 +69,10 @@ def test_other_forms_are_imported_too(tmp_path, pair, pictures):
     ("settings", "says"),
     [
         ({"vision_feature_layer": [-2, -1]}, r"found vision_feature_layer \[-2, -1\] in its config.*needed one layer"),
-        ({"projector_hidden_act": "tanh"}, "found projector_hidden_act 'tanh' .*needed 'gelu', 'silu' or 'relu'"),
+        (
+            {"projector_hidden_act": "tanh"},
+            "found projector_hidden_act 'tanh' .*needed one of gelu, silu, relu, linear",
+        ),
         (
             {"tower": "siglip", "vision_feature_select_strategy": "default"},
             "found vision_feature_select_strategy 'default' .*needed 'full', for its tower has no class token",

@@ -27,7 +27,23 @@ def test_a_run_that_is_exported_and_imported_is_the_run(make_reader, tmp_path):
         assert torch.equal(again.model(**given).logits[..., :rows], system.model(**wanted).logits)
 
 
-@pytest.mark.parametrize("settings", [{}, {"tower": "siglip", "multimodal_projector_bias": False}], ids=str)
+def test_a_linear_projector_comes_in_again_as_two_maps_with_nothing_between(make_reader, tmp_path):
+    system = make_reader(tmp_path, "linear")
+    system.save(tmp_path / "run/model")
+    export(tmp_path / "run", tmp_path / "out")
+    recipe = recipe_of(str(tmp_path / "out"))
+    assert recipe.inputs["image"].projector.activation == "linear"
+    again, rows = compose(recipe), system.model.config.get_text_config().vocab_size
+    with torch.no_grad():
+        given, wanted = again.processor(CHAT), system.processor(CHAT)
+        assert torch.equal(again.model(**given).logits[..., :rows], system.model(**wanted).logits)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"tower": "siglip", "multimodal_projector_bias": False}, {"projector_hidden_act": "linear"}],
+    ids=str,
+)
 def test_a_released_checkpoint_that_is_imported_and_exported_is_the_checkpoint(settings, tmp_path):
     folder = tiny_llava(tmp_path / "llava", **settings)
     compose(recipe_of(str(folder))).save(tmp_path / "run/model")

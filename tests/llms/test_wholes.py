@@ -7,7 +7,8 @@ from transformers import LlavaForConditionalGeneration
 
 from modalink.errors import PartError
 from modalink.llms.pretrained import PretrainedLlmConfig
-from modalink.testing.released import tiny_blip, tiny_llava
+from modalink.testing.released import tiny_llava
+from modalink.testing.released_blip import tiny_blip
 
 
 @pytest.fixture

@@ -93,6 +93,8 @@ def image_processor(folder: Path | None, config: PreTrainedConfig) -> Any:
     """
     if folder is not None and _says_how(folder):
         return hub.read(AutoImageProcessor, folder, backend="pil")
+    if folder is not None and (frames := _frames(folder)) is not None:
+        return frames
     if config.model_type == "timm_wrapper":
         return _timm_processor(config)
     size = {"height": config.image_size, "width": config.image_size} if hasattr(config, "image_size") else {}
@@ -119,6 +121,17 @@ def _says_how(folder: Path) -> bool:
     return (folder / "preprocessor_config.json").is_file() or (
         whole.is_file() and "image_processor" in json_files.read(whole, PartError, dict[str, Any])
     )
+
+
+def _frames(folder: Path) -> CLIPImageProcessorPil | None:
+    """What the frames of videos go through, where a checkpoint reads nothing else; on Pillow, as pictures do."""
+    whole = folder / "processor_config.json"
+    said = json_files.read(whole, PartError, dict[str, Any]).get("video_processor") if whole.is_file() else None
+    if not isinstance(said, dict):
+        return None
+    settings = {"do_center_crop": False} | {name: value for name, value in said.items() if value is not None}
+    with hub.foreign(PartError, f"{whole}: its video_processor cannot be read"):
+        return CLIPImageProcessorPil.from_dict(settings)
 
 
 def _timm_processor(config: PreTrainedConfig) -> Any:

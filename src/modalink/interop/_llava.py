@@ -1,13 +1,21 @@
 """What the LLaVA family shares: how a tower is read and its tokens are mapped, and where its LLM lies."""
 
-from typing import Any
+from typing import Any, get_args
 
 from modalink.encoders import verify
 from modalink.encoders.vision import VisionConfig
 from modalink.interop.family import Source
+from modalink.projectors.inputs.mlp import Activation
 
 LLM = {"model.language_model.": "model.language_model.model.", "lm_head.": "model.language_model.lm_head."}
 """Names of the LLM's weights there -> here."""
+MAPS = {"model.multi_modal_projector.linear_1.": "layers.0.", "model.multi_modal_projector.linear_2.": "layers.2."}
+"""Names of the projector's weights there -> within a projector here."""
+
+
+def projector_names(modality: str) -> dict[str, str]:
+    """Names of the projector's weights there -> those of the projector of a modality here."""
+    return {there: f"model.input_projectors.{modality}.{here}" for there, here in MAPS.items()}
 
 
 def tower(source: Source, *, prefix: str | None = None, strategy: str | None = None) -> dict[str, Any]:
@@ -47,8 +55,8 @@ def mlp(source: Source) -> dict[str, Any]:
         PartError: The activation between them has none here.
     """
     activation = source.config.projector_hidden_act
-    if activation not in ("gelu", "silu", "relu"):
-        raise source.refuse("projector_hidden_act", activation, "'gelu', 'silu' or 'relu'")
+    if activation not in (known := get_args(Activation)):
+        raise source.refuse("projector_hidden_act", activation, f"one of {', '.join(known)}")
     return {
         "kind": "mlp",
         **source.checkpoint,

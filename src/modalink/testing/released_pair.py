@@ -63,16 +63,22 @@ class ReleasedPair:
         if self.leads:
             signs = [modalities.get(modality).placeholder for modality in self.system.spec.inputs]
             bare = [text.removeprefix(sign) for text in texts for sign in signs]
-            theirs = dict(self.processor(text=bare, **given, **options))
+            shown = [item for items in given.values() for item in items] or None  # videos, too, are its images
+            theirs = dict(self.processor(text=bare, images=shown, **options))
             same = ("input_ids", "attention_mask") if len(texts) > 1 else ()
-            return theirs | {name: ours[name] for name in same}, ours
+            theirs |= {name: ours[name] for name in same}
+            return self._same_frames(theirs, ours, "pixel_values"), ours
         theirs = dict(self.processor(text=list(texts), **given, **options, padding_side="left"))
-        if (frames := theirs.get("pixel_values_videos")) is not None:
-            # torchvision rounds differently; once both are near enough, either model reads the same frames.
-            same_frames = ours["pixel_values_videos"].view_as(frames)
-            torch.testing.assert_close(frames, same_frames, atol=1e-5, rtol=0)
-            theirs["pixel_values_videos"] = same_frames
-        return theirs, ours
+        return self._same_frames(theirs, ours, "pixel_values_videos"), ours
+
+    @staticmethod
+    def _same_frames(theirs: dict[str, Any], ours: dict[str, Any], name: str) -> dict[str, Any]:
+        """Theirs with our frames of videos: torchvision rounds differently, and they must only be near."""
+        if "pixel_values_videos" not in ours or name not in theirs:
+            return theirs
+        frames = ours["pixel_values_videos"].view_as(theirs[name])
+        torch.testing.assert_close(theirs[name], frames, atol=1e-5, rtol=0)
+        return theirs | {name: frames}
 
     @torch.no_grad()
     def logits(self, theirs: dict[str, Any], ours: dict[str, Any]) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import released
 from torch import Tensor
 
-from modalink.testing.released import tiny_blip
+from modalink.testing.released_blip import tiny_blip
 
 TOLERANCE = 1e-6
 

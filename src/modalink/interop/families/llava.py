@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modalink.interop._llava import LLM, mlp, tower
+from modalink.interop._llava import LLM, mlp, projector_names, tower
 from modalink.interop.family import Family, Source
 from modalink.interop.names import NameMap
 from modalink.recipe import Paper
@@ -18,14 +18,7 @@ def parts(source: Source) -> dict[str, Any]:
 
 def names(source: Source) -> NameMap:
     """The weights of the tower, of the maps and of the LLM."""
-    return NameMap(
-        {
-            "model.vision_tower.": "model.encoders.image.tower.",
-            "model.multi_modal_projector.linear_1.": "model.input_projectors.image.layers.0.",
-            "model.multi_modal_projector.linear_2.": "model.input_projectors.image.layers.2.",
-        }
-        | LLM
-    )
+    return NameMap({"model.vision_tower.": "model.encoders.image.tower."} | projector_names("image") | LLM)
 
 
 FAMILY = Family(

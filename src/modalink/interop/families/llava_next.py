@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modalink.interop._llava import LLM, mlp, tower
+from modalink.interop._llava import LLM, mlp, projector_names, tower
 from modalink.interop.family import Family, Source
 from modalink.interop.names import NameMap
 from modalink.recipe import Paper
@@ -34,10 +34,9 @@ def names(source: Source) -> NameMap:
     return NameMap(
         {
             "model.vision_tower.": "model.encoders.image.encoder.tower.",
-            "model.multi_modal_projector.linear_1.": "model.input_projectors.image.layers.0.",
-            "model.multi_modal_projector.linear_2.": "model.input_projectors.image.layers.2.",
             "model.image_newline": "model.input_projectors.image.newlines.token",
         }
+        | projector_names("image")
         | LLM
     )
 

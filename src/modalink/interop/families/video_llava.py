@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modalink.interop._llava import LLM, mlp, tower
+from modalink.interop._llava import LLM, mlp, projector_names, tower
 from modalink.interop.family import Family, Source
 from modalink.interop.names import NameMap
 from modalink.recipe import Paper
@@ -28,16 +28,12 @@ def parts(source: Source) -> dict[str, Any]:
 
 def names(source: Source) -> NameMap:
     """The weights of both towers, of the maps, which stand here once for images and once for videos, and the LLM's."""
-    image, video = ("model.input_projectors." + modality + ".layers." for modality in ("image", "video"))
-    maps = {"model.multi_modal_projector.linear_1.": "0.", "model.multi_modal_projector.linear_2.": "2."}
     towers = {
         "model.image_tower.": "model.encoders.image.tower.",
         "model.video_tower.": "model.encoders.video.tower.",
     }
-    return NameMap(
-        towers | {there: image + number for there, number in maps.items()} | LLM,
-        copies={video + number: there for there, number in maps.items()},
-    )
+    copies = {here: there for there, here in projector_names("video").items()}
+    return NameMap(towers | projector_names("image") | LLM, copies=copies)
 
 
 FAMILY = Family(

@@ -10,7 +10,13 @@ from modalink.projectors.inputs._borrowing import Origin
 from modalink.projectors.inputs._tokenwise import TokenwiseConfig, TokenwiseProjector
 from modalink.ragged import Layout
 
-_ACTIVATIONS = {"gelu": nn.GELU, "silu": nn.SiLU, "relu": nn.ReLU}
+Activation = Literal["gelu", "silu", "relu", "linear"]
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "relu": nn.ReLU,
+    "linear": nn.Identity,
+}
 _BESIDE = {r"(?:model\.)?image_newline$": "newlines.token"}
 _ORIGINS = (
     Origin(r"(?:model\.)?mm_projector\.", {r"(?:layers\.)?(\d)": r"layers.\1", r"": ""}, beside=_BESIDE),
@@ -35,7 +41,8 @@ class MlpConfig(TokenwiseConfig):
     """Number of linear maps."""
     width: Width | None = None
     """Width between them; the LLM's if not set."""
-    activation: Literal["gelu", "silu", "relu"] = "gelu"
+    activation: Activation = "gelu"
+    """Between the maps; `linear` is none, as an export of `kind: linear` to LLaVA has it."""
     bias: bool = True
     """Whether the maps have biases."""
     norm: bool = False
