@@ -5,11 +5,13 @@ Run: `python docs/tools/part_parity.py`, as `make parity` does; with kinds, only
 A kind is compared by the file of its name in a folder of `docs/tools/parity/`, with tiny random weights and on the same
 media or tokens:
 
-    TOLERANCE = 1e-6    # largest difference that may be, a share of the reference's largest number; 0 if not given
+    TOLERANCE = 2e-5    # largest difference that may be, a share of the reference's largest number; 0 if not given
 
     def compare(folder: Path) -> Iterator[tuple[str, Tensor, Tensor]]:
         yield "what it is compared with", tokens_of_modalink, tokens_of_the_reference
 
+Numbers are float32, as people compute, and each kind of CPU rounds them in its own way: a tolerance leaves a factor of
+ten over the differences seen on one (0 is for the very same computation, done twice).
 The reference is transformers' or timm's own class, or, where the original code is not installed, the numbers that it
 gave for seeded weights: they lie beside the file as JSON, and the file says how they were made.
 """

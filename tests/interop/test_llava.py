@@ -30,7 +30,7 @@ def test_inputs_logits_and_words_are_those_of_transformers(llava, pictures, text
     assert torch.equal(theirs["attention_mask"], ours["attention_mask"])
     if counts:
         assert torch.equal(theirs["pixel_values"], ours["pixel_values"])
-    assert llava.difference(theirs, ours) <= 1e-5
+    assert llava.difference(theirs, ours) <= 1e-9
     found, needed = llava.generated(theirs, ours)
     assert found == needed and len({*needed}) == len(texts)
 
@@ -62,7 +62,7 @@ def test_other_forms_are_imported_too(tmp_path, pair, pictures):
     )
     llava = pair(folder)
     theirs, ours = llava.inputs(["<image>\nWhat?"], images=[pictures[:1]])
-    assert torch.equal(theirs["input_ids"], ours["input_ids"]) and llava.difference(theirs, ours) <= 1e-5
+    assert torch.equal(theirs["input_ids"], ours["input_ids"]) and llava.difference(theirs, ours) <= 1e-9
 
 
 @pytest.mark.parametrize(

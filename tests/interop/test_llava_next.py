@@ -16,7 +16,7 @@ def test_inputs_logits_and_words_are_those_of_transformers(tmp_path, pair, pictu
     counts = [layout.units for layout in ours["pixel_values_layouts"]]
     tiles = [tile for item, count in zip(theirs["pixel_values"], counts, strict=True) for tile in item[:count]]
     assert torch.equal(torch.stack(tiles), ours["pixel_values"])
-    assert both.difference(theirs, ours) <= 1e-5
+    assert both.difference(theirs, ours) <= 1e-9
     found, needed = both.generated(theirs, ours)
     assert found == needed and found[0] != found[1]
 

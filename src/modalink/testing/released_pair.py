@@ -93,8 +93,16 @@ class ReleasedPair:
         return found[ours["attention_mask"].bool()].flatten(), needed[theirs["attention_mask"].bool()].flatten()
 
     def difference(self, theirs: dict[str, Any], ours: dict[str, Any]) -> float:
-        """The largest difference of a logit where there is no padding."""
+        """The largest difference of a logit where there is no padding, computed in float64.
+
+        In float32 both round differently, and how much hangs on the CPU.
+        """
+        precisions = [(model, model.dtype) for model in (self.native, self.system.model)]
+        for model, _ in precisions:
+            model.double()
         found, needed = self.logits(theirs, ours)
+        for model, precision in precisions:
+            model.to(precision)
         return float((found - needed).abs().max())
 
     def generated(self, theirs: dict[str, Any], ours: dict[str, Any], **options: Any) -> tuple[list[str], list[str]]:

@@ -98,12 +98,12 @@ def test_positions_of_a_packed_stream_padding_and_tokens_behind_a_cache(llm):
 
 
 def test_experts_start_as_copies_so_that_media_are_read_as_text_at_first(llm):
-    join = config(positions="each").build(llm, ["image"])
-    text = wave((1, 15, 16), 50, 1.0)
+    join = config(positions="each").build(llm.double(), ["image"])
+    text = wave((1, 15, 16), 50, 1.0).double()
     before = llm.model(inputs_embeds=text).last_hidden_state
     join.put_into(llm)
     with join.told(join.meet(Rows.of(text), _items(), None)):
-        torch.testing.assert_close(llm.model(inputs_embeds=text).last_hidden_state, before, rtol=0, atol=1e-6)
+        torch.testing.assert_close(llm.model(inputs_embeds=text).last_hidden_state, before, rtol=0, atol=1e-9)
     assert all(p.requires_grad for p in join.parameters()) and not any(p.requires_grad for p in llm.parameters())
 
 
