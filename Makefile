@@ -66,8 +66,8 @@ compare: setup
 towers: setup
 	$(BIN)/python docs/tools/vision_towers.py
 
-# The tables of parity in docs/encoders.md, docs/projectors.md and docs/interop.md: every part and every imported model
-# beside its reference, at tiny size.
+# The tables of parity in docs/encoders.md, docs/projectors.md, docs/generators.md and docs/interop.md: every part and every
+# imported model beside its reference, at tiny size.
 parity: setup
 	$(BIN)/python docs/tools/part_parity.py
 

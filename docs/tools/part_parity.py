@@ -1,5 +1,5 @@
-"""Compares encoders, input projectors and imported models with their references, and writes the largest differences
-into their pages.
+"""Compares encoders, input projectors, generators and imported models with their references, and writes the largest
+differences into their pages.
 
 Run: `python docs/tools/part_parity.py`, as `make parity` does; with kinds, only those are compared, and printed.
 A kind is compared by the file of its name in a folder of `docs/tools/parity/`, with tiny random weights and on the same
@@ -12,8 +12,8 @@ media or tokens:
 
 Numbers are float32, as people compute, and each kind of CPU rounds them in its own way: a tolerance leaves a factor of
 ten over the differences seen on one (0 is for the very same computation, done twice).
-The reference is transformers' or timm's own class, or, where the original code is not installed, the numbers that it
-gave for seeded weights: they lie beside the file as JSON, and the file says how they were made.
+The reference is transformers', timm's or diffusers' own class, or, where the original code is not installed, the
+numbers that it gave for seeded weights: they lie beside the file as JSON, and the file says how they were made.
 """
 
 import importlib.util
@@ -34,6 +34,7 @@ FOLDER = Path(__file__).parent / "parity"
 ROOMS = {
     "encoders": "modalink.encoders",
     "projectors": "modalink.projectors.inputs",
+    "generators": "modalink.generators",
     "interop": "modalink.interop.families",
 }
 """Folder of comparisons, and name of the page -> the room whose kinds are compared."""
@@ -107,7 +108,7 @@ def main(kinds: Iterable[str]) -> None:
 
 def write(room: str, lines: list[str]) -> None:
     """Put a table into the document of its room."""
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("transformers", "timm", "torch"))
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("transformers", "timm", "diffusers", "torch"))
     head = "| `kind` | reference | largest difference | largest number |\n| --- | --- | --- | --- |"
     text = page(room).read_text(encoding="utf-8")
     before, after = text[: text.index(START)], text[text.index(END) :]

@@ -12,7 +12,8 @@
     ├── PromptError              a conversation that cannot become tokens
     ├── TrainingError            a step or stage that must not go on
     ├── CheckpointError          a run folder that cannot be written or resumed
-    └── GenerationError          an answer that cannot be made
+    ├── GenerationError          an answer that cannot be made
+    └── Stopped                  what was being made was stopped, as was asked
 
 All are `ValueError`s whose text says what was found, what was needed, which item, and what to do.
 The command line prints that text and exits with 1 (a failure) or 2 (wrong use), never with a traceback.
@@ -143,3 +144,7 @@ class CheckpointError(ModalinkError):
 
 class GenerationError(ModalinkError):
     """An answer that cannot be made."""
+
+
+class Stopped(ModalinkError):
+    """What was being made was stopped between two steps, as was asked."""

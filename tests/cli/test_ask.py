@@ -57,6 +57,20 @@ def test_media_are_written_beside_and_named(ask, run, artist, tmp_path):
     assert found == {"text": "Here:", "complete": False, "media": made}
 
 
+def test_what_shall_be_made_is_told(ask, run, artist, tmp_path):
+    words = ("--size", "64x32", "--frames", 8, "--seconds", 1.5, "--negative", "blue", "--seed", 0)
+    assert ask(run, "Draw it.", "--out", tmp_path, *words).exit_code == 0
+    assert {n: artist[n] for n in ("size", "frames", "seconds", "negative")} == {
+        "size": "64x32", "frames": 8, "seconds": 1.5, "negative": "blue",
+    }  # fmt: skip
+    assert "steps" not in artist
+
+
+def test_a_size_that_is_none_is_refused_in_words(ask, run):
+    result = ask(run, "Draw it.", "--size", "64 by 32")
+    assert result.exit_code == 2 and "size: found '64 by 32'" in result.stderr and "Traceback" not in result.stderr
+
+
 def test_media_are_given_by_modality_or_by_its_short_option(ask, run, artist, tmp_path):
     ask(
         run, "What?", "--image", "b.png", "--media", "image=a=1.png", "--image", "c.png", "--seed", 0, "--out", tmp_path

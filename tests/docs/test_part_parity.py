@@ -1,4 +1,4 @@
-"""Every encoder, input projector and imported model equals its reference, and stands in the table of the documents."""
+"""Every encoder, input projector, generator and imported model equals its reference, and stands in the table of the documents."""
 
 import importlib
 from pathlib import Path

@@ -8,7 +8,16 @@ from PIL import Image
 from torch import Tensor
 
 from modalink.ragged import Ragged
-from modalink.roles import Conditions, ConditionShape, Denoises, Generator, GeneratorConfig, ReadsText
+from modalink.roles import (
+    Conditions,
+    ConditionShape,
+    Denoises,
+    Generator,
+    GeneratorConfig,
+    ReadsText,
+    ShouldStop,
+    check_stop,
+)
 from modalink.testing.fakes import TinyPreprocessor
 
 SHAPES = {"words": ConditionShape(8, tokens=6, masked=True), "style": ConditionShape(5)}
@@ -72,7 +81,16 @@ class Duet(Generator, Denoises, ReadsText):
         noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in rng])
         return (self.picture(conditions) - noise).square().mean(1)
 
-    def sample(self, conditions: Conditions, *, rng: list[torch.Generator]) -> list[Image.Image]:
+    def sample(
+        self,
+        conditions: Conditions,
+        *,
+        rng: list[torch.Generator],
+        negative: Conditions | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> list[Image.Image]:
+        self.checked(conditions, rng=rng, negative=negative)
+        check_stop(should_stop, "before it began")
         noise = torch.stack([torch.randn(192, generator=g) for g in rng])
         values = torch.tanh(self.picture(conditions) / 4 + noise / 20).detach()
         pixels = ((values + 1) * 127.5).round().to(torch.uint8).view(-1, 8, 8, 3)

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from modalink.cli.media import takes_media
+from modalink.cli.media import takes_media, tells_media
 from modalink.cli.options import Best, Device, Threads
 from modalink.conversation import Medium, Region
 from modalink.errors import OptionError
 from modalink.inference import Answer, asked, load
 
 
+@tells_media
 @takes_media
 def ask(
     run: Annotated[str, typer.Argument(help="A run folder, or a hub id of a saved system.")],
@@ -44,8 +45,7 @@ def ask(
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Share of the probability to draw from.")] = 1.0,
     beams: Annotated[int, typer.Option(min=1, help="Answers to follow side by side.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of words and media.")] = 0,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Classifier-free guidance of the media.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps of the media.")] = None,
+    making: dict[str, Any],
     best: Best = False,
     device: Device = None,
     threads: Threads = None,
@@ -55,14 +55,13 @@ def ask(
     \b
     modalink ask runs/demo "What is left of the cube?" --image a.png
     modalink ask runs/demo "What is left of the cube?" --media image=a.png
-    modalink ask runs/demo "Draw a small red circle." --out drawings
+    modalink ask runs/demo "Draw a small red circle." --out drawings --steps 30 --negative "two circles"
     modalink ask runs/grounding "What is in <bbox>?" --image a.png --region 10,20,200,120
     """
     words = asked(question, media, regions=[_region(text) for text in region or ()])
     answer = load(run, best=best, device=device, threads=threads).chat(
-        words, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams,
-        seed=seed, guidance=guidance, steps=steps,
-    )  # fmt: skip
+        words, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams, seed=seed, **making
+    )
     paths = answer.save_media(out or Path())
     made = [(modality, str(path)) for (modality, _), path in zip(answer.media, paths, strict=True)]
     drawn = None if out is None else answer.save_annotated(out)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from modalink import modalities
-from modalink.cli.media import takes_media
+from modalink.cli.media import takes_media, tells_media
 from modalink.cli.options import Best, Device, Threads
 from modalink.conversation import Conversation, Medium
 from modalink.errors import ModalinkError
@@ -16,6 +16,7 @@ from modalink.inference import Sampling, Session, asked, load
 HELP = "Write a line and press Enter. {shows}/reset forgets all, /quit ends, Ctrl-C stops an answer."
 
 
+@tells_media
 @takes_media
 def chat(
     run: Annotated[str, typer.Argument(help="A run folder, or a hub id of a saved system.")],
@@ -28,6 +29,7 @@ def chat(
     temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words; higher: freer.")] = 0.0,
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Share of the probability to draw from.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of words and media.")] = 0,
+    making: dict[str, Any],
     best: Best = False,
     device: Device = None,
     threads: Threads = None,
@@ -43,6 +45,7 @@ def chat(
         "temperature": temperature,
         "top_p": top_p,
         "seed": seed,
+        **making,
     }
     Sampling.checked(**options)
     talk = _Talk(load(run, best=best, device=device, threads=threads), out, options)

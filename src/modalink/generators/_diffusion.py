@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modalink.devices import to_device
+from modalink.roles import ShouldStop, check_stop
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """Noisy latents [i ...] and their times (one, or one an item) to what the network predicts."""
@@ -57,7 +58,14 @@ def _weight(schedule: Any, times: Tensor, kind: str, limit: float) -> Tensor:
 
 
 def denoise(
-    predict: Predict, solver: Any, shape: tuple[int, ...], *, steps: int, rng: list[torch.Generator], like: Tensor
+    predict: Predict,
+    solver: Any,
+    shape: tuple[int, ...],
+    *,
+    steps: int,
+    rng: list[torch.Generator],
+    like: Tensor,
+    should_stop: ShouldStop | None = None,
 ) -> Tensor:
     """Latents [i ...] drawn by a solver from noise.
 
@@ -68,12 +76,17 @@ def denoise(
         steps: Solver steps.
         rng: For each item its own source of noise.
         like: A tensor with the device and precision to work in.
+        should_stop: Asked before each step.
+
+    Raises:
+        Stopped: `should_stop` said so.
     """
     solver.set_timesteps(steps, device=like.device)
     latents: Tensor = randn_tensor((len(rng), *shape), generator=rng, device=like.device, dtype=like.dtype)
     latents = latents * solver.init_noise_sigma
     options = {"generator": rng} if "generator" in inspect.signature(solver.step).parameters else {}
-    for time in solver.timesteps:
+    for number, time in enumerate(solver.timesteps):
+        check_stop(should_stop, f"after {number} of {len(solver.timesteps)} steps")
         prediction = predict(solver.scale_model_input(latents, time), time)
         latents = solver.step(prediction, time, latents, **options).prev_sample
     return latents

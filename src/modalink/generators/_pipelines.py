@@ -1,16 +1,15 @@
 """The parts of a diffusers pipeline by its subfolders, with their weights or only their architecture."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import diffusers
 import torch
-from pydantic import Field
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 
 from modalink import hub
 from modalink.errors import PartError, shown
 from modalink.kinds import Count
-from modalink.roles import GeneratorConfig
+from modalink.roles import GeneratorConfig, Guidance
 
 
 class PipelineConfig(GeneratorConfig):
@@ -21,7 +20,7 @@ class PipelineConfig(GeneratorConfig):
 
     steps: Count = 20
     """Denoising steps when sampling."""
-    guidance: Annotated[float, Field(ge=0)] = 3.0
+    guidance: Guidance = 3.0
     """Strength of classifier-free guidance when sampling; 1 is none."""
 
     def component(self, name: str) -> dict[str, Any]:

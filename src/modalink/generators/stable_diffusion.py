@@ -5,8 +5,7 @@ guidance: Ho and Salimans (arXiv 2207.12598). The networks are diffusers' and tr
 that projected conditions need no text, and gives the numbers of diffusers' StableDiffusionPipeline.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import diffusers
 import torch
@@ -18,12 +17,11 @@ from torch import Tensor
 
 from modalink import hub
 from modalink.errors import PartError, shown
-from modalink.generators._diffusion import denoise, denoising_error
-from modalink.generators._guidance import null_conditions
 from modalink.generators._images import TargetPreprocessor, to_images
+from modalink.generators._latent import LatentDiffusion, latent_size
 from modalink.generators._pipelines import PipelineConfig
 from modalink.ragged import Ragged
-from modalink.roles import Conditions, ConditionShape, Denoises, Generator, ReadsText
+from modalink.roles import Conditions, ConditionShape, MediaOptions, ReadsText, ShouldStop, Size, check_stop
 
 # On a CPU, plain attention trains up to 1.9 times faster than the fused one below this latent side (bfloat16), and is
 # half as fast at 64 (measured on one thread).
@@ -36,8 +34,12 @@ class StableDiffusionConfig(PipelineConfig):
     """Settings of a Stable Diffusion generator; the checkpoint is a diffusers pipeline."""
 
     kind: Literal["stable_diffusion"] = "stable_diffusion"
+    size: Size | None = None
+    """Height and width of the pictures that it makes, in pixels; the checkpoint's own square if not set."""
     min_snr: float | None = Field(default=None, gt=0)
     """Min-SNR weighting of the denoising error (5 is usual); none if not set."""
+    rescale: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of a prediction that is given the spread it has without guidance; 0.7 for models of zero terminal SNR."""
 
     def makes(self) -> frozenset[str]:
         """Images."""
@@ -45,7 +47,7 @@ class StableDiffusionConfig(PipelineConfig):
 
     def tiny(self) -> "StableDiffusionConfig":
         """The zoo's pipeline."""
-        return self.from_zoo("diffusion").at_most(steps=20)
+        return self.from_zoo("diffusion", size=None).at_most(steps=20)
 
     def build(self, *, weights: bool = True) -> "StableDiffusion":
         """The frozen generator, with the checkpoint's weights or only its architecture.
@@ -66,8 +68,8 @@ class StableDiffusionConfig(PipelineConfig):
             solver=self.new_solver(),
             condition_shapes=shapes,
             min_snr=self.min_snr,
-            steps=self.steps,
-            guidance=self.guidance,
+            rescale=self.rescale,
+            defaults=MediaOptions(steps=self.steps, guidance=self.guidance, size=self.size or self._side()),
         )
 
     def condition_shapes(self) -> dict[str, ConditionShape]:
@@ -78,6 +80,9 @@ class StableDiffusionConfig(PipelineConfig):
 
     def preprocessor(self) -> TargetPreprocessor:
         """What an image goes through before `encode_media`."""
+        return TargetPreprocessor(self._side())
+
+    def _side(self) -> int:
         with hub.foreign(PartError, f"{self.checkpoint}: found no side of its images in its settings"):
             halvings = len(self.component("vae")["block_out_channels"]) - 1
             side = self.component("unet")["sample_size"] * 2**halvings
@@ -85,10 +90,10 @@ class StableDiffusionConfig(PipelineConfig):
                 raise PartError(
                     f"{self.checkpoint}: it makes images of {shown(side)} px, needed 1 to {hub.LARGEST_SIDE:,}"
                 )
-            return TargetPreprocessor(side)
+            return int(side)
 
 
-class StableDiffusion(Generator, Denoises, ReadsText):
+class StableDiffusion(LatentDiffusion, ReadsText):
     """The frozen networks of a pipeline, and what is done with them.
 
     Args:
@@ -96,39 +101,16 @@ class StableDiffusion(Generator, Denoises, ReadsText):
         vae: Between images and latents.
         text_encoder: The conditions of captions.
         tokenizer: Of the text encoder; None for a bare architecture.
-        solver: A scheduler of diffusers.
-        condition_shapes: The text's tokens.
-        min_snr: Min-SNR weighting of the denoising error; none if None.
-        steps: Denoising steps when sampling.
-        guidance: Strength of classifier-free guidance when sampling.
+        settings: See `LatentDiffusion`.
     """
 
-    options = frozenset({"steps", "guidance"})
+    options = frozenset({"steps", "guidance", "size"})
 
-    def __init__(
-        self,
-        *,
-        unet: Any,
-        vae: Any,
-        text_encoder: Any,
-        tokenizer: Any,
-        solver: Any,
-        condition_shapes: Mapping[str, ConditionShape],
-        min_snr: float | None = None,
-        steps: int = 20,
-        guidance: float = 3.0,
-    ) -> None:
-        super().__init__()
+    def __init__(self, *, unet: Any, vae: Any, text_encoder: Any, tokenizer: Any, **settings: Any) -> None:
+        super().__init__(**settings)
         self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
         self.tokenizer = tokenizer
-        self.solver = solver
-        with torch.device("cpu"):
-            self.schedule = diffusers.DDPMScheduler.from_config(solver.config)
-        self.condition_shapes = condition_shapes
-        self.min_snr = min_snr
-        self.steps, self.guidance = steps, guidance
         self._plain = False
-        self.latent_shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
@@ -163,54 +145,15 @@ class StableDiffusion(Generator, Denoises, ReadsText):
         latents: Tensor = self.vae.encode(media.values.to(self.vae.dtype)).latent_dist.mode()
         return latents.mul(self.vae.config.scaling_factor)
 
-    def denoising_error(
-        self,
-        latents: Float[Tensor, "i c y x"],
-        conditions: Conditions,
-        rng: list[torch.Generator],
-    ) -> Float[Tensor, " i"]:
-        """Mean squared error of each item's restored noise, with gradients to the conditions only."""
-        return denoising_error(
-            lambda noisy, times: self._predict(noisy, times, conditions[TOKENS]),
-            latents,
-            self.schedule,
-            rng,
-            min_snr=self.min_snr,
-        )
+    def latent_shape(self, asked: MediaOptions) -> tuple[int, int, int]:
+        """Channels, height and width of an image's latents."""
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return self.unet.config.in_channels, *latent_size(asked.size, factor)
 
-    @torch.no_grad()
-    def sample(
-        self,
-        conditions: Conditions,
-        *,
-        rng: list[torch.Generator],
-        steps: int | None = None,
-        guidance: float | None = None,
-    ) -> list[Image.Image]:
-        """Images, one an item; up to `guidance` 1 there is no classifier-free guidance."""
-        steps = self.steps if steps is None else steps
-        guidance = self.guidance if guidance is None else guidance
-        latents = self.sample_latents(conditions, steps=steps, guidance=guidance, rng=rng)
+    def to_media(self, latents: Tensor, asked: MediaOptions, should_stop: ShouldStop | None) -> list[Image.Image]:
+        """Images from scaled latents."""
+        check_stop(should_stop, "before its pixels were made")
         return to_images(self.decode_media(latents))
-
-    @torch.no_grad()
-    def sample_latents(
-        self, conditions: Conditions, *, steps: int, guidance: float, rng: list[torch.Generator]
-    ) -> Float[Tensor, "i c y x"]:
-        """Scaled latents drawn for the conditions, pushed away from those of the empty text."""
-        tokens = both = conditions[TOKENS]
-        if guidance > 1:
-            both = torch.cat([null_conditions(self)[TOKENS].to(tokens).expand_as(tokens), tokens])
-
-        def predict(noisy: Tensor, time: Tensor) -> Tensor:
-            if guidance <= 1:
-                return self._predict(noisy, time, tokens)
-            empty, asked = self._predict(torch.cat([noisy, noisy]), time, both).chunk(2)
-            return empty + guidance * (asked - empty)
-
-        # A solver holds the state of its walk: every call has its own.
-        solver = type(self.solver).from_config(self.solver.config)
-        return denoise(predict, solver, self.latent_shape, steps=steps, rng=rng, like=tokens)
 
     @torch.no_grad()
     def decode_media(self, latents: Float[Tensor, "i c y x"]) -> Float[Tensor, "i 3 h w"]:
@@ -218,11 +161,12 @@ class StableDiffusion(Generator, Denoises, ReadsText):
         images: Tensor = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
         return images
 
-    def _predict(self, noisy: Tensor, times: Tensor, tokens: Tensor) -> Tensor:
-        plain = noisy.device.type == "cpu" and self.latent_shape[-1] <= _PLAIN_ATTENTION_SIDE
+    def predict(self, noisy: Tensor, times: Tensor, conditions: Conditions) -> Tensor:
+        """What the UNet predicts: noise, or what else its schedule says."""
+        plain = noisy.device.type == "cpu" and noisy.shape[-1] <= _PLAIN_ATTENTION_SIDE
         if plain != self._plain:
             self.unet.set_attn_processor(AttnProcessor() if plain else AttnProcessor2_0())
             self._plain = plain
         dtype = self.unet.dtype
-        prediction: Tensor = self.unet(noisy.to(dtype), times, tokens.to(dtype)).sample
+        prediction: Tensor = self.unet(noisy.to(dtype), times, conditions[TOKENS].to(dtype)).sample
         return prediction

@@ -1,11 +1,12 @@
 """How an answer is drawn from the model."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt
 
-from modalink.errors import OptionError, shown
-from modalink.kinds import Count, Settings
+from modalink.errors import ModalinkError, OptionError
+from modalink.kinds import Count
+from modalink.roles import MediaOptions
 
 # All said, so that the defaults that an LLM brings along change nothing.
 GREEDY: dict[str, Any] = {
@@ -14,8 +15,10 @@ GREEDY: dict[str, Any] = {
 """Options of `generate` for the likeliest words."""
 
 
-class Sampling(Settings):
+class Sampling(MediaOptions):
     """Options of one answer; the defaults give the likeliest words, the same each time."""
+
+    refuses: ClassVar[type[ModalinkError]] = OptionError
 
     max_new_tokens: PositiveInt = 256
     """Longest answer, in tokens."""
@@ -29,23 +32,8 @@ class Sampling(Settings):
     """Answers followed side by side, of which the likeliest is kept; more than one comes in one piece when streamed."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the drawn tokens and of the media."""
-    guidance: Annotated[float, Field(ge=0, le=1000)] | None = None
-    """Classifier-free guidance of the media; the system's own by default."""
-    steps: Count | None = None
-    """Denoising steps of the media; the system's own by default."""
-
-    @classmethod
-    def checked(cls, **options: Any) -> Self:
-        """Options from values that a user gave.
-
-        Raises:
-            OptionError: A value cannot be used.
-        """
-        try:
-            return cls.model_validate(options)
-        except ValidationError as error:
-            wrong = error.errors()[0]
-            raise OptionError(f"{wrong['loc'][0]}: found {shown(wrong['input'])}; {wrong['msg'].lower()}") from None
+    negative: Annotated[str, Field(max_length=10_000)] | None = None
+    """What guidance steers the media away from, in words; away from nothing in particular by default."""
 
     @property
     def draws(self) -> bool:

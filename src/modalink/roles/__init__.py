@@ -9,10 +9,11 @@ Dimension letters used in all shape annotations:
 
 from modalink.roles.conditions import Conditions, ConditionShape
 from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
-from modalink.roles.generator import Denoises, Generator, GeneratorConfig, ReadsText
+from modalink.roles.generator import Denoises, Generator, GeneratorConfig, ReadsText, ShouldStop, check_stop
 from modalink.roles.input_projector import Embeds, InputProjector, InputProjectorConfig, LearnsCaptions
 from modalink.roles.join import Join, JoinConfig, Meeting, Placed, Rows
 from modalink.roles.llm import LlmConfig
+from modalink.roles.media_options import Guidance, MediaOptions, Seconds, Size
 from modalink.roles.modality import MediumHandle, ModalityRecord
 from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
 from modalink.roles.part import FromCheckpoint, OfPieces, PartConfig
@@ -31,12 +32,14 @@ __all__ = [
     "FromCheckpoint",
     "Generator",
     "GeneratorConfig",
+    "Guidance",
     "InputProjector",
     "InputProjectorConfig",
     "Join",
     "JoinConfig",
     "LearnsCaptions",
     "LlmConfig",
+    "MediaOptions",
     "MediumHandle",
     "Meeting",
     "ModalityRecord",
@@ -49,6 +52,10 @@ __all__ = [
     "Preprocessor",
     "ReadsText",
     "Rows",
+    "Seconds",
+    "ShouldStop",
+    "Size",
     "SquarePreprocessor",
     "Window",
+    "check_stop",
 ]

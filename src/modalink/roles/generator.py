@@ -5,17 +5,32 @@ Every generator samples. One that learns by being denoised also `Denoises`, one 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from modalink.errors import GenerationError, PartError, Stopped
 from modalink.ragged import Ragged
 from modalink.roles.conditions import Conditions, ConditionShape
+from modalink.roles.media_options import MediaOptions
 from modalink.roles.part import PartConfig
 from modalink.roles.preprocessor import Preprocessor
+
+ShouldStop = Callable[[], bool]
+"""Asked between two steps whether what is being made is still wanted."""
+
+
+def check_stop(should_stop: ShouldStop | None, when: str) -> None:
+    """Ask whether what is being made is still wanted.
+
+    Raises:
+        Stopped: It is not.
+    """
+    if should_stop is not None and should_stop():
+        raise Stopped(f"a medium was stopped {when}, as was asked")
 
 
 class Generator(nn.Module, ABC):
@@ -24,11 +39,89 @@ class Generator(nn.Module, ABC):
     condition_shapes: Mapping[str, ConditionShape]
     """The conditions of a medium, as its settings declare them."""
     options: frozenset[str] = frozenset()
-    """Further keywords that `sample` takes for one call, instead of its settings: `steps`, `guidance`."""
+    """Further keywords that `sample` takes for one call, of the fields of `MediaOptions`."""
+    defaults: MediaOptions = MediaOptions()
+    """What is made where a call does not say, as its settings do."""
 
     @abstractmethod
-    def sample(self, conditions: Conditions, *, rng: list[torch.Generator]) -> list[Any]:
-        """Decoded media (for images: PIL images), one an item, each from its own source of randomness."""
+    def sample(
+        self,
+        conditions: Conditions,
+        *,
+        rng: list[torch.Generator],
+        negative: Conditions | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> list[Any]:
+        """Decoded media, one an item, each from its own source of randomness; in a batch as one by one.
+
+        Args:
+            conditions: As many items as media are wanted.
+            rng: A source for each.
+            negative: What guidance steers away from, one item for all or as many; the null conditions if not given.
+            should_stop: Asked between two steps.
+
+        Returns:
+            What the modality's record writes: PIL images, `video.Clip`, `audio.Sound`, `points.Cloud`.
+
+        Raises:
+            GenerationError: The request cannot be met; found before any work.
+            Stopped: `should_stop` said so; the generator is as it was.
+        """
+
+    def checked(
+        self,
+        conditions: Conditions,
+        *,
+        rng: list[torch.Generator],
+        negative: Conditions | None = None,
+        **options: Any,
+    ) -> MediaOptions:
+        """What a request to `sample` asks for, the defaults filled in.
+
+        Raises:
+            GenerationError: Conditions are not those that are declared or no numbers, an option is unknown or has no
+                such value, or a negative condition is given where no guidance would read it.
+        """
+        if unknown := sorted(options.keys() - self.options):
+            takes = ", ".join(sorted(self.options)) or "none"
+            raise GenerationError(
+                f"found {', '.join(unknown)}, which this generator does not take; its options: {takes}"
+            )
+        given = {name: value for name, value in options.items() if value is not None}
+        asked = MediaOptions.checked(**self.defaults.model_dump() | given)
+        self._check("conditions", conditions)
+        if len(rng) != len(conditions):
+            raise GenerationError(
+                f"found {len(rng)} sources of randomness for {len(conditions)} items, needed one each"
+            )
+        if negative is not None:
+            self._check_negative(negative, len(conditions), asked.guidance)
+        return asked
+
+    def _check(self, what: str, conditions: Conditions) -> None:
+        try:
+            conditions.check(self.condition_shapes)
+        except PartError as error:
+            raise GenerationError(f"{what}: {error}") from None
+        for name, values in conditions.tensors.items():
+            if not values.isfinite().all():
+                items = (~values.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
+                raise GenerationError(
+                    f"{what}: found NaN or infinite numbers in {name!r} of item {items[0]}, needed numbers; "
+                    "the projector that made them has diverged, or reads what has"
+                )
+
+    def _check_negative(self, negative: Conditions, items: int, guidance: float | None) -> None:
+        if "guidance" not in self.options:
+            raise GenerationError("found a negative condition, which this generator cannot use: it has no guidance")
+        if guidance is None or guidance <= 1:
+            raise GenerationError(
+                f"found a negative condition with guidance {guidance}, which steers away from nothing; needed a "
+                "guidance above 1, or no negative condition"
+            )
+        self._check("negative", negative)
+        if len(negative) not in (1, items):
+            raise GenerationError(f"negative: found {len(negative)} items for {items} media, needed one or as many")
 
 
 class Denoises(ABC):

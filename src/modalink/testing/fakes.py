@@ -25,10 +25,13 @@ from modalink.roles import (
     GeneratorConfig,
     InputProjector,
     InputProjectorConfig,
+    MediaOptions,
     OutputProjector,
     OutputProjectorConfig,
     ReadsText,
+    ShouldStop,
     SquarePreprocessor,
+    check_stop,
 )
 
 
@@ -180,6 +183,7 @@ class TinyGenerator(Generator, Denoises, ReadsText):
     """Images of 8 x 8 pixels that are linear in the conditions; a text's conditions are drawn from its hash."""
 
     options = frozenset({"steps", "guidance"})
+    defaults = MediaOptions(steps=2, guidance=1.0)
 
     def __init__(self, tokens: int, dim: int) -> None:
         super().__init__()
@@ -218,11 +222,18 @@ class TinyGenerator(Generator, Denoises, ReadsText):
         conditions: Conditions,
         *,
         rng: list[torch.Generator],
-        steps: int = 2,
-        guidance: float = 1.0,
+        negative: Conditions | None = None,
+        should_stop: ShouldStop | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
     ) -> list[Image.Image]:
         """Images, one an item."""
+        asked = self.checked(conditions, rng=rng, negative=negative, steps=steps, guidance=guidance)
+        check_stop(should_stop, "before it began")
+        steps, guidance = asked.steps or 1, asked.guidance or 0.0
         tokens = conditions["tokens"]
+        if negative is not None:
+            tokens = tokens - negative["tokens"]
         noise = torch.stack([torch.randn(3 * 8 * 8, generator=g, device=g.device) for g in rng]).to(tokens)
         values = torch.tanh(guidance * self.draw(tokens.flatten(1)) + noise / (10 * steps))
         pixels = ((values + 1) * 127.5).round().to(torch.uint8).view(-1, 3, 8, 8).permute(0, 2, 3, 1)

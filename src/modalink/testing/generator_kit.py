@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modalink.errors import PartError
+from modalink.errors import GenerationError, PartError, Stopped
 from modalink.ragged import Ragged
 from modalink.roles import Conditions, ConditionShape, Denoises, Generator, GeneratorConfig, ReadsText
 from modalink.testing.requirements import (
@@ -48,6 +48,7 @@ def check_generator(config: GeneratorConfig, media: Sequence[Any] | None = None,
     if isinstance(generator, Denoises):
         _check_denoising(generator, _check_latents(generator, items), conditions)
     _check_sampling(generator, conditions)
+    _check_requests(generator, conditions)
     check_bare(lambda: config.build(weights=False), generator)
     if from_files:
         check_strict_loading(config, lambda damaged: damaged.build())
@@ -157,7 +158,58 @@ def _check_sampling(generator: Any, conditions: Conditions) -> None:
         require(same, "sampling must not read tokens that a mask leaves out")
 
 
-def _sampled(generator: Any, conditions: Conditions, options: dict[str, float], first: int = 0) -> list[np.ndarray]:
+_ABSURD: dict[str, tuple[Any, ...]] = {
+    "steps": (0, -1, 10**6),
+    "guidance": (-1.0, float("nan"), 1e9),
+    "size": (0, (-8, 8), 10**6),
+    "seconds": (0, float("inf"), 1e9),
+    "frames": (0, 10**6),
+}
+
+
+def _check_requests(generator: Any, conditions: Conditions) -> None:
+    """What cannot be made is refused in words before any work, and a stop leaves nothing behind."""
+    one, source = conditions.take([0]), _sources(count=1)
+    name, values = next(iter(one.tensors.items()))
+    broken = {
+        "conditions that are no numbers": {name: values * float("nan")},
+        "conditions of another width": {name: values[..., :-1]},
+        "conditions of another name": {f"not_{name}": values},
+    }
+    for what, tensors in broken.items():
+        _refuses(generator, what, Conditions({**one.tensors, **tensors} if name in tensors else tensors), source)
+    _refuses(generator, "fewer sources of randomness than items", conditions, source)
+    for option in sorted(_ABSURD.keys() & generator.options):
+        for value in _ABSURD[option]:
+            _refuses(generator, f"{option}={value}", one, source, **{option: value})
+    if "guidance" in generator.options:
+        strong = {"guidance": 3.0}
+        _refuses(generator, "a negative condition without guidance", one, source, negative=one, guidance=1.0)
+        away, other = (_sampled(generator, one, strong | {"negative": n})[0] for n in (one, conditions.take([1])))
+        require(not np.array_equal(away, other), "sampling must be steered away from the negative condition")
+    else:
+        _refuses(generator, "a negative condition", one, source, negative=one)
+    before = _sampled(generator, one, {})[0]
+    try:
+        generator.sample(one, rng=_sources(count=1), should_stop=lambda: True)
+    except Stopped:
+        pass
+    else:
+        raise AssertionError("sampling must raise Stopped when should_stop says so")
+    require(np.array_equal(before, _sampled(generator, one, {})[0]), "a stop must leave no state behind")
+
+
+def _refuses(generator: Any, what: str, conditions: Conditions, rng: list[torch.Generator], **options: Any) -> None:
+    try:
+        generator.sample(conditions, rng=rng, **options)
+    except GenerationError:
+        return
+    except Exception as error:
+        raise AssertionError(f"{what} must be refused by a GenerationError, found {type(error).__name__}") from error
+    raise AssertionError(f"{what} must be refused by a GenerationError, found media")
+
+
+def _sampled(generator: Any, conditions: Conditions, options: dict[str, Any], first: int = 0) -> list[np.ndarray]:
     sources = _sources(first, len(conditions))
     media = generator.sample(
         conditions, rng=sources, **({"steps": 2} if "steps" in generator.options else {}), **options

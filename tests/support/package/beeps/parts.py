@@ -18,6 +18,7 @@ from modalink.roles import (
     OutputProjector,
     OutputProjectorConfig,
     Preprocessor,
+    check_stop,
 )
 
 SHAPES = {"loudness": ConditionShape(LENGTH // 2, tokens=2)}
@@ -147,6 +148,8 @@ class Synth(Generator):
         return loudness @ self.waves.to(loudness)
 
     @torch.no_grad()
-    def sample(self, conditions, *, rng):
+    def sample(self, conditions, *, rng, negative=None, should_stop=None):
+        self.checked(conditions, rng=rng, negative=negative)
+        check_stop(should_stop, "before it began")
         noise = torch.stack([torch.randn(LENGTH, generator=source) for source in rng])
         return [*(self.play(conditions).float().cpu() + self.hiss * noise).numpy()]

@@ -1,0 +1,154 @@
+"""What generators share that restore latents from noise: learning, the walk under guidance, and checks of a size.
+
+A family gives its networks, how they predict, the shape of its latents and how they become media.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import diffusers
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from modalink.errors import GenerationError
+from modalink.generators._diffusion import denoise, denoising_error
+from modalink.generators._guidance import guided, null_conditions
+from modalink.roles import Conditions, ConditionShape, Denoises, Generator, MediaOptions, ShouldStop
+
+MOST_PIXELS = 2**26
+"""Most pixels of one medium, those of all its frames together."""
+
+
+class LatentDiffusion(Generator, Denoises):
+    """Base of generators that walk from noise to latents under guidance; the networks are set by the family.
+
+    Args:
+        solver: A scheduler of diffusers.
+        condition_shapes: The conditions of a medium.
+        defaults: What is made where a call does not say: `steps`, `guidance`, and what else the family takes.
+        min_snr: Min-SNR weighting of the denoising error; none if None.
+        rescale: See `guided`.
+    """
+
+    options = frozenset({"steps", "guidance"})
+
+    def __init__(
+        self,
+        *,
+        solver: Any,
+        condition_shapes: Mapping[str, ConditionShape],
+        defaults: MediaOptions,
+        min_snr: float | None = None,
+        rescale: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.solver = solver
+        with torch.device("cpu"):
+            self.schedule = diffusers.DDPMScheduler.from_config(solver.config)
+        self.condition_shapes = condition_shapes
+        self.defaults = defaults
+        self.min_snr, self.rescale = min_snr, rescale
+
+    @abstractmethod
+    def predict(self, noisy: Float[Tensor, "i ..."], times: Tensor, conditions: Conditions) -> Float[Tensor, "i ..."]:
+        """What the network predicts of noisy latents at their times (one, or one an item)."""
+
+    @abstractmethod
+    def latent_shape(self, asked: MediaOptions) -> tuple[int, ...]:
+        """Shape of one item's latents for what is asked.
+
+        Raises:
+            GenerationError: There are no such latents.
+        """
+
+    @abstractmethod
+    def to_media(
+        self, latents: Float[Tensor, "i ..."], asked: MediaOptions, should_stop: ShouldStop | None
+    ) -> list[Any]:
+        """Media from scaled latents."""
+
+    def denoising_error(
+        self, latents: Float[Tensor, "i ..."], conditions: Conditions, rng: list[torch.Generator]
+    ) -> Float[Tensor, " i"]:
+        """Mean squared error of each item's restored noise, with gradients to the conditions only."""
+        return denoising_error(
+            lambda noisy, times: self.predict(noisy, times, conditions),
+            latents,
+            self.schedule,
+            rng,
+            min_snr=self.min_snr,
+        )
+
+    @torch.no_grad()
+    def sample(
+        self,
+        conditions: Conditions,
+        *,
+        rng: list[torch.Generator],
+        negative: Conditions | None = None,
+        should_stop: ShouldStop | None = None,
+        **options: Any,
+    ) -> list[Any]:
+        """Media, one an item; `options` are fields of `MediaOptions`, for this call alone."""
+        asked = self.checked(conditions, rng=rng, negative=negative, **options)
+        return self.to_media(self._walk(conditions, asked, rng, negative, should_stop), asked, should_stop)
+
+    @torch.no_grad()
+    def sample_latents(
+        self,
+        conditions: Conditions,
+        *,
+        rng: list[torch.Generator],
+        negative: Conditions | None = None,
+        should_stop: ShouldStop | None = None,
+        **options: Any,
+    ) -> Float[Tensor, "i ..."]:
+        """Scaled latents drawn for the conditions, pushed away from the negative ones; otherwise as `sample`."""
+        asked = self.checked(conditions, rng=rng, negative=negative, **options)
+        return self._walk(conditions, asked, rng, negative, should_stop)
+
+    def _walk(
+        self,
+        conditions: Conditions,
+        asked: MediaOptions,
+        rng: list[torch.Generator],
+        negative: Conditions | None,
+        should_stop: ShouldStop | None,
+    ) -> Tensor:
+        assert asked.steps is not None and asked.guidance is not None
+        shape = self.latent_shape(asked)
+        away = conditions if asked.guidance <= 1 else null_conditions(self) if negative is None else negative
+        predict = guided(self.predict, conditions, away, asked.guidance, rescale=self.rescale)
+        # A solver holds the state of its walk: every call has its own.
+        solver = type(self.solver).from_config(self.solver.config)
+        like = next(iter(conditions.tensors.values()))
+        return denoise(predict, solver, shape, steps=asked.steps, rng=rng, like=like, should_stop=should_stop)
+
+
+def latent_size(size: tuple[int, int] | None, factor: int, frames: int = 1) -> tuple[int, int]:
+    """Height and width of the latents of pictures.
+
+    Args:
+        size: Height and width in pixels.
+        factor: Pixels of a side of one latent.
+        frames: Pictures of one medium.
+
+    Raises:
+        GenerationError: The size is none that can be made.
+    """
+    assert size is not None
+    height, width = size
+    if height % factor or width % factor:
+        near = tuple(max(factor, round(side / factor) * factor) for side in size)
+        raise GenerationError(
+            f"size: found {width} x {height} px (width x height), needed sides that are multiples of {factor}, for "
+            f"example {near[1]} x {near[0]}"
+        )
+    if height * width * frames > MOST_PIXELS:
+        raise GenerationError(
+            f"size: found {frames} pictures of {width} x {height} px, which are {frames * height * width:,} pixels; at "
+            f"most {MOST_PIXELS:,} are made at once"
+        )
+    return height // factor, width // factor
