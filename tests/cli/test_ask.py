@@ -47,14 +47,15 @@ def test_the_answer_is_printed(ask, run, tmp_path):
 
 def test_media_are_written_beside_and_named(ask, run, artist, tmp_path):
     result = ask(run, "Draw it.", "--out", tmp_path / "out", "--guidance", 2, "--steps", 3, "--seed", 0)
-    files = [tmp_path / "out" / f"answer-{i}.png" for i in (1, 2)]
+    files = [tmp_path / "out" / f"answer-{i}-image.png" for i in (1, 2)]
     assert result.stdout == f"Here:\nimage: {files[0]}\nimage: {files[1]}\n"
     assert "note:" not in result.stderr
     assert [Image.open(file).getpixel((0, 0)) for file in files] == [(255, 0, 0), (0, 0, 255)]
     assert (artist["question"], artist["guidance"], artist["steps"]) == ("Draw it.", 2, 3)
     found = json.loads(ask(run, "Draw it.", "--out", tmp_path / "out", "--json", "--seed", 7).stdout)
-    made = [{"modality": "image", "path": str(tmp_path / "out" / f"answer-{i}.png")} for i in (3, 4)]
-    assert found == {"text": "Here:", "complete": False, "media": made}
+    made = [{"modality": "image", "path": str(tmp_path / "out" / f"answer-{i}-image.png")} for i in (3, 4)]
+    content = [{"type": "text", "text": "Here:"}, *({"type": "image", "path": each["path"]} for each in made)]
+    assert found == {"text": "Here:", "complete": False, "content": content, "media": made}
 
 
 def test_what_shall_be_made_is_told(ask, run, artist, tmp_path):
@@ -157,7 +158,7 @@ def test_failures_are_words(ask, run, tmp_path, monkeypatch):
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "modalink: too long")
 
 
-@pytest.mark.parametrize("command", ["ask", "chat", "evaluate", "zoo build"])
+@pytest.mark.parametrize("command", ["ask Why?", "chat", "evaluate", "zoo build"])
 def test_a_file_in_the_place_of_a_folder_is_told_before_any_work(tmp_path, command):
     (tmp_path / "notes.txt").touch()
     result = CliRunner().invoke(app, [*command.split(), "nowhere", "--out", str(tmp_path / "notes.txt")])

@@ -17,7 +17,7 @@ class FakeSession(Session):
     """Answers with the number of turns and media that it was given; stands in for a loaded run."""
 
     def __init__(self):
-        self.system = SimpleNamespace(spec=SimpleNamespace(inputs=("image",)))
+        self.system = SimpleNamespace(spec=SimpleNamespace(inputs=("image",), outputs=("image", "audio")))
 
     def stream(self, conversation, **options):
         return FakeStream(conversation, options)
@@ -74,8 +74,8 @@ def test_media_go_with_the_next_line_and_stay_in_the_conversation(talk):
 
 def test_media_that_are_made_are_written_and_named(talk, tmp_path):
     result = talk("Draw it.", "And?", options=("--out", "drawn"))
-    assert said(result) == ["1 turns, 0 media", "(drawn/answer-1.png)", "3 turns, 1 media"]
-    assert Image.open(tmp_path / "drawn" / "answer-1.png").getpixel((0, 0)) == (255, 0, 0)
+    assert said(result) == ["1 turns, 0 media", "(image: drawn/answer-1-image.png)", "3 turns, 1 media"]
+    assert Image.open(tmp_path / "drawn" / "answer-1-image.png").getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_a_failed_or_stopped_answer_leaves_the_conversation_as_it_was(talk):

@@ -34,5 +34,5 @@ def test_a_folder_without_a_finished_run_is_named(tmp_path, monkeypatch):
 def test_media_are_written_beside_each_other(artist, tmp_path):
     answer = artist.ask("Draw it.", max_new_tokens=5)
     first, second = answer.save_media(tmp_path / "new"), answer.save_media(tmp_path / "new")
-    assert [path.name for path in (*first, *second)] == ["answer-1.png", "answer-2.png"]
+    assert [path.name for path in (*first, *second)] == ["answer-1-image.png", "answer-2-image.png"]
     assert Image.open(second[0]).tobytes() == answer.media[0][1].tobytes()

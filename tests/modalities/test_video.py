@@ -334,3 +334,21 @@ def test_what_is_written_is_read_back(tmp_path):
         video.write(clip, tmp_path / "a.docx")
     with pytest.raises(MediumError, match="cannot be written"):
         video.write(clip, tmp_path / "no folder" / "a.mkv")
+
+
+def test_a_moving_webp_has_every_frame_with_its_time(tmp_path):
+    colours = ((255, 0, 0), (0, 128, 0), (0, 0, 255))
+    frames = np.stack([np.full((20, 32, 3), colour, np.uint8) for colour in colours])
+    video.write(video.Clip(frames, [0.0, 0.25, 0.3], 1.3), tmp_path / "a.webp")
+    with Image.open(tmp_path / "a.webp") as moving:
+        assert (moving.n_frames, moving.size, moving.info["loop"]) == (3, (32, 20), 0)
+        times = []
+        for number, colour in enumerate(colours):
+            moving.seek(number)
+            moving.load()  # tells its duration
+            times.append(moving.info["duration"])
+            assert np.abs(np.asarray(moving.convert("RGB")).astype(int) - colour).max() < 12
+    assert times == [250, 50, 1000]
+    with pytest.raises(MediumError, match=r"found pictures of 16384 x 2 px, a WebP holds sides of 16,383 at most"):
+        video.write(video.Clip.of(np.zeros((1, 2, 16384, 3), np.uint8), 4.0), tmp_path / "b.webp")
+    assert not (tmp_path / "b.webp").exists()

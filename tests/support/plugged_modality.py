@@ -49,7 +49,7 @@ def open_depth(source, name=None):
 
 DEPTH = replace(
     IMAGE, name="depth", plural="depths", blocks=("depth_map",), placeholder="<depth>", signal="[DEPTH{}]",
-    argument="depth_values", suffixes=(".npy",), written=".npy", describe=("How far is it?",), open=open_depth,
+    argument="depth_values", suffixes=(".npy",), written=".npy", formats=(), describe=("How far is it?",), open=open_depth,
     write=lambda values, path: np.save(path, values), example=lambda number: np.ones((4, 3 + number), np.float32),
 )  # fmt: skip
 

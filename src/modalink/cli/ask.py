@@ -2,16 +2,37 @@
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from modalink.cli.media import takes_media, tells_media
-from modalink.cli.options import Best, Device, Threads
+from modalink.cli.options import Best, Device, MaxNewTokens, Seed, Temperature, Threads, TopP
 from modalink.conversation import Medium, Region
 from modalink.errors import OptionError
-from modalink.inference import Answer, asked, load
+from modalink.inference import Answer, Destination, asked, load
+
+Regions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        metavar="L,T,R,B",
+        help="A box (or a point, X,Y) of the last picture, in its pixels, for a <bbox> of the question; may be "
+        "repeated.",
+    ),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="FOLDER|FILE|PATTERN",
+        help="Where the media go that the answer makes, by default this folder: a folder, a file such as cat.mp4, or a "
+        "pattern such as films/{number}-{modality}.mp4. A picture with the regions that the answer names is only "
+        "written where this is given.",
+    ),
+]
 
 
 @tells_media
@@ -21,30 +42,14 @@ def ask(
     question: Annotated[str, typer.Argument(help="What to ask, or what to draw.")],
     *,
     media: list[Medium],
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--region",
-            metavar="L,T,R,B",
-            help="A box (or a point, X,Y) of the last picture, in its pixels, for a <bbox> of the question; may be "
-            "repeated.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            file_okay=False,
-            help="Folder for the media that the answer makes, by default this one; and for the picture with the "
-            "regions that it names, which is only written to a folder that is given.",
-        ),
-    ] = None,
+    region: Regions = None,
+    out: Out = None,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as a JSON object.")] = False,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
-    temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words; higher: freer.")] = 0.0,
-    top_p: Annotated[float, typer.Option(min=0, max=1, help="Share of the probability to draw from.")] = 1.0,
+    max_new_tokens: MaxNewTokens = 256,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
     beams: Annotated[int, typer.Option(min=1, help="Answers to follow side by side.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of words and media.")] = 0,
+    seed: Seed = 0,
     making: dict[str, Any],
     best: Best = False,
     device: Device = None,
@@ -56,29 +61,42 @@ def ask(
     modalink ask runs/demo "What is left of the cube?" --image a.png
     modalink ask runs/demo "What is left of the cube?" --media image=a.png
     modalink ask runs/demo "Draw a small red circle." --out drawings --steps 30 --negative "two circles"
+    modalink ask runs/demo "Draw a small red circle." --out circle.webp
     modalink ask runs/grounding "What is in <bbox>?" --image a.png --region 10,20,200,120
     """
     words = asked(question, media, regions=[_region(text) for text in region or ()])
-    answer = load(run, best=best, device=device, threads=threads).chat(
+    destination = Destination.of(out or ".")
+    session = load(run, best=best, device=device, threads=threads)
+    destination.check(session.makes)
+    answer = session.chat(
         words, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams, seed=seed, **making
     )
-    paths = answer.save_media(out or Path())
-    made = [(modality, str(path)) for (modality, _), path in zip(answer.media, paths, strict=True)]
-    drawn = None if out is None else answer.save_annotated(out)
+    paths = answer.save_media(destination)
+    drawn = None if out is None else answer.save_annotated(destination.folder)
     if as_json:
-        print(json.dumps(_data(answer, made, drawn), ensure_ascii=False))
-        return
-    _print(answer, made, drawn)
+        print(json.dumps(_data(answer, paths, drawn), ensure_ascii=False))
+    else:
+        _print(answer, paths, drawn)
+    for note in (*destination.notes(answer.media), *_notes(answer, max_new_tokens)):
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _print(answer: Answer, paths: Sequence[Path], drawn: Path | None) -> None:
+    """The answer's texts and files in their order, one a line."""
+    names = iter(paths)
+    for piece in answer.content:
+        if isinstance(piece, Medium):
+            print(f"{piece.modality}: {next(names)}")
+        elif text := piece.text.strip():
+            print(text)
+    if drawn is not None:
+        print(f"regions: {drawn}")
+
+
+def _notes(answer: Answer, max_new_tokens: int) -> Iterator[str]:
+    yield from (f"not read as a place in the picture: {unread}" for unread in answer.unread)
     if not answer.complete:
-        print(f"note: the answer was cut at {max_new_tokens} tokens; see --max-new-tokens", file=sys.stderr)
-
-
-def _print(answer: Answer, made: list[tuple[str, str]], drawn: Path | None) -> None:
-    files = [*made, ("regions", str(drawn))] if drawn is not None else made
-    for line in ([answer.text] if answer.text else []) + [f"{name}: {path}" for name, path in files]:
-        print(line)
-    for unread in answer.unread:
-        print(f"note: not read as a place in the picture: {unread}", file=sys.stderr)
+        yield f"the answer was cut at {max_new_tokens} tokens; see --max-new-tokens"
 
 
 def _region(text: str) -> Region:
@@ -90,10 +108,17 @@ def _region(text: str) -> Region:
         ) from None
 
 
-def _data(answer: Answer, made: list[tuple[str, str]], drawn: Path | None) -> dict[str, Any]:
+def _data(answer: Answer, paths: Sequence[Path], drawn: Path | None) -> dict[str, Any]:
     """The answer as JSON data; what tells of places only where it names some."""
-    data: dict[str, Any] = {"text": answer.text, "complete": answer.complete}
-    data["media"] = [{"modality": modality, "path": path} for modality, path in made]
+    names = map(str, paths)
+    content = [
+        {"type": piece.modality, "path": next(names)}
+        if isinstance(piece, Medium)
+        else {"type": "text", "text": piece.text}
+        for piece in answer.content
+    ]
+    media = [{"modality": block["type"], "path": block["path"]} for block in content if "path" in block]
+    data: dict[str, Any] = {"text": answer.text, "complete": answer.complete, "content": content, "media": media}
     if answer.regions:
         data["regions"] = [{"areas": region.areas, "phrase": region.phrase} for region in answer.regions]
     if answer.unread:

@@ -8,10 +8,10 @@ import typer
 
 from modalink import modalities
 from modalink.cli.media import takes_media, tells_media
-from modalink.cli.options import Best, Device, Threads
+from modalink.cli.options import Best, Device, MaxNewTokens, Seed, Temperature, Threads, TopP
 from modalink.conversation import Conversation, Medium
 from modalink.errors import ModalinkError
-from modalink.inference import Sampling, Session, asked, load
+from modalink.inference import Destination, Sampling, Session, asked, load
 
 HELP = "Write a line and press Enter. {shows}/reset forgets all, /quit ends, Ctrl-C stops an answer."
 
@@ -23,12 +23,17 @@ def chat(
     *,
     media: list[Medium],
     out: Annotated[
-        Path, typer.Option("--out", file_okay=False, help="Folder for the media that answers make.")
-    ] = Path(),
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
-    temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words; higher: freer.")] = 0.0,
-    top_p: Annotated[float, typer.Option(min=0, max=1, help="Share of the probability to draw from.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of words and media.")] = 0,
+        str,
+        typer.Option(
+            "--out",
+            metavar="FOLDER|PATTERN",
+            help="Where the media go that answers make: a folder, or a pattern such as films/{number}-{modality}.mp4.",
+        ),
+    ] = ".",
+    max_new_tokens: MaxNewTokens = 256,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
     making: dict[str, Any],
     best: Best = False,
     device: Device = None,
@@ -48,7 +53,10 @@ def chat(
         **making,
     }
     Sampling.checked(**options)
-    talk = _Talk(load(run, best=best, device=device, threads=threads), out, options)
+    destination = Destination.of(out)
+    session = load(run, best=best, device=device, threads=threads)
+    destination.check(session.makes)
+    talk = _Talk(session, destination, options)
     for medium in media:
         talk.show(medium.modality, medium.source)
     talk.loop()
@@ -57,11 +65,11 @@ def chat(
 class _Talk:
     """One conversation, typed and printed line by line."""
 
-    def __init__(self, session: Session, out: Path, options: dict[str, Any]) -> None:
+    def __init__(self, session: Session, out: Destination, options: dict[str, Any]) -> None:
         self.session, self.out, self.options = session, out, options
         self.conversation: Conversation | None = None
         self.media: list[Medium] = []
-        self.reads = tuple(session.system.spec.inputs)
+        self.reads = session.reads
 
     def loop(self) -> None:
         """Take lines until the user ends it."""
@@ -103,8 +111,10 @@ class _Talk:
             print()
             raise
         print()
-        for path in stream.answer.save_media(self.out):
-            print(f"({path})")
+        for (modality, _), path in zip(stream.answer.media, stream.answer.save_media(self.out), strict=True):
+            print(f"({modality}: {path})")
+        for note in self.out.notes(stream.answer.media):
+            print(f"note: {note}", file=sys.stderr)
         self.conversation, self.media = stream.answer.conversation, []
 
     def help(self) -> None:

@@ -50,3 +50,8 @@ Processes = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Threads that prepare data ahead of the step; by default 2.")
 ]
+
+MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")]
+Temperature = Annotated[float, typer.Option("--temperature", min=0, help="0: the likeliest words; higher: freer.")]
+TopP = Annotated[float, typer.Option("--top-p", min=0, max=1, help="Share of the probability to draw from.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of words and media.")]

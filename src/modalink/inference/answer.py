@@ -2,15 +2,15 @@
 
 import os
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from modalink import modalities
-from modalink.conversation import Conversation, Medium, Region
+from modalink.conversation import Content, Conversation, Medium, Region
 from modalink.inference.annotation import annotated
+from modalink.inference.destination import Destination, escaped
 
 
 @dataclass(frozen=True)
@@ -54,29 +54,35 @@ class Answer:
         record = modalities.get(pictures[-1].modality)
         return annotated(record.read(pictures[-1].source), self.regions)
 
-    def save_media(self, folder: str | os.PathLike[str] = ".", stem: str = "answer") -> list[Path]:
-        """Write the media as `STEM-1.png` and so on, leaving files that are there as they are.
+    @property
+    def content(self) -> tuple[Content, ...]:
+        """Its text and media in their order."""
+        return self.conversation.turns[-1].content
+
+    def save_media(self, out: str | os.PathLike[str] | Destination = ".", stem: str = "answer") -> list[Path]:
+        """Write the media, leaving files that are there as they are.
+
+        Args:
+            out: A folder, in which they are called `STEM-1-image.png` and so on; a file, or a pattern of names such as
+                `films/{number}.mp4`; see `Destination`.
+            stem: What names in a folder begin with.
 
         Returns:
             The files, in the order of `media`.
 
         Raises:
+            OptionError: No file can be called so, or one is there already.
             MediumError: A medium cannot be written.
         """
-        return [_saved(modality, medium, Path(folder), stem) for modality, medium in self.media]
+        destination = out if isinstance(out, Destination) else Destination.of(out, stem)
+        return destination.write(self.media)
 
     def save_annotated(self, folder: str | os.PathLike[str] = ".", stem: str = "annotated") -> Path | None:
-        """Write the picture with the answer's regions on it, as `save_media` does; None where there are none."""
+        """Write the picture with the answer's regions on it into a folder; None where there are none."""
         picture = self.annotated()
-        return None if picture is None else _saved("image", picture, Path(folder), stem)
-
-
-def _saved(modality: str, medium: Any, folder: Path, stem: str) -> Path:
-    record = modalities.get(modality)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = next(p for i in count(1) if not (p := folder / f"{stem}-{i}{record.written}").exists())
-    record.write(medium, path)
-    return path
+        if picture is None:
+            return None
+        return Destination(escaped(Path(folder) / stem) + "-{number}").write([("image", picture)])[0]
 
 
 def _mark(medium: Medium) -> str:

@@ -33,6 +33,16 @@ class Session:
         self.system = system
         self.engine = Engine(system)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Modalities that it reads."""
+        return tuple(self.system.spec.inputs)
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Modalities that it makes."""
+        return tuple(self.system.spec.outputs)
+
     def ask(
         self, question: str, *, after: Conversation | None = None, regions: Sequence[Region] = (), **given: Any
     ) -> Answer:

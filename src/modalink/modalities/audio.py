@@ -246,6 +246,7 @@ RECORD = ModalityRecord(
     argument="input_features",
     suffixes=_SUFFIXES,
     written=".wav",
+    formats=tuple(suffix for suffix in _WRITTEN if suffix != ".wav"),
     describe=(
         "Describe the {modality} briefly.",
         "What can be heard in the {modality}?",

@@ -199,6 +199,7 @@ RECORD = ModalityRecord(
     argument="pixel_values",
     suffixes=_SUFFIXES,
     written=".png",
+    formats=tuple(suffix for suffix in _SUFFIXES if suffix != ".png"),
     open=open_image,
     write=write,
     example=example,

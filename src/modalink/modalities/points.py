@@ -232,6 +232,7 @@ RECORD = ModalityRecord(
     argument="point_clouds",
     suffixes=_SUFFIXES,
     written=".glb",
+    formats=_WRITTEN[1:],
     describe=(
         "Describe the 3-D shape briefly.",
         "What is this shape?",

@@ -11,22 +11,19 @@ from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from av.container import InputContainer, OutputContainer
-from av.packet import Packet
+from av.container import InputContainer
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from PIL import Image
 
 from modalink.errors import MediumError
-from modalink.modalities import _binary, _containers, audio
+from modalink.modalities import _binary, _containers, _film_files, audio
 from modalink.modalities._footage import Footage, picture, too_large
 from modalink.roles import MediumHandle, ModalityRecord
 
@@ -45,15 +42,6 @@ _SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".vob"),
     *(".3gp", ".flv", ".wmv", ".ogv"),
 )
-_WRITTEN = {
-    ".mkv": ("ffv1", "bgr0"),
-    ".mp4": ("libx264", "yuv420p"),
-    ".m4v": ("libx264", "yuv420p"),
-    ".mov": ("libx264", "yuv420p"),
-    ".webm": ("libvpx-vp9", "yuv420p"),
-    ".gif": ("gif", "rgb8"),
-}
-"""Codec and pixels by suffix; Matroska is without loss."""
 _UNTOLD = ("mpeg", "mpegts")
 """Formats that tell no duration: what FFmpeg says of it is a guess, and may be the length of one frame."""
 _MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
@@ -342,49 +330,12 @@ def open_video(
 def write(video: VideoHandle, path: str | os.PathLike[str]) -> None:
     """Write a video in the format that the path's suffix names, with its frames' times to the millisecond.
 
+    A moving WebP is written for pages; it is not read as a video.
+
     Raises:
         MediumError: The suffix names no format that is written, or the file cannot be written.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _WRITTEN:
-        detail = f"found the suffix {suffix!r}, needed one of {', '.join(_WRITTEN)}"
-        raise MediumError(str(path), "unsupported", detail)
-    try:
-        with av.open(os.fspath(path), "w") as container:
-            _encode(video, container, *_WRITTEN[suffix], tick=Fraction(1, 100 if suffix == ".gif" else 1000))
-    except (av.FFmpegError, OSError) as error:
-        raise MediumError(str(path), "unwritable", f"cannot be written: {error}") from error
-
-
-def _encode(video: VideoHandle, container: OutputContainer, codec: str, pixels: str, tick: Fraction) -> None:
-    stream = container.add_stream(codec, rate=1 / tick)
-    assert isinstance(stream, VideoStream)
-    stream.width, stream.height = video.size
-    halved = pixels == "yuv420p" and all(side % 2 == 0 for side in video.size)
-    stream.pix_fmt = "yuv444p" if pixels == "yuv420p" and not halved else pixels
-    durations: dict[int | None, int] = {}
-
-    def put(packets: "list[Packet[VideoStream]]") -> None:
-        for packet in packets:
-            packet.duration = durations.get(packet.pts, packet.duration)  # encoders tell that of a tick
-            container.mux(packet)
-
-    for image, start_s, end_s in _spans(video):
-        frame = av.VideoFrame.from_image(image)
-        frame.pts, frame.time_base = round(start_s / tick), tick
-        durations[frame.pts] = round(end_s / tick) - frame.pts
-        put(stream.encode(frame))
-    put(stream.encode())
-
-
-def _spans(video: VideoHandle) -> Iterator[tuple[Image.Image, float, float]]:
-    """Each frame, with when it begins and ends."""
-    frames = video.all_frames()
-    start_s, image = next(frames)
-    for next_s, following in frames:
-        yield image, start_s, next_s
-        start_s, image = next_s, following
-    yield image, start_s, max(start_s, video.duration_s)
+    _film_files.write(video, path)
 
 
 def _told_duration(stream: VideoStream) -> float | None:
@@ -421,7 +372,8 @@ RECORD = ModalityRecord(
     signal="[VID{}]",
     argument="pixel_values_videos",
     suffixes=_SUFFIXES,
-    written=".mkv",
+    written=_film_files.LOSSLESS,
+    formats=_film_files.OTHERS,
     open=open_video,
     write=write,
     example=example,

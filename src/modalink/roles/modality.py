@@ -75,6 +75,8 @@ class ModalityRecord:
     """File names that hold this modality."""
     written: str
     """Suffix of media that are made: of a format without loss, where there is one."""
+    formats: tuple[str, ...] = ()
+    """Suffixes of further formats that `write` writes, which may lose something."""
     describe: tuple[str, ...] = (
         "Describe the {modality} briefly.",
         "What does the {modality} show?",
@@ -114,6 +116,11 @@ class ModalityRecord:
     def taken_for(self, modalities: Collection[str]) -> str | None:
         """Which of these a part takes its media for: itself, or the one that it is `like`; None if neither is there."""
         return next((name for name in (self.name, self.like) if name is not None and name in modalities), None)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Suffixes of all formats that are written, the one without loss first."""
+        return (self.written, *self.formats)
 
     @property
     def columns(self) -> tuple[str, str]:
