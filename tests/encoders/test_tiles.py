@@ -182,6 +182,23 @@ def test_what_is_no_image_is_read_as_ever() -> None:
     assert still.seeded(3) is still
 
 
+def test_several_images_can_be_a_padded_square_each(tmp_path: Path) -> None:
+    tower = VisionConfig(checkpoint=str(tiny_clip_vision(tmp_path / "clip")))
+    inner = FramesConfig(encoder=tower, frames=FramesSpec(count=2, sampling="segments"))
+    preprocess = TilesConfig(encoder=inner, tiles=TilesSpec(most=4, several="padded")).preprocessor()
+    assert preprocess.among(1) is preprocess
+    several = preprocess.among(2)
+    wide, clip = images.open_image(picture(60, 20)), video.example(0)
+    assert several.layout(wide) == Layout.of_units(1) and several.window_of((60, 20)) == (0, -20, 60, 40)
+    padded = tower.replace(pad_to_square=True).preprocessor()
+    assert torch.equal(several.units(wide), padded(wide.read()))
+    assert torch.equal(several(clip), preprocess(clip)) and several.layout(clip) == preprocess.layout(clip)
+    assert several.seeded(3).layout(clip) == preprocess.seeded(3).layout(clip) != several.layout(clip)
+    assert several.to_dict() != preprocess.to_dict()
+    cut = TilesConfig(encoder=inner, tiles=TilesSpec(most=4)).preprocessor()
+    assert cut.among(2) is cut
+
+
 def test_preprocessing_neither_crops_nor_scales_a_tile(tmp_path: Path) -> None:
     """Where a checkpoint's images are scaled to 36 px and cropped to 32, a tile of 32 stays whole."""
     square = VisionConfig(checkpoint=str(tiny_clip_vision(tmp_path / "clip"))).preprocessor()

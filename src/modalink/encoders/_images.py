@@ -75,6 +75,10 @@ class ImagePreprocessor(SquarePreprocessor):
         """An image of the right sides as one unit, normalised alone."""
         return self._values(square, do_resize=False, do_center_crop=False)
 
+    def padded(self) -> "ImagePreprocessor":
+        """The same, whose images are filled with the mean colour."""
+        return ImagePreprocessor(self.processor, self.side, pad_to_square=True)
+
     def _values(self, image: Image.Image, **options: bool) -> Float[Tensor, "1 c side side"]:
         values: Tensor = self.processor(image, return_tensors="pt", **options)["pixel_values"]
         return values.flatten(0, -4)  # a processor of videos takes an image for a video of one frame
@@ -129,9 +133,14 @@ def _frames(folder: Path) -> CLIPImageProcessorPil | None:
     said = json_files.read(whole, PartError, dict[str, Any]).get("video_processor") if whole.is_file() else None
     if not isinstance(said, dict):
         return None
-    settings = {"do_center_crop": False} | {name: value for name, value in said.items() if value is not None}
     with hub.foreign(PartError, f"{whole}: its video_processor cannot be read"):
-        return CLIPImageProcessorPil.from_dict(settings)
+        return _plain(said)
+
+
+def _plain(settings: dict[str, Any]) -> CLIPImageProcessorPil:
+    """What scales, crops and normalises as these settings say; what they do not say is not done."""
+    told = {name: value for name, value in settings.items() if value is not None}
+    return CLIPImageProcessorPil.from_dict({"do_center_crop": False} | told)
 
 
 def _timm_processor(config: PreTrainedConfig) -> Any:
@@ -152,7 +161,7 @@ def _timm_processor(config: PreTrainedConfig) -> Any:
 def _of_one_unit(processor: Any) -> Any:
     """What a processor that cuts tiles, or reads videos, itself does to one image; `kind: tiles` cuts them here."""
     if hasattr(processor, "image_grid_pinpoints") or type(processor).__name__ == "VideoLlavaImageProcessor":
-        return CLIPImageProcessorPil.from_dict(processor.to_dict())
+        return _plain(processor.to_dict())
     if getattr(processor, "crop_to_patches", False):
         return type(processor).from_dict(processor.to_dict() | {"crop_to_patches": False})
     return processor

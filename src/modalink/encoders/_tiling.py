@@ -45,6 +45,9 @@ class TilesSpec(Settings):
     """`pad`: the image keeps its proportions and black fills the rest; `stretch`: it fills all tiles."""
     thumbnail: Literal["first", "last", "none"] = "first"
     """Where the whole image stands, stretched to one tile; a stretched image that is one tile has none beside it."""
+    several: Literal["tiles", "padded"] = "tiles"
+    """How images are read of which a conversation has more than one: in `tiles`, too, or each as one square, `padded`
+    with the mean colour (LLaVA-OneVision)."""
 
     @field_validator("grids")
     @classmethod
@@ -199,6 +202,12 @@ class TilesPreprocessor(Preprocessor):
         """The units of an opened medium."""
         return self(handle.read()) if _is_image(handle) else self.others.units(handle)
 
+    def among(self, count: int) -> Preprocessor:
+        """The same, or for one of several images what makes one square of it."""
+        if count < 2 or self.tiles.several == "tiles":
+            return self
+        return UntiledPreprocessor(self.square.padded(), self.others)
+
     def seeded(self, seed: int) -> Preprocessor:
         """The same; what is drawn of other media is fixed."""
         others = self.others.seeded(seed)
@@ -217,6 +226,45 @@ class TilesPreprocessor(Preprocessor):
 
     def _is_last(self, grid: Grid) -> bool:
         return self.tiles.thumbnail == "last" and self._has_thumbnail(grid)
+
+
+class UntiledPreprocessor(Preprocessor):
+    """One square of each image; other media as they always are.
+
+    Args:
+        square: What makes the square.
+        others: What is done to media that are no images.
+    """
+
+    def __init__(self, square: SquarePreprocessor, others: Preprocessor) -> None:
+        self.square, self.others = square, others
+
+    def layout(self, medium: Any) -> Layout:
+        """A unit of an image."""
+        return self._of(medium).layout(medium)
+
+    def window_of(self, size: Size) -> Window:
+        """What the square shows."""
+        return self.square.window_of(size)
+
+    def __call__(self, medium: Any) -> Float[Tensor, "u ..."]:
+        """The units of one medium."""
+        return self._of(medium)(medium)
+
+    def units(self, handle: MediumHandle) -> Float[Tensor, "u ..."]:
+        """The units of an opened medium."""
+        return self._of(handle).units(handle)
+
+    def seeded(self, seed: int) -> Preprocessor:
+        """The same; what is drawn of other media is fixed."""
+        return UntiledPreprocessor(self.square, self.others.seeded(seed))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that decides the result."""
+        return {"square": self.square.to_dict(), "others": self.others.to_dict()}
+
+    def _of(self, medium: Any) -> Preprocessor:
+        return self.square if _is_image(medium) else self.others
 
 
 def squares(each: Preprocessor) -> SquarePreprocessor:

@@ -63,3 +63,19 @@ def mlp(source: Source) -> dict[str, Any]:
         "activation": activation,
         "bias": source.config.multimodal_projector_bias,
     }
+
+
+def grids(source: Source) -> list[list[int]]:
+    """Rows and columns of tiles that an image is cut into.
+
+    Raises:
+        PartError: They are no multiples of a tile's side, or others than the image processor's.
+    """
+    side, setting = source.config.vision_config.image_size, "image_grid_pinpoints"
+    pinpoints = source.config.image_grid_pinpoints
+    if odd := [pair for pair in pinpoints if any(length % side for length in pair)]:
+        raise source.refuse(setting, odd[0], f"multiples of {side}, the side of a tile")
+    told = source.processor.get("image_processor", {}).get(setting, pinpoints)
+    if [*map(list, told)] != [*map(list, pinpoints)]:
+        raise source.refuse(setting, pinpoints, f"those of its image processor, {told!r:.80}")
+    return [[height // side, width // side] for height, width in pinpoints]

@@ -23,6 +23,8 @@ _IMAGE = "image"
 _PROJECTOR = Group.input_projector(_IMAGE)
 _ENCODER = Group.encoder(_IMAGE)
 _KEEP = "`--to hf` keeps all of it"
+_TILES = ("spatial_unpad", "resolution", "pad", "first", "tiles")
+"""How LLaVA-NeXT cuts images: merge, choose, fit, thumbnail, several."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,10 @@ def _unfit_image(spec: SystemSpec) -> Iterator[str]:
         yield f"{_ENCODER}: found kind {each and each.kind}, needed `vision`, or `tiles` of `vision` as LLaVA-NeXT"
     if isinstance(encoder, TilesConfig):
         tiles = encoder.tiles
-        if (encoder.merge, tiles.choose, tiles.fit, tiles.thumbnail) != ("spatial_unpad", "resolution", "pad", "first"):
+        if (encoder.merge, tiles.choose, tiles.fit, tiles.thumbnail, tiles.several) != _TILES:
             yield (
                 f"{_ENCODER}: found tiles that LLaVA-NeXT does not cut, needed merge: spatial_unpad, and in tiles "
-                "choose: resolution, fit: pad, thumbnail: first"
+                "choose: resolution, fit: pad, thumbnail: first, several: tiles"
             )
         if isinstance(each, VisionConfig) and (each.pad_to_square or each.keep_cls):
             yield f"{_ENCODER}: found pad_to_square or keep_cls, which LLaVA-NeXT's tiles have not"
@@ -138,7 +140,15 @@ def _unfit_image(spec: SystemSpec) -> Iterator[str]:
 
 
 def _unfit_settings(projector: TokenwiseConfig, newline: str | None) -> Iterator[str]:
-    needed = {"pool": None, "join": None, "positions": None, "newline": newline, "start": False, "norm": False}
+    needed = {
+        "pool": None,
+        "join": None,
+        "positions": None,
+        "shrink": None,
+        "newline": newline,
+        "start": False,
+        "norm": False,
+    }
     for name, value in needed.items():
         if (found := getattr(projector, name, value)) != value:
             shown = "none" if value is None else value

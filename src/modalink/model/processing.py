@@ -1,6 +1,7 @@
 """From conversations to what the model reads, and for training to labels and targets."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -145,8 +146,9 @@ class ModalinkProcessor(ProcessorMixin):
         tokenized = prompts.tokenize(rendered, self.tokenizer)
         media: dict[str, list[Item]] = {}
         targets: dict[str, list[Item]] = {}
+        many = self._many(conversation)
         for number, (*_, medium, turn) in enumerate(rendered.media, start=1):
-            self._add_item(medium, turn, media, targets, conversation.id, seed, show)
+            self._add_item(medium, turn, media, targets, conversation.id, seed, show, many)
             if max_tokens is not None and (taken := self._taken(media, targets)) >= max_tokens:
                 few = f"the first {number} of " if number < len(rendered.media) else ""
                 raise _no_room(conversation.id, f"{few}its media", taken, max_tokens)
@@ -273,7 +275,7 @@ class ModalinkProcessor(ProcessorMixin):
         count = row.count(self.tokens.placeholders[modality])
         for other in self.spec.inputs:  # what is said beside a medium has no signs of media in it
             text = text.replace(modalities.get(other).placeholder, "")
-        return [self._item(modality, opened(source), text, "text") for source in islice(sources, count)]
+        return [self._item(modality, opened(source), text, "text", among=count) for source in islice(sources, count)]
 
     def _place(self, sample: str, turn: Turn, medium: Medium) -> str:
         use, name = self._use(sample, turn, medium), medium.modality
@@ -286,6 +288,11 @@ class ModalinkProcessor(ProcessorMixin):
         except PromptError as error:
             raise PromptError(f"{sample}: {error}") from None
 
+    def _many(self, conversation: Conversation) -> Counter[str]:
+        """How many media of each modality are read in a conversation."""
+        media = conversation.media()
+        return Counter(m.modality for turn, m in media if self._use(conversation.id, turn, m) != "made")
+
     def _add_item(
         self,
         medium: Medium,
@@ -295,6 +302,7 @@ class ModalinkProcessor(ProcessorMixin):
         sample: str,
         seed: int | None = None,
         show: Shown = NOTHING,
+        many: Mapping[str, int] | None = None,
     ) -> None:
         name, use = medium.modality, self._use(sample, turn, medium)
         with named_after(sample):
@@ -308,7 +316,7 @@ class ModalinkProcessor(ProcessorMixin):
             item = Item(make.layout(handle), digest, load, caption=medium.caption, loss=turn.loss, shown=seen)
             targets.setdefault(name, []).append(item)
         if use != "made":
-            item = self._item(name, handle, turn.text, sample, medium.caption, seed)
+            item = self._item(name, handle, turn.text, sample, medium.caption, seed, (many or {}).get(name, 1))
             if show.captions is not None and medium.caption:
                 item = replace(item, shown=self._sentence(show.captions, medium.caption, sample))
             media.setdefault(name, []).append(item)
@@ -321,9 +329,12 @@ class ModalinkProcessor(ProcessorMixin):
         sample: str,
         caption: str | None = None,
         seed: int | None = None,
+        among: int = 1,
     ) -> Item:
-        """A medium that is read, with what is said beside it."""
+        """A medium that is read, one of so many in its text, with what is said beside it."""
         reader, digest, projector = self.readers[modality], handle.digest, self.spec.projector(modality)
+        if (one_of_several := reader.among(among)) is not reader:
+            reader, digest = one_of_several, hashlib.sha256(f"{digest}/one of several".encode()).hexdigest()
         if seed is not None and (drawing := reader.seeded(seed)) is not reader:
             reader, digest = drawing, hashlib.sha256(f"{digest}/{seed}".encode()).hexdigest()
         with named_after(sample):

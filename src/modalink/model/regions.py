@@ -59,7 +59,7 @@ class Regions:
                         "a picture before it" if piece.image is None else f"one of {len(pictures)} before it, from 0"
                     )
                     raise PromptError(f"{conversation.id}: found a region of image {piece.image}, needed {which}")
-                picture = pictures[index] = pictures[index] or self._picture(media[index], conversation.id)
+                picture = pictures[index] = pictures[index] or self._picture(media, index, conversation.id)
                 yield Text(self._text(piece, picture, conversation.id))
 
         turns = tuple(replace(turn, content=tuple(content(turn))) for turn in conversation.turns)
@@ -74,7 +74,7 @@ class Regions:
         media = self._pictures(conversation)
         if self.codec is None or not media:
             return Parsed()
-        return self.codec.parse(reply, self._picture(media[-1], conversation.id))
+        return self.codec.parse(reply, self._picture(media, -1, conversation.id))
 
     def _pictures(self, conversation: Conversation) -> list[Medium]:
         return [medium for turn, medium in conversation.media() if self._is_picture(conversation.id, turn, medium)]
@@ -83,11 +83,13 @@ class Regions:
         """Whether a medium is a picture that is read."""
         return modalities.get(medium.modality).fits({"image"}) and self.use(sample, turn, medium) != "made"
 
-    def _picture(self, medium: Medium, sample: str) -> Picture:
+    def _picture(self, media: list[Medium], index: int, sample: str) -> Picture:
+        medium = media[index]
+        reader = self.readers[medium.modality].among(sum(other.modality == medium.modality for other in media))
         with named_after(sample):
             handle = modalities.get(medium.modality).open(medium.source)
             width, height = handle.size if isinstance(handle, ImageHandle) else handle.read().size
-        return Picture(width, height, self.readers[medium.modality].window_of((width, height)))
+        return Picture(width, height, reader.window_of((width, height)))
 
     def _text(self, region: Region, picture: Picture, sample: str) -> str:
         assert self.codec is not None

@@ -54,6 +54,13 @@ class Preprocessor(ABC):
         """
         return self
 
+    def among(self, count: int) -> "Preprocessor":
+        """The same for a medium that is one of so many of its modality in a conversation; itself, if it is no other.
+
+        As with a seed, `to_dict` does not tell it: the digest of each item does.
+        """
+        return self
+
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result, as JSON data: part of every feature-cache key."""
@@ -70,3 +77,8 @@ class SquarePreprocessor(Preprocessor):
     def exact(self, square: Image.Image) -> Float[Tensor, "1 c h w"]:
         """The unit of an image that is such a square already: neither scaled nor cropped; as any, if not overridden."""
         return self(square)
+
+    def padded(self) -> "SquarePreprocessor":
+        """The same for whole images that are filled up to squares first, not stretched or cropped; itself, if not
+        overridden."""
+        return self

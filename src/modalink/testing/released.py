@@ -12,6 +12,10 @@ from transformers import (
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
     LlavaNextProcessor,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    LlavaOnevisionProcessor,
+    LlavaOnevisionVideoProcessor,
     LlavaProcessor,
     SiglipImageProcessorPil,
     SiglipVisionConfig,
@@ -22,6 +26,7 @@ from transformers import (
     VideoLlavaVideoProcessor,
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 
 from modalink.testing._wholes import PATCH, SIDE, SMALL, llama, save, token_id
 from modalink.testing.tokenizers import tiny_tokenizer
@@ -80,6 +85,33 @@ def tiny_llava_next(folder: Path | str, *, seed: int = 0, **config: Any) -> Path
         chat_template=BLOCKS,
     )
     return save(folder, LlavaNextForConditionalGeneration, LlavaNextConfig(**(settings | config)), processor, seed)
+
+
+def tiny_llava_onevision(folder: Path | str, *, frames: int = 3, seed: int = 0, **config: Any) -> Path:
+    """A LLaVA-OneVision: tiles of 28 px and 16 patches, up to 3 x 3 of them, which make the tokens of four.
+
+    Args:
+        folder: Where to write it.
+        frames: How many frames of a video it reads.
+        seed: Of its weights.
+        config: Fields of its configuration.
+    """
+    tokenizer = tiny_tokenizer(special=["<image>", "<video>"])
+    pinpoints = [[SIDE * rows, SIDE * columns] for rows in (1, 2, 3) for columns in (1, 2, 3)]
+    square = {"height": SIDE, "width": SIDE}
+    settings: dict[str, Any] = {f"{m}_token_id": token_id(tokenizer, f"<{m}>") for m in ("image", "video")}
+    settings |= {"image_grid_pinpoints": pinpoints, "vision_aspect_ratio": "anyres_max_4"}
+    settings |= {"vision_config": _vision("siglip"), "text_config": llama(tokenizer)} | config
+    processor = LlavaOnevisionProcessor(
+        LlavaOnevisionImageProcessorPil(size=square, image_grid_pinpoints=pinpoints),
+        tokenizer,
+        LlavaOnevisionVideoProcessor(size=square, num_frames=frames),
+        num_image_tokens=16,
+        vision_feature_select_strategy="full",
+        chat_template=BLOCKS,
+        vision_aspect_ratio="anyres_max_4",
+    )
+    return save(folder, LlavaOnevisionForConditionalGeneration, LlavaOnevisionConfig(**settings), processor, seed)
 
 
 def tiny_video_llava(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 import transformers
 from torch import Tensor
-from transformers import AutoProcessor
+from transformers import AutoImageProcessor, AutoProcessor
 
 from modalink import hub, json_files, modalities
 from modalink.errors import PartError
@@ -38,9 +38,11 @@ class ReleasedPair:
     def of(cls, folder: Path) -> Self:
         """Both from a folder."""
         kind = getattr(transformers, (hub.architecture(str(folder)).architectures or [""])[0])
-        # Those of videos have no other backend than torchvision, and Video-LLaVA's of images is on Pillow anyway.
         told = json_files.read(folder / "processor_config.json", PartError, dict[str, Any])
+        # Those of videos have no other backend than torchvision.
         processor = AutoProcessor.from_pretrained(folder, **({} if "video_processor" in told else {"backend": "pil"}))
+        if "video_processor" in told and "image_processor" in told:
+            processor.image_processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
         processor.tokenizer.padding_side = "left"
         return cls(kind.from_pretrained(folder).eval(), processor, compose(recipe_of(str(folder))))
 
@@ -68,6 +70,8 @@ class ReleasedPair:
             same = ("input_ids", "attention_mask") if len(texts) > 1 else ()
             theirs |= {name: ours[name] for name in same}
             return self._same_frames(theirs, ours, "pixel_values"), ours
+        if "images" in media and "batch_num_images" in self.processor.image_processor.model_input_names:
+            given["images"] = media["images"]  # which counts those of each text
         theirs = dict(self.processor(text=list(texts), **given, **options, padding_side="left"))
         return self._same_frames(theirs, ours, "pixel_values_videos"), ours
 

@@ -17,6 +17,7 @@ from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
 from modalink.projectors.inputs._newlines import Newlines, broken_layout
 from modalink.projectors.inputs._pooling import GridPool, pooled, pooled_layout
 from modalink.projectors.inputs._positions import Positions, PositionsSpec, sinusoids
+from modalink.projectors.inputs._shrinking import ShrinkSpec, shrunk, shrunk_layout
 from modalink.projectors.inputs.linear import LinearConfig
 from modalink.projectors.inputs.mlp import MlpConfig
 from modalink.ragged import Layout, Ragged
@@ -50,6 +51,7 @@ def numbered(*grids: tuple[int, int]) -> Ragged:
         {"kind": "linear", "join": {"tokens": 9, "layout": "square", "pad": True}, "newline": "row"},
         {"kind": "mlp", "positions": {"most": 2}, "newline": "block"},
         {"kind": "linear", "positions": {"form": "sinusoidal"}, "newline": "item"},
+        {"kind": "mlp", "shrink": {"tiles": 8, "frames": 2}, "newline": "tile_row"},
         {"kind": "blockwise", "each": {"kind": "linear"}, "width": 6},
         {"kind": "blockwise", "each": {"kind": "mlp"}, "whole": {"kind": "mlp", "pool": "space"}, "width": 6},
         {"kind": "blockwise", "each": {"kind": "linear"}, "whole": {"kind": "linear"}, "positions": {"most": 2}},
@@ -108,6 +110,7 @@ def test_rows_end_with_a_newline_and_the_thumbnail_has_none() -> None:
         "row": [1, 2, 3, 4, 5, 0, 6, 7, 8, 0],
         "block": [1, 2, 0, 3, 4, 5, 6, 7, 8, 0],
         "item": [1, 2, 3, 4, 5, 6, 7, 8, 0],
+        "tile_row": [1, 2, 3, 4, 5, 0, 6, 7, 8, 0],
     }
     for newline, values in expected.items():
         newlines = Newlines(newline, 1)
@@ -118,8 +121,33 @@ def test_rows_end_with_a_newline_and_the_thumbnail_has_none() -> None:
     assert broken_layout("row", item).grids == ((1, 2), (2, 4))
     plain = Layout(2, (4, 4), (2, 2), times_s=(0.0, 1.0))
     assert broken_layout("row", plain) == Layout(2, (6, 6), (2, 3), times_s=(0.0, 1.0))
+    assert broken_layout("tile_row", plain) == Layout(2, (4, 5), times_s=(0.0, 1.0))
     with pytest.raises(PartError, match="newline: rows need tokens on a grid"):
         LinearConfig(newline="row").layout(Layout(1, (5,)))
+
+
+def test_tiles_of_many_tokens_and_frames_are_interpolated() -> None:
+    """Of 4 x 8 tokens, three times as many as wanted, 2 x 4 stay; of frames of 3 x 3 numbers 2 x 2, as they lie."""
+    spec = ShrinkSpec(tiles=10, frames=2)
+    item = Layout(3, (4, 32), grids=((2, 2), (4, 8)), tiles=(1, 1))
+    assert shrunk_layout(spec, item) == Layout(3, (4, 8), grids=((2, 2), (2, 4)), tiles=(1, 1))
+    few = Layout(3, (4, 12), grids=((2, 2), (3, 4)), tiles=(1, 1))  # 1.2 times as many are left as they are
+    alone = Layout(1, (36,), (6, 6))
+    clip = Layout(2, (9, 9), (3, 3), times_s=(0.0, 1.0))
+    tokens = Ragged.of([torch.arange(float(lies.tokens))[:, None] for lies in (few, alone, clip)], [few, alone, clip])
+    found = shrunk(spec, tokens)
+    assert found.layouts == (few, alone, Layout(2, (4, 4), (2, 2), times_s=(0.0, 1.0)))
+    assert [*found][2][:, 0].tolist() == [1, 2.5, 5.5, 7, 10, 11.5, 14.5, 16]
+    values = torch.randn(36, 5)
+    (merged,) = shrunk(spec, Ragged.of([values], [item]))
+    maps = values[4:].T.view(1, 5, 4, 8)
+    wanted = torch.nn.functional.interpolate(maps, (2, 4), mode="bilinear")[0].flatten(1).T
+    assert torch.equal(merged[:4], values[:4]) and torch.allclose(merged[4:], wanted)
+    assert shrunk(None, tokens) is tokens and shrunk_layout(ShrinkSpec(tiles=10), clip) is clip
+    with pytest.raises(PartError, match="shrink: found tokens without a grid"):
+        shrunk_layout(spec, Layout(1, (5,), times_s=(0.0,)))
+    with pytest.raises(ValidationError, match="needs tiles or frames"):
+        ShrinkSpec()
 
 
 def test_llava_nexts_prompt_tokens_come_of_its_weights() -> None:

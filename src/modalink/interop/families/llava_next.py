@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modalink.interop._llava import LLM, mlp, projector_names, tower
+from modalink.interop._llava import LLM, grids, mlp, projector_names, tower
 from modalink.interop.family import Family, Source
 from modalink.interop.names import NameMap
 from modalink.recipe import Paper
@@ -10,17 +10,10 @@ from modalink.recipe import Paper
 
 def parts(source: Source) -> dict[str, Any]:
     """The parts, each in the checkpoint."""
-    side = source.config.vision_config.image_size
-    pinpoints = source.config.image_grid_pinpoints
-    if odd := [pair for pair in pinpoints if any(length % side for length in pair)]:
-        raise source.refuse("image_grid_pinpoints", odd[0], f"multiples of {side}, the side of a tile")
-    told = source.processor.get("image_processor", {}).get("image_grid_pinpoints", pinpoints)
-    if [*map(list, told)] != [*map(list, pinpoints)]:
-        raise source.refuse("image_grid_pinpoints", pinpoints, f"those of its image processor, {told!r:.80}")
     encoder = {
         "kind": "tiles",
         "encoder": tower(source),
-        "tiles": {"grids": [[height // side, width // side] for height, width in pinpoints]},
+        "tiles": {"grids": grids(source)},
         "merge": "spatial_unpad",
     }
     return {

@@ -1,7 +1,8 @@
 """A learned token behind each row of an image's tokens, so that the LLM sees where rows end; and one in front of all.
 
 Sources: LLaVA-NeXT's `image_newline`, behind the rows of the merged tiles and not of the thumbnail; LLaVA-OneVision
-(arXiv 2408.03326) has one behind a video; CogVLM (arXiv 2311.03079) one in front of an image and one behind.
+(arXiv 2408.03326) also has one behind an image that is not cut, and behind a video; CogVLM (arXiv 2311.03079) one in
+front of an image and one behind.
 """
 
 from typing import Literal
@@ -13,9 +14,9 @@ from modalink.devices import to_device
 from modalink.errors import PartError
 from modalink.ragged import Grid, Layout, Ragged
 
-Newline = Literal["row", "block", "item"]
+Newline = Literal["row", "block", "item", "tile_row"]
 """Of the rows `ab / cd` and a newline `n`: `row` gives `abn cdn`, `block` and `item` `abcdn`; `block` has one behind
-each tile or frame, `item` one behind the last."""
+each tile or frame, `item` one behind the last; `tile_row` is `row` for an image in tiles and `item` for all else."""
 
 
 def broken_layout(newline: Newline | None, item: Layout) -> Layout:
@@ -27,7 +28,7 @@ def broken_layout(newline: Newline | None, item: Layout) -> Layout:
     if newline is None:
         return item
     lines = _lines(newline, item)
-    if newline == "row":
+    if _rule(newline, item) == "row":
         return item.on_grids(
             [(rows, columns + (n > 0)) for (rows, columns), n in zip(_grids(item), lines, strict=True)]
         )
@@ -90,10 +91,18 @@ class Start(nn.Module):
 
 def _lines(newline: Newline, item: Layout) -> list[int]:
     """How many newlines stand in each block."""
+    newline = _rule(newline, item)
     if newline == "row":
         return [0 if number == item.thumbnail else rows for number, (rows, _) in enumerate(_grids(item))]
     last = len(item.blocks) - 1
     return [int(newline == "block" or number == last) for number in range(last + 1)]
+
+
+def _rule(newline: Newline, item: Layout) -> Newline:
+    """What an item's newlines stand behind."""
+    if newline != "tile_row":
+        return newline
+    return "item" if item.tiles is None else "row"
 
 
 def _grids(item: Layout) -> list[Grid]:

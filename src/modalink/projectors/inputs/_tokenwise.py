@@ -1,6 +1,6 @@
 """What projectors share that map each token by itself: what is done to tokens before, and put between them after.
 
-positions -> pool -> join -> the map -> newlines -> start
+positions -> pool -> join -> the map -> shrink -> newlines -> start
 """
 
 from abc import abstractmethod
@@ -14,6 +14,7 @@ from modalink.projectors.inputs._joining import JoinSpec, join, joined_layout
 from modalink.projectors.inputs._newlines import Newline, Newlines, Start, broken_layout, started_layout
 from modalink.projectors.inputs._pooling import Pool, pooled, pooled_layout
 from modalink.projectors.inputs._positions import Positions, PositionsSpec
+from modalink.projectors.inputs._shrinking import ShrinkSpec, shrunk, shrunk_layout
 from modalink.ragged import Layout, Ragged
 from modalink.roles import InputProjector
 
@@ -31,9 +32,11 @@ class TokenwiseConfig(BorrowingConfig):
     """Neighbouring tokens that are joined first; none if not set."""
     positions: PositionsSpec | None = None
     """Where each frame, tile or window stands, added to its encoder tokens; nothing if not set."""
+    shrink: ShrinkSpec | None = None
+    """Which items are brought to fewer tokens behind the map, by interpolation; none if not set."""
     newline: Newline | None = None
     """Behind what a learned token stands: each `row` of tokens (LLaVA-NeXT; none in the thumbnail), each `block` (tile,
-    frame, window), or each `item` (LLaVA-OneVision's videos)."""
+    frame, window), each `item`, or each `tile_row`: a row of merged tiles, and any other item (LLaVA-OneVision)."""
     start: bool = False
     """Whether a learned token stands in front of each item (CogVLM, which has one behind it, too: `newline: item`)."""
 
@@ -50,10 +53,11 @@ class TokenwiseConfig(BorrowingConfig):
         return (*self.mapping, *(name for name, is_there in there.items() if is_there))
 
     def layout(self, item: Layout) -> Layout:
-        """A prompt token for each (pooled, joined) encoder token, each newline and the start."""
+        """A prompt token for each (pooled, joined, shrunk) encoder token, each newline and the start."""
         if self.positions is not None:
             self.positions.check(item)
-        broken = broken_layout(self.newline, joined_layout(self.join, pooled_layout(self.pool, item)))
+        mapped = joined_layout(self.join, pooled_layout(self.pool, item))
+        broken = broken_layout(self.newline, shrunk_layout(self.shrink, mapped))
         return started_layout(broken) if self.start else broken
 
     def width_in(self, dim_in: int) -> int:
@@ -72,7 +76,7 @@ class TokenwiseProjector(InputProjector):
 
     def __init__(self, config: TokenwiseConfig, dim_in: int, dim_out: int) -> None:
         super().__init__()
-        self.pool, self.join = config.pool, config.join
+        self.pool, self.join, self.shrink = config.pool, config.join, config.shrink
         self.positions = None if config.positions is None else Positions(config.positions, dim_in)
         self.newlines = None if config.newline is None else Newlines(config.newline, dim_out)
         self.start = Start(dim_out) if config.start else None
@@ -85,7 +89,7 @@ class TokenwiseProjector(InputProjector):
         """Project the features of items."""
         placed = features if self.positions is None else self.positions(features)
         joined = join(self.join, pooled(self.pool, placed))
-        projected = joined.with_values(self.project(joined.values), joined.layouts)
+        projected = shrunk(self.shrink, joined.with_values(self.project(joined.values), joined.layouts))
         if self.newlines is not None:
             projected = self.newlines(projected)
         return projected if self.start is None else self.start(projected)
