@@ -282,13 +282,15 @@ def test_a_long_conversation_has_the_spans_of_its_prefixes(source, count, talk, 
     assert template.render(rounds, place).labelled == one_by_one(template, rounds, place)
 
 
-def test_an_answer_that_does_not_open_as_the_prompt_does_is_refused_wherever_it_stands(talk, place):
+def test_an_answer_that_does_not_open_as_the_prompt_does_is_learned_whole_wherever_it_stands(talk, place):
     template = prompts.ChatTemplate(source=OPENS, special_tokens={})
     for odd in range(1, 24, 2):
         turns = [("user" if i % 2 == 0 else "assistant", "<think>\nSo") for i in range(24)]
-        turns[odd] = ("assistant", "So")
-        with pytest.raises(PromptError, match=f"writes turn {odd} differently"):
-            template.render(talk(*turns), place)
+        turns[odd] = ("assistant", "Oh")
+        page = template.render(talk(*turns), place)
+        said = [page.text[a:b] for a, b in page.labelled]
+        assert said == ["Oh<|im_end|>" if i == odd else "So<|im_end|>" for i in range(1, 24, 2)]
+        assert {page.text[:a].endswith(("<assistant>", "<assistant><think>\n")) for a, _ in page.labelled} == {True}
 
 
 @pytest.mark.parametrize("source", [QWEN, LLAMA, HEADERS, LINES, ROUNDS, MARKED])

@@ -18,6 +18,8 @@ from modalink.prompts.template import Page, Place, Rendered, Span
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _NUMBER = re.compile(r"\d+")
+_THOUGHT = "</think>"
+"""Closes what an answer thinks, which templates of LLMs that think leave out of a conversation's earlier turns."""
 _MARK, _ANY_MARK = "\ue000{}\ue001", re.compile("\ue000\\d+\ue001")
 
 
@@ -83,9 +85,23 @@ def _last_text(blocks: list[Page | Medium], place: Place) -> Page:
     return page
 
 
-def _forms(content: str) -> tuple[tuple[int, str], ...]:
-    left = len(content) - len(content.lstrip())
-    return (0, content), (left, content.lstrip()), (left, content.strip()), (0, content.rstrip())
+def _forms(content: str, kept: int | None) -> Iterator[tuple[int, str]]:
+    """How a template may write a content, each with the characters cut from its left.
+
+    Args:
+        content: What a turn says.
+        kept: Where what follows its thoughts begins, if a template may leave them out.
+    """
+    for cut in [0] if kept is None else [0, kept]:
+        rest = content[cut:]
+        left = cut + len(rest) - len(rest.lstrip())
+        yield from ((cut, rest), (left, rest.lstrip()), (left, rest.strip()), (cut, rest.rstrip()))
+
+
+def _behind_thoughts(page: Page) -> int | None:
+    """Where what follows the thoughts of an answer begins; None without thoughts, or with media among them."""
+    kept = page.text.rfind(_THOUGHT) + len(_THOUGHT)
+    return kept if _THOUGHT in page.text and all(start >= kept for start, *_ in page.media) else None
 
 
 @dataclass
@@ -118,14 +134,14 @@ class Sheet:
             Rendering([said.message() for said in self.turns], reply, marks),
             Rendering([said.message([next(signs) for _ in said.pages]) for said in self.turns], reply, False),
         )
-        found, words = self.locate(text, bare)
+        found, words = self.locate(text, bare, reply)
         page = Rendered(text, self.id)
         places = iter(found)
         for turn, block in ((said.turn, block) for said in self.turns for block in said.pages):
             start, cut, end = next(places)
             shift = start - cut
-            page.written += [(max(a + shift, start), min(b + shift, end)) for a, b in block.written]
-            page.read += [(max(a + shift, start), min(b + shift, end)) for a, b in block.read]
+            page.written += _within(start, end, shift, block.written)
+            page.read += _within(start, end, shift, block.read)
             page.media += [(a + shift, b + shift, medium, turn) for a, b, medium, _ in block.media]
         page.media = sorted([*page.media, *self.seen(found, words)], key=lambda item: item[0])
         if not reply:
@@ -146,23 +162,40 @@ class Sheet:
     def marks(self) -> list[str]:
         return [_MARK.format(index) for index in range(sum(len(said.pages) for said in self.turns))]
 
-    def locate(self, text: str, bare: str) -> tuple[list[tuple[int, int, int]], list[str]]:
+    def locate(self, text: str, bare: str, reply: bool) -> tuple[list[tuple[int, int, int]], list[str]]:
         """Where each text stands: first character, characters cut from its left, last character + 1.
 
         In a second rendering stands a mark in place of each text: what is between the marks are the template's own
-        words, which are given back, too. A template may strip white space from a text.
+        words, which are given back, too. A template may strip white space from a text, and leave the thoughts out of
+        an answer that nobody learns.
         """
         words = _ANY_MARK.split(bare)
         found, cursor = [], len(words[0])
-        pages = [page for said in self.turns for page in said.pages]
-        for page, after in zip(pages, words[1:], strict=False):
-            fits = (form for form in _forms(page.text) if text.startswith(form[1] + after, cursor))
+        pages = [(said.turn, page) for said in self.turns for page in said.pages]
+        for (turn, page), after in zip(pages, words[1:], strict=False):
+            read = turn.role == "assistant" and (reply or not turn.loss)
+            forms = _forms(page.text, _behind_thoughts(page) if read else None)
+            fits = (form for form in forms if text.startswith(form[1] + after, cursor))
             cut, form = next(fits, (0, ""))
             found.append((cursor, cut, cursor + len(form)))
             cursor += len(form) + len(after)
         if _ANY_MARK.findall(bare) != self.marks() or not text.startswith(words[0]) or cursor != len(text):
-            raise PromptError(f"{self.id}: the LLM's chat template changes what is said; choose another template")
+            raise PromptError(f"{self.id}: the LLM's chat template changes what is said; {self._remedy(reply)}")
         return found, words
+
+    def _remedy(self, reply: bool) -> str:
+        """What to do where texts cannot be found in what the template writes."""
+        thinks = (
+            index
+            for index, said in enumerate(self.turns)
+            if said.turn.role == "assistant" and said.turn.loss and any(_THOUGHT in page.text for page in said.pages)
+        )
+        if reply or (index := next(thinks, None)) is None:
+            return "choose another template"
+        return (
+            f"turn {index} has thoughts (what stands before {_THOUGHT}), which templates of LLMs that think leave out, "
+            "so that nobody would learn them: take them out of the data, or choose another template"
+        )
 
     def seen(self, found: list[tuple[int, int, int]], words: list[str]) -> Iterator[tuple[int, int, Medium, Turn]]:
         """The media that the template wrote, among its own words: in their order, whatever stands around them."""
@@ -229,6 +262,9 @@ class Sheet:
     def edges(self, text: str, index: int, start: int, end: int) -> "_Edges":
         messages = [said.message() for said in self.turns[: index + 1]]
         (prompt, _), (whole, _) = self.apply(Rendering(messages[:-1], True, False), Rendering(messages, False, False))
+        forced = prompt[start:] if prompt.startswith(whole[:start]) else ""
+        if text.startswith(whole) and forced and not whole.startswith(prompt):
+            return _Edges(stop=text[end : len(whole)], forced=forced)
         if not (text.startswith(whole) and whole.startswith(prompt)):
             raise PromptError(
                 f"{self.id}: the LLM's chat template writes turn {index} differently when more follows, so that "
@@ -252,6 +288,12 @@ def reads_lists(source: str, special_tokens: Mapping[str, str]) -> bool:
     return texts.count(mark) == 1 and "'type'" not in texts + media and (mark not in plain or media != texts)
 
 
+def _within(start: int, end: int, shift: int, spans: Sequence[Span]) -> list[Span]:
+    """Spans moved into a text's place, as far as they stand in it."""
+    moved = [(max(a + shift, start), min(b + shift, end)) for a, b in spans]
+    return [(a, b) for a, b in moved if a <= b]
+
+
 @dataclass(frozen=True)
 class _Edges:
     """Where an answer begins and ends, from where its content does.
@@ -260,11 +302,14 @@ class _Edges:
         before: What the assistant says before the content, after the prompt.
         opening: What the prompt already says of the content.
         stop: What follows the content.
+        forced: What the prompt makes an answer begin with, and this content does not: LLMs that think are made to,
+            and what they thought is no longer in the conversation. Nobody says it, so nobody learns it.
     """
 
     before: str = ""
     opening: str = ""
     stop: str = ""
+    forced: str = ""
 
     def fit(self, text: str, start: int, end: int) -> bool:
         """Whether this is what stands around another content."""
@@ -272,4 +317,5 @@ class _Edges:
             text.endswith(self.before, 0, start)
             and text.startswith(self.opening, start)
             and text.startswith(self.stop, end)
+            and not (self.forced and text.startswith(self.forced, start))
         )
