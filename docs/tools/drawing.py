@@ -72,7 +72,7 @@ def _way_in(recipe: Recipe, counted: Sizes, owner: str, y: float, middle: float)
         yield from _arrow(LEFT + 66, place, _COLUMNS["encoder"], y)
     config, group = recipe.encoders()[owner], Group.encoder(owner)
     names = [checkpoint for checkpoint, _ in config.checkpoints()]
-    lines = (_cut(", ".join(name.rpartition("/")[2] for name in names)), millions(counted.parts[group]))
+    lines = (_cut(", ".join(name.rpartition("/")[2] for name in names)), millions(counted.parts.get(group, 0)))
     yield from _box("encoder", y - _HIGH / 2, Part(config.kind, lines, _learns(recipe, group)))
     own = [modality for modality in read if recipe.projector_owners[modality] == modality]
     for number, modality in enumerate(own):
@@ -101,7 +101,8 @@ _EXTRA = {LORA: "LoRA", JOIN: "join", NEW_TOKENS: "tokens"}
 def _out(recipe: Recipe, counted: Sizes, modality: str) -> Part:
     group, made = Group.output_projector(modality), recipe.outputs[modality]
     lines = (f"to {_cut(made.generator.kind.replace('_', ' '), 20)}", millions(counted.parts[group]))
-    return Part(f"{made.projector.kind}: {modality}", lines, _learns(recipe, group))
+    through = made.projector.kind if made.projector is not None else "words"
+    return Part(f"{through}: {modality}", lines, _learns(recipe, group))
 
 
 def _learns(recipe: Recipe, group: Group) -> tuple[bool, ...]:

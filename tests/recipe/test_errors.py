@@ -40,7 +40,7 @@ CASES = [
      f"{_OF_THE_INPUT}; give the LLM adapters: llm.lora: {{rank: 8, alpha: 16}}"),
     ("llm.lora: {lr", "llm.new_tokens: {lr",
      "see.yaml, line 14, stages.0.train.llm.new_tokens: unknown parameter group 'llm.new_tokens'; " + GROUPS
-     + "; new tokens come with outputs, and the recipe has none"),
+     + "; new tokens come with the signal tokens of outputs, and the recipe has none"),
     ("batch: 8", "batch: many",
      "see.yaml, line 17, stages.0.batch: found 'many', needed a valid integer, unable to parse string as an integer"),
     ("lr: 1e-4", "lr: -1", "see.yaml, line 14, stages.0.train.llm.lora.lr: found -1, needed greater than 0"),

@@ -14,7 +14,7 @@ import torch
 from modalink.conversation import Content, Medium, Text
 from modalink.inference.beams import beam_search
 from modalink.inference.decoding import Decoder, EncoderDecoder, Group, embed_prompts, join
-from modalink.inference.making import sample
+from modalink.inference.making import of_words, sample
 from modalink.inference.request import Completion, Request
 from modalink.inference.row import Row
 from modalink.inference.scores import Silent, not_numbers
@@ -158,10 +158,14 @@ class Engine:
     def _completion(self, row: Row) -> Completion:
         assert row.finish_reason
         conditions = {modality: Conditions.cat(own) for modality, own in row.conditions.items()}
+        with self._turn():
+            worded = of_words(self.system, row.reader.text)
+        conditions |= worded
         content: tuple[Content, ...] = (Text(row.reader.text),)
         if row.request.media:
             made = {modality: iter(self._sample(modality, own, row)) for modality, own in conditions.items()}
             content = row.reader.content([Medium(m, next(made[m])) for _, m in row.reader.marks])
+            content += tuple(Medium(m, next(made[m])) for m in worded)
         return Completion(
             text=row.reader.text,
             ids=tuple(row.ids),

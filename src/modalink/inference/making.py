@@ -1,6 +1,6 @@
 """Media from conditions, as the generator's settings and those of one answer say."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -45,3 +45,14 @@ def sample(
 def _options(generator: Any) -> frozenset[str]:
     own = frozenset(generator.options)
     return own | {"negative"} if isinstance(generator, ReadsText) and "guidance" in own else own
+
+
+def of_words(system: System, text: str) -> dict[str, Conditions]:
+    """The conditions of outputs whose generator reads the words of the reply, by modality; none where it says nothing.
+
+    Args:
+        system: The system.
+        text: The reply, without its media.
+    """
+    asked = system.spec.worded if text else ()
+    return {modality: cast(ReadsText, system.generators[modality]).encode_text([text]) for modality in asked}

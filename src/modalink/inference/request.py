@@ -37,7 +37,8 @@ class Completion:
             them; 0 for the tokens of a run of signal tokens after its first, which follow without a choice.
         finish_reason: `stop` where the answer came to its end, `length` where it was cut at its longest length.
         content: Text and, where they were made, media in their order.
-        conditions: Modality -> conditions, one item for each run of signal tokens.
+        conditions: Modality -> conditions, one item for each run of signal tokens; one of the whole text where the
+            generator reads the words of the reply.
     """
 
     text: str

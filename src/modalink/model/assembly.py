@@ -13,9 +13,9 @@ from modalink.errors import PartError, PromptError
 from modalink.llms import add_new_tokens, settle, why_not
 from modalink.model.references import references
 from modalink.ragged import Layout
-from modalink.recipe import OutputSpec, SystemSpec
+from modalink.recipe import SystemSpec
 from modalink.recipe.groups import LLM, Group
-from modalink.roles import ConditionShape, Encoder, InputProjector, Join
+from modalink.roles import ConditionShape, Encoder, InputProjector, Join, OutputProjectorConfig
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Tokens:
         Raises:
             PromptError: The prompt template writes a special token that has no embedding, and may not add one.
         """
-        signals = {m: signal_spellings(m, output.signal_tokens) for m, output in spec.outputs.items()}
+        signals = {m: signal_spellings(m, output.signal_tokens) for m, output in spec.signalled.items()}
         placeholders = {m: modalities.get(m).placeholder for m in spec.inputs}
         marks = _marks(spec, tokenizer, rows)
         tags = [tag for tag in _tags(spec) if tag not in marks]
@@ -71,7 +71,7 @@ class Tokens:
         Of an LLM's own template the tokens are not known; they count as two, that begin and end a turn.
         """
         signals, placeholders = {}, {}
-        for modality, output in spec.outputs.items():
+        for modality, output in spec.signalled.items():
             signals[modality] = list(range(vocabulary, vocabulary + output.signal_tokens))
             vocabulary += output.signal_tokens
         known = prompts.marks(spec.prompt.template)
@@ -183,8 +183,11 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
             )
             _borrow(spec, modality, projector, without_weights)
             input_projectors[modality] = projector
-    shapes = {modality: wanted.generator.condition_shapes() for modality, wanted in spec.outputs.items()}
-    output_projectors = {m: _output_projector(m, wanted, width, shapes[m]) for m, wanted in spec.outputs.items()}
+    shapes = {modality: wanted.generator.condition_shapes() for modality, wanted in spec.signalled.items()}
+    output_projectors = {
+        m: _output_projector(m, config, width, spec.outputs[m].signal_tokens, shapes[m])
+        for m, config in spec.output_projectors().items()
+    }
     with _named(LLM):
         join = spec.join.build(llm, tuple(spec.inputs))
         if llm.device.type != "meta" and (reason := why_not(llm, spec.join)):
@@ -215,15 +218,22 @@ def _check_sharing(spec: SystemSpec, modality: str, encoder: Encoder, other: Enc
         spec.projector(modality).layout(example)
 
 
-def _output_projector(modality: str, wanted: OutputSpec, width: int, shapes: Mapping[str, ConditionShape]) -> nn.Module:
+def _output_projector(
+    modality: str, wanted: OutputProjectorConfig, width: int, signals: int, shapes: Mapping[str, ConditionShape]
+) -> nn.Module:
     """A head for each condition of a generator; where it has one, that head itself."""
     group, heads = Group.output_projector(modality), nn.ModuleDict()
     for name, shape in shapes.items():
+        if shape.vocabulary is not None:
+            raise PartError(
+                f"{Group.generator(modality)}: reads {name} as {shape}, which no projector makes; leave out projector "
+                "and signal_tokens, and it reads the words of the reply"
+            )
         if not name.isidentifier() or hasattr(heads, name):
             raise PartError(f"{Group.generator(modality)}: found a condition {name!r}, needed a free name for a module")
         with _named(group if len(shapes) == 1 else f"{group}: {name}"):
-            heads[name] = wanted.projector.build(
-                dim_in=width, dim_out=shape.width, tokens_in=wanted.signal_tokens, tokens_out=shape.tokens or 1
+            heads[name] = wanted.build(
+                dim_in=width, dim_out=shape.width, tokens_in=signals, tokens_out=shape.tokens or 1
             )
     if not shapes:
         raise PartError(f"{Group.generator(modality)}: found no conditions, needed at least one")

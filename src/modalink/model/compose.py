@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedConfig
 
-from modalink.errors import CheckpointError
+from modalink.errors import CheckpointError, PartError
 from modalink.hub import foreign, locate
 from modalink.model.assembly import Tokens, assemble
 from modalink.model.configuration import ModalinkConfig
@@ -16,7 +16,8 @@ from modalink.model.processing import ModalinkProcessor
 from modalink.model.references import references
 from modalink.recipe import SystemSpec
 from modalink.recipe import load as load_recipe
-from modalink.roles import Generator
+from modalink.recipe.groups import Group
+from modalink.roles import Generator, ReadsText
 
 
 @dataclass
@@ -132,6 +133,8 @@ def skeleton(spec: SystemSpec) -> ModalinkForConditionalGeneration:
     spec = SystemSpec.model_validate({name: getattr(spec, name) for name in SystemSpec.model_fields})
     tokens = Tokens.after(spec, _rows(spec))
     with torch.device("meta"):
+        for modality, output in spec.worded.items():
+            _check_words(spec, modality, output.generator.build(weights=False))
         parts = assemble(spec, tokens, without_weights=references(spec))
         return ModalinkForConditionalGeneration(
             _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
@@ -147,9 +150,20 @@ def _rows(spec: SystemSpec) -> int:
 def build_generators(spec: SystemSpec) -> dict[str, Generator]:
     """The frozen generators of a system, by output modality."""
     built = {m: output.generator.build() for m, output in spec.outputs.items()}
-    for generator in built.values():
+    for modality, generator in built.items():
         generator.requires_grad_(False).eval()
+        _check_words(spec, modality, generator)
     return built
+
+
+def _check_words(spec: SystemSpec, modality: str, generator: Generator) -> None:
+    """Demand that a generator without a projector reads words."""
+    if modality in spec.worded and not isinstance(generator, ReadsText):
+        kind = spec.outputs[modality].generator.kind
+        raise PartError(
+            f"{Group.generator(modality)}: the generator {kind!r} has no conditions of its own for the words of a "
+            "reply; give the output a projector and signal_tokens"
+        )
 
 
 def _configuration(spec: SystemSpec, tokens: Tokens, text_config: PreTrainedConfig) -> ModalinkConfig:

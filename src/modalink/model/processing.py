@@ -71,7 +71,7 @@ class ModalinkProcessor(ProcessorMixin):
         self.readers: dict[str, Preprocessor] = {m: spec.encoder(m).preprocessor() for m in spec.inputs}
         codec = None if spec.prompt.coordinates is None else prompts.codec(spec.prompt.coordinates)
         self.regions = Regions(codec, self.readers, self._use)
-        self.makers: dict[str, Preprocessor] = {m: out.generator.preprocessor() for m, out in spec.outputs.items()}
+        self.makers: dict[str, Preprocessor] = {m: out.generator.preprocessor() for m, out in spec.signalled.items()}
         self.written = {
             m: ItemText(self.tokens.placeholders[m], chosen.marks, self._ids, spec.join.vectors)
             for m, chosen in spec.inputs.items()
@@ -305,10 +305,12 @@ class ModalinkProcessor(ProcessorMixin):
         many: Mapping[str, int] | None = None,
     ) -> None:
         name, use = medium.modality, self._use(sample, turn, medium)
+        if use == "made" and name not in self.makers:
+            return  # it says what the reply's words say
         with named_after(sample):
             handle = modalities.get(name).open(medium.source)
             digest = handle.digest
-        if use != "read":
+        if use != "read" and name in self.makers:
             make = self.makers[name]
             load = Reading(handle, make, sample)
             wanted = show.targets and turn.loss and name in self.readers

@@ -151,6 +151,9 @@ def _widths(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator
     for modality, output in recipe.outputs.items():
         shapes = output.generator.condition_shapes()
         made = ", ".join(str(shape) if len(shapes) == 1 else f"{name} {shape}" for name, shape in shapes.items())
+        if output.projector is None:
+            yield f"{modality} out: the words of each reply, generator {made}"
+            continue
         yield f"{modality} out: {output.signal_tokens} signal tokens x {width}, projector {made}, generator {made}"
 
 

@@ -34,11 +34,11 @@ def train_groups(spec: SystemSpec) -> list[Group]:
         groups.append(Group(spec.llm.adapters.group))
     if spec.join.learns:
         groups.append(JOIN)
-    if spec.outputs or spec.prompt.add_tokens:
+    if spec.signalled or spec.prompt.add_tokens:
         groups.append(NEW_TOKENS)
-    for modality, made in spec.outputs.items():
+    for modality, made in spec.output_projectors().items():
         projector = Group.output_projector(modality)
-        groups += [projector, *map(projector.inside, made.projector.sections())]
+        groups += [projector, *map(projector.inside, made.sections())]
     return groups
 
 
@@ -87,8 +87,11 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
             able = [kind for kind in sorted(kinds(_OBJECTIVES)) if _teaches(kind, group)]
             yield Problem(("train", group), f"nothing here teaches it: add the objective {' or '.join(able)}")
     for i, objective in enumerate(stage.objectives):
-        if "conditions" in objective.needs and "logits" not in objective.needs and not spec.outputs:
-            yield Problem(("objectives", i), f"the objective {objective.kind!r} needs outputs, and the recipe has none")
+        if "conditions" in objective.needs and "logits" not in objective.needs and not spec.signalled:
+            lacking = "outputs, and the recipe has none"
+            if spec.outputs:
+                lacking = "outputs with a projector, and those of the recipe read the words of the reply"
+            yield Problem(("objectives", i), f"the objective {objective.kind!r} needs {lacking}")
         elif "target_features" in objective.needs:
             yield from _target_problems(spec, stage, i)
         if objective.needs & _OF_CAPTIONS and not any(p.learns_captions for p in spec.projectors().values()):
@@ -110,13 +113,13 @@ def _target_problems(spec: SystemSpec, stage: Stage, number: int) -> Iterator[Pr
     """What an objective about the encoder's features of media that shall be made asks for."""
     objective = stage.objectives[number]
     named = getattr(objective, "modalities", None)
-    wanted = [m for m in named or spec.outputs if named or m in spec.inputs]
+    wanted = [m for m in named or spec.signalled if named or m in spec.inputs]
     begins = f"the objective {objective.kind!r} compares with the frozen encoder of what is made"
     if not wanted:
         made, read = ", ".join(spec.outputs), ", ".join(spec.inputs) or "nothing"
         yield Problem(("objectives", number), f"{begins}; the recipe makes {made} and reads {read}: give it an input")
     for modality in wanted:
-        if modality not in spec.inputs or modality not in spec.outputs:
+        if modality not in spec.inputs or modality not in spec.signalled:
             text = f"{begins}; the recipe does not both read and make {modality}"
             yield Problem(("objectives", number, "modalities"), text)
         elif (group := Group.encoder(spec.encoder_owners[modality])) in stage.train:
@@ -154,7 +157,7 @@ def _unknown_group(spec: SystemSpec, group: Group, known: list[Group]) -> str:
         LORA: "; give the LLM adapters: llm.lora: {rank: 8, alpha: 16}",
         PEFT: "; give the LLM parameters of another kind than LoRA: llm.peft: ia3",
         JOIN: f"; the join {spec.join.kind!r} has nothing to learn as it is set",
-        NEW_TOKENS: "; new tokens come with outputs, and the recipe has none",
+        NEW_TOKENS: "; new tokens come with the signal tokens of outputs, and the recipe has none",
     }.get(group, "")
     if group in (LORA, PEFT) and spec.llm.adapters is not None:
         hint = f"; what learns in this LLM is trained as {spec.llm.adapters.group}"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, cast
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from modalink.kinds import Count, Settings, parse
+from modalink.kinds import Settings, parse
 from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.kind_field import Kinds
 from modalink.roles import (
@@ -60,15 +60,16 @@ class InputSpec(Settings):
 
 
 class OutputSpec(Settings):
-    """How one modality goes out."""
+    """How one modality goes out: by signal tokens and a projector, or without them by the words of the reply."""
 
-    signal_tokens: Count
-    """How many signal tokens ask for one medium."""
+    signal_tokens: Annotated[int, Field(ge=0, le=1000)] = 0
+    """How many signal tokens ask for one medium; none where the words of each reply are what its medium is made of."""
     signal_start: Literal["mean", "end"] = "mean"
     """Embeddings that signal tokens start from: the mean of the LLM's, or, with noise, that of its end token, at which
     it has gathered what it said."""
-    projector: Annotated[OutputProjectorConfig, Kinds("modalink.projectors.outputs")]
-    """Turns the LLM's states at the signal tokens into conditions."""
+    projector: Annotated[OutputProjectorConfig, Kinds("modalink.projectors.outputs")] | None = None
+    """Turns the LLM's states at the signal tokens into conditions; left out with them, the generator reads the words of
+    the reply by itself: it speaks them, or draws them."""
     generator: Annotated[GeneratorConfig, Kinds("modalink.generators")]
     """Makes the medium from conditions; always frozen."""
 
@@ -80,6 +81,16 @@ class OutputSpec(Settings):
             text = "{0} belongs to the generator now: generator: {{{0}: {1}}}"
             raise Problems([Problem((key,), text.format(key, data[key])) for key in moved])
         return data
+
+    @model_validator(mode="after")
+    def _signals_have_a_projector(self) -> "OutputSpec":
+        if (self.projector is None) != (self.signal_tokens == 0):
+            lacking, found = ("projector", f"{self.signal_tokens} signal tokens")
+            if self.projector is not None:
+                lacking, found = "signal_tokens", "a projector"
+            text = f"is missing beside {found}; give both, or neither where the generator reads the words of the reply"
+            raise Problems([Problem((lacking,), text)])
+        return self
 
 
 class PromptSpec(Settings):
@@ -166,6 +177,20 @@ class SystemSpec(Settings):
     def projector(self, modality: str) -> InputProjectorConfig:
         """The input projector that a modality goes through."""
         return self.projectors()[self.projector_owners[modality]]
+
+    @property
+    def signalled(self) -> dict[str, OutputSpec]:
+        """The outputs that the LLM asks for by signal tokens, each with its projector."""
+        return {modality: made for modality, made in self.outputs.items() if made.projector is not None}
+
+    @property
+    def worded(self) -> dict[str, OutputSpec]:
+        """The outputs whose generator reads the words of each reply by itself."""
+        return {modality: made for modality, made in self.outputs.items() if made.projector is None}
+
+    def output_projectors(self) -> dict[str, OutputProjectorConfig]:
+        """The output projectors that there are, by modality."""
+        return {m: made.projector for m, made in self.outputs.items() if made.projector is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Complete plain data, defaults included, that reads back as the same recipe."""

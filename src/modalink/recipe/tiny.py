@@ -66,7 +66,7 @@ def _is_apart(recipe: Recipe, modality: str) -> bool:
 
 
 def _output(modality: str, made: OutputSpec) -> OutputSpec:
-    projector = _part(Group.output_projector(modality), made.projector)
+    projector = None if made.projector is None else _part(Group.output_projector(modality), made.projector)
     generator = _part(Group.generator(modality), made.generator)
     return made.model_copy(update={"projector": projector, "generator": generator})
 
@@ -144,7 +144,7 @@ def _train(recipe: Recipe, stage: Stage) -> dict[str, Any]:
             own = {g: s for g, s in groups.items() if Group(g).whole == shared}
             groups |= {Group.input_projector(modality) + g.removeprefix(shared): s for g, s in own.items()}
     # The zoo's LLM has read the tokens that a prompt may add.
-    kept = {g: s for g, s in groups.items() if recipe.outputs or g != NEW_TOKENS}
+    kept = {g: s for g, s in groups.items() if recipe.signalled or g != NEW_TOKENS}
     return {g: s | {"lr": max(s["lr"], LINKS_LR if Group(g).is_link else PARTS_LR)} for g, s in kept.items()}
 
 

@@ -20,6 +20,8 @@ class ConditionShape:
         width: Width of the vectors.
         tokens: How many an item has; None for a pooled vector, which is one by itself.
         masked: Whether some items have fewer tokens, which their mask tells.
+        vocabulary: How many ids there are, where it is text: a sequence of ids, int64 `[i l 1]`, and not of vectors. No
+            projector makes ids; the generator's own `encode_text` does.
 
     Raises:
         PartError: There can be no such tensor.
@@ -28,14 +30,19 @@ class ConditionShape:
     width: int
     tokens: int | None = None
     masked: bool = False
+    vocabulary: int | None = None
 
     def __post_init__(self) -> None:
         if self.width < 1 or (self.tokens is not None and self.tokens < 1):
             raise PartError(f"found a condition of {self}, needed at least one number")
         if self.masked and self.tokens is None:
             raise PartError(f"found a mask for a pooled condition of {self}, needed tokens that it can leave out")
+        if self.vocabulary is not None and (self.width != 1 or self.tokens is None or self.vocabulary < 1):
+            raise PartError(f"found ids of a text {self}, needed a sequence of width 1, and one id at least")
 
     def __str__(self) -> str:
+        if self.vocabulary is not None:
+            return f"{self.tokens} ids of {self.vocabulary}"
         return f"{self.width}" if self.tokens is None else f"{self.tokens} x {self.width}"
 
     @property

@@ -109,7 +109,8 @@ def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
             trained = _of_adapters(recipe) if group == "llm.lora" else {}
             yield {"part": group, "parameters": counts[group]} | trained
     for modality, made in recipe.outputs.items():
-        yield _part(Group.output_projector(modality), made.projector, counts)
+        if made.projector is not None:
+            yield _part(Group.output_projector(modality), made.projector, counts)
         yield _part(Group.generator(modality), made.generator, counts)
 
 

@@ -57,10 +57,16 @@ def check_generator(config: GeneratorConfig, media: Sequence[Any] | None = None,
 def _drawn(shapes: Mapping[str, ConditionShape]) -> Conditions:
     """Conditions without a meaning; of a masked sequence each item has one token less than the one before."""
     rng, items = torch.Generator().manual_seed(0), range(len(_CAPTIONS))
-    tensors = {name: torch.randn(len(items), *shape.item, generator=rng) for name, shape in shapes.items()}
+    tensors = {name: _drawn_item(shape, len(items), rng) for name, shape in shapes.items()}
     masked = {name: shape.tokens for name, shape in shapes.items() if shape.masked and shape.tokens}
     lengths = {name: torch.tensor([max(1, tokens - i) for i in items]) for name, tokens in masked.items()}
     return Conditions(tensors, {name: torch.arange(masked[name]) < found[:, None] for name, found in lengths.items()})
+
+
+def _drawn_item(shape: ConditionShape, items: int, rng: torch.Generator) -> Tensor:
+    if shape.vocabulary is not None:
+        return torch.randint(shape.vocabulary, (items, *shape.item), generator=rng)
+    return torch.randn(items, *shape.item, generator=rng)
 
 
 def _check_text(generator: Any, shapes: Mapping[str, ConditionShape]) -> Conditions:
@@ -129,7 +135,7 @@ def _disturbed(conditions: Conditions) -> Conditions:
     """The same but for what the masks leave out."""
     tensors = dict(conditions.tensors)
     for name, mask in conditions.masks.items():
-        tensors[name] = tensors[name] + 10.0 * ~mask[..., None]
+        tensors[name] = tensors[name] + 10 * ~mask[..., None]
     return Conditions(tensors, conditions.masks)
 
 
@@ -149,7 +155,9 @@ def _check_sampling(generator: Any, conditions: Conditions) -> None:
     require(not np.array_equal(other[0], together[0]), "sampling must draw from the sources it is given")
     plain = _sampled(generator, conditions, options)
     for name, values in conditions.tensors.items():
-        changed = Conditions({**conditions.tensors, name: values + 1}, conditions.masks)
+        vocabulary = generator.condition_shapes[name].vocabulary
+        moved = values + 1 if vocabulary is None else (values + 1) % vocabulary
+        changed = Conditions({**conditions.tensors, name: moved}, conditions.masks)
         differs = not np.array_equal(_sampled(generator, changed, options)[0], plain[0])
         require(differs, f"sampling must depend on the conditions, and {name!r} changes nothing")
     if conditions.masks:

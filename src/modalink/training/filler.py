@@ -32,7 +32,7 @@ class Fillers:
     def __init__(self, processor: ModalinkProcessor) -> None:
         self.processor = processor
         read: list[Kind] = [("read", modality) for modality in processor.spec.inputs]
-        made: list[Kind] = [("made", modality) for modality in processor.spec.outputs]
+        made: list[Kind] = [("made", modality) for modality in processor.spec.signalled]
         self.kinds = read + made
         self._made: dict[tuple[Kind, ...], Prepared] = {}
 

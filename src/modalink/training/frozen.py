@@ -159,7 +159,8 @@ class FrozenGenerator:
 def frozen_generators(system: System, once: Once) -> dict[str, FrozenGenerator]:
     """The generators of a system by modality, as objectives see them."""
     found = {}
-    for modality, generator in system.generators.items():
+    for modality in system.spec.signalled:
+        generator = system.generators[modality]
         # How it samples changes neither latents nor conditions of captions.
         settings = system.spec.outputs[modality].generator.model_dump(mode="json", exclude={*generator.options})
         preprocessing = system.processor.makers[modality].to_dict()
@@ -177,7 +178,8 @@ def check_abilities(objectives: Iterable[ObjectiveConfig], system: System) -> No
     for objective in objectives:
         if not isinstance(objective, ItemObjectiveConfig):
             continue
-        for modality, generator in system.generators.items():
+        for modality in system.spec.signalled:
+            generator = system.generators[modality]
             about = objective.modalities is None or modality in objective.modalities
             for ability in objective.abilities() if about else ():
                 if not isinstance(generator, ability):

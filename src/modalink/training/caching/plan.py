@@ -96,6 +96,6 @@ def _makes(recipe: Recipe, stage: Stage) -> dict[str, tuple[type, ...]]:
             if objective.modalities is None or modality in objective.modalities
             for ability in objective.abilities()
         )
-        for modality in recipe.outputs
+        for modality in recipe.signalled
     }
     return {modality: abilities for modality, abilities in wanted.items() if abilities}
