@@ -3,44 +3,24 @@
 Run: `python docs/tools/join_families.py`, as `make joins` does; with `--check` it only says what would change.
 """
 
-import argparse
 import re
 import sys
-import warnings
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
 import transformers
 from llm_families import RELEASED, families
+from marked import Marked
 from transformers import PreTrainedModel
 
 from modalink.kinds import config_class, kinds
 from modalink.llms import Fit, carried, probe
 from modalink.roles import JoinConfig
 
-PAGE = Path(__file__).parents[1] / "joins.md"
-BEGIN, END = "<!-- families: begin -->", "<!-- families: end -->"
+TABLE = Marked(Path(__file__).parents[1] / "joins.md", "<!-- families: begin -->", "<!-- families: end -->")
 CARRIED = "carried"
 _GENERAL = ((r"^\w+Layer has matrices", "its layers have matrices"), (r"linear layers \(.*?\)", "linear layers"))
-
-
-def main() -> int:
-    """Try all families, and write the table or say how it differs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the table would change")
-    check = parser.parse_args().check
-    warnings.simplefilter("ignore")
-    transformers.utils.logging.set_verbosity_error()
-    text = PAGE.read_text("utf-8")
-    head, _, rest = text.partition(BEGIN)
-    written = f"{head}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
-    if check:
-        for line in sorted(set(written.splitlines()) ^ set(text.splitlines())):
-            print(line)
-        return int(written != text)
-    PAGE.write_text(written, "utf-8")
-    return 0
 
 
 def in_layers() -> list[JoinConfig]:
@@ -83,4 +63,4 @@ def _outcome(family: type[PreTrainedModel], config: transformers.PreTrainedConfi
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(TABLE.command(table, __doc__))

@@ -3,14 +3,12 @@
 Run: `python docs/tools/llm_families.py`, as `make families` does; with `--check` it only says what would change.
 """
 
-import argparse
 import sys
-import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import transformers
+from marked import Marked
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -19,8 +17,7 @@ from transformers.models.auto.modeling_auto import (
 
 from modalink.llms import probe
 
-PAGE = Path(__file__).parents[1] / "llms.md"
-BEGIN, END = "<!-- families: begin -->", "<!-- families: end -->"
+TABLE = Marked(Path(__file__).parents[1] / "llms.md", "<!-- families: begin -->", "<!-- families: end -->")
 
 # Settings of released checkpoints where the class's own defaults leave out what decides its form.
 RELEASED = {
@@ -36,26 +33,10 @@ RELEASED = {
 }
 
 
-def main() -> int:
-    """Probe all families, and write the table or say how it differs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the table would change")
-    check = parser.parse_args().check
-    warnings.simplefilter("ignore")
-    transformers.utils.logging.set_verbosity_error()
-    started = time.perf_counter()
+def table() -> str:
+    """A row for each family."""
     rows = sorted(set(map(row, families())))
-    text = PAGE.read_text("utf-8")
-    head, _, rest = text.partition(BEGIN)
-    table = "\n".join(["| class | verdict | why, and what it cannot |", "| --- | --- | --- |", *rows])
-    written = f"{head}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}"
-    print(f"{len(rows)} families in {time.perf_counter() - started:.0f} s")
-    if check:
-        for line in sorted(set(written.splitlines()) ^ set(text.splitlines())):
-            print(line)
-        return int(written != text)
-    PAGE.write_text(written, "utf-8")
-    return 0
+    return "\n".join(["| class | verdict | why, and what it cannot |", "| --- | --- | --- |", *rows])
 
 
 def families() -> Iterator[type[PreTrainedModel]]:
@@ -81,4 +62,4 @@ def row(family: type[PreTrainedModel]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(TABLE.command(table, __doc__))

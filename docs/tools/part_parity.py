@@ -27,6 +27,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from marked import Marked
 
 from modalink import hub
 
@@ -110,10 +111,8 @@ def write(room: str, lines: list[str]) -> None:
     """Put a table into the document of its room."""
     libraries = ", ".join(f"{name} {version(name)}" for name in ("transformers", "timm", "diffusers", "torch"))
     head = "| `kind` | reference | largest difference | largest number |\n| --- | --- | --- | --- |"
-    text = page(room).read_text(encoding="utf-8")
-    before, after = text[: text.index(START)], text[text.index(END) :]
     table = "\n".join([head, *lines])
-    page(room).write_text(f"{before}{START}\nCompared with {libraries}.\n\n{table}\n{after}", encoding="utf-8")
+    Marked(page(room), START, END).write(f"Compared with {libraries}.\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from marked import Marked
 
 import modalink
-from modalink.conversation import Conversation
+from modalink.conversation import Conversation, Medium
 from modalink.errors import ModalinkError
 from modalink.planning.sizes import Sizes, sizes
 from modalink.recipe import Recipe, load, presets, shipped
@@ -26,18 +27,22 @@ from modalink.training.train import train
 
 PAGE = Path(__file__).parents[1] / "systems.md"
 SIZES, TINY = "sizes", "tiny forms"
-SAMPLES, STEPS = 12, 24
+SAMPLES, STEPS = 6, 24
 CLOSE = 0.01
 """How far a counted size may be from the published one without a word."""
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What came of training one tiny form: the first and the last loss of each stage, a question and the answer."""
+    """What came of training one tiny form.
+
+    Args:
+        losses: The first and the last loss of each stage.
+        asked: Of each task of the last stage a question, and what is answered.
+    """
 
     losses: dict[str, tuple[float, float]]
-    question: str
-    answer: str
+    asked: list[tuple[str, str]]
 
 
 def main(wanted: list[str]) -> None:
@@ -108,32 +113,60 @@ def rows_of_tiny_forms(names: list[str]) -> Iterator[str]:
     for data, alike in forms.items():
         found = learned(json.loads(data))
         losses = "<br>".join(f"{stage}: {a:.3g} → {b:.3g}" for stage, (a, b) in found.losses.items())
-        same = ", ".join(f"`{name}`" for name in alike)
-        yield f"| {same} | {losses} | {found.question} | {found.answer} |"
+        questions, answers = ("<br>".join(texts) for texts in zip(*found.asked, strict=True))
+        yield f"| {', '.join(f'`{name}`' for name in alike)} | {losses} | {questions} | {answers} |"
 
 
 def learned(data: dict[str, Any]) -> Learned:
-    """Train a tiny form, and ask it."""
+    """Train a tiny form on a few samples of each task, and ask it one of each."""
     for stage in data["stages"]:
-        source = stage["data"][0]
-        world = source.get("of", source)
-        # More of what shows and asks for more, so that each of it is learned.
-        count = SAMPLES * len(world["shows"]) * (2 if {"draw"} < world["tasks"].keys() else 1)
-        few = world | {"count": count}
-        chosen = [few if world is source else source | {"of": few}]
-        stage |= {"data": chosen, "mixture": "concatenate", "evaluate": None}
-        stage |= {"batch": count, "steps": STEPS, "warmup": 0, "precision": "float32", "schedule": "constant"}
+        chosen = lessons(stage["data"][0])
+        stage |= {"data": chosen, "mixture": "concatenate", "evaluate": None, "batch": sum(map(size, chosen))}
+        stage |= {"steps": STEPS, "warmup": 0, "precision": "float32", "schedule": "constant"}
     recipe = Recipe.model_validate(data)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         train(recipe, run)
         losses = {stage.name: ends(run / stage.name / "metrics.jsonl") for stage in recipe.stages}
-        conversation = next(c for c in recipe.stages[-1].data[0].open() if c.turns[-1].role == "assistant")
-        asked = Conversation(conversation.turns[:1], conversation.id)
-        answer = modalink.load(run).chat(asked, max_new_tokens=40).text
-    question = cell(asked.turns[0].text)
-    shown = ", ".join(medium.modality for _, medium in asked.media())
-    return Learned(losses, f"({shown}) {question}" if shown else question, cell(answer))
+        session = modalink.load(run)
+        return Learned(losses, [ask(session, source) for source in recipe.stages[-1].data])
+
+
+def lessons(source: dict[str, Any]) -> list[dict[str, Any]]:
+    """A few samples of each task that a source has, about each modality of which there is that task."""
+    world = source.get("of", source)
+    # Boxes and drawings are of pictures; weights are those of a mixture, which this is none.
+    subjects = {
+        task: ["image"] if task in ("draw", "locate", "region") else [*world["shows"]] for task in world["tasks"]
+    }
+    few = [
+        {**world, "tasks": [task], "shows": shows, "count": SAMPLES * len(shows), "weight": None, "loss_weight": None}
+        for task, shows in subjects.items()
+    ]
+    return few if world is source else [{**source, "of": each} for each in few]
+
+
+def size(source: dict[str, Any]) -> int:
+    """How many samples a source has."""
+    count: int = source.get("of", source)["count"]
+    return count
+
+
+def ask(session: modalink.Session, source: Any) -> tuple[str, str]:
+    """The question of the first sample of a source, and the answer; where that is not what was learned, this too."""
+    sample = next(c for c in source.open() if c.turns[-1].role == "assistant")
+    question, said = session.system.processor.regions.written(sample).turns[:2]
+    made = session.chat(Conversation(sample.turns[:1], sample.id), max_new_tokens=60)
+    answer = written(made.text, len(made.media))
+    expected = written(said.text, len([piece for piece in said.content if isinstance(piece, Medium)]))
+    shown = ", ".join(piece.modality for piece in question.content if isinstance(piece, Medium))
+    asked = f"({shown}) {cell(question.text)}" if shown else cell(question.text)
+    return asked, answer if answer == expected else f"{answer} (learned: {expected})"
+
+
+def written(text: str, media: int) -> str:
+    """What was said, and how many media were made."""
+    return cell(text) + (f" (and {media} drawn)" if media else "")
 
 
 def ends(metrics: Path) -> tuple[float, float]:
@@ -149,15 +182,11 @@ def cell(text: str) -> str:
 
 def write(table: str, system: str, rows: list[str]) -> None:
     """Put a system's rows in the place of those that the page has, in the order of systems."""
-    text = PAGE.read_text(encoding="utf-8")
-    start, end = f"<!-- table of {table} -->\n", f"<!-- end of the table of {table} -->"
-    before, _, rest = text.partition(start)
-    inner, _, after = rest.partition(end)
-    head, kept = inner.splitlines()[:2], inner.splitlines()[2:]
-    names = {f"{system}-{preset}" for preset in presets(shipped()[system])} or {system}
+    marked = Marked(PAGE, f"<!-- table of {table} -->", f"<!-- end of the table of {table} -->")
+    head, kept = marked.content.splitlines()[:2], marked.content.splitlines()[2:]
+    names = {system, *(f"{system}-{preset}" for preset in presets(shipped()[system]))}
     kept = [row for row in kept if row.split("`")[1] not in names]
-    lines = "\n".join([*head, *sorted([*kept, *rows], key=lambda row: row.split("`")[1])])
-    PAGE.write_text(f"{before}{start}{lines}\n{end}{after}", encoding="utf-8")
+    marked.write("\n".join([*head, *sorted([*kept, *rows], key=lambda row: row.split("`")[1])]))
 
 
 if __name__ == "__main__":

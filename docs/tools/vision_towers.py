@@ -16,6 +16,7 @@ from pathlib import Path
 
 import transformers
 import yaml
+from marked import Marked
 from transformers import AutoConfig, PreTrainedConfig
 
 from modalink.encoders import verdict_on
@@ -23,9 +24,10 @@ from modalink.encoders._reading import Reading
 from modalink.encoders.vision import VisionConfig
 from modalink.errors import ModalinkError
 
-PAGE = Path(__file__).parents[1] / "encoders.md"
 TOWERS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-START, END = "<!-- table of vision towers -->", "<!-- end of the table -->"
+TABLE = Marked(
+    Path(__file__).parents[1] / "encoders.md", "<!-- table of vision towers -->", "<!-- end of the table -->"
+)
 
 
 def main(names: list[str]) -> None:
@@ -41,9 +43,7 @@ def main(names: list[str]) -> None:
     if not names:
         libraries = ", ".join(f"{name} {version(name)}" for name in ("transformers", "timm", "torch"))
         table = "\n".join(["| tower | `layer: -2` | `layer: output` |", "| --- | --- | --- |", *rows])
-        text = PAGE.read_text(encoding="utf-8")
-        before, after = text[: text.index(START)], text[text.index(END) :]
-        PAGE.write_text(f"{before}{START}\nTried with {libraries}.\n\n{table}\n{after}", encoding="utf-8")
+        TABLE.write(f"Tried with {libraries}.\n\n{table}")
 
 
 def _tried(name: str) -> Iterator[str]:
