@@ -8,7 +8,7 @@ from modalink.recipe import Recipe, load
 from modalink.recipe.upgrade import upgraded
 
 STAGE_KEYS = (
-    "known: batch, checkpoint_every, clip, data, epochs, evaluate, init, kind, max_tokens, micro_batch, micro_tokens, min_lr, mixture, "
+    "known: batch, checkpoint_every, clip, data, ema, epochs, evaluate, image_size, init, kind, max_tokens, micro_batch, micro_tokens, min_lr, mixture, "
     "name, objectives, on_bad_sample, optimizer, precision, schedule, steps, train, warmup"
 )
 _OF_THE_INPUT = (

@@ -198,6 +198,8 @@ def _shared(comparison: Comparison, sources: list[dict[str, Any]]) -> dict[str, 
         "checkpoint_every": _CHECKPOINT_EVERY,
         "evaluate": None,
         "init": None,
+        "image_size": {},
+        "ema": None,
     }
 
 

@@ -79,6 +79,11 @@ def resizable(config: PreTrainedConfig) -> PreTrainedConfig:
     return told
 
 
+def is_fixed(tower: PreTrainedModel, config: PreTrainedConfig) -> bool:
+    """Whether a tower of timm was built for images of one side, and would have to be built by this configuration."""
+    return tower.config.model_type == "timm_wrapper" and tower.config.model_args != config.model_args
+
+
 def random_tower(kind: type[PreTrainedModel], config: PreTrainedConfig, dtype: str) -> PreTrainedModel:
     """A tower without a checkpoint's weights, in the precision that they would have; `auto` leaves the default.
 

@@ -36,6 +36,18 @@ class FramesConfig(EncoderConfig):
         """Its encoder, which takes frames for images; each frame is encoded by itself."""
         return self._each.build(weights=weights)
 
+    def side_px(self) -> int | None:
+        """Its encoder's."""
+        return self._each.side_px()
+
+    def sized(self, side_px: int) -> "FramesConfig":
+        """The same with its encoder for frames of another side."""
+        return self.model_copy(update={"encoder": self.encoder.sized(side_px)})
+
+    def adapted(self, encoder: Encoder) -> Encoder:
+        """As its encoder's."""
+        return self._each.adapted(encoder)
+
     def describe(self) -> dict[str, Any]:
         """What decides how its encoder's outputs lie: which frames are read decides nothing here."""
         return {"encoder": self._each.describe()}

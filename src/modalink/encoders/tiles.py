@@ -57,6 +57,19 @@ class TilesConfig(EncoderConfig):
         layout = self.typical()
         return self._merged(self._each.build(weights=weights), layout)
 
+    def side_px(self) -> int | None:
+        """Its encoder's, of a tile."""
+        return self._each.side_px()
+
+    def sized(self, side_px: int) -> "TilesConfig":
+        """The same with its encoder for tiles of another side."""
+        return self.model_copy(update={"encoder": self.encoder.sized(side_px)})
+
+    def adapted(self, encoder: Encoder) -> Encoder:
+        """As its encoder's, with the same behind it."""
+        inner = encoder.encoder if isinstance(encoder, MergingEncoder) else encoder
+        return self._merged(self._each.adapted(inner), self.typical())
+
     def describe(self) -> dict[str, Any]:
         """What decides how its encoder's outputs lie, and how they are merged."""
         return {"merge": self.merge, "encoder": self._each.describe()}

@@ -15,7 +15,7 @@ from modalink.encoders._probing import verify
 from modalink.encoders._reading import Reading, UnreadableError, find
 from modalink.errors import PartError
 from modalink.kinds import Width
-from modalink.roles import BlockEncoder, EncoderConfig
+from modalink.roles import BlockEncoder, Encoder, EncoderConfig
 
 
 class VisionConfig(EncoderConfig):
@@ -61,6 +61,32 @@ class VisionConfig(EncoderConfig):
             tower = _towers.random_tower(kind, config, self.dtype)
         return VisionEncoder(
             tower, Reading(**found.facts), trace, keep_cls=self.keep_cls, side=side, name=self.checkpoint
+        )
+
+    def side_px(self) -> int:
+        """The checkpoint's own, or what is set."""
+        return self.preprocessor().side
+
+    def sized(self, side_px: int) -> "VisionConfig":
+        """The same tower for images of another side; its table of positions stays, and is interpolated."""
+        return self.replace(image_size=side_px)
+
+    def adapted(self, encoder: Encoder) -> "VisionEncoder":
+        """The same tower, which reads images of this side.
+
+        Raises:
+            PartError: It cannot.
+        """
+        assert isinstance(encoder, VisionEncoder)
+        config, side = self._form()
+        if _towers.is_fixed(encoder.tower, config):
+            raise PartError(
+                f"{self.checkpoint}: timm must be told that images may have other sides; set image_size: "
+                f"{encoder.side} in the encoder's settings, too"
+            )
+        trace = Trace.of(_towers.tower_class(config), config, self.layer, side, self.checkpoint)
+        return VisionEncoder(
+            encoder.tower, encoder.reading, trace, keep_cls=self.keep_cls, side=side, name=self.checkpoint
         )
 
     def describe(self) -> dict[str, Any]:

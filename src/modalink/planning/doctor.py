@@ -13,6 +13,7 @@ from modalink.errors import ModalinkError, PartError
 from modalink.llms import fit_of, remarks, why_not
 from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
 from modalink.model.groups import divided, table
+from modalink.model.sized import sized, with_sides
 from modalink.planning.evaluated import evaluated
 from modalink.planning.machine import machine
 from modalink.planning.rehearsal import rehearse
@@ -98,8 +99,16 @@ def _stage(recipe: Recipe, stage: Stage, system: System | None, device: torch.de
     if stage.evaluate is not None:
         yield from _guarded(f"evaluation {stage.name}", evaluated(stage.evaluate, recipe))
     if system is not None and all(finding.status != "failed" for finding in found):
-        yield from _guarded(f"sample {stage.name}", _sample(stage, system))
-        yield from _guarded(f"batch {stage.name}", rehearse(recipe, stage, system, device))
+        for topic, examine_it in (("sample", _sample), ("batch", rehearse)):
+            yield from _guarded(
+                f"{topic} {stage.name}", _at_its_size(stage, system, examine_it(recipe, stage, system, device))
+            )
+
+
+def _at_its_size(stage: Stage, system: System, lines: Iterator[str]) -> Iterator[str]:
+    """What is found while the system reads images as in the stage."""
+    with sized(system, stage.image_size):
+        yield from lines
 
 
 def _guarded(topic: str, lines: Iterator[str]) -> Iterator[Finding]:
@@ -148,6 +157,14 @@ def _widths(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator
         seen = encoder.layout(config.typical())
         prompt = recipe.projector(modality).layout(seen)
         yield (f"{modality} in: encoder {seen.tokens} x {encoder.dim}, projector {prompt.tokens} x {read}, LLM {width}")
+    for stage in recipe.stages:
+        smaller = with_sides(recipe, stage.image_size)
+        for modality in (m for m, owner in recipe.encoder_owners.items() if owner in stage.image_size):
+            config = smaller.encoder(modality)
+            seen = config.layout(config.typical())
+            prompt = smaller.projector(modality).layout(seen)
+            side = f"{stage.image_size[recipe.encoder_owners[modality]]} px"
+            yield f"{modality} in, stage {stage.name}, {side}: encoder {seen.tokens}, projector {prompt.tokens}"
     for modality, output in recipe.outputs.items():
         shapes = output.generator.condition_shapes()
         made = ", ".join(str(shape) if len(shapes) == 1 else f"{name} {shape}" for name, shape in shapes.items())
@@ -186,7 +203,7 @@ def _data(stage: Stage) -> Iterator[str]:
         yield from opened(config)
 
 
-def _sample(stage: Stage, system: System) -> Iterator[str]:
+def _sample(recipe: Recipe, stage: Stage, system: System, device: torch.device) -> Iterator[str]:
     config = stage.data[0]
     prepare = partial(system.processor.prepare, max_tokens=stage.max_tokens, template=config.template)
     prepared = first_prepared(head(config).good, prepare)

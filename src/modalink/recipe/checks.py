@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from modalink import modalities
-from modalink.errors import RecipeError, UnknownNameError
+from modalink.errors import PartError, RecipeError, UnknownNameError
 from modalink.kinds import config_class, kinds
 from modalink.recipe.errors import Problem
 from modalink.recipe.evaluation import Evaluation
@@ -58,6 +58,8 @@ def part_and_stage_problems(spec: SystemSpec, stages: Iterable[Stage]) -> list[P
             text = f"found {stage.name!r}, a name that the run folder has for a file of its own; choose another"
             found.append(Problem(("stages", i, "name"), text))
         names.add(stage.name)
+        last = i == len(stages) - 1
+        found += [Problem(("stages", i, "image_size", m), text) for m, text in _size_problems(spec, stage, last)]
         found += [Problem(("stages", i, *loc), text) for loc, text in _stage_problems(spec, stage)]
     return found
 
@@ -107,6 +109,21 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
     yield from _mixture_problems(stage)
     if stage.evaluate is not None:
         yield from _evaluation_problems(stage.evaluate, {objective.kind for objective in stage.objectives})
+
+
+def _size_problems(spec: SystemSpec, stage: Stage, last: bool) -> Iterator[tuple[str, str]]:
+    """Modalities that a stage shows at another size and cannot, and why."""
+    for modality, side in stage.image_size.items():
+        encoder = spec.encoders().get(modality)
+        if encoder is None:
+            yield modality, f"has no encoder of its own; those that have: {_listed(spec.encoders())}"
+            continue
+        if last:
+            yield modality, f"the last stage has the system's own size: set that of inputs.{modality}.encoder instead"
+        try:
+            encoder.sized(side)
+        except PartError as error:
+            yield modality, str(error)
 
 
 def _target_problems(spec: SystemSpec, stage: Stage, number: int) -> Iterator[Problem]:

@@ -85,6 +85,13 @@ class Stage(KindConfig):
     """Where the schedule ends, as a share of the peak."""
     clip: PositiveFloat | None = 1.0
     """Largest norm of the gradient over all parameters; None does not clip."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an exponential moving average of what learns, for example 0.999: at each step the average keeps this
+    share of itself, and less in the first steps. It is what is evaluated, saved and handed to the next stage; None
+    takes the last weights."""
+    image_size: dict[Name, PositiveInt] = Field(default_factory=dict)
+    """Modality -> side in pixels of the images that its encoder reads in this stage, if not the system's: a system may
+    see small images first. The system is saved with its own side, which its last stage has."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the forward pass; `auto` times a step in each and keeps the faster."""
     max_tokens: PositiveInt = 2048

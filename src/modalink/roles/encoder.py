@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from modalink.errors import PartError
 from modalink.ragged import Layout, Ragged
 from modalink.roles.part import PartConfig
 from modalink.roles.preprocessor import Preprocessor
@@ -90,6 +91,29 @@ class EncoderConfig(PartConfig):
             PartError: It reads no such modality.
         """
         return self
+
+    def side_px(self) -> int | None:
+        """The side in pixels of the squares that it reads, where that can be another: None, if not overridden."""
+        return None
+
+    def sized(self, side_px: int) -> "EncoderConfig":
+        """The same for squares of another side.
+
+        Raises:
+            PartError: It reads no squares whose side can be chosen.
+        """
+        raise PartError(f"an encoder of kind {self.kind!r} reads no squares whose side can be chosen")
+
+    def adapted(self, encoder: Encoder) -> Encoder:
+        """An encoder as these settings say that holds the very weights of another one, of another side.
+
+        Args:
+            encoder: As `sized` settings of the same encoder made it.
+
+        Raises:
+            PartError: Its weights read no squares of this side.
+        """
+        raise PartError(f"an encoder of kind {self.kind!r} reads no squares whose side can be chosen")
 
     def describe(self) -> dict[str, Any]:
         """All that decides how its outputs lie, as JSON data; its settings, if not overridden."""

@@ -2,6 +2,7 @@
 
     STAGE/checkpoints/step-00000500/weights.safetensors     the trained groups
                                     optimizer.safetensors   the optimizer's state
+                                    average.safetensors     their moving average, where the stage keeps one
                                     state.json              step, data cursor, metrics' length, the files' hashes
                       best/                                 weights and state of the stage's best evaluation
 
@@ -25,6 +26,7 @@ from modalink.errors import CheckpointError, shown
 from modalink.runs.unwritable import unwritable
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+AVERAGE = "average.safetensors"
 BEST = "best"
 KEPT = 2
 """How many checkpoints of a stage stay: the newest, and the one before in case the newest is damaged."""
@@ -65,13 +67,37 @@ class Checkpoint:
         """The trained parameters by name."""
         return tensor_files.read(self.path / WEIGHTS, CheckpointError)
 
+    @property
+    def result(self) -> Path:
+        """The file of what the stage has made so far: the average where it keeps one, else the weights."""
+        average = self.path / AVERAGE
+        return average if average.is_file() else self.path / WEIGHTS
+
+    def average(self) -> dict[str, Tensor]:
+        """The moving average of the trained parameters by name; empty where the stage keeps none."""
+        path = self.path / AVERAGE
+        return tensor_files.read(path, CheckpointError) if path.is_file() else {}
+
     def optimizer(self) -> dict[str, Tensor]:
         """The optimizer's state, see `optimization.optimizer_tensors`."""
         return tensor_files.read(self.path / OPTIMIZER, CheckpointError)
 
 
-def save(folder: Path, progress: Progress, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> Path:
+def save(
+    folder: Path,
+    progress: Progress,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Tensor],
+    average: Mapping[str, Tensor] | None = None,
+) -> Path:
     """Write a checkpoint and remove the oldest ones.
+
+    Args:
+        folder: The stage's checkpoints.
+        progress: Where the stage stands.
+        weights: The trained parameters.
+        optimizer: The optimizer's state.
+        average: Their moving average, where the stage keeps one.
 
     Returns:
         The checkpoint's folder.
@@ -81,7 +107,8 @@ def save(folder: Path, progress: Progress, weights: Mapping[str, Tensor], optimi
     """
     final = folder / f"step-{progress.step:08d}"
     # One that stands there already can only be one that was found damaged.
-    _write(final, {WEIGHTS: weights, OPTIMIZER: optimizer}, asdict(progress))
+    parts = {WEIGHTS: weights, OPTIMIZER: optimizer} | ({} if average is None else {AVERAGE: average})
+    _write(final, parts, asdict(progress))
     for old in _steps(folder)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return final
@@ -151,7 +178,7 @@ def _unsealed(path: Path) -> dict[str, Any]:
     if content.pop("seal") != _seal(content):
         raise ValueError(f"{STATE} does not match its seal")
     for name, sha256 in json_files.shaped(content.pop("files"), CheckpointError, dict[str, str]).items():
-        if name not in (WEIGHTS, OPTIMIZER):
+        if name not in (WEIGHTS, OPTIMIZER, AVERAGE):
             raise ValueError(f"{STATE} names the file {shown(name)}, which no checkpoint has")
         if files.sha256(path / name) != sha256:
             raise ValueError(f"{name} does not match its hash")

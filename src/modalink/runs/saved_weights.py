@@ -117,7 +117,7 @@ def best_of_run(run: Path) -> Path:
 
 def _latest(stage: Path, warn: Callable[[str], None]) -> Path | None:
     checkpoint = checkpoints.latest(stage / "checkpoints", warn)
-    return None if checkpoint is None else checkpoint.path / checkpoints.WEIGHTS
+    return None if checkpoint is None else checkpoint.result
 
 
 def _best(init: Init, stage: Path) -> Path:

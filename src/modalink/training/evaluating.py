@@ -130,13 +130,18 @@ class StageEvaluation:
         if done % self.settings.every and done != self.learner.steps:
             return
         began = time.perf_counter()
+        with self.learner.averaged():
+            numbers = self._measured()
+            if self.metrics is not None:
+                self._note(self.metrics, done, numbers, time.perf_counter() - began)
+
+    def _measured(self) -> dict[str, float]:
         with undisturbed(self.run.system.model, self.run.device, self.learner.seed):
             numbers = {} if self.validation is None else validation_losses(self.learner, self.validation)
             for benchmark in self.benchmarks:
                 found = benchmark.measure(self.run.system)
                 numbers |= {f"{benchmark.name}.{name}": value for name, value in found.items()}
-        if self.metrics is not None:
-            self._note(self.metrics, done, numbers, time.perf_counter() - began)
+        return numbers
 
     def _note(self, metrics: Metrics, done: int, numbers: dict[str, float], seconds: float) -> None:
         stage = self.learner.stage

@@ -86,6 +86,8 @@ def train_steps(
                     f"stopped as asked after step {done} of {learner.steps} of stage {stage.name}; all is saved in "
                     f"{path}, and the same command goes on from there"
                 )
+    if learner.average is not None:
+        learner.average.settle()
 
 
 def numbered(
@@ -110,7 +112,8 @@ def save(run: Run, learner: Learner, loader: Loader, done: int) -> Path:
         run.check_folder()
         size = length(folder / "metrics.jsonl")
         progress = Progress(done, learner.steps, place, learner.watch.state_dict(), size)
-        path = checkpoints.save(path, progress, learner.weights, optimizer_tensors(learner.optimizer))
+        average = None if learner.average is None else learner.average.tensors
+        path = checkpoints.save(path, progress, learner.weights, optimizer_tensors(learner.optimizer), average)
         run.emit(CheckpointSaved(path))
     parallel.barrier()
     return path

@@ -3,13 +3,14 @@
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from modalink.errors import TrainingError
@@ -26,6 +27,7 @@ from modalink.training.freezing import needs_of, show_of
 from modalink.training.frozen import FrozenEncoders, FrozenGenerator
 from modalink.training.gradient_check import GradientWatch
 from modalink.training.mean_start import centre
+from modalink.training.moving_average import MovingAverage
 from modalink.training.objectives import Output
 from modalink.training.optimization import build_optimizer, lr_factor, set_lr
 from modalink.training.randomness import ItemRngs, seed_everything
@@ -71,6 +73,8 @@ class Learner:
     optimizer: torch.optim.Optimizer = field(init=False)
     watch: GradientWatch = field(init=False)
     fillers: Fillers = field(init=False)
+    average: MovingAverage | None = field(init=False)
+    """Of the trained parameters, where the stage keeps one."""
 
     def __post_init__(self) -> None:
         self.objectives = named(self.stage.objectives)
@@ -80,11 +84,20 @@ class Learner:
         self.optimizer = build_optimizer(self.stage, self.trained)
         self.fillers = Fillers(self.system.processor)
         self.watch = GradientWatch(self.trained, [*self.objectives.values()])
+        self.average = None if self.stage.ema is None else MovingAverage(self._named, self.stage.ema)
 
     @property
     def weights(self) -> dict[str, Tensor]:
         """The trained parameters by name."""
+        return {**self._named}
+
+    @property
+    def _named(self) -> dict[str, nn.Parameter]:
         return {name: parameter for members in self.trained.values() for name, parameter in members}
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside, the trained parameters are what the stage hands on: their average where it keeps one."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def learn(self, step: int, samples: Sequence[Prepared]) -> dict[str, Any]:
         """Update the trained groups once.
@@ -115,6 +128,8 @@ class Learner:
         if self.stage.clip is not None:
             clip_grads_with_norm_(self.parameters, self.stage.clip, torch.full((), norm, device=self.device))
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(step)
         done = {"stage": self.stage.name, "step": step + 1, "loss": loss, "losses": losses, "lr": rates}
         return done | {"grad_norm": norm, "grad_norms": norms, "units": counts} | self.sizes(samples)
 

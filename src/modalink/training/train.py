@@ -14,6 +14,7 @@ from modalink.features.cache import FeatureCache
 from modalink.llms import remarks
 from modalink.model import System, compose
 from modalink.model.device import use
+from modalink.model.sized import sized
 from modalink.recipe import Recipe
 from modalink.runs import seal, trackers
 from modalink.runs.folder import MODEL, RECIPE, locked, open_run
@@ -100,7 +101,8 @@ def _train_stages(run: Run, lent: Mapping[str | None, SavedWeights]) -> None:
             run.check_folder()
             if stage.name in lent:
                 initialise(run.system.model, lent[stage.name])
-            cast(StageConfig, stage).run(run)
+            with sized(run.system, stage.image_size):
+                cast(StageConfig, stage).run(run)
     finally:
         run.cache.flush()
 

@@ -6,25 +6,27 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
+from modalink import tensor_files
 from modalink.errors import CheckpointError, UnknownNameError
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.configuration import spec_of
 from modalink.model.groups import Groups, group_of, inner_name
 from modalink.model.references import references
 from modalink.recipe import Init, Recipe
-from modalink.runs.checkpoints import Checkpoint
+from modalink.runs.checkpoints import WEIGHTS, Checkpoint
 from modalink.runs.saved_weights import SavedWeights, find
 from modalink.training.freezing import unread
 from modalink.training.objectives import Need
 
 
 def load_checkpoint(trained: Groups, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's weights into the trained parameters.
+    """Put a checkpoint's weights into the trained parameters; of a stage that is done, what it has made.
 
     Raises:
         CheckpointError: Its parameters are not the stage's.
     """
-    weights = checkpoint.weights()
+    path = checkpoint.result if checkpoint.progress.done else checkpoint.path / WEIGHTS
+    weights = tensor_files.read(path, CheckpointError)
     parameters = {name: parameter for members in trained.values() for name, parameter in members}
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     if shapes != {name: tensor.shape for name, tensor in weights.items()}:

@@ -18,6 +18,7 @@ from modalink.model.batch import Prepared, Targets
 from modalink.model.device import use
 from modalink.model.items import Item
 from modalink.model.precision import resolve
+from modalink.model.sized import sized
 from modalink.ragged import Layout
 from modalink.recipe.groups import Group
 from modalink.roles import Denoises, Encoder, ReadsText
@@ -122,7 +123,8 @@ class Filler:
             if dtype is torch.float32:  # as `make_learner` does, and it stays so
                 for module in (system.model.model.encoders, *system.generators.values()):
                     module.float()
-            yield _StageParts(self, plan, Once(self.cache, dtype, self.device))
+            with sized(system, plan.stage.image_size):
+                yield _StageParts(self, plan, Once(self.cache, dtype, self.device))
 
 
 class _StageParts:

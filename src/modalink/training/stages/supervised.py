@@ -37,6 +37,8 @@ class SupervisedConfig(StageConfig):
             if checkpoint is not None:
                 first = checkpoint.progress.step
                 load_optimizer_tensors(learner.optimizer, checkpoint.optimizer())
+                if learner.average is not None:
+                    learner.average.load(checkpoint.average())
                 learner.watch.load_state_dict(checkpoint.progress.watch)
                 loader.load_state_dict(checkpoint.progress.cursor)
             metrics = open_metrics(run, folder, checkpoint, stack)
