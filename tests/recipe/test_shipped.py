@@ -19,6 +19,7 @@ from modalink.training.train import train
 LLAMA_7B = 6_738_415_616
 MLP_7B = 1024 * 4096 + 4096 + 4096 * 4096 + 4096
 LLAMA_13B = 13_015_864_320
+VICUNA_V0_7B, VICUNA_V0_13B = LLAMA_7B + 2 * 4096, LLAMA_13B + 2 * 5120  # a token for padding
 MLP_13B = 1024 * 5120 + 5120 + 5120 * 5120 + 5120
 LINEAR_7B = 1024 * 4096 + 4096
 CLIP_L = 303_179_776
@@ -30,7 +31,7 @@ Q_FORMER = 105_162_240
 P_FORMER = {"inputs.sentence.encoder": 108_891_648, "inputs.sentence.projector": 21_655_041}
 EXPERT = 4 * 4096 * 4096 + 3 * 4096 * 11008
 NEXT_GPT = {
-    "llm": LLAMA_7B,
+    "llm": VICUNA_V0_7B,
     "inputs.image.projector": LINEAR_7B,
     "llm.lora": 32 * 32 * 4 * (4096 + 4096),  # the paper: 33M
     "outputs.image.projector": 31_958_784,  # the paper: 31M
@@ -72,7 +73,7 @@ PUBLISHED = {
     "dlp-flan-t5-xl": {"inputs.image.projector": 188_277_566},
     # Stage two trains two linear maps of 768 to the LLM's width: 6.3M and 7.9M.
     "bubogpt-7b": {"inputs.image.projector": Q_FORMER + 768 * 4096 + 4096, "inputs.audio.encoder": 86_235_648},
-    "bubogpt-13b": {"inputs.image.projector": Q_FORMER + 768 * 5120 + 5120, "llm": LLAMA_13B},
+    "bubogpt-13b": {"inputs.image.projector": Q_FORMER + 768 * 5120 + 5120, "llm": VICUNA_V0_13B},
     "chatspot-7b": {"llm": LLAMA_7B, "inputs.image.projector": LINEAR_7B, "inputs.image.encoder": CLIP_L},
     # Qwen-VL's card: 1.9B, 0.08B, 7.7B and 9.6B in all; they count the map behind the attention with the encoder.
     "qwen-vl-7b": QWEN_VL,

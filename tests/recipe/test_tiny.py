@@ -69,7 +69,7 @@ def test_the_tiny_form_has_the_shape_of_the_whole(name):
     for small, stage in zip(tiny.stages, whole.stages, strict=True):
         assert (small.name, small.objectives) == (stage.name, stage.objectives)
         for group, settings in stage.train.items():
-            least = 3e-3 if Group(group).is_link else 3e-4  # published rates are for far wider parts
+            least = 3e-3 if Group(group).is_link else 1e-3  # published rates are for far wider parts
             assert small.train[group] == settings.replace(lr=max(settings.lr, least))
 
 
@@ -163,11 +163,12 @@ def test_a_part_without_a_tiny_form_says_so(see):
         tiny_form(recipe.model_copy(update={"inputs": {"image": image}}))
 
 
-def test_an_encoder_of_several_modalities_becomes_one_of_each():
-    """ImageBind's tiny forms; of frames one encoder still reads both."""
+def test_an_encoder_of_several_modalities_stays_one():
+    """ImageBind's tiny form is the zoo's of that form; of frames one encoder still reads both."""
     bound, framed = load("next-gpt-7b", tiny=True).inputs, load("x-instructblip-7b", tiny=True).inputs
-    own = {modality: (chosen.use, chosen.encoder.checkpoint) for modality, chosen in bound.items()}
-    assert own == {"image": (None, "zoo:vision"), "video": (None, "zoo:video"), "audio": (None, "zoo:audio")}
+    assert (bound["image"].encoder.checkpoint, bound["image"].encoder.kind) == ("zoo:unified", "imagebind")
+    assert [bound[modality].use for modality in ("video", "audio")] == ["image", "image"]
+    assert load("bubogpt-7b", tiny=True).inputs["audio"].encoder.modalities == ("audio",)
     assert (framed["image"].use, framed["image"].encoder) == ("video", None)
 
 
@@ -179,3 +180,20 @@ def test_a_codec_is_taught_where_things_are():
         {"caption", "vqa", "locate", "region"},
     ]
     assert "locate" not in load("llava", tiny=True).stages[-1].data[0].tasks
+
+
+def test_a_stage_of_smaller_images_stays_one():
+    """At tiny size they have half the side of the zoo's encoder."""
+    assert [stage.image_size for stage in load("cogvlm-17b").stages] == [{"image": 224}, {"image": 224}, {}, {}]
+    assert [stage.image_size for stage in load("cogvlm-17b", tiny=True).stages] == [
+        {"image": 32},
+        {"image": 32},
+        {},
+        {},
+    ]
+
+
+def test_signal_tokens_begin_where_a_reply_ends():
+    """A tiny LLM does not come to them from anywhere else in some steps."""
+    assert load("minigpt-5-7b").outputs["image"].signal_start == "mean"
+    assert load("minigpt-5-7b", tiny=True).outputs["image"].signal_start == "end"

@@ -26,9 +26,6 @@ from modalink.encoders._imagebind import (
     Tower,
     towers,
 )
-from modalink.encoders.video import VideoConfig
-from modalink.encoders.vision import VisionConfig
-from modalink.encoders.whisper import WhisperConfig
 from modalink.errors import PartError, RecipeError, shown
 from modalink.kinds import Count
 from modalink.ragged import Layout, Ragged
@@ -46,6 +43,8 @@ TOWERS: dict[str, str] = {
 """The tower that reads a modality."""
 _HUGE = ("nielsr/imagebind-huge",)
 """Hub ids of ImageBind-Huge, whose architecture needs no network."""
+_IN_THE_ZOO = ("image", "video", "audio")
+"""Modalities of which the zoo's unified encoder has a tower."""
 _SMALL = {"embed_dim": 32, "num_blocks": 2, "num_heads": 4}
 
 
@@ -81,15 +80,17 @@ class ImageBindConfig(EncoderConfig):
         return frozenset(self.modalities)
 
     def tiny(self) -> EncoderConfig:
-        """The zoo's encoder of the first of its modalities: it gives many tokens where this one may give a vector.
+        """The zoo's unified encoder, of the modalities that it reads: all tokens of one clip, where this one may give a
+        vector, which would tell too little of so small an encoder.
 
         Raises:
-            RecipeError: The zoo has none of it.
+            RecipeError: It reads none of them.
         """
-        settings = {"image": VisionConfig, "video": VideoConfig, "audio": WhisperConfig}.get(self.modalities[0])
-        if settings is None:
+        read = tuple(modality for modality in self.modalities if modality in _IN_THE_ZOO)
+        if self.modalities[0] not in read:
             raise RecipeError(f"the zoo has no encoder of {self.modalities[0]}; leave that input out")
-        return settings(checkpoint="zoo:any").tiny()
+        one = {"video_clips": 1, "video_crops": 1, "audio_clips": 1}
+        return self.from_zoo("unified", modalities=read, features="trunk", keep_cls=False, **one)
 
     def for_modality(self, modality: str) -> "ImageBindConfig":
         """The same for one modality, whose tower alone it has.

@@ -17,7 +17,7 @@ from modalink.recipe.stage import Stage
 from modalink.recipe.system import InputSpec, OutputSpec
 from modalink.roles import EncoderConfig
 
-LINKS_LR, PARTS_LR = 3e-3, 3e-4
+LINKS_LR, PARTS_LR = 3e-3, 1e-3
 """Learning rates from which tiny parts learn in some steps: of links, and of what comes trained. Published rates are
 for parts a hundred times as wide."""
 
@@ -68,7 +68,8 @@ def _is_apart(recipe: Recipe, modality: str) -> bool:
 def _output(modality: str, made: OutputSpec) -> OutputSpec:
     projector = None if made.projector is None else _part(Group.output_projector(modality), made.projector)
     generator = _part(Group.generator(modality), made.generator)
-    return made.model_copy(update={"projector": projector, "generator": generator})
+    # An LLM that is full of its own sentences does not come to tokens that begin as any other.
+    return made.model_copy(update={"projector": projector, "generator": generator, "signal_start": "end"})
 
 
 def _part(place: Group, part: KindConfig) -> Any:
@@ -88,6 +89,7 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
         **stage.model_dump(mode="json"),
         **small,
         "train": _train(recipe, stage),
+        "image_size": _sides(recipe, stage),
         "init": None,
         "warmup": warmup,
         "max_tokens": min(stage.max_tokens, 512),
@@ -146,6 +148,12 @@ def _train(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     # The zoo's LLM has read the tokens that a prompt may add.
     kept = {g: s for g, s in groups.items() if recipe.signalled or g != NEW_TOKENS}
     return {g: s | {"lr": max(s["lr"], LINKS_LR if Group(g).is_link else PARTS_LR)} for g, s in kept.items()}
+
+
+def _sides(recipe: Recipe, stage: Stage) -> dict[str, int]:
+    """Of images that the stage shows smaller than the system will read them, half the tiny encoder's side."""
+    tiny = {m: _part(Group.encoder(m), recipe.encoders()[m]) for m in stage.image_size}
+    return {m: side // 2 for m, encoder in tiny.items() if (side := encoder.side_px())}
 
 
 def _shows(recipe: Recipe, stage: Stage, tasks: Collection[str]) -> dict[str, float]:
