@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from modalink.files import Damaged
 
@@ -102,3 +102,11 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 def _share(path: Path) -> None:
     path.chmod(0o666 & ~_MASK)
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 over names, dtypes, shapes and values of all parameters and buffers, as they are now.
+
+    Of the module in memory rather than of its checkpoint: training may have changed it.
+    """
+    return digest({**dict(module.named_parameters()), **dict(module.named_buffers())})

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from modalink.features.cache import FeatureCache, FeatureKey, weights_digest
+from modalink.features.cache import FeatureCache, FeatureKey
 from modalink.features.disk import DiskFeatures
+from modalink.tensor_files import weights_digest
 
 
 class Counted:

@@ -1,27 +1,23 @@
 """`modalink data`: what becomes of data, and what frozen parts make of them."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from modalink import files, yaml_files
+from modalink import files
 from modalink.cli import filling
 from modalink.cli.options import Cache, Device, Threads
-from modalink.data.source import SourceConfig
-from modalink.errors import ModalinkError, OptionError, RecipeError, UnknownNameError, shown
+from modalink.cli.sources import sources_of
+from modalink.errors import ModalinkError
 from modalink.model import ModalinkProcessor
 from modalink.planning.preview import ShownSample, page, preview
-from modalink.recipe import Recipe, Stage, find, load
-from modalink.recipe.errors import Problems
-from modalink.recipe.evaluation import SOURCES
+from modalink.recipe import Recipe, load
 from modalink.settings import run_settings
 from modalink.training.caching.fill import fill
 from modalink.training.interrupts import Interrupted
-
-_RECIPES = (".yaml", ".yml")
 
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -53,7 +49,7 @@ def preview_samples(
     modalink data preview photos source=pairs captions=captions.csv
     modalink data preview my.yaml --stage instruct --html preview.html
     """
-    sources, chosen = _sources(source, settings or [], recipe, stage)
+    sources, chosen = sources_of(source, settings or [], recipe, stage)
     processor = _processor(chosen)
     for config, limit in sources:
         samples = list(preview(config, processor, count=count, max_tokens=limit))
@@ -117,46 +113,6 @@ def fill_cache(
     if not as_json:
         print(filling.last_line(found, settings, dry=dry_run))
     raise typer.Exit(int(any(totals.refusal for totals in found)))
-
-
-def _sources(
-    source: str, settings: list[str], recipe: str, stage: str | None
-) -> tuple[list[tuple[SourceConfig, int]], Recipe]:
-    """The sources with the longest sequence of their stage, and the recipe that reads them."""
-    if _is_recipe(source):
-        chosen = load(source, settings)
-        found = _stage(chosen, stage)
-        return [(config, found.max_tokens) for config in found.data], chosen
-    chosen = load(recipe)
-    given = {"source": "messages", "path": source, **dict(map(_setting, settings))}
-    try:
-        config = SOURCES.parse(given)
-    except Problems as error:
-        raise OptionError(f"{source}: {error}") from None
-    assert isinstance(config, SourceConfig)
-    return [(config, _stage(chosen, stage).max_tokens)], chosen
-
-
-def _is_recipe(source: str) -> bool:
-    """Whether a source is the name of a recipe, or a file that must be one; else it holds data."""
-    try:
-        return find(source).file.suffix in _RECIPES
-    except RecipeError:
-        return source.endswith(_RECIPES)
-
-
-def _stage(recipe: Recipe, name: str | None) -> Stage:
-    known = {stage.name: stage for stage in recipe.stages}
-    if name is not None and name not in known:
-        raise UnknownNameError("stage", name, known)
-    return recipe.stages[0] if name is None else known[name]
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    key, sign, value = text.partition("=")
-    if not sign:
-        raise OptionError(f"found {text!r}, needed KEY=VALUE, for example place=first")
-    return key, yaml_files.parse(value, shown(text), OptionError).data
 
 
 def _processor(recipe: Recipe) -> ModalinkProcessor | None:

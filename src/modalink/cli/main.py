@@ -22,6 +22,7 @@ COMMANDS = {
     "recipes": "Show what ships, or the JSON schema.",
     "doctor": "Check a recipe before training.",
     "data": "Show what becomes of data, or compute features ahead.",
+    "index": "Build what a retriever finds in, or search it.",
     "train": "Train a recipe, or go on with a run.",
     "import": "Make a run of a released checkpoint.",
     "ask": "Ask a trained run one question.",

@@ -30,5 +30,5 @@ def replies(
     engine = Engine(system, batch=batch)
     sampling = Sampling(max_new_tokens=max_new_tokens, stop=tuple(stop))
     for start in range(0, len(conversations), batch):
-        prompts = [system.processor.prepare(c, reply=True) for c in conversations[start : start + batch]]
+        prompts = [system.prepare(c, reply=True) for c in conversations[start : start + batch]]
         yield from engine.generate([Request(prompt, sampling, media=False) for prompt in prompts])

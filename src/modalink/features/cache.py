@@ -11,9 +11,8 @@ from threading import Lock
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from modalink import tensor_files
 from modalink.features.disk import DiskFeatures
 
 
@@ -30,21 +29,13 @@ class FeatureKey:
         """The key of a frozen module.
 
         Args:
-            weights: SHA-256 of its weights, as `weights_digest` gives.
+            weights: SHA-256 of its weights, as `tensor_files.weights_digest` gives.
             settings: All else that decides its output, for example which layer is taken, as JSON data.
             preprocessing: The preprocessor's `to_dict()`.
             dtype: Arithmetic that it computes in.
         """
         parts = {"weights": weights, "settings": settings, "preprocessing": preprocessing, "dtype": str(dtype)}
         return cls(hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest())
-
-
-def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over names, dtypes, shapes and values of all parameters and buffers, as they are now.
-
-    Of the module in memory rather than of its checkpoint: an earlier stage may have trained it.
-    """
-    return tensor_files.digest({**dict(module.named_parameters()), **dict(module.named_buffers())})
 
 
 class FeatureCache:

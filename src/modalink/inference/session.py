@@ -67,8 +67,10 @@ class Session:
 
     def chat(self, messages: Messages, **options: Any) -> Answer:
         """Answer the last turn of a conversation, or of its chat messages; options and errors as for `ask`."""
-        conversation = _conversation(messages)
-        (completion,) = self.engine.generate([self._request(conversation, _sampling(options))])
+        conversation, sampling = _conversation(messages), _sampling(options)
+        if (found := self._found(conversation)) is not None:
+            return self._answer(conversation, found)
+        (completion,) = self.engine.generate([self._request(conversation, sampling)])
         return self._answer(conversation, completion)
 
     def stream(self, messages: Messages, **options: Any) -> "Stream":
@@ -77,11 +79,23 @@ class Session:
         return Stream(lambda: self._stream(conversation, sampling))
 
     def _stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str | Answer]:
+        if (found := self._found(conversation)) is not None:
+            yield found.text
+            yield self._answer(conversation, found)
+            return
         for piece in self.engine.stream(self._request(conversation, sampling)):
             yield piece if isinstance(piece, str) else self._answer(conversation, piece)
 
+    def _found(self, conversation: Conversation) -> Completion | None:
+        """An entry of the retriever's index that is the answer itself."""
+        found = None if self.system.retrieving is None else self.system.retrieving.answer(conversation)
+        if found is None:
+            return None
+        media = [Medium(modality, modalities.get(modality).read(path)) for modality, path in found.media]
+        return Completion(text=found.text, content=(Text(found.text), *media))
+
     def _request(self, conversation: Conversation, sampling: Sampling) -> Request:
-        return Request(self.system.processor.prepare(conversation, reply=True), sampling)
+        return Request(self.system.prepare(conversation, reply=True), sampling)
 
     def _answer(self, conversation: Conversation, completion: Completion) -> Answer:
         turn = Turn("assistant", completion.content)

@@ -3,17 +3,21 @@
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedConfig
 
+from modalink.conversation import Conversation
 from modalink.errors import CheckpointError, PartError
 from modalink.hub import foreign, locate
 from modalink.model.assembly import Tokens, assemble
+from modalink.model.batch import Prepared
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.modeling import ModalinkForConditionalGeneration
 from modalink.model.processing import ModalinkProcessor
 from modalink.model.references import references
+from modalink.model.retrieving import Retrieving
 from modalink.recipe import SystemSpec
 from modalink.recipe import load as load_recipe
 from modalink.recipe.groups import Group
@@ -29,6 +33,7 @@ class System:
         processor: What turns conversations into the model's input.
         generators: Frozen generator by output modality.
         spec: What all this was built from.
+        retrieving: What is looked up before a question is read; None for nothing.
         lock: Held by the thread whose pass runs through the parts.
     """
 
@@ -36,7 +41,23 @@ class System:
     processor: ModalinkProcessor
     generators: dict[str, Generator]
     spec: SystemSpec
+    retrieving: Retrieving | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
+
+    def prepare(self, conversation: Conversation, *, learning: bool = False, **options: Any) -> Prepared:
+        """Make one sample ready, with what is looked up for it.
+
+        Args:
+            conversation: The sample.
+            learning: Whether training learns from it, which must not find it itself.
+            options: As for `ModalinkProcessor.prepare`.
+
+        Raises:
+            MediumError, PromptError: As `ModalinkProcessor.prepare`.
+        """
+        if self.retrieving is not None:
+            conversation = self.retrieving.shown(conversation, learning=learning)
+        return self.processor.prepare(conversation, **options)
 
     def save(self, folder: Path) -> None:
         """Write model and processor; generators are never trained, so their place in the spec is enough."""
@@ -60,7 +81,8 @@ class System:
         tokens, config = processor.tokens, model.config
         if (tokens.placeholders, tokens.signals) != (config.placeholders, config.signals):
             raise CheckpointError(f"{path}: its tokenizer and its config.json give the system's tokens different ids")
-        return cls(model, processor, build_generators(processor.spec), processor.spec)
+        spec = processor.spec
+        return cls(model, processor, build_generators(spec), spec, Retrieving.of(spec, model, processor))
 
 
 def compose(spec: SystemSpec, *, seed: int = 0) -> System:
@@ -86,7 +108,7 @@ def compose(spec: SystemSpec, *, seed: int = 0) -> System:
         _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
     )
     processor = ModalinkProcessor(tokenizer, spec, encoder_decoder=model.config.is_encoder_decoder)
-    return System(model.eval(), processor, build_generators(spec), spec)
+    return System(model.eval(), processor, build_generators(spec), spec, Retrieving.of(spec, model, processor))
 
 
 def compose_without_llm(spec: SystemSpec, *, seed: int = 0) -> System:
@@ -112,7 +134,7 @@ def compose_without_llm(spec: SystemSpec, *, seed: int = 0) -> System:
         if not torch.equal(before, torch.get_rng_state()):
             return compose(spec, seed=seed)
     processor = ModalinkProcessor(tokenizer, spec, encoder_decoder=model.config.is_encoder_decoder)
-    return System(model.eval(), processor, build_generators(spec), spec)
+    return System(model.eval(), processor, build_generators(spec), spec, Retrieving.of(spec, model, processor))
 
 
 def build(

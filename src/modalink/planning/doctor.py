@@ -205,7 +205,7 @@ def _data(stage: Stage) -> Iterator[str]:
 
 def _sample(recipe: Recipe, stage: Stage, system: System, device: torch.device) -> Iterator[str]:
     config = stage.data[0]
-    prepare = partial(system.processor.prepare, max_tokens=stage.max_tokens, template=config.template)
+    prepare = partial(system.prepare, learning=True, max_tokens=stage.max_tokens, template=config.template)
     prepared = first_prepared(head(config).good, prepare)
     learned = sum(label != IGNORED for label in prepared.labels)
     yield f"{prepared.id}: {len(prepared.input_ids)} tokens, {learned} of them learned"

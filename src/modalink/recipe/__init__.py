@@ -5,6 +5,7 @@ from modalink.recipe.evaluation import BenchmarkChoice, Evaluation, KeepBest
 from modalink.recipe.finding import Address, find, presets, recipe_names, shipped
 from modalink.recipe.json_schema import json_schema
 from modalink.recipe.loading import as_data, changed, checked, load
+from modalink.recipe.retrieval import RetrievalSpec
 from modalink.recipe.schema import Paper, Published, Recipe
 from modalink.recipe.stage import Init, Stage, TrainGroup
 from modalink.recipe.system import InputSpec, MarksSpec, OutputSpec, PromptSpec, SystemSpec
@@ -22,6 +23,7 @@ __all__ = [
     "PromptSpec",
     "Published",
     "Recipe",
+    "RetrievalSpec",
     "Stage",
     "SystemSpec",
     "TrainGroup",

@@ -47,6 +47,7 @@ def part_and_stage_problems(spec: SystemSpec, stages: Iterable[Stage]) -> list[P
     if not spec.inputs and not spec.outputs:
         return [Problem((), "found neither inputs nor outputs, needed at least one: without them this is a plain LLM")]
     found, stages = [*_modality_problems(spec)], list(stages)
+    found += _retrieval_problems(spec, stages)
     if spec.prompt.add_tokens and stages and not any(NEW_TOKENS in stage.train for stage in stages):
         text = f"adds tokens that no stage trains; add {NEW_TOKENS} to the train of a stage"
         found.append(Problem(("prompt", "add_tokens"), text))
@@ -78,6 +79,22 @@ def _modality_problems(spec: SystemSpec) -> Iterator[Problem]:
             kind = spec.outputs[modality].generator.kind
             found = f"the generator {kind!r} makes {_listed(makes)}, needed one that makes {modality}"
             yield Problem(("outputs", modality, "generator"), found)
+
+
+def _retrieval_problems(spec: SystemSpec, stages: Iterable[Stage]) -> Iterator[Problem]:
+    """An encoder that finds must be there, and stay as it was when the index was made."""
+    if spec.retrieval is None or (modality := spec.retrieval.retriever.embeds()) is None:
+        return
+    if modality not in spec.inputs:
+        text = f"it finds by the encoder of {modality!r}, and the recipe reads {_listed(spec.inputs)}"
+        yield Problem(("retrieval", "retriever"), text)
+        return
+    encoder = Group.encoder(spec.encoder_owners[modality])
+    for i, stage in enumerate(stages):
+        for group in map(Group, stage.train):
+            if group == encoder or group.startswith(f"{encoder}."):
+                text = "this encoder finds the entries of the retriever's index, and must stay frozen"
+                yield Problem(("stages", i, "train", group), text)
 
 
 def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from modalink.kinds import Settings, parse
 from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.kind_field import Kinds
+from modalink.recipe.retrieval import RetrievalSpec
 from modalink.roles import (
     EncoderConfig,
     GeneratorConfig,
@@ -120,6 +121,8 @@ class SystemSpec(Settings):
     """The prompt template of all stages and of inference."""
     outputs: dict[Name, OutputSpec] = Field(default_factory=dict)
     """Modality -> how it goes out; null takes out one of a recipe beneath."""
+    retrieval: RetrievalSpec | None = None
+    """What is looked up before a question is read; nothing if not set."""
 
     @field_validator("inputs", "outputs", mode="before")
     @classmethod

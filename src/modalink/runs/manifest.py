@@ -112,6 +112,14 @@ def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
         if made.projector is not None:
             yield _part(Group.output_projector(modality), made.projector, counts)
         yield _part(Group.generator(modality), made.generator, counts)
+    yield from _of_index(system)
+
+
+def _of_index(system: System) -> Iterable[dict[str, Any]]:
+    if system.retrieving is not None:
+        retriever = system.retrieving.spec.retriever
+        kept = {"id": retriever.index, "sha256": system.retrieving.retriever.sha256}
+        yield {"part": "retrieval.retriever", "kind": retriever.kind} | kept
 
 
 def _of_adapters(recipe: Recipe) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modalink.errors import TrainingError
-from modalink.features.cache import FeatureKey, weights_digest
+from modalink.features.cache import FeatureKey
 from modalink.features.compute import Once
 from modalink.model import System
 from modalink.model.batch import Batch, Targets
@@ -18,6 +18,7 @@ from modalink.model.items import Item, ragged
 from modalink.ragged import Ragged
 from modalink.recipe.groups import Group
 from modalink.roles import Conditions, ConditionShape, Denoises, Generator, ReadsText
+from modalink.tensor_files import weights_digest
 from modalink.training.objectives import ItemObjectiveConfig, ObjectiveConfig, captions_of
 
 

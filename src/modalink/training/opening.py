@@ -16,7 +16,7 @@ from modalink.errors import TrainingError
 from modalink.features.cache import FeatureCache
 from modalink.features.compute import Once, numerics
 from modalink.features.disk import DiskFeatures
-from modalink.model import ModalinkProcessor
+from modalink.model import System
 from modalink.model.batch import Prepared
 from modalink.model.groups import Groups
 from modalink.model.precision import resolve
@@ -66,7 +66,7 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack, *, draws
     if parallel.rank():
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     ledger = Ledger(folder / "ledger.jsonl")
-    prepare = preparing(run.system.processor, stage)
+    prepare = preparing(run.system, stage)
     seed = seed_of(run.recipe.seed, stage.name, "data")
     sources = cast(list[SourceConfig], stage.data)
     loader = Loader(
@@ -87,9 +87,9 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack, *, draws
     return loader
 
 
-def preparing(processor: ModalinkProcessor, stage: Stage) -> Callable[..., Prepared]:
-    """What makes a stage's samples of conversations: the processor, told what the stage wants of it."""
-    return partial(processor.prepare, max_tokens=stage.max_tokens, show=show_of(stage))
+def preparing(system: System, stage: Stage) -> Callable[..., Prepared]:
+    """What makes a stage's samples of conversations: the system, told what the stage wants of it."""
+    return partial(system.prepare, learning=True, max_tokens=stage.max_tokens, show=show_of(stage))
 
 
 def check_share(stage: Stage, processes: int) -> None:

@@ -14,13 +14,13 @@ import torch
 
 from modalink.encoders.vision import VisionEncoder
 from modalink.errors import MissingExtraError, OptionError, UnknownNameError
-from modalink.features.cache import weights_digest
 from modalink.generators.stable_diffusion import StableDiffusion
 from modalink.model import compose, compose_without_llm
 from modalink.recipe import Recipe
 from modalink.roles import Preprocessor
 from modalink.runs.ledger import Ledger
 from modalink.settings import RunSettings, run_settings
+from modalink.tensor_files import weights_digest
 from modalink.training.caching.fill import StageTotals, fill
 from modalink.training.caching.plan import plans
 from modalink.training.caching.samples import StageSamples

@@ -97,7 +97,7 @@ class Filler:
 
     def _made(self, stage: "_StageParts", places: list[tuple[int, Any]]) -> Iterator[Prepared | Bad]:
         """Samples in order, some of them prepared ahead."""
-        prepare = preparing(self.system.processor, stage.plan.stage)
+        prepare = preparing(self.system, stage.plan.stage)
         making, wanted = stage.samples.making(prepare), None if self.job.dry else stage.lacks
         under_way: deque[Any] = deque()
         for number, key in places:

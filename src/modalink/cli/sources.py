@@ -1,0 +1,65 @@
+"""Data that people name on the command line: a recipe's, or a file with settings."""
+
+from typing import Any
+
+from modalink import yaml_files
+from modalink.data.source import SourceConfig
+from modalink.errors import OptionError, RecipeError, UnknownNameError, shown
+from modalink.recipe import Recipe, Stage, find, load
+from modalink.recipe.errors import Problems
+from modalink.recipe.evaluation import SOURCES
+
+_RECIPES = (".yaml", ".yml")
+
+
+def sources_of(
+    source: str, settings: list[str], recipe: str, stage: str | None
+) -> tuple[list[tuple[SourceConfig, int]], Recipe]:
+    """What a command is to read: a recipe's stage, or data with settings.
+
+    Args:
+        source: A recipe, or a file, a folder or a pattern of data.
+        settings: `KEY=VALUE` of the recipe, or of the source; `source=` tells another kind than `messages`.
+        recipe: Whose tokenizer and template read data.
+        stage: The recipe's stage; by default the first.
+
+    Returns:
+        The sources with the longest sequence of their stage, and the recipe that reads them.
+
+    Raises:
+        OptionError: A setting is none of the source's.
+    """
+    if _is_recipe(source):
+        chosen = load(source, settings)
+        found = _stage(chosen, stage)
+        return [(config, found.max_tokens) for config in found.data], chosen
+    chosen = load(recipe)
+    given = {"source": "messages", "path": source, **dict(map(_setting, settings))}
+    try:
+        config = SOURCES.parse(given)
+    except Problems as error:
+        raise OptionError(f"{source}: {error}") from None
+    assert isinstance(config, SourceConfig)
+    return [(config, _stage(chosen, stage).max_tokens)], chosen
+
+
+def _is_recipe(source: str) -> bool:
+    """Whether a source is the name of a recipe, or a file that must be one; else it holds data."""
+    try:
+        return find(source).file.suffix in _RECIPES
+    except RecipeError:
+        return source.endswith(_RECIPES)
+
+
+def _stage(recipe: Recipe, name: str | None) -> Stage:
+    known = {stage.name: stage for stage in recipe.stages}
+    if name is not None and name not in known:
+        raise UnknownNameError("stage", name, known)
+    return recipe.stages[0] if name is None else known[name]
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise OptionError(f"found {text!r}, needed KEY=VALUE, for example place=first")
+    return key, yaml_files.parse(value, shown(text), OptionError).data

@@ -1,0 +1,112 @@
+"""The role of a retriever: it finds in an index of media and texts what lies nearest to a question."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from modalink.kinds import KindConfig
+from modalink.roles.modality import MediumHandle
+
+Pool = Literal["mean", "max"]
+"""How one vector comes of many tokens."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for.
+
+    Args:
+        words: What is said.
+        media: What it is said about: modality and opened medium, in order.
+    """
+
+    words: str
+    media: tuple[tuple[str, MediumHandle], ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entry of an index that was found.
+
+    Args:
+        number: Its place in the index, from 0.
+        score: How near it is; the largest is 1.
+        source: Where it comes from, for people.
+        text: Its words.
+        media: Modality and file of its media, in order.
+    """
+
+    number: int
+    score: float
+    source: str
+    text: str
+    media: tuple[tuple[str, Path], ...] = ()
+
+
+@runtime_checkable
+class EmbedsMedia(Protocol):
+    """A frozen encoder of the system, as retrievers use it."""
+
+    sha256: str
+    """Hash of its weights, its settings and its preprocessing: vectors of another one mean something else."""
+
+    def __call__(self, media: Sequence[MediumHandle], pool: Pool) -> Float[Tensor, "n d"]:
+        """One vector of length 1 for each medium: the mean, or the largest values, of its tokens."""
+
+
+class Retriever(ABC):
+    """Finds entries of an index."""
+
+    sha256: str
+    """Identity of the index: of its entries, their media and its vectors."""
+
+    @abstractmethod
+    def search(self, query: Query, count: int, without: Collection[str] = ()) -> list[Found]:
+        """The entries that lie nearest to a query, the nearest first.
+
+        Args:
+            query: What is looked for; where it holds nothing that this kind looks at, nothing is found.
+            count: How many at most.
+            without: Names and digests of media: entries of such a source or with such a medium are left out.
+        """
+
+
+class RetrieverConfig(KindConfig):
+    """Base of retriever settings."""
+
+    room: ClassVar[str] = "modalink.retrievers"
+
+    index: str
+    """Folder that `modalink index build` wrote."""
+
+    def tiny(self) -> "RetrieverConfig":
+        """Itself: an index has the size of its data."""
+        return self
+
+    def embeds(self) -> str | None:
+        """The modality whose encoder makes its vectors; None if it needs none."""
+        return None
+
+    def vectors(self, media: Sequence[MediumHandle], embed: EmbedsMedia) -> Float[Tensor, "n d"]:
+        """The vectors of media of the modality that `embeds` names, as the index keeps them."""
+        return embed(media, "mean")
+
+    @abstractmethod
+    def build(self, embed: EmbedsMedia | None) -> Retriever:
+        """The retriever over its index.
+
+        Args:
+            embed: The encoder that `embeds` names.
+
+        Raises:
+            PartError: The index is absent or damaged, of another kind, or was made with another encoder.
+        """
+
+    def facts(self, embed: EmbedsMedia | None) -> Mapping[str, Any]:
+        """What an index says of how it is made, as JSON data; its kind, if not overridden."""
+        return {"kind": self.kind}
