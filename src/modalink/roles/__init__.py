@@ -19,6 +19,7 @@ from modalink.roles.output_projector import Centred, OutputProjector, OutputProj
 from modalink.roles.part import FromCheckpoint, OfPieces, PartConfig
 from modalink.roles.peft import PeftConfig
 from modalink.roles.preprocessor import Preprocessor, SquarePreprocessor, Window
+from modalink.roles.retriever import EmbedsMedia, Found, Query, Retriever, RetrieverConfig
 
 __all__ = [
     "BlockEncoder",
@@ -27,8 +28,10 @@ __all__ = [
     "Conditions",
     "Denoises",
     "Embeds",
+    "EmbedsMedia",
     "Encoder",
     "EncoderConfig",
+    "Found",
     "FromCheckpoint",
     "Generator",
     "GeneratorConfig",
@@ -50,7 +53,10 @@ __all__ = [
     "PeftConfig",
     "Placed",
     "Preprocessor",
+    "Query",
     "ReadsText",
+    "Retriever",
+    "RetrieverConfig",
     "Rows",
     "Seconds",
     "ShouldStop",
