@@ -82,6 +82,7 @@ def test_every_command_is_one_file():
         "paths",
         "progress",
         "showing",
+        "sources",
     }
     named = {file_of(name) for name in COMMANDS}
     assert files == named

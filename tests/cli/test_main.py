@@ -26,7 +26,7 @@ def test_help_lists_every_command_in_a_line(modalink):
 def test_every_command_shows_an_example(modalink, name):
     result = modalink(name, "--help")
     assert result.exit_code == 0
-    if deeper := {"zoo": "build", "data": "preview"}.get(name):
+    if deeper := {"zoo": "build", "data": "preview", "index": "search"}.get(name):
         result = modalink(name, deeper, "--help")
     assert f"  modalink {name}" in result.output
 
@@ -225,6 +225,8 @@ def test_what_is_too_long_loses_its_middle():
         ["zoo", "build", "--work", ""],
         ["train", "demo", "--run", "a", "--cache", ""],
         ["score", "pope", "--predictions", "p.json", "--option", "questions="],
+        ["index", "build", "a.jsonl", "--out", ""],
+        ["index", "search", ""],
         ["train", "", "--run", "a"],
         ["doctor", ""],
         ["data", "preview", ""],

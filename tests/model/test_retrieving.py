@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from PIL import Image
 
 from modalink.conversation import Conversation, Medium, Region, Text, Turn
@@ -14,6 +15,7 @@ from modalink.inference.indexing import build_index
 from modalink.kinds import parse
 from modalink.model import System, compose
 from modalink.recipe import Recipe
+from modalink.runs.manifest import manifest, write_manifest
 from modalink.training.train import train
 from tests.support.little_recipes import recipe_of, record, vision, write_records
 
@@ -114,16 +116,17 @@ def test_the_answer_changes_with_what_is_found_and_a_near_entry_is_the_answer_it
 
 def test_a_run_learns_with_it_saves_it_and_knows_its_index(recipe, tmp_path):
     train(recipe, tmp_path / "run")
-    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    (part,) = (part for part in manifest["parts"] if part["part"] == "retrieval.retriever")
+    before = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    (part,) = (part for part in before["parts"] if part["part"] == "retrieval.retriever")
     assert part["id"] == str(tmp_path / "index") and len(part["sha256"]) == 64
     saved = System.load(tmp_path / "run" / "model")
     conversation = about(tmp_path / "lime.png")
     assert saved.prepare(conversation).input_ids == compose(recipe).prepare(conversation).input_ids
     head = json.loads((tmp_path / "index" / "index.json").read_text())
-    (tmp_path / "index" / "index.json").write_text(json.dumps(head))
+    (tmp_path / "index" / "index.json").write_text(json.dumps(head | {"made": head["made"] | {"note": "other"}}))
+    now = manifest(recipe, compose(recipe), torch.device("cpu"))
     with pytest.raises(CheckpointError, match=r"the weights of retrieval\.retriever are not those"):
-        train(recipe, tmp_path / "run")
+        write_manifest(tmp_path / "run" / "manifest.json", now)
 
 
 @pytest.mark.parametrize(

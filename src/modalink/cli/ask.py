@@ -24,7 +24,7 @@ Regions = Annotated[
     ),
 ]
 Out = Annotated[
-    str | None,
+    Path | None,
     typer.Option(
         "--out",
         metavar="FOLDER|FILE|PATTERN",
@@ -65,7 +65,7 @@ def ask(
     modalink ask runs/grounding "What is in <bbox>?" --image a.png --region 10,20,200,120
     """
     words = asked(question, media, regions=[_region(text) for text in region or ()])
-    destination = Destination.of(out or ".")
+    destination = Destination.of(str(out or "."))
     session = load(run, best=best, device=device, threads=threads)
     destination.check(session.makes)
     answer = session.chat(

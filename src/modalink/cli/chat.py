@@ -23,13 +23,13 @@ def chat(
     *,
     media: list[Medium],
     out: Annotated[
-        str,
+        Path,
         typer.Option(
             "--out",
             metavar="FOLDER|PATTERN",
             help="Where the media go that answers make: a folder, or a pattern such as films/{number}-{modality}.mp4.",
         ),
-    ] = ".",
+    ] = Path(),
     max_new_tokens: MaxNewTokens = 256,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
@@ -53,7 +53,7 @@ def chat(
         **making,
     }
     Sampling.checked(**options)
-    destination = Destination.of(out)
+    destination = Destination.of(str(out))
     session = load(run, best=best, device=device, threads=threads)
     destination.check(session.makes)
     talk = _Talk(session, destination, options)

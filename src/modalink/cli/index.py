@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from modalink import modalities
+from modalink import files, modalities
 from modalink.cli.media import takes_media
 from modalink.cli.options import Device, Threads
 from modalink.cli.sources import sources_of
@@ -73,7 +73,7 @@ def build(
 @index.command("search")
 @takes_media
 def search(
-    folder: Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the index.")],
+    folder: Annotated[str, typer.Argument(metavar="INDEX", help="Folder of the index.")],
     words: Annotated[str, typer.Argument(help="What is said.")] = "",
     *,
     media: list[Medium],
@@ -92,7 +92,7 @@ def search(
     modalink index search runs/index --image a.png --recipe my.yaml
     modalink index search runs/facts "how tall is the tower?" --by words
     """
-    config = _retriever(by, modality, folder)
+    config = _retriever(by, modality, files.named(folder, OptionError))
     if by == "encoder" and not any(medium.modality == modality for medium in media):
         raise OptionError(f"found nothing to look at, needed --{modality} FILE; or find by --by words")
     if by == "words" and not words:
