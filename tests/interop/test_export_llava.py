@@ -196,6 +196,19 @@ def test_lora_merged_and_beside_are_the_run(parts):
     }
 
 
+def test_lora_of_the_tower_is_merged_or_refused(parts):
+    system = saved(spec_of(parts, encoder={"lora": {"rank": 2, "alpha": 4}}, llm={"lora": LORA}), parts / "run")
+    export(parts / "run", parts / "merged")
+    assert_equal(system, parts / "merged")
+    with pytest.raises(PartError, match=r"inputs\.image\.encoder\.lora: only the LLM's can stand beside"):
+        export(parts / "run", parts / "beside", options=ExportOptions(lora="beside"))
+    tower = {"kind": "vision", "checkpoint": str(parts / "clip")}
+    windows = {"kind": "tiles", "encoder": tower, "tiles": {"grids": [[1, 2]]}, "checkpoint": "none"}
+    saved(spec_of(parts, encoder=windows | {"lora": {"rank": 2, "alpha": 4, "per_window": True}}), parts / "monkey")
+    with pytest.raises(PartError, match="found adapters for each window, and LLaVA's tower is one for all"):
+        export(parts / "monkey", parts / "out")
+
+
 def test_other_adapters_are_merged_or_refused(parts):
     system = saved(spec_of(parts, llm={"peft": {"kind": "ia3"}}), parts / "run")
     for name, parameter in system.model.named_parameters():

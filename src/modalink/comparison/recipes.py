@@ -170,6 +170,7 @@ def _renamed(group: Group, recipe: Recipe, reads: Collection[str]) -> Group:
     for modality in reads:
         if recipe.encoder_owners[modality] not in reads:
             lent = {Group.encoder(recipe.encoder_owners[modality]): Group.encoder(modality)}
+            lent[Group.encoder_lora(recipe.encoder_owners[modality])] = Group.encoder_lora(modality)
             lent[Group.input_projector(recipe.projector_owners[modality])] = Group.input_projector(modality)
             if (own := lent.get(group.whole)) is not None:
                 return own if group.section is None else own.inside(group.section)

@@ -1,10 +1,10 @@
 """Any image encoder, tile by tile: a large image becomes the tokens of its tiles and of its thumbnail, a block each.
 
-LLaVA-NeXT's `anyres`, InternVL's dynamic tiles and Monkey's windows are settings of it, see docs/encoders.md. Monkey's
-adapters, one for each window, are not part of it: all tiles go through the same encoder.
+LLaVA-NeXT's `anyres`, InternVL's dynamic tiles and Monkey's windows are settings of it, see docs/encoders.md.
 """
 
 from dataclasses import replace
+from math import prod
 from typing import Annotated, Any, Literal
 
 import torch
@@ -43,6 +43,11 @@ class TilesConfig(EncoderConfig):
     def tiny(self) -> "TilesConfig":
         """The tiny form of its encoder, on few tiles."""
         return self.model_copy(update={"encoder": self.encoder.tiny(), "tiles": self.tiles.at_most(4)})
+
+    def windows(self) -> int:
+        """The tiles of its grid, where it has one alone."""
+        grids = self.tiles.candidates
+        return prod(grids[0]) if len(grids) == 1 else 0
 
     def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
         """Its encoder's checkpoints."""

@@ -118,6 +118,8 @@ def _unfit_image(spec: SystemSpec) -> Iterator[str]:
     chosen = spec.inputs[_IMAGE]
     encoder, tiled = chosen.encoder, isinstance(chosen.encoder, TilesConfig)
     each = encoder.encoder if isinstance(encoder, TilesConfig) else encoder
+    if encoder is not None and encoder.lora is not None and encoder.lora.per_window:
+        yield f"{_ENCODER}.lora: found adapters for each window, and LLaVA's tower is one for all; {_KEEP}"
     if not isinstance(each, VisionConfig):
         yield f"{_ENCODER}: found kind {each and each.kind}, needed `vision`, or `tiles` of `vision` as LLaVA-NeXT"
     if isinstance(encoder, TilesConfig):

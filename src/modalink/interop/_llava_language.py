@@ -8,8 +8,9 @@ from peft import LoraConfig
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from modalink.adapters import ADAPTER, adapted, merge_adapters, unload_adapters
 from modalink.errors import PartError
-from modalink.llms import ADAPTER, NewTokenEmbedding, NewTokenHead, adapted, merge_adapters, unload_adapters
+from modalink.llms import NewTokenEmbedding, NewTokenHead
 
 
 @dataclass(frozen=True)

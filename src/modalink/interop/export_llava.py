@@ -25,6 +25,7 @@ from transformers.models.llava.image_processing_pil_llava import LlavaImageProce
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from modalink import files, hub, json_files, modalities, tensor_files
+from modalink.adapters import adapted, merge_adapters
 from modalink.encoders._images import ImagePreprocessor
 from modalink.encoders.vision import VisionConfig
 from modalink.errors import CheckpointError, PartError
@@ -74,6 +75,10 @@ def write_llava(system: System, folder: Path, options: ExportOptions) -> None:
     proof = Proof.of(system, logits=options.check)
     processor = proof.fitting(_processors(system, form))
     generation = _generation(system)
+    if adapted(form.encoder):
+        if options.lora != "merged":
+            raise PartError("inputs.image.encoder.lora: only the LLM's can stand beside; leave out --lora beside")
+        merge_adapters(form.encoder)
     adapters = take_adapters(system.model.language_model, merge=options.lora == "merged")
     language = language_of(system.model.language_model, len(processor.tokenizer))
     model = _wired(form, language, processor.image_token_id)

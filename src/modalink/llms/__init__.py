@@ -5,13 +5,11 @@ from modalink.llms._calls import Decoded, decode, encoded, select_rows
 from modalink.llms._carrying import carried, why_not
 from modalink.llms._meetings import keep_meeting, meeting_before, rows_of
 from modalink.llms._new_tokens import NewTokenEmbedding, NewTokenHead, add_new_tokens
-from modalink.llms._peft import ADAPTER, adapted, merge_adapters, unload_adapters
 from modalink.llms._probe import Fit, fit_of, probe, settle
 from modalink.llms._remarks import remarks
 from modalink.llms._segments import Segments, SegmentsMask, both_ways
 
 __all__ = [
-    "ADAPTER",
     "ATTENTION",
     "Decoded",
     "Fit",
@@ -19,7 +17,6 @@ __all__ = [
     "NewTokenHead",
     "Segments",
     "SegmentsMask",
-    "adapted",
     "add_new_tokens",
     "attention",
     "both_ways",
@@ -29,12 +26,10 @@ __all__ = [
     "fit_of",
     "keep_meeting",
     "meeting_before",
-    "merge_adapters",
     "probe",
     "remarks",
     "rows_of",
     "select_rows",
     "settle",
-    "unload_adapters",
     "why_not",
 ]

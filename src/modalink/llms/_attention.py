@@ -23,8 +23,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from modalink.adapters.layers import ADAPTER
 from modalink.errors import PartError
-from modalink.llms._peft import ADAPTER
 from modalink.llms._segments import BothWaysMask, Segments, SegmentsMask
 
 ATTENTION = "modalink"

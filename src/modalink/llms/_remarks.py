@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel
 
-from modalink.llms._peft import adapted
+from modalink.adapters.layers import adapted
 from modalink.llms._probe import EQUAL, fit_of
 
 

@@ -7,9 +7,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokeni
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from modalink import hub, json_files
+from modalink.adapters.lora import LoraSpec, add_lora
 from modalink.errors import PartError
 from modalink.llms._delta import add_base
-from modalink.llms._lora import LoraSpec, add_lora
 from modalink.llms._wholes import NAMES, REST, language_config
 from modalink.llms.peft.lora import LoraPeftConfig
 from modalink.recipe.kind_field import Kinds

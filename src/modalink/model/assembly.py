@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
 from modalink import modalities, prompts
-from modalink.encoders import verify
+from modalink.encoders import built, verify
 from modalink.errors import PartError, PromptError
 from modalink.llms import add_new_tokens, settle, why_not
 from modalink.model.references import references
@@ -166,8 +166,8 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     encoders: dict[str, Encoder] = {}
     input_projectors: dict[str, InputProjector] = {}
     for owner, config in spec.encoders().items():
-        encoder = config.build(weights=Group.encoder(owner) not in without_weights)
-        encoders[owner] = encoder.requires_grad_(False).eval()
+        with _named(Group.encoder(owner)):
+            encoders[owner] = built(config, weights=Group.encoder(owner) not in without_weights)
     for modality in spec.inputs:
         owner, config = spec.encoder_owners[modality], spec.encoder(modality)
         with _named(Group.encoder(owner)):

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedConfig
 
 from modalink.conversation import Conversation
+from modalink.encoders import built
 from modalink.errors import CheckpointError, PartError
 from modalink.hub import foreign, locate
 from modalink.model.assembly import Tokens, assemble
@@ -129,7 +130,7 @@ def compose_without_llm(spec: SystemSpec, *, seed: int = 0) -> System:
         torch.manual_seed(seed)
         before = torch.get_rng_state()
         for owner, config in spec.encoders().items():
-            model.model.encoders[owner] = config.build().requires_grad_(False).eval()
+            model.model.encoders[owner] = built(config)
         # Drawn weights come behind the LLM's, which draws its own: only with it they are the same.
         if not torch.equal(before, torch.get_rng_state()):
             return compose(spec, seed=seed)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from modalink.llms import ADAPTER
+from modalink.adapters import ADAPTER
 from modalink.recipe import TrainGroup
 from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, Group
 
@@ -23,7 +23,8 @@ def group_of(name: str) -> Group:
     """The train group that a parameter belongs to, from its name in `ModalinkForConditionalGeneration`."""
     for prefix, group in PREFIXES.items():
         if name.startswith(prefix):
-            return group(name.removeprefix(prefix).partition(".")[0])
+            modality = name.removeprefix(prefix).partition(".")[0]
+            return Group.encoder_lora(modality) if group == Group.encoder and ".lora_" in name else group(modality)
     if name.startswith("model.join."):
         return JOIN
     if ".lora_" in name:

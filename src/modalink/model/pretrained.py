@@ -117,7 +117,7 @@ class SavedByReference(ModalinkPreTrainedModel):
 
     def _adapt(self, folder: str) -> None:
         """Put adapters of PEFT on the loaded system, strictly: `load_adapter` renames the composite's weights."""
-        if {LORA, PEFT} & self.trainable_groups().keys():
+        if any(group.part in {LORA.part, PEFT.part} for group in map(Group, self.trainable_groups())):
             raise PartError(
                 f"{folder}: these adapters belong on a system that has adapters of its own, which PEFT would switch "
                 "off; load the system, and put them on by `peft.PeftModel.from_pretrained` if that is wanted"

@@ -27,7 +27,9 @@ def train_groups(spec: SystemSpec) -> list[Group]:
     groups = [LLM]
     for modality, chosen in spec.inputs.items():
         projector = Group.input_projector(modality)
-        groups += [Group.encoder(modality)] * (chosen.encoder is not None)
+        if chosen.encoder is not None:
+            groups += [Group.encoder(modality)]
+            groups += [Group.encoder_lora(modality)] * (chosen.encoder.lora is not None)
         if chosen.projector is not None:
             groups += [projector, *map(projector.inside, chosen.projector.sections())]
     if spec.llm.adapters is not None:
@@ -156,7 +158,8 @@ def _target_problems(spec: SystemSpec, stage: Stage, number: int) -> Iterator[Pr
         if modality not in spec.inputs or modality not in spec.signalled:
             text = f"{begins}; the recipe does not both read and make {modality}"
             yield Problem(("objectives", number, "modalities"), text)
-        elif (group := Group.encoder(spec.encoder_owners[modality])) in stage.train:
+            continue
+        for group in sorted(Group.of_encoder(spec.encoder_owners[modality]) & stage.train.keys()):
             yield Problem(("train", group), f"{begins}, and this stage trains it")
 
 
@@ -168,7 +171,7 @@ def _reference_problems(spec: SystemSpec, stage: Stage, number: int) -> Iterator
         text = f"found {reader!r}, needed an input that reads captions: {_OF_SENTENCES}"
         yield Problem(("objectives", number, "to"), text)
         return
-    for group in (Group.encoder(spec.encoder_owners[reader]), Group.input_projector(reader)):
+    for group in (*sorted(Group.of_encoder(spec.encoder_owners[reader])), Group.input_projector(reader)):
         if any(Group(name).whole == group for name in stage.train):
             text = f"the objective {objective.kind!r} aligns with it, and this stage trains it; train it in one before"
             yield Problem(("train", group), text)
@@ -195,6 +198,8 @@ def _unknown_group(spec: SystemSpec, group: Group, known: list[Group]) -> str:
     }.get(group, "")
     if group in (LORA, PEFT) and spec.llm.adapters is not None:
         hint = f"; what learns in this LLM is trained as {spec.llm.adapters.group}"
+    if group.side == "inputs" and group.part == "lora" and group.modality in spec.encoders():
+        hint = "; give the encoder adapters: lora: {rank: 8, alpha: 16}"
     return f"{UnknownNameError('parameter group', group, known)}{hint}"
 
 

@@ -4,14 +4,15 @@ import re
 from collections.abc import Collection
 
 _PART = re.compile(
-    r"(?:inputs|outputs)\.(?P<modality>.+?)\.(?P<part>encoder|projector|generator)(?:\.(?P<section>.+))?"
+    r"(?:inputs|outputs)\.(?P<modality>.+?)\.(?P<part>encoder\.lora|encoder|projector|generator)(?:\.(?P<section>.+))?"
 )
 
 
 class Group(str):
     """One name, read by its parts: `llm`, `llm.lora`, `llm.peft`, `llm.join`, `llm.new_tokens`, `inputs.image.encoder`.
 
-    A part may have sections that learn by themselves: `inputs.image.projector.exit` is the last map of a projector.
+    Adapters, as `llm.lora` and `inputs.image.encoder.lora`, are parts of their own. A part may have sections that learn
+    by themselves: `inputs.image.projector.exit` is the last map of a projector.
 
     It is a string, so that it is what files and people write; nobody else takes the string apart.
     """
@@ -22,6 +23,16 @@ class Group(str):
     def encoder(cls, modality: str) -> "Group":
         """The encoder that a modality has."""
         return cls(f"inputs.{modality}.encoder")
+
+    @classmethod
+    def encoder_lora(cls, modality: str) -> "Group":
+        """The adapters in the encoder that a modality has."""
+        return cls(f"inputs.{modality}.encoder.lora")
+
+    @classmethod
+    def of_encoder(cls, modality: str) -> "frozenset[Group]":
+        """The parts on which the tokens of an encoder depend."""
+        return frozenset({cls.encoder(modality), cls.encoder_lora(modality)})
 
     @classmethod
     def input_projector(cls, modality: str) -> "Group":
@@ -51,9 +62,9 @@ class Group(str):
 
     @property
     def part(self) -> str:
-        """`encoder`, `projector` or `generator`; `llm`, `lora`, `peft`, `join` or `new_tokens` on the LLM's side."""
+        """`encoder`, `lora`, `projector`, `generator`; for the LLM `llm`, `lora`, `peft`, `join` or `new_tokens`."""
         found = _PART.fullmatch(self)
-        return self.rpartition(".")[2] if found is None else found["part"]
+        return (self if found is None else found["part"]).rpartition(".")[2]
 
     @property
     def section(self) -> str | None:

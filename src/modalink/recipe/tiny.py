@@ -51,11 +51,17 @@ def _input(recipe: Recipe, modality: str) -> InputSpec:
     encoder = recipe.encoder(modality) if apart else chosen.encoder
     projector = recipe.projector(modality) if apart else chosen.projector
     changes = {
-        "encoder": None if encoder is None else _part(Group.encoder(modality), encoder),
+        "encoder": None if encoder is None else _encoder(modality, encoder),
         "use": None if apart else chosen.use,
         "projector": None if projector is None else _part(Group.input_projector(modality), projector),
     }
     return chosen.model_copy(update=changes)
+
+
+def _encoder(modality: str, encoder: EncoderConfig) -> EncoderConfig:
+    """The tiny form of an encoder, with adapters if it has some."""
+    tiny: EncoderConfig = _part(Group.encoder(modality), encoder)
+    return tiny.model_copy(update={"lora": None if encoder.lora is None else encoder.lora.tiny()})
 
 
 def _is_apart(recipe: Recipe, modality: str) -> bool:
@@ -164,9 +170,8 @@ def _shows(recipe: Recipe, stage: Stage, tasks: Collection[str]) -> dict[str, fl
     reads = set(tasks) != {"draw"}
     known = [m for m in ("image", "video", "audio", "points") if m in recipe.inputs and reads]
     taught = {Group(group).whole for group in stage.train if Group(group).side == "inputs"}
-    ways = {
-        m: {Group.encoder(recipe.encoder_owners[m]), Group.input_projector(recipe.projector_owners[m])} for m in known
-    }
+    encoders, projectors = recipe.encoder_owners, recipe.projector_owners
+    ways = {m: {*Group.of_encoder(encoders[m]), Group.input_projector(projectors[m])} for m in known}
     known = [m for m in known if ways[m] & taught] or known
     drawn = ["image"] if "draw" in tasks or not known else []
     return dict.fromkeys([*drawn, *known], 1.0)

@@ -17,7 +17,7 @@ from modalink.roles.media_options import Guidance, MediaOptions, Seconds, Size
 from modalink.roles.modality import MediumHandle, ModalityRecord
 from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
 from modalink.roles.part import FromCheckpoint, OfPieces, PartConfig
-from modalink.roles.peft import PeftConfig
+from modalink.roles.peft import EncoderLora, LoraSettings, PeftConfig
 from modalink.roles.preprocessor import Preprocessor, SquarePreprocessor, Window
 from modalink.roles.retriever import EmbedsMedia, Found, Query, Retriever, RetrieverConfig
 
@@ -31,6 +31,7 @@ __all__ = [
     "EmbedsMedia",
     "Encoder",
     "EncoderConfig",
+    "EncoderLora",
     "Found",
     "FromCheckpoint",
     "Generator",
@@ -42,6 +43,7 @@ __all__ = [
     "JoinConfig",
     "LearnsCaptions",
     "LlmConfig",
+    "LoraSettings",
     "MediaOptions",
     "MediumHandle",
     "Meeting",

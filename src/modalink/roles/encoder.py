@@ -3,15 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from modalink.errors import PartError
 from modalink.ragged import Layout, Ragged
 from modalink.roles.part import PartConfig
+from modalink.roles.peft import EncoderLora
 from modalink.roles.preprocessor import Preprocessor
 
 _FEW = 30_000_000
@@ -68,6 +70,28 @@ class EncoderConfig(PartConfig):
     """Base of encoder settings."""
 
     room: ClassVar[str] = "modalink.encoders"
+    lora: EncoderLora | None = None
+    """Adapters in the frozen encoder, trained in the stages that name `inputs.MODALITY.encoder.lora`."""
+
+    @model_validator(mode="after")
+    def _adapters_have_places(self) -> Self:
+        for value in dict(self).values():
+            for inner in value if isinstance(value, tuple) else (value,):
+                if isinstance(inner, EncoderConfig) and inner.lora is not None:
+                    raise ValueError(
+                        f"found lora in the {inner.kind} inside of {self.kind}, needed it in the whole: write lora "
+                        f"beside kind: {self.kind}"
+                    )
+        if self.lora is not None and self.lora.per_window and not self.windows():
+            raise ValueError(
+                "found lora.per_window, needed an encoder that cuts all images into as many windows: kind: tiles, "
+                "tiles: {grids: [[2, 2]]}"
+            )
+        return self
+
+    def windows(self) -> int:
+        """Into how many windows each image is cut; 0 where that is not always the same, or images are not cut."""
+        return 0
 
     @abstractmethod
     def reads(self) -> frozenset[str]:

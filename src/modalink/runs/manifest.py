@@ -97,6 +97,8 @@ def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
     for modality, chosen in recipe.inputs.items():
         if chosen.encoder is not None:
             yield _part(Group.encoder(modality), chosen.encoder, counts)
+            if (lora := Group.encoder_lora(modality)) in counts:
+                yield {"part": lora, "parameters": counts[lora]}
         if chosen.projector is None:
             continue
         projector = Group.input_projector(modality)

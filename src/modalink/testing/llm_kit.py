@@ -2,7 +2,8 @@
 
 from transformers import PreTrainedTokenizerBase
 
-from modalink.llms import ADAPTER, Fit, fit_of
+from modalink.adapters import ADAPTER
+from modalink.llms import Fit, fit_of
 from modalink.llms._probe import REFUSED
 from modalink.roles import LlmConfig
 from modalink.testing.requirements import check_settings, require

@@ -41,7 +41,7 @@ class FrozenEncoders:
                 once.dtype,
             )
             for m, owner in system.spec.encoder_owners.items()
-            if Group.encoder(owner) not in set(trained)
+            if Group.of_encoder(owner).isdisjoint(trained)
         }
 
     def encoded(self, batch: Batch) -> Batch:

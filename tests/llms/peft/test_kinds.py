@@ -4,8 +4,9 @@ import pytest
 import torch
 from transformers import DynamicCache
 
+from modalink.adapters import ADAPTER, adapted, merge_adapters
 from modalink.errors import PartError
-from modalink.llms import ADAPTER, ATTENTION, Segments, adapted, decode, merge_adapters, settle
+from modalink.llms import ATTENTION, Segments, decode, settle
 from modalink.llms.pretrained import PretrainedLlmConfig
 from modalink.testing.checkpoints import tiny_llama, tiny_opt, tiny_qwen2, tiny_t5
 

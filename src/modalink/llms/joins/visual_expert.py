@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from modalink.adapters.layers import attached
 from modalink.devices import to_device
 from modalink.errors import PartError
 from modalink.kinds import Count
 from modalink.llms._calls import takes_positions
 from modalink.llms._layers import decoder_layers, every_nth
-from modalink.llms._peft import attached
 from modalink.llms.joins._spliced import Spliced, SplicedConfig
 from modalink.llms.joins._vectors import Vectors
 from modalink.roles import Meeting, Placed, Rows

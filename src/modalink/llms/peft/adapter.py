@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from modalink.adapters.layers import adapted, attach, by_last_name, linear_layers, targeted
 from modalink.kinds import Width
-from modalink.llms._peft import adapted, attach, by_last_name, linear_layers, targeted
 from modalink.roles import PeftConfig
 
 _CHILD = "series_adapter"
@@ -37,7 +37,9 @@ class AdapterConfig(PeftConfig):
     def put_into(self, llm: PreTrainedModel, checkpoint: str) -> None:
         named = by_last_name(linear_layers(llm))
         key, what = "llm.peft.targets", "linear layer"
-        names = targeted(named, self.targets, lambda: _default(named), checkpoint=checkpoint, key=key, what=what)
+        names = targeted(
+            named, self.targets, lambda: _default(named), checkpoint=f"llm {checkpoint}", key=key, what=what
+        )
         for name in sorted(names):
             linear = llm.get_submodule(name)
             like = next(linear.parameters())

@@ -14,7 +14,7 @@ from peft.utils import (
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from modalink.llms._peft import adapted, by_last_name, inject, linear_layers, targeted
+from modalink.adapters.layers import adapted, by_last_name, inject, linear_layers, targeted
 from modalink.roles import PeftConfig
 
 _KEYS_AND_VALUES = ("k_proj", "v_proj", "k", "v", "key", "value", "qkv_proj", "query_key_value", "c_attn", "Wqkv")
@@ -42,7 +42,7 @@ class Ia3Config(PeftConfig):
             named,
             self.targets,
             lambda: _default(llm, named),
-            checkpoint=checkpoint,
+            checkpoint=f"llm {checkpoint}",
             key="llm.peft.targets",
             what="linear layer",
         )

@@ -9,7 +9,7 @@ from peft import LNTuningConfig
 from torch import nn
 from transformers import PreTrainedModel
 
-from modalink.llms._peft import adapted, by_last_name, inject, targeted
+from modalink.adapters.layers import adapted, by_last_name, inject, targeted
 from modalink.roles import PeftConfig
 
 
@@ -27,7 +27,7 @@ class LayerNormConfig(PeftConfig):
     def put_into(self, llm: PreTrainedModel, checkpoint: str) -> None:
         named = by_last_name(name for name, module in llm.named_modules() if _is_norm(module))
         key = "llm.peft.targets"
-        names = targeted(named, self.targets, named.keys, checkpoint=checkpoint, key=key, what="norm")
+        names = targeted(named, self.targets, named.keys, checkpoint=f"llm {checkpoint}", key=key, what="norm")
         inject(llm, LNTuningConfig(target_modules=sorted(names)))
 
     def as_built(self, llm: PreTrainedModel) -> Self:

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self, cast
 
 from transformers import PreTrainedModel
 
-from modalink.llms._lora import LoraSpec, add_lora
+from modalink.adapters.lora import LoraSpec, add_lora
 from modalink.roles import PeftConfig
 
 

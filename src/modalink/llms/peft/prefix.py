@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from modalink.adapters.layers import attach
 from modalink.errors import PartError
 from modalink.kinds import Count
 from modalink.llms._attention import ATTENTION, PREFIX
 from modalink.llms._layers import decoder_layers
-from modalink.llms._peft import attach
 from modalink.llms._probe import fit_of
 from modalink.roles import PeftConfig
 

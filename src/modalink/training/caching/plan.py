@@ -75,11 +75,11 @@ def _plan(
 
 def _unknown(recipe: Recipe, stage: Stage, modality: str, learned: Mapping[str, str], draws: bool) -> str:
     """Why the outputs of a modality's encoder cannot be known ahead; empty where they can."""
-    group = Group.encoder(recipe.encoder_owners[modality])
-    if group in stage.train:
+    groups = Group.of_encoder(recipe.encoder_owners[modality])
+    if groups & stage.train.keys():
         return "its encoder learns in this stage"
-    if group in learned:
-        return f"its encoder learns in the stage {learned[group]} before"
+    if before := [learned[group] for group in sorted(groups) if group in learned]:
+        return f"its encoder learns in the stage {before[0]} before"
     reader = recipe.encoder(modality).preprocessor()
     if draws and reader.seeded(0) is not reader:
         return "what is read of each medium is drawn anew each time"

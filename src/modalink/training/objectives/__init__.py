@@ -187,7 +187,7 @@ def _reach(need: Need, group: Group) -> bool:
     if need in OF_FROZEN:
         return False
     if need == "features":
-        return group.part == "encoder"
+        return group.side == "inputs" and group.part in {"encoder", "lora"}
     if need in {"prompt_tokens", "embeddings"} or need in OF_CAPTIONS:
         return group.side == "inputs"
     return need == "conditions" or group.side != "outputs"

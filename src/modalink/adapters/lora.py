@@ -1,16 +1,16 @@
 """Low-rank adapters beside an LLM's layers: which layers, where nobody says so, and that they learn."""
 
 from collections.abc import Collection
-from typing import Self
+from typing import Any, Self
 
 from peft import LoraConfig
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from modalink.kinds import Settings, Width
-from modalink.llms._lora_weights import load_lora
-from modalink.llms._peft import adapted, by_last_name, inject, linear_layers, targeted
+from modalink.adapters.layers import adapted, by_last_name, inject, linear_layers, targeted
+from modalink.adapters.lora_weights import load_lora
+from modalink.roles import LoraSettings
 
 _QUERY_AND_VALUE = ("q_proj", "v_proj")
 _OF_THE_ZOO = {
@@ -20,17 +20,9 @@ _OF_THE_ZOO = {
 """Of the zoo's LLMs, by family: the linear layers, and those that are taken where a recipe names none of these."""
 
 
-class LoraSpec(Settings):
+class LoraSpec(LoraSettings):
     """Low-rank adapters beside some of the LLM's linear layers (arXiv 2106.09685)."""
 
-    rank: Width
-    """Width of the adapters."""
-    alpha: int
-    """The adapters' output is scaled by alpha / rank."""
-    dropout: float = 0.0
-    """Share of the adapters' input that is dropped in training."""
-    dora: bool = False
-    """Learn the norms of weights apart from their directions (DoRA, arXiv 2402.09353)."""
     checkpoint: str | None = None
     """A folder or hub id of adapters that were trained elsewhere, of peft or in a system's file, such as PandaGPT's;
     rank, alpha and targets must be its."""
@@ -64,23 +56,25 @@ def add_lora(llm: PreTrainedModel, spec: LoraSpec, checkpoint: str, key: str = "
     """
     named = by_last_name(linear_layers(llm))
     names = targeted(
-        named, spec.targets, lambda: _default(llm, named), checkpoint=checkpoint, key=key, what="linear layer"
+        named, spec.targets, lambda: _default(llm, named), checkpoint=f"llm {checkpoint}", key=key, what="linear layer"
     )
     turned = any(isinstance(module, Conv1D) for name, module in llm.named_modules() if name in names)
-    inject(
-        llm,
-        LoraConfig(
-            r=spec.rank,
-            lora_alpha=spec.alpha,
-            lora_dropout=spec.dropout,
-            use_dora=spec.dora,
-            target_modules=sorted(names),
-            fan_in_fan_out=turned,
-            bias="none",
-        ),
-    )
+    inject(llm, library_config(spec, names, fan_in_fan_out=turned))
     if spec.checkpoint is not None and llm.device.type != "meta":
         load_lora(llm, spec.checkpoint, spec.revision, rank=spec.rank, alpha=spec.alpha)
+
+
+def library_config(spec: LoraSettings, names: Collection[str], **more: Any) -> LoraConfig:
+    """The peft library's settings of adapters beside the layers of these full names."""
+    return LoraConfig(
+        r=spec.rank,
+        lora_alpha=spec.alpha,
+        lora_dropout=spec.dropout,
+        use_dora=spec.dora,
+        target_modules=sorted(names),
+        bias="none",
+        **more,
+    )
 
 
 def _default(llm: PreTrainedModel, named: dict[str, set[str]]) -> Collection[str]:

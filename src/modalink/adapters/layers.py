@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from peft import PeftConfig as LibraryConfig
+from peft import inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers import PreTrainedModel
@@ -15,15 +17,25 @@ ADAPTER = "modalink"
 """The name of adapters; a part of the names of all their parameters."""
 
 
-def inject(llm: PreTrainedModel, config: LibraryConfig) -> None:
-    """Put adapters of the peft library into an LLM, in place."""
+def inject(module: nn.Module, config: LibraryConfig, name: str = ADAPTER) -> None:
+    """Put adapters of the peft library into an LLM or an encoder, in place.
+
+    Args:
+        module: A model of transformers, or any other module.
+        config: The library's settings.
+        name: What these adapters are called.
+    """
     with warnings.catch_warnings():
         # Of an LLM with both kinds of layers peft turns each as it must; experts that transformers fused get none.
         # A norm is no layer whose sizes peft knows, and needs none.
         warnings.filterwarnings(
-            "ignore", message=".*(fan_in_fan_out|_pattern keys did not match|Unsupported layer type .*Norm).*"
+            "ignore",
+            message=".*(fan_in_fan_out|_pattern keys did not match|Unsupported layer type .*Norm|Already found a).*",
         )
-        llm.add_adapter(config, adapter_name=ADAPTER)
+        if isinstance(module, PreTrainedModel):
+            module.add_adapter(config, adapter_name=name)
+        else:
+            inject_adapter_in_model(config, module, adapter_name=name)
 
 
 def attach(module: nn.Module, child: str, learned: nn.Module) -> None:
@@ -55,15 +67,20 @@ def adapted(llm: nn.Module) -> dict[str, int]:
     return counts
 
 
-def merge_adapters(llm: PreTrainedModel) -> None:
-    """Write what adapters learned into the LLM's own weights, in place, so that it is one without adapters.
+def merge_adapters(llm: nn.Module) -> None:
+    """Write what adapters learned into the own weights of an LLM or an encoder, in place, so that it has none.
 
     LoRA, DoRA, IA3 and tuned norms can be merged, because they only change weights.
 
     Raises:
-        PartError: It has adapters that compute something of their own.
+        PartError: It has adapters that compute something of their own, several beside a layer, or quantised weights.
     """
     for name, module in llm.named_modules():
+        if isinstance(module, LoraLayer) and module.lora_A.keys() - {ADAPTER}:
+            raise PartError(
+                f"{len(module.lora_A)} adapters stand beside {name}, one for each window, and its weight is one; they "
+                "cannot be merged, so keep them beside it"
+            )
         if (child := attached(module)) is not None:
             raise PartError(
                 f"the adapters at {name}.{child} compute something that no weight of {type(llm).__name__} could; they "
@@ -75,13 +92,14 @@ def merge_adapters(llm: PreTrainedModel) -> None:
     unload_adapters(llm)
 
 
-def unload_adapters(llm: PreTrainedModel) -> None:
-    """Take adapters of the peft library out of an LLM, in place; its weights are those that it has without them."""
+def unload_adapters(llm: nn.Module) -> None:
+    """Take adapters of the peft library out of a module, in place; its weights are those that it has without them."""
     for name, module in list(llm.named_modules()):
         if isinstance(module, BaseTunerLayer):
             outer, _, last = name.rpartition(".")
             setattr(llm.get_submodule(outer), last, module.get_base_layer())
-    llm._hf_peft_config_loaded = False
+    if isinstance(llm, PreTrainedModel):
+        llm._hf_peft_config_loaded = False
     vars(llm).pop("peft_config", None)
 
 
@@ -125,7 +143,7 @@ def targeted(
         named: The layers that could, by their last names.
         targets: Last names that were asked for.
         default: Those that are taken where none were.
-        checkpoint: What errors call the LLM.
+        checkpoint: What errors call the part, for example `llm tiny-llama`.
         key: The recipe's key of the targets.
         what: What errors call a layer, for example `linear layer`.
 
@@ -135,11 +153,9 @@ def targeted(
     targets = default() if targets is None else targets
     if unknown := set(targets) - named.keys():
         raise PartError(
-            f"llm {checkpoint}: no {what} is called {', '.join(sorted(unknown))} ({key}); "
+            f"{checkpoint}: no {what} is called {', '.join(sorted(unknown))} ({key}); "
             f"its layers are {', '.join(sorted(named))}"
         )
     if not targets:
-        raise PartError(
-            f"llm {checkpoint}: found no {what} that could get an adapter; leave out {key.rpartition('.')[0]}"
-        )
+        raise PartError(f"{checkpoint}: found no {what} that could get an adapter; leave out {key.rpartition('.')[0]}")
     return {name for target in targets for name in named[target]}

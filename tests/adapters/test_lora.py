@@ -5,9 +5,9 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+from modalink.adapters import adapted
+from modalink.adapters.lora import LoraSpec, add_lora
 from modalink.errors import PartError
-from modalink.llms import adapted
-from modalink.llms._lora import LoraSpec, add_lora
 
 WIDE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 HEADS = WIDE | {"num_key_value_heads": 2}
