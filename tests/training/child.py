@@ -1,7 +1,7 @@
 """Trains the recipe file of its first argument in the folder of its second; the third says what befalls it.
 
 `kill STAGE STEP` kills it like `kill -9` after that step; `wait STAGE STEP` says `waiting` and waits for a line. `count`
-writes beside the run how often each class of module ran, forward and backward.
+writes beside the run how often each class of module ran, forward and backward, and first what `contrast` gives.
 """
 
 import atexit
@@ -10,18 +10,73 @@ import os
 import signal
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import torch
 import yaml
+from torch import Tensor
+from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook, register_module_full_backward_hook
 
 from modalink.errors import ModalinkError
 from modalink.recipe import Recipe
+from modalink.roles import Compared
+from modalink.training import parallel
 from modalink.training.events import Event, StepDone
+from modalink.training.objectives import Embedded, Output
+from modalink.training.objectives.itc import ItcConfig
+from modalink.training.objectives.sentence_contrast import SentenceContrastConfig
+from modalink.training.randomness import ItemRngs
 from modalink.training.train import train
+
+SHARES = [[[0, 1, 2], [3]], [[0, 1, 2, 3], []], [[], []]]
+"""Places in the whole batch that each of two processes has, one time after the other."""
+
+
+def contrast(shares: list[list[int]]) -> dict[str, object]:
+    """Losses and gradients of the media that this process has of a whole batch, see `whole_batch`.
+
+    Args:
+        shares: The places that each process has in it.
+    """
+    items, texts, temperature = (tensor.requires_grad_() for tensor in whole_batch())
+    places = shares[parallel.rank()]
+    compared = Compared(items[places], texts[places], temperature)
+    described = {"image": None} if places else {}
+    batch: Any = SimpleNamespace(described=described, input_ids=texts, items={})
+    batch.items = {"sentence": [SimpleNamespace(loss=True)] * len(places)}
+    captioned: Any = {"image": SimpleNamespace(compared=compared)}
+    embedded = {"sentence": Embedded(texts[places], temperature)}
+    output = Output(captioned=captioned, embeddings=embedded, peers="")
+    found: dict[str, object] = {}
+    for objective in (ItcConfig(), SentenceContrastConfig()):
+        loss = objective.sum(output, batch, {}, ItemRngs(0, 0, []))
+        gradients = [torch.zeros_like(t) for t in (items, texts, temperature)]
+        if loss.requires_grad:
+            given = torch.autograd.grad(loss, (items, texts, temperature), retain_graph=True, materialize_grads=True,
+                                        allow_unused=True)  # fmt: skip
+            gradients = [*given]
+        found[objective.kind] = [loss.item(), *(gradient.tolist() for gradient in gradients)]
+    return found
+
+
+def whole_batch() -> tuple[Tensor, Tensor, Tensor]:
+    """Four media of three vectors, their captions, and a temperature."""
+    generator = torch.Generator().manual_seed(0)
+    items, texts = (torch.randn(shape, generator=generator) for shape in ((4, 3, 8), (4, 8)))
+    return functional.normalize(items, dim=-1), functional.normalize(texts, dim=-1), torch.tensor(0.07)
 
 
 def main(recipe: str, run: str, fate: str = "none", stage: str = "", step: str = "0") -> int:
+    """With `count` the processes stay together around the run, because they meet once alone."""
+    with ExitStack() as together:
+        return run_of(together, recipe, run, fate, stage, step)
+
+
+def run_of(together: ExitStack, recipe: str, run: str, fate: str, stage: str, step: str) -> int:
     def on_event(event: Event) -> None:
         if not isinstance(event, StepDone) or (event.stage, event.step) != (stage, int(step)):
             return
@@ -36,6 +91,9 @@ def main(recipe: str, run: str, fate: str = "none", stage: str = "", step: str =
         register_module_full_backward_hook(lambda module, *_: counted.update([f"{type(module).__name__} backward"]))
         file = Path(f"{run}-{os.environ['RANK']}.json")
         atexit.register(lambda: file.write_text(json.dumps(counted)))
+        together.enter_context(parallel.process_group(torch.device("cpu")))
+        compared = [contrast(shares) for shares in SHARES]
+        Path(f"{run}-contrast-{os.environ['RANK']}.json").write_text(json.dumps(compared))
     try:
         train(Recipe.model_validate(yaml.safe_load(Path(recipe).read_text())), Path(run), on_event=on_event)
     except ModalinkError as error:

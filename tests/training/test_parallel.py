@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional
 
 from modalink.recipe import Recipe
 from modalink.training.train import train
+from tests.training.child import SHARES, whole_batch
 
 CHILD = str(Path(__file__).with_name("child.py"))
 
@@ -56,6 +58,7 @@ def test_two_processes_train_the_weights_that_one_trains(
     train(recipe, one)
     done = _two(recipe, two, "count")
     assert done.returncode == 0, done.stderr
+    _assert_contrast_is_that_of_one([json.loads(Path(f"{two}-contrast-{rank}.json").read_text()) for rank in (0, 1)])
     counts = [json.loads(Path(f"{two}-{rank}.json").read_text()) for rank in (0, 1)]
     learned = ("MlpProjector", "TransformerProjector", "LlamaForCausalLM", "LlamaDecoderLayer")
     for module in (*learned, "Sequential backward", "TransformerProjector backward", "LlamaDecoderLayer backward"):
@@ -82,6 +85,29 @@ def test_two_processes_train_the_weights_that_one_trains(
         # Adam moves a weight by a whole learning rate where rounding alone decides the sign of a gradient near zero.
         assert far.float().mean() < 1e-3, name
         assert (weights[1][name] - tensor).abs().max() < 6 * 1e-2, name
+
+
+def _assert_contrast_is_that_of_one(found: list[list[dict[str, list[object]]]]) -> None:
+    """Losses and gradients, added up over processes, are those of plain formulas on the whole batch."""
+    items, texts, temperature = (tensor.requires_grad_() for tensor in whole_batch())
+    similar = (items @ texts.T).amax(1) / temperature
+    own = torch.arange(4)
+    losses = {
+        "itc": sum(
+            functional.cross_entropy(each, own, reduction="sum", label_smoothing=0.1) for each in (similar, similar.T)
+        )
+        / 2,
+        "sentence_contrast": functional.cross_entropy(
+            texts @ texts.detach().T / temperature, own, reduction="sum", label_smoothing=0.1
+        ),
+    }
+    for kind, loss in losses.items():
+        gradients = torch.autograd.grad(loss, (items, texts, temperature), materialize_grads=True, allow_unused=True)
+        for time, shares in enumerate(SHARES):
+            added = [sum(map(torch.tensor, each)) for each in zip(*(rank[time][kind] for rank in found), strict=True)]
+            for ours, whole in zip(added, (loss, *gradients), strict=True):
+                wanted = whole if any(shares) else torch.zeros_like(whole)
+                torch.testing.assert_close(ours, wanted.detach(), atol=1e-4, rtol=1e-4)
 
 
 def test_two_processes_killed_go_on_to_the_bit(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:

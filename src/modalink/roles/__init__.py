@@ -10,7 +10,7 @@ Dimension letters used in all shape annotations:
 from modalink.roles.conditions import Conditions, ConditionShape
 from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
 from modalink.roles.generator import Denoises, Generator, GeneratorConfig, ReadsText, ShouldStop, check_stop
-from modalink.roles.input_projector import Embeds, InputProjector, InputProjectorConfig, LearnsCaptions
+from modalink.roles.input_projector import Compared, Embeds, InputProjector, InputProjectorConfig, LearnsCaptions
 from modalink.roles.join import Join, JoinConfig, Meeting, Placed, Rows
 from modalink.roles.llm import LlmConfig
 from modalink.roles.media_options import Guidance, MediaOptions, Seconds, Size
@@ -24,6 +24,7 @@ from modalink.roles.retriever import EmbedsMedia, Found, Query, Retriever, Retri
 __all__ = [
     "BlockEncoder",
     "Centred",
+    "Compared",
     "ConditionShape",
     "Conditions",
     "Denoises",

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
@@ -33,6 +34,27 @@ class InputProjector(nn.Module, ABC):
         return getattr(self, "unread", ())
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Items and texts in the space in which they are compared.
+
+    Args:
+        items: Vectors of each item, of length 1.
+        texts: The vector of each text, of length 1.
+        temperature: By what their cosine is divided.
+    """
+
+    items: Float[Tensor, "i n d"]
+    texts: Float[Tensor, "j d"]
+    temperature: Float[Tensor, ""]
+
+    @property
+    def similarities(self) -> Float[Tensor, "i j"]:
+        """How well each item goes with each text, float32: the best of its vectors counts."""
+        found: Tensor = (self.items @ self.texts.T).amax(dim=1) / self.temperature
+        return found.float()
+
+
 @runtime_checkable
 class LearnsCaptions(Protocol):
     """An input projector that can be taught by captions, without an LLM (BLIP-2's first stage).
@@ -40,8 +62,8 @@ class LearnsCaptions(Protocol):
     Features and words are those of the same items; words are token ids that begin with one which stands for the whole.
     """
 
-    def similarities(self, features: Ragged, words: Ragged) -> Float[Tensor, "i i"]:
-        """How well each item goes with each text, by a learned temperature; neither sees the other."""
+    def compared(self, features: Ragged, words: Ragged) -> Compared:
+        """Items and texts where they are compared, by a learned temperature; neither sees the other."""
 
     def matches(
         self, features: Ragged, words: Ragged, items: Int[Tensor, " k"], texts: Int[Tensor, " k"]

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 from modalink.errors import TrainingError
 
@@ -98,6 +98,14 @@ def gathered(value: list[Any]) -> list[Any]:
     with _together():
         distributed.all_gather_object(parts, value, group=_host)
     return [item for part in parts for item in part]
+
+
+def tensors(own: Tensor) -> list[Tensor]:
+    """The tensors of all processes, of one shape, by rank; no gradient goes there."""
+    parts = [torch.empty_like(own) for _ in range(world())]
+    with _together():
+        distributed.all_gather(parts, own.contiguous())
+    return parts
 
 
 def add_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -230,9 +230,11 @@ class Learner:
             found.append(get_total_norm(gradients) if gradients else torch.zeros((), device=self.device))
         return found
 
-    def backward(self, step: int, part: MicroBatch, counts: Mapping[str, int]) -> dict[str, Float[Tensor, ""]]:
+    def backward(
+        self, step: int, part: MicroBatch, counts: Mapping[str, int], *, alone: bool = False
+    ) -> dict[str, Float[Tensor, ""]]:
         """Add a micro-batch's share to the gradients; its summed losses, on the device."""
-        output, sums = self.forward(step, part)
+        output, sums = self.forward(step, part, alone=alone)
         terms = {self.terms.name(name, part.batch): value for name, value in sums.items()}
         weights = self.terms.weights
         loss = sum((weights[name] / counts[name] * value for name, value in terms.items()), torch.zeros(()))
@@ -254,18 +256,26 @@ class Learner:
             tensors.append(output.logits)
         return [tensor for tensor in tensors if tensor.requires_grad]
 
-    def forward(self, step: int, part: MicroBatch) -> tuple[Output, dict[str, Tensor]]:
-        """What the parts make of a micro-batch, and the summed loss of each objective that has units in it."""
+    def forward(self, step: int, part: MicroBatch, *, alone: bool = False) -> tuple[Output, dict[str, Tensor]]:
+        """What the parts make of a micro-batch, and the summed loss of each objective that has units in it.
+
+        Args:
+            step: The step.
+            part: The micro-batch; all processes run one at a time.
+            alone: Whether its media are not compared with those of other processes.
+        """
+        peers = None if alone or parallel.world() == 1 else self.terms.name("", part.batch)
         rngs = ItemRngs(self.seed, step, part.positions)
         with autocast(self.dtype, self.device):
             batch = self.encoders.encoded(part.batch).to(self.device)
             output = forward(self.system.model, batch, self.needs)
-            output = replace(output, **self.of_frozen(batch))
-            return output, {
+            output = replace(output, peers=peers, **self.of_frozen(batch))
+            sums = {
                 name: objective.sum(output, batch, self.generators, rngs)
                 for name, objective in self.objectives.items()
-                if objective.count(batch)
+                if objective.count(batch) or (objective.compares and peers is not None)
             }
+            return output, {name: value for name, value in sums.items() if self.objectives[name].count(batch)}
 
     def of_frozen(self, batch: Batch) -> dict[str, Any]:
         """The fields of `Output` that frozen parts fill, from the cache where it has what they need."""
@@ -311,7 +321,7 @@ class Learner:
         each = self.parts([[sample] for sample in samples], parallel.positions(len(samples)))
         for sample, alone in zip(samples, each, strict=True):
             self.optimizer.zero_grad()
-            sums = self.backward(step, alone, counts)
+            sums = self.backward(step, alone, counts, alone=True)
             if not all(map(math.isfinite, _on_host([*sums.values(), *self.norms()]))):
                 guilty.append(sample.id)
         guilty = sorted(parallel.gathered(guilty))

@@ -56,7 +56,7 @@ def test_contrast_and_matching_are_transformers(tmp_path: Path) -> None:
         contrast, match = (reference(**given, use_image_text_matching_head=use) for use in (False, True))
         states = reference.vision_model(pictures).last_hidden_state
         seen = Ragged(states.flatten(0, 1), (states.shape[1],) * 3, (Layout(1, (states.shape[1],)),) * 3)
-        found = ours.similarities(seen, texts(*WORDS)) * ours.heads.temperature
+        found = ours.compared(seen, texts(*WORDS)).similarities * ours.heads.temperature
         own = torch.arange(3)
         matches = ours.matches(seen, texts(*WORDS), own, own)
     assert (found - contrast.logits_per_image).abs().max() <= 1e-5
@@ -84,13 +84,13 @@ def test_nothing_depends_on_the_company() -> None:
         own = torch.arange(3)
         together = projector.matches(features(*lengths), texts(*WORDS), own, own)
         written = projector.written(features(*lengths), texts(*WORDS)).split([4, 3, 2])
-        similar = projector.similarities(features(*lengths), texts(*WORDS))
+        similar = projector.compared(features(*lengths), texts(*WORDS)).similarities
         crossed = projector.matches(features(*lengths), texts(*WORDS), own, own.flip(0))
         for number, words in enumerate(WORDS):
             one, said, first = features(*lengths).take([number]), texts(words), torch.tensor([0])
             assert torch.allclose(projector.matches(one, said, first, first)[0], together[number], atol=1e-5)
             assert torch.allclose(projector.written(one, said), written[number], atol=1e-5)
-            assert torch.allclose(projector.similarities(one, said)[0, 0], similar[number, number], atol=1e-4)
+            assert torch.allclose(projector.compared(one, said).similarities[0, 0], similar[number, number], atol=1e-4)
     assert torch.allclose(crossed[1], together[1], atol=1e-6) and (crossed[0] - together[0]).abs().max() > 1e-4
 
 
@@ -99,7 +99,7 @@ def results(projector: QFormer) -> dict[str, Tensor]:
     seen, said = features(9, 4, 9), texts(*WORDS)
     return {
         "prompt_tokens": projector(seen, said).values,
-        "contrast": projector.similarities(seen, said),
+        "contrast": projector.compared(seen, said).similarities,
         "matching": projector.matches(seen, said, own, own),
         "writing": projector.written(seen, said),
     }

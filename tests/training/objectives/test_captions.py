@@ -15,6 +15,7 @@ from modalink.model.items import Described, Item
 from modalink.projectors.inputs.q_former import QFormerConfig
 from modalink.ragged import Layout, Ragged
 from modalink.recipe import Recipe
+from modalink.roles import Compared
 from modalink.testing.checkpoints import by_name
 from modalink.training.objectives import Captioned, Output
 from modalink.training.objectives.itc import ItcConfig
@@ -81,8 +82,8 @@ class Similar:
     def __init__(self, similarities: list[list[float]]) -> None:
         self.values = torch.tensor(similarities)
 
-    def similarities(self, features: Ragged, words: Ragged) -> torch.Tensor:
-        return self.values
+    def compared(self, features: Ragged, words: Ragged) -> Compared:
+        return Compared(self.values[:, None], torch.eye(len(self.values)), torch.ones(()))
 
     def matches(self, *_: Any) -> torch.Tensor:
         raise NotImplementedError

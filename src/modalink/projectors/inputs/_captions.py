@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from modalink.roles import Compared
+
 OF_WORDS = r"q_former\.(words\.|blocks\.encoder\.layer\.\d+\.(intermediate|output)\.)"
 """Parameters that words have for themselves."""
 
@@ -30,12 +32,11 @@ class CaptionHeads(nn.Module):
         self.write = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width, eps=1e-12))
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
-    def similarities(self, queries: Float[Tensor, "i n d"], texts: Float[Tensor, "j d"]) -> Float[Tensor, "i j"]:
-        """The cosine of each text with the best of each picture's queries, by the temperature."""
+    def compared(self, queries: Float[Tensor, "i n d"], texts: Float[Tensor, "j d"]) -> Compared:
+        """The queries of pictures, and texts, where they are compared."""
         images = nn.functional.normalize(self.image(queries), dim=-1)
         captions = nn.functional.normalize(self.text(texts), dim=-1)
-        similarities: Tensor = (images @ captions.T).amax(dim=1) / self.temperature
-        return similarities
+        return Compared(images, captions, self.temperature)
 
     def written(self, states: Float[Tensor, "m d"], table: Float[Tensor, "v d"]) -> Float[Tensor, "m v"]:
         """Logits of the next word."""

@@ -25,7 +25,7 @@ from modalink.projectors.inputs import _released_q_formers
 from modalink.projectors.inputs._captions import OF_WORDS, CaptionHeads, unread
 from modalink.projectors.inputs._querying import QueryingTransformer, Rows
 from modalink.ragged import Layout, Ragged
-from modalink.roles import FromCheckpoint, InputProjector, InputProjectorConfig
+from modalink.roles import Compared, FromCheckpoint, InputProjector, InputProjectorConfig
 
 
 class QFormerConfig(InputProjectorConfig):
@@ -245,12 +245,11 @@ class QFormer(InputProjector):
         states = self.q_former(queries, Rows.of(features), words)[:, : len(queries)]
         return features.with_values(self.exit(states).flatten(0, 1), [self.config.layout(i) for i in features.layouts])
 
-    def similarities(self, features: Ragged, words: Ragged) -> Float[Tensor, "i i"]:
+    def compared(self, features: Ragged, words: Ragged) -> Compared:
         """See `LearnsCaptions`."""
         queries = self.q_former(self.all_queries, Rows.of(features))
         texts = self.q_former(None, words=Rows.of(words))[:, 0]
-        similarities: Tensor = self.heads.similarities(queries, texts)
-        return similarities
+        return self.heads.compared(queries, texts)
 
     def matches(
         self, features: Ragged, words: Ragged, items: Int[Tensor, " k"], texts: Int[Tensor, " k"]

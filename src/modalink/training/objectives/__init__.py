@@ -2,7 +2,8 @@
 
 The loss of a step is the sum over objectives of `weight * sum / count`, with the count of the whole step: all
 micro-batches and all processes. So accumulation, packing and data parallelism give the same gradient; but what compares
-the media of one pass with each other (`itc`, `itm`) depends on how many these are.
+the media of one pass with each other (`itc`, `itm`) depends on how many these are; `itc` and `sentence_contrast`
+compare those of all processes in the same pass.
 """
 
 from abc import abstractmethod
@@ -20,7 +21,7 @@ from modalink.model.batch import Batch, Targets
 from modalink.model.items import Described
 from modalink.ragged import Ragged
 from modalink.recipe.groups import Group
-from modalink.roles import Conditions, Generator, LearnsCaptions
+from modalink.roles import Compared, Conditions, Generator, LearnsCaptions
 from modalink.training.randomness import ItemRngs
 
 Need = Literal[
@@ -61,9 +62,14 @@ class Captioned:
     described: Described
 
     @cached_property
+    def compared(self) -> Compared:
+        """Media and captions where they are compared; computed once for all who ask."""
+        return self.projector.compared(self.features, self.words)
+
+    @cached_property
     def similarities(self) -> Float[Tensor, "i i"]:
-        """How well each medium goes with each caption, float32; computed once for all who ask."""
-        return self.projector.similarities(self.features, self.words).float()
+        """How well each medium goes with each caption, float32."""
+        return self.compared.similarities
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,9 @@ class Output:
     """Modality -> what the frozen encoder makes of the media that shall be made, of each of `Targets.shown`."""
     captioned: Mapping[str, Captioned] | None = None
     """Modality -> the media that have captions; no pass through the LLM."""
+    peers: str | None = None
+    """What those passes of other processes are called that run beside this one and whose media are compared with its
+    media, see `ObjectiveConfig.compares`; None where none are."""
 
 
 @runtime_checkable
@@ -128,6 +137,9 @@ class ObjectiveConfig(KindConfig):
     room: ClassVar[str] = "modalink.training.objectives"
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "conditions"})
     """What it reads of the forward pass."""
+    compares: ClassVar[bool] = False
+    """Whether it compares media of all processes (`Output.peers`): then its sum is asked for on each of them, also
+    where a batch has no units of it."""
     weight: float = 1.0
     """Factor of this objective in the step's loss."""
 

@@ -1,8 +1,8 @@
 """Contrast of sentences with each other, of a P-Former: each is told apart from the others of its forward pass.
 
 Source: yiren-jian/BLIText, lavis/models/blip2_models/pformer_opt.py (`loss_c`; arXiv 2307.07063). As there, a sentence
-is its own like in the same pass, and no gradient goes through those that it is compared with. Differs in that these are
-those of the same forward pass alone: `micro_batch` says how many they are.
+is its own like in the same pass, no gradient goes through those that it is compared with, and these are those of the
+same forward pass on all processes: `micro_batch` says how many they are.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from modalink.devices import to_device
 from modalink.model.batch import Batch
-from modalink.training.objectives import Embedded, GeneratorView, Need, ObjectiveConfig, Output
+from modalink.training import peers
+from modalink.training.objectives import GeneratorView, Need, ObjectiveConfig, Output
 from modalink.training.randomness import ItemRngs
 
 
@@ -24,6 +24,7 @@ class SentenceContrastConfig(ObjectiveConfig):
     """Cross-entropy of each sentence among those of its forward pass; its unit is one sentence."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"embeddings"})
+    compares: ClassVar[bool] = True
     kind: Literal["sentence_contrast"] = "sentence_contrast"
     modality: str = "sentence"
     """The input whose items are told apart."""
@@ -35,12 +36,14 @@ class SentenceContrastConfig(ObjectiveConfig):
     def sum(
         self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
     ) -> Float[Tensor, ""]:
-        learned = [i for i, item in enumerate(batch.items[self.modality]) if item.loss]
-        return self.loss((output.embeddings or {})[self.modality], learned)
-
-    def loss(self, found: Embedded, learned: list[int]) -> Float[Tensor, ""]:
-        """The sum over the learned ones, among themselves."""
-        vectors = found.vectors[learned].float()
-        similarities = vectors @ vectors.detach().T / found.temperature.float()
-        own = to_device(torch.arange(len(vectors)), vectors.device)
-        return functional.cross_entropy(similarities, own, reduction="sum", label_smoothing=self.label_smoothing)
+        device = batch.input_ids.device
+        learned = [i for i, item in enumerate(batch.items.get(self.modality, ())) if item.loss]
+        found = (output.embeddings or {}).get(self.modality)
+        own = found.vectors[learned].float() if found is not None and learned else None
+        rows = peers.rows(own, output.peers, device)
+        if found is None or rows is None or own is None:
+            return torch.zeros((), device=device)
+        similarities = own @ rows.all.detach().T / found.temperature.float()
+        return functional.cross_entropy(
+            similarities, rows.places(own=True), reduction="sum", label_smoothing=self.label_smoothing
+        )
