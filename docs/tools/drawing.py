@@ -90,7 +90,8 @@ def _way_in(recipe: Recipe, counted: Sizes, owner: str, y: float, middle: float)
 def _llm(recipe: Recipe, counted: Sizes) -> Part:
     extra = [f"{name} {millions(counted.parts[group])}" for group, name in _EXTRA.items() if counted.parts.get(group)]
     join = "" if recipe.join.kind == "splice" else f", {recipe.join.kind.replace('_', ' ')}"
-    lines = (_cut(recipe.llm.checkpoint.rpartition("/")[2] + join), ", ".join([millions(counted.parts[LLM]), *extra]))
+    checkpoint, _ = recipe.llm.checkpoints()[-1]  # of a difference, whose it is
+    lines = (_cut(checkpoint.rpartition("/")[2] + join), ", ".join([millions(counted.parts[LLM]), *extra]))
     learns = (_learns(recipe, LLM), *(_learns(recipe, group) for group in _EXTRA))
     return Part("LLM", lines, tuple(map(any, zip(*learns, strict=True))))
 

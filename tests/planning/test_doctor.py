@@ -179,3 +179,16 @@ def test_what_fails_is_named(both_ways, override, topic, message):
     failed = [finding for finding in examine(load(both_ways, [override])) if finding.status == "failed"]
     assert failed[0].topic == topic
     assert message in failed[0].lines[-1]
+
+
+def test_tokens_of_stages_with_smaller_images_are_told(both_ways):
+    found = {finding.topic: finding for finding in examine(load(both_ways, ["stages.0.image_size={image: 32}"]))}
+    assert "image in, stage pretrain, 32 px: encoder 16, projector 16" in found["widths"].lines
+    assert "<image>x64\n" in found["sample instruct"].lines[1]
+    assert found["batch pretrain"].status == found["batch instruct"].status == "ok"
+
+
+def test_a_size_that_an_encoder_cannot_read_is_found(both_ways):
+    found = {finding.topic: finding for finding in examine(load(both_ways, ["stages.0.image_size={image: 4}"]))}
+    assert found["widths"].status == "failed"
+    assert "image_size 4 of image: inputs.image.encoder: zoo:vision: this tower cannot" in found["widths"].lines[-1]

@@ -69,7 +69,8 @@ def test_the_tiny_form_has_the_shape_of_the_whole(name):
     for small, stage in zip(tiny.stages, whole.stages, strict=True):
         assert (small.name, small.objectives) == (stage.name, stage.objectives)
         for group, settings in stage.train.items():
-            least = 3e-3 if Group(group).is_link else 1e-3  # published rates are for far wider parts
+            # Published rates are for far wider parts.
+            least = 3e-3 if Group(group).is_link and tiny.llm.checkpoint == "zoo:llm" else 1e-3
             assert small.train[group] == settings.replace(lr=max(settings.lr, least))
 
 
@@ -197,3 +198,10 @@ def test_signal_tokens_begin_where_a_reply_ends():
     """A tiny LLM does not come to them from anywhere else in some steps."""
     assert load("minigpt-5-7b").outputs["image"].signal_start == "mean"
     assert load("minigpt-5-7b", tiny=True).outputs["image"].signal_start == "end"
+
+
+def test_numbers_are_written_where_the_llm_itself_learns():
+    """Adapters alone are shown boxes and asked what is in them."""
+    adapted, whole = load("llava-1.5-7b-lora", tiny=True), load("llava-1.5-7b", tiny=True)
+    assert {"locate", "region"} & adapted.stages[-1].data[0].tasks.keys() == {"region"}
+    assert {"locate", "region"} <= whole.stages[-1].data[0].tasks.keys()

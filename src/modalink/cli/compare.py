@@ -50,7 +50,7 @@ _Budget = Annotated[str | None, typer.Option("--budget", help="Time to train eac
 _Rate = Annotated[
     str | None,
     typer.Option(
-        "--lr", help="Learning rates of all: `LINKS,PARTS`, or `own`; by default 0.003,0.0003 with --tiny, else own."
+        "--lr", help="Learning rates of all: `LINKS,PARTS`, or `own`; by default 0.003,0.001 with --tiny, else own."
     ),
 ]
 
@@ -180,9 +180,7 @@ def _rates(text: str | None, tiny: bool) -> Rates | None:
     try:
         return Rates.model_validate({"links": links, "parts": parts or links})
     except ValidationError:
-        raise OptionError(
-            f"--lr: found {text!r}, needed one or two numbers above 0, for example 0.003,0.0003"
-        ) from None
+        raise OptionError(f"--lr: found {text!r}, needed one or two numbers above 0, for example 0.003,0.001") from None
 
 
 def _numbers(text: str) -> list[int]:

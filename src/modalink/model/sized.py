@@ -7,6 +7,7 @@ from typing import cast
 from modalink.errors import PartError
 from modalink.model.compose import System
 from modalink.model.processing import ModalinkProcessor
+from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
 from modalink.recipe.groups import Group
 from modalink.roles import Encoder
@@ -31,7 +32,10 @@ def sized(system: System, sides_px: Mapping[str, int]) -> Iterator[None]:
         return
     before, encoders = (system.spec, system.processor), system.model.model.encoders
     changed = with_sides(system.spec, sides_px)
-    adapted = {owner: _adapted(changed, owner, cast(Encoder, encoders[owner])) for owner in sides_px}
+    layouts(system.spec, sides_px)
+    adapted = {owner: changed.encoders()[owner].adapted(cast(Encoder, encoders[owner])) for owner in sides_px}
+    for owner, encoder in adapted.items():
+        encoder.train(encoders[owner].training)
     kept = {owner: encoders[owner] for owner in sides_px}
     old = system.processor
     system.spec = changed
@@ -66,14 +70,20 @@ def with_sides(spec: SystemSpec, sides_px: Mapping[str, int]) -> SystemSpec:
     return spec.model_copy(update={"inputs": inputs})
 
 
-def _adapted(spec: SystemSpec, owner: str, encoder: Encoder) -> Encoder:
-    group = Group.encoder(owner)
-    try:
-        found = spec.encoders()[owner].adapted(encoder)
-        for modality in (m for m, has in spec.encoder_owners.items() if has == owner):
+def layouts(spec: SystemSpec, sides_px: Mapping[str, int]) -> dict[str, tuple[Layout, Layout]]:
+    """How the tokens of encoder and projector lie of what these encoders read, known without weights.
+
+    Raises:
+        PartError: An encoder cannot read squares of that side, or a projector cannot read what it makes then.
+    """
+    changed, found = with_sides(spec, sides_px), {}
+    for modality in (m for m, owner in spec.encoder_owners.items() if owner in sides_px):
+        owner = spec.encoder_owners[modality]
+        try:
+            group, config = Group.encoder(owner), changed.encoder(modality)
+            seen = config.layout(config.typical())
             group = Group.input_projector(spec.projector_owners[modality])
-            seen = found.for_modality(modality).layout(spec.encoder(modality).typical())
-            spec.projector(modality).layout(seen)
-    except PartError as error:
-        raise PartError(f"image_size {spec.encoders()[owner].side_px()} of {owner}: {group}: {error}") from None
-    return found.train(encoder.training)
+            found[modality] = (seen, spec.projector(modality).layout(seen))
+        except PartError as error:
+            raise PartError(f"image_size {sides_px[owner]} of {owner}: {group}: {error}") from None
+    return found

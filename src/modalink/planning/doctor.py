@@ -13,7 +13,7 @@ from modalink.errors import ModalinkError, PartError
 from modalink.llms import fit_of, remarks, why_not
 from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
 from modalink.model.groups import divided, table
-from modalink.model.sized import sized, with_sides
+from modalink.model.sized import layouts, sized
 from modalink.planning.evaluated import evaluated
 from modalink.planning.machine import machine
 from modalink.planning.rehearsal import rehearse
@@ -68,7 +68,7 @@ def examine(recipe: Recipe, *, device: torch.device | str = "cpu", processes: in
     llm = model.language_model
     yield Finding("llm", "failed" if fit_of(llm).verdict == "refused" else "ok", tuple(remarks(llm, always=True)))
     yield from _guarded("join", _join(recipe, model))
-    yield Finding("widths", "ok", tuple(_widths(recipe, model)))
+    yield from _guarded("widths", _widths(recipe, model))
     yield from _guarded("tried", _tried(recipe))
     yield from _guarded("prompt", _prompt(recipe, system))
     yield from _init("init", recipe.init, system)
@@ -158,11 +158,7 @@ def _widths(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator
         prompt = recipe.projector(modality).layout(seen)
         yield (f"{modality} in: encoder {seen.tokens} x {encoder.dim}, projector {prompt.tokens} x {read}, LLM {width}")
     for stage in recipe.stages:
-        smaller = with_sides(recipe, stage.image_size)
-        for modality in (m for m, owner in recipe.encoder_owners.items() if owner in stage.image_size):
-            config = smaller.encoder(modality)
-            seen = config.layout(config.typical())
-            prompt = smaller.projector(modality).layout(seen)
+        for modality, (seen, prompt) in layouts(recipe, stage.image_size).items():
             side = f"{stage.image_size[recipe.encoder_owners[modality]]} px"
             yield f"{modality} in, stage {stage.name}, {side}: encoder {seen.tokens}, projector {prompt.tokens}"
     for modality, output in recipe.outputs.items():

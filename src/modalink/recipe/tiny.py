@@ -153,7 +153,14 @@ def _train(recipe: Recipe, stage: Stage) -> dict[str, Any]:
             groups |= {Group.input_projector(modality) + g.removeprefix(shared): s for g, s in own.items()}
     # The zoo's LLM has read the tokens that a prompt may add.
     kept = {g: s for g, s in groups.items() if recipe.signalled or g != NEW_TOKENS}
-    return {g: s | {"lr": max(s["lr"], LINKS_LR if Group(g).is_link else PARTS_LR)} for g, s in kept.items()}
+    links = _links_lr(recipe)
+    return {g: s | {"lr": max(s["lr"], links if Group(g).is_link else PARTS_LR)} for g, s in kept.items()}
+
+
+def _links_lr(recipe: Recipe) -> float:
+    """An encoder-decoder that is frozen loses its way where what it reads changes as fast as a decoder can follow."""
+    tiny = _part(LLM, recipe.llm)
+    return LINKS_LR / 3 if tiny.architecture().is_encoder_decoder else LINKS_LR
 
 
 def _sides(recipe: Recipe, stage: Stage) -> dict[str, int]:
@@ -184,5 +191,7 @@ def _tasks(recipe: Recipe, stage: Stage) -> dict[str, float]:
     looks = bool(recipe.inputs) and (not draws or "inputs" in sides)
     talks = bool({LLM, LORA, PEFT, JOIN} & stage.train.keys())
     points = looks and talks and "image" in recipe.inputs and recipe.prompt.coordinates is not None
-    wanted = {"caption": looks, "vqa": looks and talks, "draw": draws or not looks, "locate": points, "region": points}
+    # The zoo's LLM has never written numbers, and what is put into it does not teach it that in some steps.
+    writes = points and LLM in stage.train
+    wanted = {"caption": looks, "vqa": looks and talks, "draw": draws or not looks, "locate": writes, "region": points}
     return {task: 1.0 for task, needed in wanted.items() if needed}

@@ -14,7 +14,7 @@ from modalink.features.cache import FeatureCache
 from modalink.llms import remarks
 from modalink.model import System, compose
 from modalink.model.device import use
-from modalink.model.sized import sized
+from modalink.model.sized import layouts, sized
 from modalink.recipe import Recipe
 from modalink.runs import seal, trackers
 from modalink.runs.folder import MODEL, RECIPE, locked, open_run
@@ -75,6 +75,8 @@ def train(
         for text in [*_missing_processes(settings), *(as_before(run, settings, place) if known else [])]:
             emit(Warned(text))
         system = compose(recipe, seed=recipe.seed) if system is None else system
+        for stage in recipe.stages:  # at once, not when it is a stage's turn
+            layouts(system.spec, stage.image_size)
         for text in remarks(system.model.language_model):
             emit(Noted(text))
         lent = find_lent(recipe, lambda text: emit(Warned(text)))
