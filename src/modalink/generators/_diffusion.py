@@ -83,10 +83,11 @@ def denoise(
     """
     solver.set_timesteps(steps, device=like.device)
     latents: Tensor = randn_tensor((len(rng), *shape), generator=rng, device=like.device, dtype=like.dtype)
-    latents = latents * solver.init_noise_sigma
+    latents = latents * getattr(solver, "init_noise_sigma", 1.0)  # a flow begins at noise as it is
+    scaled = getattr(solver, "scale_model_input", lambda latents, time: latents)
     options = {"generator": rng} if "generator" in inspect.signature(solver.step).parameters else {}
     for number, time in enumerate(solver.timesteps):
         check_stop(should_stop, f"after {number} of {len(solver.timesteps)} steps")
-        prediction = predict(solver.scale_model_input(latents, time), time)
+        prediction = predict(scaled(latents, time), time)
         latents = solver.step(prediction, time, latents, **options).prev_sample
     return latents

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -28,7 +28,13 @@ class TargetPreprocessor(Preprocessor):
         return {"side": self.side, "fit": "centre", "resample": "bicubic", "range": [-1, 1]}
 
 
+def to_pixels(values: Float[Tensor, "i 3 h w"]) -> UInt8[np.ndarray, "i h w 3"]:
+    """Colours from values in [-1, 1]; what lies beyond is cut."""
+    pixels = (values.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+    found: UInt8[np.ndarray, "i h w 3"] = pixels.permute(0, 2, 3, 1).cpu().numpy()
+    return found
+
+
 def to_images(values: Float[Tensor, "i 3 h w"]) -> list[Image.Image]:
     """Images from values in [-1, 1]; what lies beyond is cut."""
-    pixels = (values.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
-    return [Image.fromarray(image) for image in pixels.permute(0, 2, 3, 1).cpu().numpy()]
+    return [Image.fromarray(image) for image in to_pixels(values)]

@@ -5,6 +5,7 @@ A family gives its networks, how they predict, the shape of its latents and how 
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import diffusers
@@ -33,6 +34,8 @@ class LatentDiffusion(Generator, Denoises):
     """
 
     options = frozenset({"steps", "guidance"})
+    walks_in: torch.dtype | None = None
+    """Precision of the latents on their walk; that of the conditions if None."""
 
     def __init__(
         self,
@@ -45,11 +48,15 @@ class LatentDiffusion(Generator, Denoises):
     ) -> None:
         super().__init__()
         self.solver = solver
-        with torch.device("cpu"):
-            self.schedule = diffusers.DDPMScheduler.from_config(solver.config)
         self.condition_shapes = condition_shapes
         self.defaults = defaults
         self.min_snr, self.rescale = min_snr, rescale
+
+    @cached_property
+    def schedule(self) -> Any:
+        """The noise schedule, for learning."""
+        with torch.device("cpu"):
+            return diffusers.DDPMScheduler.from_config(self.solver.config)
 
     @abstractmethod
     def predict(self, noisy: Float[Tensor, "i ..."], times: Tensor, conditions: Conditions) -> Float[Tensor, "i ..."]:
@@ -123,7 +130,7 @@ class LatentDiffusion(Generator, Denoises):
         predict = guided(self.predict, conditions, away, asked.guidance, rescale=self.rescale)
         # A solver holds the state of its walk: every call has its own.
         solver = type(self.solver).from_config(self.solver.config)
-        like = next(iter(conditions.tensors.values()))
+        like = next(iter(conditions.tensors.values())).to(self.walks_in)
         return denoise(predict, solver, shape, steps=asked.steps, rng=rng, like=like, should_stop=should_stop)
 
 

@@ -34,31 +34,31 @@ class PipelineConfig(GeneratorConfig):
         with hub.building(f"{self.checkpoint}: its {name} cannot be built"):
             return kind.from_config(self.component(name))
 
-    def text_config(self) -> PreTrainedConfig:
-        """The configuration of the text encoder."""
-        facts = self.component("text_encoder")
-        with hub.foreign(PartError, f"{self.checkpoint}: cannot read text_encoder/config.json"):
+    def text_config(self, name: str = "text_encoder") -> PreTrainedConfig:
+        """The configuration of a text encoder."""
+        facts = self.component(name)
+        with hub.foreign(PartError, f"{self.checkpoint}: cannot read {name}/config.json"):
             config: PreTrainedConfig = AutoConfig.for_model(facts["model_type"]).from_dict(facts)
             return config
 
-    def text_encoder(self, *, weights: bool) -> Any:
-        """The network that makes conditions of captions."""
+    def text_encoder(self, name: str = "text_encoder", kind: Any = AutoModel, *, weights: bool) -> Any:
+        """A network that makes conditions of captions."""
         if weights:
-            return self._load("text_encoder", AutoModel)
-        build: Any = AutoModel.from_config
-        with hub.building(f"{self.checkpoint}: its text encoder cannot be built"):
-            return build(self.text_config(), trust_remote_code=False)
+            return self._load(name, kind)
+        with hub.building(f"{self.checkpoint}: its {name} cannot be built"):
+            config = self.text_config(name)
+            return AutoModel.from_config(config, trust_remote_code=False) if kind is AutoModel else kind(config)
 
-    def tokenizer(self) -> Any:
-        """The text encoder's tokenizer.
+    def tokenizer(self, name: str = "tokenizer") -> Any:
+        """A text encoder's tokenizer.
 
         Raises:
             PartError: Its folder is missing or damaged.
         """
-        return hub.read(AutoTokenizer, hub.locate(self.checkpoint, self.revision, weights=False) / "tokenizer")
+        return hub.read(AutoTokenizer, hub.locate(self.checkpoint, self.revision, weights=False) / name)
 
-    def new_solver(self) -> Any:
-        """A scheduler of diffusers over the checkpoint's noise schedule."""
+    def new_solver(self, **changes: Any) -> Any:
+        """A scheduler of diffusers over the checkpoint's noise schedule, some of its settings changed."""
         facts = self.component("scheduler")
         own = str(facts.get("_class_name"))
         if not own.endswith("Scheduler") or not hasattr(diffusers, own):
@@ -69,7 +69,7 @@ class PipelineConfig(GeneratorConfig):
         # Its tables are arithmetic, not weights: they are real also where the networks are built without memory.
         what = f"{self.checkpoint}: cannot read scheduler/scheduler_config.json"
         with torch.device("cpu"), hub.foreign(PartError, what):
-            return getattr(diffusers, names[self.solver]).from_config(facts | fixed)
+            return getattr(diffusers, names[self.solver]).from_config(facts | fixed | changes)
 
     def _load(self, name: str, kind: Any) -> Any:
         return hub.load(

@@ -1,0 +1,118 @@
+"""Clips as a latent video generator sees them: frames of one size with values in [-1, 1], both ways, few at a time."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from modalink.errors import GenerationError
+from modalink.generators._images import to_pixels
+from modalink.generators._stable import Stable
+from modalink.modalities.video import Clip, VideoHandle
+from modalink.ragged import Ragged
+from modalink.roles import Conditions, MediaOptions, Preprocessor, ShouldStop, check_stop
+
+_TOGETHER = 4
+"""Frames that go through the VAE at once: its activations are far larger than they are."""
+
+
+class ClipPreprocessor(Preprocessor):
+    """Frames at a rate from the beginning, or spread over a video that is too short for them; the middle of each.
+
+    Args:
+        side: Side of the square frames, in pixels.
+        frames: How many.
+        fps: How many a second.
+    """
+
+    def __init__(self, side: int, frames: int, fps: float) -> None:
+        self.side, self.frames, self.fps = side, frames, fps
+
+    def times_s(self, video: VideoHandle) -> list[float]:
+        """When the frames are shown, in seconds from the first."""
+        seconds = min(self.frames / self.fps, video.duration_s)
+        return [number * seconds / self.frames for number in range(self.frames)]
+
+    def __call__(self, medium: VideoHandle) -> Float[Tensor, "1 f 3 side side"]:
+        """The video as one unit of all frames, float32 in [-1, 1]."""
+        squares = [self._square(image) for image in medium.frames(self.times_s(medium))]
+        pixels = torch.from_numpy(np.stack(squares))
+        return pixels.permute(0, 3, 1, 2).contiguous()[None] / 127.5 - 1
+
+    def _square(self, image: Image.Image) -> np.ndarray:
+        square = ImageOps.fit(image.convert("RGB"), (self.side, self.side), Image.Resampling.BICUBIC)
+        return np.array(square, dtype=np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that decides the result, as JSON data."""
+        squares = {"side": self.side, "fit": "centre", "resample": "bicubic", "range": [-1, 1]}
+        return {"frames": self.frames, "fps": self.fps, **squares}
+
+
+class StableClips(Stable):
+    """Base of generators of the family that make clips; the VAE knows pictures alone.
+
+    Args:
+        fps: Frames a second of what is made.
+        most_frames: Most frames of one clip.
+        settings: See `Stable`.
+    """
+
+    options = frozenset({"steps", "guidance", "size", "seconds", "frames"})
+
+    def __init__(self, *, fps: float, most_frames: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.fps, self.most_frames = fps, most_frames
+
+    def checked(
+        self,
+        conditions: Conditions,
+        *,
+        rng: list[torch.Generator],
+        negative: Conditions | None = None,
+        **options: Any,
+    ) -> MediaOptions:
+        """As of every generator; a length in seconds becomes one in frames."""
+        asked = super().checked(conditions, rng=rng, negative=negative, **options)
+        if asked.seconds is None:
+            return asked
+        if options.get("frames") is not None:
+            raise GenerationError(
+                f"found {asked.frames} frames and {asked.seconds:g} seconds, needed one of them: a clip has "
+                f"{self.fps:g} frames a second, which the setting `fps` of the generator says"
+            )
+        frames = max(1, round(min(asked.seconds * self.fps, 1e6)))
+        return asked.model_copy(update={"frames": frames})
+
+    def latent_shape(self, asked: MediaOptions) -> tuple[int, int, int, int]:
+        """Channels, frames, height and width of a clip's latents."""
+        assert asked.frames is not None
+        if asked.frames > self.most_frames:
+            raise GenerationError(
+                f"found {asked.frames:,} frames ({asked.frames / self.fps:g} s), needed at most {self.most_frames:,} "
+                f"({self.most_frames / self.fps:g} s)"
+            )
+        return self.unet.config.in_channels, asked.frames, *self.latent_grid(asked, asked.frames)
+
+    @torch.no_grad()
+    def encode_media(self, media: Ragged) -> Float[Tensor, "i c f y x"]:
+        """The scaled latents of clips in [-1, 1], each of one unit `[f 3 h w]`; the mode of the VAE's posterior."""
+        frames = media.values.flatten(0, 1).split(_TOGETHER)
+        found = [self.vae.encode(some.to(self.vae.dtype)).latent_dist.mode() for some in frames]
+        latents = torch.cat(found).mul(self.vae.config.scaling_factor)
+        return latents.unflatten(0, media.values.shape[:2]).transpose(1, 2).contiguous()
+
+    @torch.no_grad()
+    def to_media(self, latents: Tensor, asked: MediaOptions, should_stop: ShouldStop | None) -> list[Clip]:
+        """Clips from scaled latents; a few frames are decoded at a time, and kept as bytes."""
+        return [Clip.of(self._pixels(clip, should_stop), self.fps) for clip in latents.transpose(1, 2)]
+
+    def _pixels(self, latents: Float[Tensor, "f c y x"], should_stop: ShouldStop | None) -> np.ndarray:
+        made: list[np.ndarray] = []
+        for some in latents.split(_TOGETHER):
+            check_stop(should_stop, "before all of its frames were made")
+            made.append(to_pixels(self.vae.decode(some.to(self.vae.dtype) / self.vae.config.scaling_factor).sample))
+        return np.concatenate(made)
