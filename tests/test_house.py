@@ -83,6 +83,7 @@ def test_every_command_is_one_file():
         "progress",
         "showing",
         "sources",
+        "watching",
     }
     named = {file_of(name) for name in COMMANDS}
     assert files == named

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -10,7 +11,10 @@ from modalink.cli import chat as room
 from modalink.cli.main import app
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import PromptError
-from modalink.inference import Answer, Session, Stream
+from modalink.inference import Answer, Begun, Made, Making, Session, Stream
+from modalink.roles import Conditions
+
+NOTHING = Conditions({"tokens": torch.zeros(1, 1, 1)})
 
 
 class FakeSession(Session):
@@ -19,26 +23,37 @@ class FakeSession(Session):
     def __init__(self):
         self.system = SimpleNamespace(spec=SimpleNamespace(inputs=("image",), outputs=("image", "audio")))
 
-    def stream(self, conversation, **options):
-        return FakeStream(conversation, options)
+    def stream(self, conversation, *, watch, **options):
+        return FakeStream(conversation, watch)
 
 
 class FakeStream(Stream):
-    def __init__(self, conversation, options):
+    def __init__(self, conversation, watch):
+        self.watch = watch
         words = conversation.turns[-1].text
         media = len(list(conversation.media()))
-        self.words, self.pieces = words, [f"{len(conversation.turns)} turns, ", f"{media} media"]
+        self.words, self.said = words, [f"{len(conversation.turns)} turns, ", f"{media} media"]
         made = (Medium("image", Image.new("RGB", (4, 4), "red")),) if words == "Draw it." else ()
-        turns = (*conversation.turns, Turn("assistant", (Text("".join(self.pieces)), *made)))
-        self._answer = Answer("".join(self.pieces), [("image", m.source) for m in made], Conversation(turns))
+        turns = (*conversation.turns, Turn("assistant", (Text("".join(self.said)), *made)))
+        self._answer = Answer(
+            "".join(self.said),
+            [("image", m.source) for m in made],
+            Conversation(turns),
+            made=tuple(Made("image", m.source, 1, NOTHING, 0, {}) for m in made),
+            notes=("image 2: stopped",) * len(made),
+        )
 
-    def __iter__(self):
-        yield self.pieces[0]
+    def pieces(self):
+        yield self.said[0]
+        if self.words == "Draw it.":
+            yield Begun("image", 1)
         if self.words == "stop":
             raise KeyboardInterrupt
         if self.words == "fail":
             raise PromptError("cannot be asked")
-        yield self.pieces[1]
+        yield self.said[1]
+        if self.words == "Draw it.":
+            self.watch.on_step(Making("image", 1, 0, 2))
 
 
 @pytest.fixture
@@ -74,7 +89,13 @@ def test_media_go_with_the_next_line_and_stay_in_the_conversation(talk):
 
 def test_media_that_are_made_are_written_and_named(talk, tmp_path):
     result = talk("Draw it.", "And?", options=("--out", "drawn"))
-    assert said(result) == ["1 turns, 0 media", "(image: drawn/answer-1-image.png)", "3 turns, 1 media"]
+    assert result.exit_code == 0, result.stderr
+    assert said(result) == [
+        "1 turns,  [image 1] 0 media",
+        "(image 1: drawn/answer-1-image.png)",
+        "3 turns, 1 media",
+    ]
+    assert result.stderr == "note: image 2: stopped\n"
     assert Image.open(tmp_path / "drawn" / "answer-1-image.png").getpixel((0, 0)) == (255, 0, 0)
 
 

@@ -145,7 +145,7 @@ def test_what_is_drawn_is_made_from_the_states_at_its_signal_tokens(artist):
     assert image.tobytes() == expected.tobytes()
     text = system.processor.tokenizer.decode(words[0, prompt.shape[1] :]).strip()
     assert answer.text == text
-    assert answer.conversation.turns[-1].content == (Text(text), Medium("image", image))
+    assert answer.conversation.turns[-1].content == (Text(text), Medium("image", image, use="both"))
     assert str(answer) == f"{text} [image: 32 x 32 px]"
 
 
@@ -203,7 +203,7 @@ def test_an_answer_that_begins_with_an_image_is_not_ended_by_an_empty_stop_strin
     answer = artist.ask("What?", max_new_tokens=8)
     hook.remove()
     image, said = answer.conversation.turns[-1].content
-    assert image == Medium("image", answer.media[0][1]) and said == Text(answer.text)
+    assert image == Medium("image", answer.media[0][1], use="both") and said == Text(answer.text)
     assert len(calls) == 6, "a pass for the prompt, one for the three signal tokens, one for each word but the last"
 
 

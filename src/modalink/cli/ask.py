@@ -9,7 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from modalink.cli.media import takes_media, tells_media
-from modalink.cli.options import Best, Device, MaxNewTokens, Seed, Temperature, Threads, TopP
+from modalink.cli.options import (
+    Best,
+    Device,
+    MaxMedia,
+    MaxNewTokens,
+    Seed,
+    Temperature,
+    Threads,
+    TopP,
+    WithoutGenerators,
+)
+from modalink.cli.watching import watched
 from modalink.conversation import Medium, Region
 from modalink.errors import OptionError
 from modalink.inference import Answer, Destination, asked, load
@@ -49,9 +60,11 @@ def ask(
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
     beams: Annotated[int, typer.Option(min=1, help="Answers to follow side by side.")] = 1,
+    max_media: MaxMedia = 16,
     seed: Seed = 0,
     making: dict[str, Any],
     best: Best = False,
+    without_generators: WithoutGenerators = False,
     device: Device = None,
     threads: Threads = None,
 ) -> None:
@@ -66,11 +79,13 @@ def ask(
     """
     words = asked(question, media, regions=[_region(text) for text in region or ()])
     destination = Destination.of(str(out or "."))
-    session = load(run, best=best, device=device, threads=threads)
+    session = load(run, best=best, generators=not without_generators, device=device, threads=threads)
     destination.check(session.makes)
-    answer = session.chat(
-        words, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams, seed=seed, **making
-    )
+    with watched() as watch:
+        answer = session.chat(
+            words, watch=watch, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams,
+            max_media=max_media, seed=seed, **making,
+        )  # fmt: skip
     paths = answer.save_media(destination)
     drawn = None if out is None else answer.save_annotated(destination.folder)
     if as_json:
@@ -94,6 +109,7 @@ def _print(answer: Answer, paths: Sequence[Path], drawn: Path | None) -> None:
 
 
 def _notes(answer: Answer, max_new_tokens: int) -> Iterator[str]:
+    yield from answer.notes
     yield from (f"not read as a place in the picture: {unread}" for unread in answer.unread)
     if not answer.complete:
         yield f"the answer was cut at {max_new_tokens} tokens; see --max-new-tokens"
@@ -111,8 +127,9 @@ def _region(text: str) -> Region:
 def _data(answer: Answer, paths: Sequence[Path], drawn: Path | None) -> dict[str, Any]:
     """The answer as JSON data; what tells of places only where it names some."""
     names = map(str, paths)
+    told = iter([{"seed": made.seed, **made.options} for made in answer.made if not made.missing])
     content = [
-        {"type": piece.modality, "path": next(names)}
+        {"type": piece.modality, "path": next(names), **next(told, {})}
         if isinstance(piece, Medium)
         else {"type": "text", "text": piece.text}
         for piece in answer.content
@@ -123,4 +140,6 @@ def _data(answer: Answer, paths: Sequence[Path], drawn: Path | None) -> dict[str
         data["regions"] = [{"areas": region.areas, "phrase": region.phrase} for region in answer.regions]
     if answer.unread:
         data["unread"] = answer.unread
+    if answer.notes:
+        data["notes"] = answer.notes
     return data | ({} if drawn is None else {"annotated": str(drawn)})

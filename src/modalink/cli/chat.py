@@ -8,10 +8,21 @@ import typer
 
 from modalink import modalities
 from modalink.cli.media import takes_media, tells_media
-from modalink.cli.options import Best, Device, MaxNewTokens, Seed, Temperature, Threads, TopP
+from modalink.cli.options import (
+    Best,
+    Device,
+    MaxMedia,
+    MaxNewTokens,
+    Seed,
+    Temperature,
+    Threads,
+    TopP,
+    WithoutGenerators,
+)
+from modalink.cli.watching import watched
 from modalink.conversation import Conversation, Medium
 from modalink.errors import ModalinkError
-from modalink.inference import Destination, Sampling, Session, asked, load
+from modalink.inference import Answer, Begun, Destination, Sampling, Session, asked, load
 
 HELP = "Write a line and press Enter. {shows}/reset forgets all, /quit ends, Ctrl-C stops an answer."
 
@@ -33,9 +44,11 @@ def chat(
     max_new_tokens: MaxNewTokens = 256,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
+    max_media: MaxMedia = 16,
     seed: Seed = 0,
     making: dict[str, Any],
     best: Best = False,
+    without_generators: WithoutGenerators = False,
     device: Device = None,
     threads: Threads = None,
 ) -> None:
@@ -49,12 +62,13 @@ def chat(
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
         "top_p": top_p,
+        "max_media": max_media,
         "seed": seed,
         **making,
     }
     Sampling.checked(**options)
     destination = Destination.of(str(out))
-    session = load(run, best=best, device=device, threads=threads)
+    session = load(run, best=best, generators=not without_generators, device=device, threads=threads)
     destination.check(session.makes)
     talk = _Talk(session, destination, options)
     for medium in media:
@@ -100,22 +114,38 @@ class _Talk:
 
     def answer(self, line: str) -> None:
         """Answer one line; the conversation goes on only from an answer that came to its end."""
-        stream = self.session.stream(asked(line, self.media, self.conversation), **self.options)
+        ended = []
+
+        def end_line() -> None:
+            print()
+            ended.append(True)
+
         try:
-            for piece in stream:
-                print(piece, end="", flush=True)
+            with watched(begins=end_line) as watch:
+                options = {"watch": watch, **self.options}
+                stream = self.session.stream(asked(line, self.media, self.conversation), **options)
+                for piece in stream.pieces():
+                    mark = f" [{piece.modality} {piece.number}] " if isinstance(piece, Begun) else piece
+                    print(mark, end="", flush=True)
         except KeyboardInterrupt:
             print("\n(stopped)")
             return
         except ModalinkError:
             print()
             raise
-        print()
-        for (modality, _), path in zip(stream.answer.media, stream.answer.save_media(self.out), strict=True):
-            print(f"({modality}: {path})")
-        for note in self.out.notes(stream.answer.media):
-            print(f"note: {note}", file=sys.stderr)
+        if not ended:
+            print()
+        self.show_media(stream.answer)
         self.conversation, self.media = stream.answer.conversation, []
+
+    def show_media(self, answer: Answer) -> None:
+        """Name the files of what an answer made, and say what it did not."""
+        paths = answer.save_media(self.out)
+        numbers = [number for number, made in enumerate(answer.made, 1) if not made.missing] or range(1, len(paths) + 1)
+        for number, (modality, _), path in zip(numbers, answer.media, paths, strict=True):
+            print(f"({modality} {number}: {path})")
+        for note in (*self.out.notes(answer.media), *answer.notes):
+            print(f"note: {note}", file=sys.stderr)
 
     def help(self) -> None:
         """Say what can be typed."""

@@ -54,4 +54,11 @@ Workers = Annotated[
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")]
 Temperature = Annotated[float, typer.Option("--temperature", min=0, help="0: the likeliest words; higher: freer.")]
 TopP = Annotated[float, typer.Option("--top-p", min=0, max=1, help="Share of the probability to draw from.")]
+MaxMedia = Annotated[int, typer.Option("--max-media", min=0, help="Most media of an answer; 0: words alone.")]
+WithoutGenerators = Annotated[
+    bool,
+    typer.Option(
+        "--without-generators", help="Leave the generators out: what media are asked for is said, none is made."
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of words and media.")]

@@ -11,6 +11,7 @@ from modalink import modalities
 from modalink.conversation import Content, Conversation, Medium, Region
 from modalink.inference.annotation import annotated
 from modalink.inference.destination import Destination, escaped
+from modalink.inference.request import Made
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Answer:
         regions: Places that it names, in pixels of the last picture of the conversation, where the system's recipe
             names a coordinate codec.
         unread: What looks like places and could not be read, and why.
+        made: The media that it asks for, in order: what each was made from and with, and where it stands.
+        notes: What became of its media otherwise than was asked: what was not made, or cannot be read in turns after.
     """
 
     text: str
@@ -33,6 +36,8 @@ class Answer:
     complete: bool = True
     regions: tuple[Region, ...] = ()
     unread: tuple[str, ...] = ()
+    made: tuple[Made, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         pieces = self.conversation.turns[-1].content

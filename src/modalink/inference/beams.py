@@ -28,6 +28,7 @@ def beam_search(system: System, row: Row, prompts: Prompts) -> list[int]:
     options: dict[str, Any] = GREEDY | {"num_beams": sampling.beams}
     if sampling.draws:
         options |= {"do_sample": True, "top_k": 0, "temperature": sampling.temperature, "top_p": sampling.top_p}
+    runs = WholeRuns(row.signals, start + row.length, start, sampling.max_media)
     with _seeded(sampling.seed, model.device):
         sequences: Tensor = model.generate(
             input_ids=prompts.ids,
@@ -38,7 +39,7 @@ def beam_search(system: System, row: Row, prompts: Prompts) -> list[int]:
             max_new_tokens=row.length,
             eos_token_id=sorted(row.ends.tokens) or None,
             pad_token_id=tokenizer.pad_token_id,
-            logits_processor=LogitsProcessorList([Numbers(), WholeRuns(row.signals, start + row.length)]),
+            logits_processor=LogitsProcessorList([Numbers(), runs]),
             stopping_criteria=StoppingCriteriaList([StopStrings(tokenizer, row.ends.strings, start)]),
         )
     ids: list[int] = sequences[0, start:].tolist()

@@ -11,6 +11,7 @@ from torch.nn import functional
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, EncoderDecoderCache
 
+from modalink.inference.encoded import EncodedMedia
 from modalink.inference.row import Row
 from modalink.llms import encoded, keep_meeting, meeting_before, select_rows
 from modalink.model import System
@@ -112,8 +113,8 @@ def join(groups: Sequence[Group]) -> list[Group]:
     return [Group(rows, cache, torch.cat(masks), torch.cat([group.scores for group in groups]))]
 
 
-def embed_prompts(system: System, rows: Sequence[Row]) -> Prompts:
-    """The prompts of rows; each encoder runs once over all their media."""
+def embed_prompts(system: System, rows: Sequence[Row], encoded: EncodedMedia | None = None) -> Prompts:
+    """The prompts of rows; each encoder runs once over all their media, or over those that were not `encoded`."""
     device, prompts = system.model.device, [row.request.prompt for row in rows]
     width = max(len(prompt.input_ids) for prompt in prompts)
     right = system.model.config.is_encoder_decoder
@@ -130,7 +131,10 @@ def embed_prompts(system: System, rows: Sequence[Row]) -> Prompts:
         for modality, own in prompt.media.items():
             items.setdefault(modality, []).extend(own)
     beside = {m: said.to(device) for m, own in items.items() if (said := texts(own)) is not None}
-    given = Given({m: ragged(own).to(device) for m, own in items.items()}, texts=beside)
+    if encoded is None:
+        given = Given({m: ragged(own).to(device) for m, own in items.items()}, texts=beside)
+    else:
+        given = Given(features=encoded.features(items), texts=beside)
     ids, mask = ids.to(device), mask.to(device)
     read = system.model.model.read(ids, given, {m: found.to(device) for m, found in places.items()})
     return Prompts(ids, mask, read)

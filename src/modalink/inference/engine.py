@@ -5,8 +5,9 @@ until the others are over or wait too; then the rest of the run is appended in o
 conditions of its medium: drawing runs neither the encoder nor the prompt again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,8 +15,9 @@ import torch
 from modalink.conversation import Content, Medium, Text
 from modalink.inference.beams import beam_search
 from modalink.inference.decoding import Decoder, EncoderDecoder, Group, embed_prompts, join
-from modalink.inference.making import of_words, sample
-from modalink.inference.request import Completion, Request
+from modalink.inference.encoded import EncodedMedia
+from modalink.inference.making import Maker, check_options, of_words
+from modalink.inference.request import Begun, Completion, Made, Request
 from modalink.inference.row import Row
 from modalink.inference.scores import Silent, not_numbers
 from modalink.model import System
@@ -31,10 +33,13 @@ class Engine:
     Args:
         system: The system; its model is in evaluation mode and stays on its device.
         batch: How many requests are answered side by side.
+        keeps: Bytes of encoder outputs that are kept, so that a medium is not encoded again where a conversation goes
+            on; none by default.
     """
 
-    def __init__(self, system: System, *, batch: int = 64) -> None:
+    def __init__(self, system: System, *, batch: int = 64, keeps: int = 0) -> None:
         self.system, self.batch = system, batch
+        self.encoded = EncodedMedia(system, keeps) if keeps else None
         model = system.model
         self.llm: Any = (EncoderDecoder if model.config.is_encoder_decoder else Decoder)(system)
         vocabulary = model.config.get_text_config(decoder=True).vocab_size
@@ -44,28 +49,33 @@ class Engine:
         """The completions of requests, in order.
 
         Raises:
-            GenerationError: A conversation is too long for the LLM, its scores are no numbers, or a generator does not
-                take an option.
+            GenerationError: A conversation is too long for the LLM, its scores are no numbers, or no generator takes an
+                option of media.
         """
         completions: list[Completion] = []
         for start in range(0, len(requests), self.batch):
-            rows = [Row(self.system, request) for request in requests[start : start + self.batch]]
+            rows = [self._row(request) for request in requests[start : start + self.batch]]
             for _ in self._decode(rows):
                 pass
             completions += [self._completion(row) for row in rows]
         return completions
 
-    def stream(self, request: Request) -> Iterator[str | Completion]:
-        """One answer as it is decoded: pieces of its text as soon as they are certain, and at the end its completion.
+    def stream(self, request: Request) -> Iterator[str | Begun | Completion]:
+        """One answer as it is decoded: pieces of its text as soon as they are certain, where media stand between them,
+        and at the end its completion.
 
         Raises:
             GenerationError: As for `generate`.
         """
-        row = Row(self.system, request)
+        row = self._row(request)
         for _ in self._decode([row]):
             yield from filter(None, row.pieces)
             row.pieces.clear()
         yield self._completion(row)
+
+    def _row(self, request: Request) -> Row:
+        check_options(self.system, request.sampling)
+        return Row(self.system, request)
 
     def _decode(self, rows: list[Row]) -> Iterator[None]:
         """Decode rows to their ends, a pass between two stops."""
@@ -103,7 +113,7 @@ class Engine:
 
     def _begin(self, rows: list[Row]) -> Group:
         with self._turn():
-            return self.llm.begin(rows, embed_prompts(self.system, rows))
+            return self.llm.begin(rows, embed_prompts(self.system, rows, self.encoded))
 
     def _extend(self, group: Group) -> Group:
         with self._turn():
@@ -116,7 +126,7 @@ class Engine:
         totals = scores.logsumexp(-1)
         if totals.isnan().any():
             raise not_numbers()
-        self.silent(scores, [row.room for row in group.rows])
+        self.silent(scores, [0 if row.full else row.room for row in group.rows])
         chosen = scores.argmax(-1)
         for number, row in enumerate(group.rows):
             if row.sampler:
@@ -139,7 +149,7 @@ class Engine:
     def _search(self, row: Row) -> None:
         """A whole answer by beam search, and then its states in one pass."""
         with self._turn():
-            prompts = embed_prompts(self.system, [row])
+            prompts = embed_prompts(self.system, [row], self.encoded)
             found = beam_search(self.system, row, prompts)
             ids = torch.tensor([found], device=prompts.ids.device)
             group = self.llm.begin([row], prompts)
@@ -162,10 +172,14 @@ class Engine:
             worded = of_words(self.system, row.reader.text)
         conditions |= worded
         content: tuple[Content, ...] = (Text(row.reader.text),)
+        made: list[Made] = []
         if row.request.media:
-            made = {modality: iter(self._sample(modality, own, row)) for modality, own in conditions.items()}
-            content = row.reader.content([Medium(m, next(made[m])) for _, m in row.reader.marks])
-            content += tuple(Medium(m, next(made[m])) for m in worded)
+            made = self._made(row, worded)
+            marked = len(row.reader.marks)
+            media = [Medium(one.modality, one.medium) if not one.missing else None for one in made]
+            content = row.reader.content(media[:marked]) + tuple(medium for medium in media[marked:] if medium)
+            places = iter(place for place, piece in enumerate(content) if isinstance(piece, Medium))
+            made = [one if one.missing else replace(one, place=next(places)) for one in made]
         return Completion(
             text=row.reader.text,
             ids=tuple(row.ids),
@@ -173,14 +187,26 @@ class Engine:
             finish_reason=row.finish_reason,
             content=content,
             conditions=conditions,
+            made=tuple(made),
         )
 
-    def _sample(self, modality: str, conditions: Conditions, row: Row) -> list[Any]:
-        """The media of one answer, each with a random source of its own."""
-        seed = row.request.sampling.seed
-        rng = [torch.Generator().manual_seed(number) for number in range(seed, seed + len(conditions))]
-        with self._turn():
-            return sample(self.system, modality, conditions, rng, row.request.sampling)
+    def _made(self, row: Row, worded: Mapping[str, Conditions]) -> list[Made]:
+        """The media of one answer in their order, each with a random source of its own.
+
+        Args:
+            row: The answer.
+            worded: Conditions of its words; their media come last.
+        """
+        maker = Maker(self.system, row.request.sampling, row.request.watch)
+        waiting = {modality: iter(own) for modality, own in row.conditions.items()}
+        asked: list[tuple[str, Conditions | None]] = [(m, next(waiting[m])) for _, m in row.reader.marks]
+        if row.reader.text:
+            asked += [(m, worded.get(m)) for m in self.system.spec.worded]
+        made = []
+        for modality, conditions in asked[: max(len(row.reader.marks), row.request.sampling.max_media)]:
+            with self._turn():
+                made.append(maker.make(modality, conditions))
+        return made
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -16,13 +16,19 @@ from modalink.settings import run_settings
 
 
 def load(
-    run: str | os.PathLike[str], *, best: bool = False, device: str | None = None, threads: int | None = None
+    run: str | os.PathLike[str],
+    *,
+    best: bool = False,
+    generators: bool = True,
+    device: str | None = None,
+    threads: int | None = None,
 ) -> Session:
     """A session with a trained system.
 
     Args:
         run: A run folder, a folder that `System.save` wrote, or a hub id of one.
         best: Take the best checkpoint of the last stage that kept one, instead of the end of training.
+        generators: Whether generators are loaded; without them an answer notes which media it asks for.
         device: Where to compute; see `modalink.settings` for this and its default.
         threads: CPU threads of one operation; the same.
 
@@ -31,7 +37,7 @@ def load(
         PartError: A part that the system refers to is not to be had.
     """
     place = use(run_settings(device=device, threads=threads))
-    system = load_system(run, best=best)
+    system = load_system(run, best=best, generators=generators)
     modules: list[nn.Module] = [system.model, *system.generators.values()]
     for module in modules:
         module.to(place).eval()
@@ -40,18 +46,19 @@ def load(
     return Session(system)
 
 
-def load_system(run: str | os.PathLike[str], *, best: bool = False) -> System:
+def load_system(run: str | os.PathLike[str], *, best: bool = False, generators: bool = True) -> System:
     """The system of a run as it was saved, in the precision of its parts.
 
     Args:
         run: A run folder, a folder that `System.save` wrote, or a hub id of one.
         best: Take the best checkpoint of the last stage that kept one, instead of the end of training.
+        generators: Whether generators are loaded.
 
     Raises:
         CheckpointError: The folder holds no finished run, or no best checkpoint where one is wanted.
         PartError: A part that the system refers to is not to be had.
     """
-    system = System.load(model_folder(run))
+    system = System.load(model_folder(run), generators=generators)
     if best:
         _take(system, best_of_run(files.named(run, CheckpointError)))
     return system

@@ -1,10 +1,12 @@
 """Media from conditions, as the generator's settings and those of one answer say."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
 
-from modalink.errors import GenerationError
+from modalink.errors import GenerationError, Stopped
+from modalink.inference.request import Made, Making, Watch
 from modalink.inference.sampling import Sampling
 from modalink.model import System
 from modalink.recipe.groups import Group
@@ -28,18 +30,39 @@ def sample(
         Stopped: `should_stop` said so, between two steps.
     """
     generator: Any = system.generators[modality]
-    given = {n: value for n in (*MediaOptions.model_fields, "negative") if (value := getattr(sampling, n)) is not None}
-    own = _options(generator)
+    given = _given(system, modality, sampling)
+    if (words := given.pop("negative", None)) is not None:
+        given["negative"] = generator.encode_text([words]).to(conditions.device)
+    media: list[Any] = generator.sample(conditions, rng=rng, should_stop=should_stop, **given)
+    return media
+
+
+def check_options(system: System, sampling: Sampling) -> None:
+    """Refuse options of media that nothing takes, before a word is said.
+
+    Raises:
+        GenerationError: The system makes no media, or no generator takes an option.
+    """
+    if not system.spec.outputs and (asked := _asked(sampling)):
+        raise GenerationError(f"found {', '.join(sorted(asked))}, and this system makes no media; leave that out")
+    for modality in system.generators:
+        _given(system, modality, sampling)
+
+
+def _asked(sampling: Sampling) -> dict[str, Any]:
+    names = (*MediaOptions.model_fields, "negative")
+    return {name: value for name in names if (value := getattr(sampling, name)) is not None}
+
+
+def _given(system: System, modality: str, sampling: Sampling) -> dict[str, Any]:
+    """The options of an answer that a generator takes."""
+    given, own = _asked(sampling), _options(system.generators[modality])
     if unknown := given.keys() - own.union(*map(_options, system.generators.values())):
         takes = ", ".join(sorted(own)) or "none"
         raise GenerationError(
             f"found {', '.join(sorted(unknown))}, which {Group.generator(modality)} does not take; its options: {takes}"
         )
-    given = {name: value for name, value in given.items() if name in own}
-    if (words := given.pop("negative", None)) is not None:
-        given["negative"] = generator.encode_text([words]).to(conditions.device)
-    media: list[Any] = generator.sample(conditions, rng=rng, should_stop=should_stop, **given)
-    return media
+    return {name: value for name, value in given.items() if name in own}
 
 
 def _options(generator: Any) -> frozenset[str]:
@@ -54,5 +77,61 @@ def of_words(system: System, text: str) -> dict[str, Conditions]:
         system: The system.
         text: The reply, without its media.
     """
-    asked = system.spec.worded if text else ()
+    asked = [modality for modality in system.spec.worded if text and modality in system.generators]
     return {modality: cast(ReadsText, system.generators[modality]).encode_text([text]) for modality in asked}
+
+
+class Maker:
+    """Makes the media of one answer, one after the other in their order.
+
+    Args:
+        system: The system.
+        sampling: How the answer is drawn.
+        watch: Who looks on.
+    """
+
+    def __init__(self, system: System, sampling: Sampling, watch: Watch) -> None:
+        self.system, self.sampling, self.watch = system, sampling, watch
+        self.counts: dict[str, int] = {}
+        self.number = 0
+
+    def make(self, modality: str, conditions: Conditions | None) -> Made:
+        """The next medium, from conditions of one item; not where its generator was left out, or it is stopped."""
+        self.number += 1
+        seed = self.sampling.seed + self.counts.setdefault(modality, 0)
+        self.counts[modality] += 1
+        generator = self.system.generators.get(modality)
+        if generator is None or conditions is None:
+            missing = f"it asks for {modality}, whose generator was left out; load the run with its generators"
+            return Made(modality, None, None, conditions, seed, {}, missing)
+        told = {name: value for name, value in generator.defaults.model_dump().items() if name in generator.options}
+        options = told | _given(self.system, modality, self.sampling)
+        steps = _Steps(Making(modality, self.number, 0, options.get("steps")), self.watch)
+        medium, missing = None, ""
+        try:
+            rng = [torch.Generator().manual_seed(seed)]
+            (medium,) = sample(self.system, modality, conditions, rng, self.sampling, steps)
+        except Stopped as error:
+            missing = str(error)
+        return Made(modality, medium, None, conditions, seed, options, missing)
+
+
+class _Steps:
+    """Counts a generator's steps by how often it asks whether it shall stop."""
+
+    def __init__(self, making: Making, watch: Watch) -> None:
+        self.steps, self.watch = self._count(making), watch
+
+    def __call__(self) -> bool:
+        making = next(self.steps)
+        if self.watch.on_step is not None:
+            self.watch.on_step(making)
+        return self.watch.should_stop is not None and self.watch.should_stop()
+
+    @staticmethod
+    def _count(making: Making) -> Iterator[Making]:
+        step = 0
+        while True:
+            known = making.steps is None or step <= making.steps
+            yield Making(making.modality, making.number, step, making.steps if known else None)
+            step += 1

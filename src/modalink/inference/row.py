@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
 from modalink.inference.endings import Endings, longest
-from modalink.inference.request import Request
+from modalink.inference.request import Begun, Request
 from modalink.inference.sampling import Sampling
 from modalink.inference.text import Reader
 from modalink.model import System
@@ -58,7 +58,7 @@ class Row:
         self.ids: list[int] = []
         self.log_probabilities: list[float] = []
         self.conditions: dict[str, list[Conditions]] = {}
-        self.pieces: list[str] = []
+        self.pieces: list[str | Begun] = []
         self.begun: str | None = None
         """Modality of a run of signal tokens of which only the first was taken."""
         self.finish_reason: Literal["stop", "length"] | None = None
@@ -67,6 +67,11 @@ class Row:
     def room(self) -> int:
         """How many tokens the answer may still take."""
         return self.length - len(self.ids)
+
+    @property
+    def full(self) -> bool:
+        """Whether it asks for as many media as it may."""
+        return len(self.reader.marks) >= self.request.sampling.max_media
 
     def take(self, token: int, log_probability: float) -> None:
         """Take a drawn token."""
@@ -81,6 +86,7 @@ class Row:
         rest = self.signals[self.begun][1:]
         self._read(rest, [0.0] * len(rest))
         self.conditions.setdefault(self.begun, []).append(conditions)
+        self.pieces.append(Begun(self.begun, len(self.reader.marks)))
         self.begun = None
         self._finish()
 

@@ -30,6 +30,8 @@ class Sampling(MediaOptions):
     """Strings that end the answer, beside the system's own; the text ends before them."""
     beams: Count = 1
     """Answers followed side by side, of which the likeliest is kept; more than one comes in one piece when streamed."""
+    max_media: Annotated[int, Field(ge=0)] = 16
+    """Most media of an answer, after which none is begun; 0: words alone."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the drawn tokens and of the media."""
     negative: Annotated[str, Field(max_length=10_000)] | None = None

@@ -46,17 +46,22 @@ class WholeRuns(LogitsProcessor):
     Args:
         runs: Signal tokens by modality.
         longest: Length of the sequence at which the answer is cut; a run that would not fit does not begin.
+        start: Where the answer begins in the sequence.
+        most: How many runs an answer may have.
     """
 
-    def __init__(self, runs: Mapping[str, Sequence[int]], longest: int) -> None:
-        self.longest = longest
+    def __init__(self, runs: Mapping[str, Sequence[int]], longest: int, start: int = 0, most: int = 2**31) -> None:
+        self.longest, self.start, self.most = longest, start, most
+        self.firsts = torch.tensor([run[0] for run in runs.values() if run], dtype=torch.long)
         self.silent = Silent(runs)
         self.next = {token: after for run in runs.values() for token, after in pairwise(run)}
 
     def __call__(self, input_ids: Int[Tensor, "b t"], scores: Float[Tensor, "b v"]) -> Float[Tensor, "b v"]:
         """The scores of the next token, with those that would break a run taken out."""
         scores = scores.clone()
-        self.silent(scores, [self.longest - input_ids.shape[1]] * len(scores))
+        begun = torch.isin(input_ids[:, self.start :], self.firsts.to(input_ids.device)).sum(1).tolist()
+        room = self.longest - input_ids.shape[1]
+        self.silent(scores, [room if count < self.most else 0 for count in begun])
         for row, last in enumerate(input_ids[:, -1].tolist()):
             if last in self.next:
                 scores[row] = -torch.inf

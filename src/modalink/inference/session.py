@@ -1,24 +1,29 @@
 """Asking a system: conversations in, text and media out."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from modalink import modalities
-from modalink.conversation import REGION_MARKER, Conversation, Medium, Region, Text, Turn
-from modalink.errors import GenerationError, OptionError, UnknownNameError
+from modalink.conversation import REGION_MARKER, Content, Conversation, Medium, Region, Text, Turn
+from modalink.errors import GenerationError, ModalinkError, OptionError, UnknownNameError
 from modalink.inference.answer import Answer
 from modalink.inference.engine import Engine
-from modalink.inference.request import Completion, Request
+from modalink.inference.request import Begun, Completion, Request, Watch
 from modalink.inference.sampling import Sampling
 from modalink.model import System
 
 Messages = Conversation | Sequence[Mapping[str, Any]]
+KEPT = 2**28
+"""Bytes of encoder outputs that a session keeps, so that media of earlier turns are not encoded again."""
+UNWATCHED = Watch()
 
 
 class Session:
     """Answers questions about media, and makes media, with one system.
 
-    A session remembers nothing: an answer holds its whole conversation, to go on with.
+    A session remembers nothing: an answer holds its whole conversation, to go on with. In the turns after, what an
+    answer made is read by the encoder of its modality, where the system has one and can read it.
 
     Args:
         system: A composed or loaded system.
@@ -31,7 +36,7 @@ class Session:
 
     def __init__(self, system: System) -> None:
         self.system = system
-        self.engine = Engine(system)
+        self.engine = Engine(system, keeps=KEPT)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -44,7 +49,13 @@ class Session:
         return tuple(self.system.spec.outputs)
 
     def ask(
-        self, question: str, *, after: Conversation | None = None, regions: Sequence[Region] = (), **given: Any
+        self,
+        question: str,
+        *,
+        after: Conversation | None = None,
+        regions: Sequence[Region] = (),
+        watch: Watch = UNWATCHED,
+        **given: Any,
     ) -> Answer:
         """Answer one question.
 
@@ -52,6 +63,7 @@ class Session:
             question: The user's words.
             after: The conversation that it goes on with, for example an earlier answer's.
             regions: Places in the last picture, which fill the markers `<bbox>` of the words.
+            watch: Who looks on while media are made, and may stop that.
             given: Media by modality, one or a list (`image="a.png"`), and options of `Sampling` (`temperature=0.7`).
 
         Raises:
@@ -63,28 +75,35 @@ class Session:
         """
         known = modalities.names()
         media = [Medium(m, source) for m, sources in given.items() if m in known for source in _listed(sources)]
-        return self.chat(asked(question, media, after, regions), **{k: v for k, v in given.items() if k not in known})
+        options = {name: value for name, value in given.items() if name not in known}
+        return self.chat(asked(question, media, after, regions), watch=watch, **options)
 
-    def chat(self, messages: Messages, **options: Any) -> Answer:
-        """Answer the last turn of a conversation, or of its chat messages; options and errors as for `ask`."""
+    def chat(self, messages: Messages, *, watch: Watch = UNWATCHED, **options: Any) -> Answer:
+        """Answer the last turn of a conversation, or of its chat messages; options and errors as for `ask`.
+
+        Args:
+            messages: The conversation.
+            watch: Who looks on while media are made, and may stop that.
+            options: Of `Sampling`.
+        """
         conversation, sampling = _conversation(messages), _sampling(options)
         if (found := self._found(conversation)) is not None:
             return self._answer(conversation, found)
-        (completion,) = self.engine.generate([self._request(conversation, sampling)])
+        (completion,) = self.engine.generate([self._request(conversation, sampling, watch)])
         return self._answer(conversation, completion)
 
-    def stream(self, messages: Messages, **options: Any) -> "Stream":
+    def stream(self, messages: Messages, *, watch: Watch = UNWATCHED, **options: Any) -> "Stream":
         """As `chat`, giving the text piece by piece while it is drawn."""
         conversation, sampling = _conversation(messages), _sampling(options)
-        return Stream(lambda: self._stream(conversation, sampling))
+        return Stream(lambda: self._stream(conversation, sampling, watch))
 
-    def _stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str | Answer]:
+    def _stream(self, conversation: Conversation, sampling: Sampling, watch: Watch) -> Iterator[str | Begun | Answer]:
         if (found := self._found(conversation)) is not None:
             yield found.text
             yield self._answer(conversation, found)
             return
-        for piece in self.engine.stream(self._request(conversation, sampling)):
-            yield piece if isinstance(piece, str) else self._answer(conversation, piece)
+        for piece in self.engine.stream(self._request(conversation, sampling, watch)):
+            yield self._answer(conversation, piece) if isinstance(piece, Completion) else piece
 
     def _found(self, conversation: Conversation) -> Completion | None:
         """An entry of the retriever's index that is the answer itself."""
@@ -94,26 +113,43 @@ class Session:
         media = [Medium(modality, modalities.get(modality).read(path)) for modality, path in found.media]
         return Completion(text=found.text, content=(Text(found.text), *media))
 
-    def _request(self, conversation: Conversation, sampling: Sampling) -> Request:
-        return Request(self.system.prepare(conversation, reply=True), sampling)
+    def _request(self, conversation: Conversation, sampling: Sampling, watch: Watch) -> Request:
+        return Request(self.system.prepare(conversation, reply=True), sampling, watch=watch)
 
     def _answer(self, conversation: Conversation, completion: Completion) -> Answer:
-        turn = Turn("assistant", completion.content)
+        notes = [
+            f"{one.modality} {number}: {one.missing}" for number, one in enumerate(completion.made, 1) if one.missing
+        ]
+        content = tuple(self._read_from_now_on(piece, notes) for piece in completion.content)
         parsed = self.system.processor.regions.read(completion.text, conversation)
         return Answer(
             text=completion.text,
             media=[(medium.modality, medium.source) for medium in completion.media],
-            conversation=Conversation((*conversation.turns, turn), conversation.id),
+            conversation=Conversation((*conversation.turns, Turn("assistant", content)), conversation.id),
             complete=completion.finish_reason == "stop",
             regions=parsed.regions,
             unread=parsed.unread,
+            made=completion.made,
+            notes=tuple(notes),
         )
+
+    def _read_from_now_on(self, piece: Content, notes: list[str]) -> Content:
+        """A medium that was made as the turns after have it: read, where its encoder can; else its signal tokens."""
+        asked = {*self.makes} - {*self.system.spec.worded}  # what says the reply's own words need not be read again
+        if not isinstance(piece, Medium) or piece.modality not in asked.intersection(self.reads):
+            return piece
+        try:
+            self.system.processor.check_readable(piece.modality, piece.source)
+        except ModalinkError as error:
+            notes.append(f"{piece.modality} that was made cannot be read, and stands as its signal tokens: {error}")
+            return piece
+        return replace(piece, use="both")
 
 
 class Stream:
     """Pieces of an answer's text as they are drawn; the whole answer stands in `answer` after the last one."""
 
-    def __init__(self, start: Callable[[], Iterator[str | Answer]]) -> None:
+    def __init__(self, start: Callable[[], Iterator[str | Begun | Answer]]) -> None:
         self._start = start
         self._answer: Answer | None = None
 
@@ -129,6 +165,10 @@ class Stream:
         return self._answer
 
     def __iter__(self) -> Iterator[str]:
+        return (piece for piece in self.pieces() if isinstance(piece, str))
+
+    def pieces(self) -> Iterator[str | Begun]:
+        """The same pieces, and between them where media stand."""
         for piece in self._start():
             if isinstance(piece, Answer):
                 self._answer = piece

@@ -55,15 +55,17 @@ class Reader:
         """The answer's text so far, without white space around it."""
         return self.raw.strip()
 
-    def content(self, media: Iterable[Medium]) -> tuple[Content, ...]:
+    def content(self, media: Iterable[Medium | None]) -> tuple[Content, ...]:
         """Text and media in their order, once the answer is finished.
 
         Args:
-            media: What was made of each run of signal tokens, in order.
+            media: What was made of each run of signal tokens, in order; None where nothing was.
         """
         start, end = self._start(), len(self.raw.rstrip())
         pieces: list[Content] = []
         for (place, _), medium in zip(self.marks, media, strict=True):
+            if medium is None:
+                continue
             pieces += [Text(self.raw[start : min(place, end)]), medium]
             start = min(max(start, place), end)
         pieces.append(Text(self.raw[start:end]))

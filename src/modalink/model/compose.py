@@ -66,8 +66,12 @@ class System:
         self.processor.save_pretrained(folder)
 
     @classmethod
-    def load(cls, folder: Path | str) -> "System":
+    def load(cls, folder: Path | str, *, generators: bool = True) -> "System":
         """The system that `save` wrote.
+
+        Args:
+            folder: A folder, or a hub id.
+            generators: Whether its generators are loaded; without them it says what it would, and makes no media.
 
         Raises:
             CheckpointError: The folder does not hold one.
@@ -83,7 +87,8 @@ class System:
         if (tokens.placeholders, tokens.signals) != (config.placeholders, config.signals):
             raise CheckpointError(f"{path}: its tokenizer and its config.json give the system's tokens different ids")
         spec = processor.spec
-        return cls(model, processor, build_generators(spec), spec, Retrieving.of(spec, model, processor))
+        made = build_generators(spec) if generators else {}
+        return cls(model, processor, made, spec, Retrieving.of(spec, model, processor))
 
 
 def compose(spec: SystemSpec, *, seed: int = 0) -> System:

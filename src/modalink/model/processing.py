@@ -349,6 +349,18 @@ class ModalinkProcessor(ProcessorMixin):
         load = Reading(handle, reader, sample)
         return Item(layout, digest, load, tokens=tokens, caption=caption, text=text, words=words)
 
+    def check_readable(self, modality: str, source: Any) -> None:
+        """Demand that a medium can be read in a prompt, down to its units.
+
+        Raises:
+            MediumError: Its encoder's preprocessing cannot read it, for example because it is too short.
+            PromptError: The system reads no such media.
+        """
+        if modality not in self.readers:
+            raise PromptError(f"found a medium of modality {modality!r} to read; this system reads "
+                              f"{', '.join(self.readers) or 'text only'}")  # fmt: skip
+        self._item(modality, modalities.get(modality).open(source), "", "reply").load()
+
     def _sentence(self, modality: str, caption: str, sample: str) -> Item:
         """A caption as a medium of its own."""
         record = modalities.get(modality)
