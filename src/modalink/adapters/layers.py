@@ -86,6 +86,11 @@ def merge_adapters(llm: nn.Module) -> None:
                 f"the adapters at {name}.{child} compute something that no weight of {type(llm).__name__} could; they "
                 "cannot be merged, so keep them beside it"
             )
+    if any(not parameter.is_floating_point() for parameter in llm.parameters()):
+        raise PartError(
+            f"the weights of {type(llm).__name__} are rounded, and what adapters learned is finer than that; they "
+            "cannot be merged: load it without quantize, or keep them beside it"
+        )
     for module in llm.modules():
         if isinstance(module, BaseTunerLayer):
             module.merge(safe_merge=True, adapter_names=[ADAPTER])

@@ -108,6 +108,8 @@ def _unfit(spec: SystemSpec) -> Iterator[str]:
             f"llm.join: found {spec.join.kind} ({spec.join.model_dump(exclude_defaults=True)}), needed plain `splice`: "
             f"LLaVA puts prompt tokens where the image is said, and nothing else; {_KEEP}"
         )
+    if spec.llm.quantised is not None:
+        yield f"llm.quantize: found an LLM that is rounded to {spec.llm.quantised}, needed whole weights; {_KEEP}"
     if spec.llm.reads_both_ways:
         yield f"llm.prefix_lm: found a prompt whose tokens see each other both ways, LLaVA's only see back; {_KEEP}"
     if spec.llm.architecture().is_encoder_decoder:

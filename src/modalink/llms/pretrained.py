@@ -10,6 +10,7 @@ from modalink import hub, json_files
 from modalink.adapters.lora import LoraSpec, add_lora
 from modalink.errors import PartError
 from modalink.llms._delta import add_base
+from modalink.llms._quantized import Quantised, settings, settle_rounded
 from modalink.llms._wholes import NAMES, REST, language_config
 from modalink.llms.peft.lora import LoraPeftConfig
 from modalink.recipe.kind_field import Kinds
@@ -34,6 +35,9 @@ class PretrainedLlmConfig(LlmConfig):
     peft: Annotated[PeftConfig, Kinds(PeftConfig.room, named=True)] | None = None
     """What learns in the frozen LLM, of any kind; LoRA is trained as `llm.lora`, the others as `llm.peft`."""
 
+    quantize: Quantised | None = None
+    """What the frozen LLM's linear layers are rounded to when it is loaded: `nf4`, 4 bits a weight (QLoRA, arXiv
+    2305.14314), or `int8` (arXiv 2208.07339). Only what stands beside them learns, such as `lora`."""
     prefix_lm: bool = False
     """Whether the tokens before the last reply see each other in both directions, and that reply alone is learned: for
     an LLM that was trained so, as ChatGLM-6B."""
@@ -42,7 +46,13 @@ class PretrainedLlmConfig(LlmConfig):
     def _one_kind(self) -> "PretrainedLlmConfig":
         if self.lora is not None and self.peft is not None:
             raise ValueError("found lora and peft, of which the first is short for peft: {kind: lora}; leave one out")
+        if self.quantize is not None and self.delta is not None:
+            raise ValueError("found quantize and delta, which is added to whole weights; add it first, see delta")
         return self
+
+    @property
+    def quantised(self) -> str | None:
+        return self.quantize
 
     @property
     def reads_both_ways(self) -> bool:
@@ -59,7 +69,7 @@ class PretrainedLlmConfig(LlmConfig):
         name, family = ("t5", "t5") if self._encoder_decoder() else ("llm", "llama")
         lora = None if self.lora is None else self.lora.tiny(family)
         peft = self.peft.tiny(family) if isinstance(self.peft, LoraPeftConfig) else self.peft and self.peft.tiny()
-        whole = {"delta": None, "delta_revision": None}
+        whole = {"delta": None, "delta_revision": None, "quantize": None}
         return self.from_zoo(name, join=self.join.tiny(), lora=lora, peft=peft, **whole)
 
     def _encoder_decoder(self) -> bool:
@@ -119,13 +129,15 @@ class PretrainedLlmConfig(LlmConfig):
 
         Raises:
             PartError: The checkpoint cannot be loaded strictly, or adapters find no place in it.
+            MissingExtraError: It is to be quantised, and bitsandbytes is not installed.
         """
         architecture = self.architecture()
         auto = AutoModelForSeq2SeqLM if architecture.is_encoder_decoder else AutoModelForCausalLM
         if weights:
+            rounding = {} if self.quantize is None else {"quantization_config": settings(self.quantize)}
             loaded = [
-                hub.load(auto, name, revision=revision, dtype=self.dtype, **self._in_a_whole(name, revision))
-                for name, revision in self.checkpoints()
+                hub.load(auto, name, revision=at, dtype=self.dtype, **rounding, **self._in_a_whole(name, at))
+                for name, at in self.checkpoints()
             ]
             llm = loaded[-1]
             if self.delta is not None:
@@ -134,6 +146,8 @@ class PretrainedLlmConfig(LlmConfig):
             with hub.building(f"llm {self.checkpoint}: its architecture cannot be built"):
                 llm = auto.from_config(architecture, trust_remote_code=False)
         llm.requires_grad_(False)
+        if weights and self.quantize is not None:
+            settle_rounded(llm)
         if self.lora is not None:
             add_lora(llm, self.lora, self.checkpoint)
         elif self.peft is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from modalink.adapters import ADAPTER
+from modalink.llms import weights_in
 from modalink.recipe import TrainGroup
 from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, Group
 
@@ -92,4 +93,4 @@ def table(groups: Groups, train: Mapping[str, TrainGroup], generators: Mapping[s
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:
-    return sum(p.numel() for p in parameters)
+    return sum(map(weights_in, parameters))

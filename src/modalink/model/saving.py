@@ -13,6 +13,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from modalink import files, hub, json_files, tensor_files
 from modalink.errors import CheckpointError, PartError
+from modalink.llms import is_quantised
 from modalink.model.groups import Groups, inner_name
 from modalink.roles import FromCheckpoint
 
@@ -54,6 +55,8 @@ class Fingerprint:
 
         def same(name: str, parameter: nn.Parameter) -> bool:
             trace = self.traces[name]
+            if is_quantised(parameter):
+                return True  # nothing writes it; a library may lay it out anew
             return (
                 not parameter.requires_grad
                 and parameter._version == trace.version
@@ -66,7 +69,7 @@ class Fingerprint:
 @torch.no_grad()
 def _bits(tensor: Tensor, dtype: torch.dtype) -> int | None:
     """The sum of a tensor's bits in a precision, 64 at a time."""
-    if tensor.is_meta:
+    if tensor.is_meta or is_quantised(tensor):
         return None
     content = tensor.detach().to(dtype).contiguous().flatten().view(torch.uint8)
     whole = content.numel() // 8 * 8
@@ -99,7 +102,7 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     for file in weights:
         state |= tensor_files.read(file, CheckpointError, remedy=_RESTORE)
     expected = model.state_dict()
-    covered = {name for name, _ in model.named_parameters() if inner_name(name).within(model.config.references)}
+    covered = {name for name in expected if inner_name(name).within(model.config.references)}
     names = _names_of_one(model)
     there = state.keys() | covered | {name for name, _ in model.named_buffers()}
     missing = sorted(name for name in expected.keys() - there if there.isdisjoint(names.get(name, ())))

@@ -10,7 +10,7 @@ import torch
 from modalink import prompts
 from modalink.encoders import verdict_on
 from modalink.errors import ModalinkError, PartError
-from modalink.llms import fit_of, remarks, why_not
+from modalink.llms import bytes_of, fit_of, remarks, why_not
 from modalink.model import IGNORED, ModalinkForConditionalGeneration, System, compose, skeleton
 from modalink.model.groups import divided, table
 from modalink.model.sized import layouts, sized
@@ -134,9 +134,16 @@ def _parts(recipe: Recipe, model: ModalinkForConditionalGeneration, system: Syst
         trained = f"trained in {', '.join(stages)}" if stages else "frozen"
         yield f"{row.group:28}{row.parameters:>16,}{row.share:>9.2%}  {trained}"
     yield f"{'all':28}{sum(row.parameters for row in rows):>16,}"
+    if (kind := recipe.llm.quantised) is not None:
+        rounded, whole = (_mib(bytes_of(model.language_model, k, torch.bfloat16)) for k in (kind, None))
+        yield f"the LLM's weights take {rounded} as {kind}, in the place of {whole} in bfloat16"
     for name, own in learning.items():
         count, share = sum(row.parameters for row in own), sum(row.share for row in own)
         yield f"stage {name} trains {count:,} parameters, {share:.2%}"
+
+
+def _mib(count: float) -> str:
+    return f"{count / 2**20:,.1f} MiB"
 
 
 def _join(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator[str]:

@@ -102,6 +102,9 @@ def _retrieval_problems(spec: SystemSpec, stages: Iterable[Stage]) -> Iterator[P
 def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
     known = train_groups(spec)
     for group in map(Group, stage.train):
+        if group == LLM and spec.llm.quantised is not None:
+            text = f"the LLM is rounded to {spec.llm.quantised}, and only what stands beside it learns: "
+            yield Problem(("train", group), f"{text}train llm.lora, or leave out llm.quantize")
         if group not in known:
             yield Problem(("train", group), _unknown_group(spec, group, known))
         elif not any(objective.teaches(group) for objective in stage.objectives):

@@ -24,6 +24,11 @@ class LlmConfig(PartConfig):
         return None
 
     @property
+    def quantised(self) -> str | None:
+        """To what its weights are rounded, so that they cannot learn themselves; None where they are not."""
+        return None
+
+    @property
     def reads_both_ways(self) -> bool:
         """Whether the tokens of a prompt see each other in both directions, as in a prefix LM."""
         return False

@@ -26,6 +26,7 @@ from modalink.errors import PartError
 from modalink.kinds import Count
 from modalink.llms._calls import takes_positions
 from modalink.llms._layers import decoder_layers, every_nth
+from modalink.llms._quantized import is_quantised
 from modalink.llms.joins._spliced import Spliced, SplicedConfig
 from modalink.llms.joins._vectors import Vectors
 from modalink.roles import Meeting, Placed, Rows
@@ -246,6 +247,10 @@ def _twins(layer: nn.Module) -> nn.ModuleDict:
 
 
 def _copied(linear: nn.Module) -> nn.Module:
+    if any(map(is_quantised, _base(linear).parameters())):
+        raise PartError(
+            "visual_expert learns in copies of the LLM's layers, and rounded ones cannot learn; leave out llm.quantize"
+        )
     return copy.deepcopy(_base(linear)).requires_grad_(True)
 
 
