@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from base64 import b64encode
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from modalink.evaluation.runner import evaluate
 from modalink.inference import Completion
 from modalink.model import System
 from modalink.scoring.score import score
+from tests.support.forks import ended
 
 
 def picture(path: Path, seed: int) -> None:
@@ -86,10 +85,11 @@ evaluate(System.load(run / "model"), "vizwiz", data, out=out, batch=2, max_new_t
 """
 
 
-def test_it_goes_on_after_kill_9(saved, reader, vizwiz, tmp_path):
+def test_it_goes_on_after_kill_9(saved, reader, vizwiz, tmp_path, write):
     whole = evaluate(reader, "vizwiz", vizwiz, out=tmp_path / "whole", batch=2, max_new_tokens=6)
-    killed = subprocess.run([sys.executable, "-c", KILLED, saved, vizwiz, tmp_path / "cut"], check=False)
-    assert killed.returncode == -signal.SIGKILL
+    program, output = write("killed.py", KILLED), tmp_path / "output"
+    arguments = [str(path) for path in (saved, vizwiz, tmp_path / "cut")]
+    assert ended(str(program), arguments, output) == -signal.SIGKILL, output.read_text()
     file = tmp_path / "cut" / "predictions.jsonl"
     before = file.read_bytes()
     assert before == b"".join(whole.predictions.read_bytes().splitlines(keepends=True)[:4])

@@ -3,8 +3,6 @@
 import json
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from modalink.training.events import Evaluated, Event
 from modalink.training.freezing import set_modes
 from modalink.training.randomness import seed_everything
 from modalink.training.train import train
+from tests.support.forks import ended
 
 CHILD = str(Path(__file__).with_name("child.py"))
 TIMES = ("seconds", "data_seconds", "tokens_per_s", "evaluation_seconds")
@@ -133,8 +132,8 @@ def test_a_killed_run_goes_on_to_the_same_evaluations_and_the_same_best(
 ) -> None:
     killed = tmp_path / "killed"
     (tmp_path / "killed.yaml").write_text(recipe.to_yaml())
-    child = [sys.executable, CHILD, str(tmp_path / "killed.yaml"), str(killed)]
-    assert subprocess.run([*child, "kill", "instruct", "4"], timeout=250).returncode == -signal.SIGKILL
+    child = [str(tmp_path / "killed.yaml"), str(killed), "kill", "instruct", "4"]
+    assert ended(CHILD, child, tmp_path / "output") == -signal.SIGKILL, (tmp_path / "output").read_text()
     assert [line["step"] for line in _evaluations(killed)] == [3]
     train(recipe, killed)
     assert _lines(killed) == _lines(evaluated)

@@ -15,16 +15,21 @@ from modalink.errors import CheckpointError
 from modalink.recipe import Recipe
 from modalink.training.events import Event, RunFinished, RunStarted, StageStarted, StepDone, Warned
 from modalink.training.train import train
+from tests.support.forks import ended
 
 CHILD = str(Path(__file__).with_name("child.py"))
 TIMES = ("seconds", "data_seconds", "tokens_per_s")
 
 
-def _child(recipe: Recipe, run: Path, *fate: str) -> subprocess.Popen[str]:
+def _file(recipe: Recipe, run: Path) -> str:
     file = run.with_name(f"{run.name}.yaml")
     file.write_text(recipe.to_yaml())
-    pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, CHILD, str(file), str(run), *fate], stdin=pipe, stdout=pipe, text=True)
+    return str(file)
+
+
+def _child(recipe: Recipe, run: Path, *fate: str) -> subprocess.Popen[str]:
+    command = [sys.executable, CHILD, _file(recipe, run), str(run), *fate]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _metrics(run: Path, stage: str) -> list[dict[str, Any]]:
@@ -58,9 +63,9 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_one_that_never_stopped(
 ) -> None:
     killed = tmp_path / "killed"
     for stage, step in (("pretrain", 3), ("instruct", 5)):
-        child = _child(recipe, killed, "kill", stage, str(step))
-        child.communicate(timeout=250)
-        assert child.returncode == -signal.SIGKILL
+        fate = ["kill", stage, str(step)]
+        output = tmp_path / "output"
+        assert ended(CHILD, [_file(recipe, killed), str(killed), *fate], output) == -signal.SIGKILL, output.read_text()
         assert len(_metrics(killed, stage)) == step
     events: list[Event] = []
     train(recipe, killed, on_event=events.append)
