@@ -83,14 +83,14 @@ def test_llava_loss_and_projector_gradients_are_equal(llava):
     inputs = _inputs()
     labels = inputs["input_ids"].masked_fill(inputs["input_ids"] == 7, -100)
     ours, theirs = system.model(**inputs, labels=labels).loss, native(**inputs, labels=labels).loss
-    assert torch.equal(ours, theirs)
+    torch.testing.assert_close(ours, theirs)  # logits at labelled positions alone, and all of them
     ours.backward()
     theirs.backward()
     pairs = zip(
         system.model.model.input_projectors.parameters(), native.model.multi_modal_projector.parameters(), strict=True
     )
     for mine, its in pairs:
-        torch.testing.assert_close(mine.grad, its.grad, atol=1e-7, rtol=1e-5)
+        torch.testing.assert_close(mine.grad, its.grad, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"cache_implementation": "static"}, {"use_cache": False}])
