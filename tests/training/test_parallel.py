@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from modalink.recipe import Recipe
 from modalink.training.train import train
-from tests.training.child import SHARES, whole_batch
 from tests.support.forks import ended_together
+from tests.training.child import SHARES, whole_batch
 
 CHILD = str(Path(__file__).with_name("child.py"))
 
