@@ -32,6 +32,7 @@ STRINGS = {
     "Human: Draw it.\nAI: [IMG0][IMG1]Here.</s>\n",
     "pandagpt": "<s>### Human: <image> What?\n### Assistant: A cube.\n###Human: Draw it.\n### Assistant: "
     "[IMG0][IMG1]Here.\n###",
+    "idefics": "<s>User:<image>What?\nAssistant: A cube.\nUser:Draw it.\nAssistant: [IMG0][IMG1]Here.\nUser:",
     "chatglm": "<s>问：<image>What?\n答：A cube.</s>\n问：Draw it.\n答：[IMG0][IMG1]Here.</s>\n",
     "instruction": "<s><image>What? A cube.</s>\nDraw it. [IMG0][IMG1]Here.</s>\n",
 }
@@ -48,6 +49,7 @@ LEARNED = {
     "x-instructblip": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
     "mplug-owl": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
     "pandagpt": [" A cube.\n###", " [IMG0][IMG1]Here.\n###"],
+    "idefics": [" A cube.\nUser:", " [IMG0][IMG1]Here.\nUser:"],
     "chatglm": ["A cube.</s>", "[IMG0][IMG1]Here.</s>"],
     "instruction": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
 }
@@ -64,6 +66,7 @@ STOP = {
     "x-instructblip": ("</s>",),
     "mplug-owl": ("</s>",),
     "pandagpt": ("###",),
+    "idefics": ("\nUser:",),
     "chatglm": ("</s>",),
     "instruction": ("</s>",),
 }
@@ -83,6 +86,7 @@ TOKENS = {
     "x-instructblip": "<s> hi . ~user : ~ <image> ~what ? \n assistant : *~a *~red *~cube *. *</s>",
     "mplug-owl": "<s> hi . \n human : ~ <image> \n human : ~what ? \n <unk> : *~a *~red *~cube *. *</s> \n",
     "pandagpt": "<s> ### ~human : ~ <image> ~what ? \n ### ~assistant : *~a *~red *~cube *. *\n *###",
+    "idefics": "<s> hi . \n user : <image> what ? \n assistant : *~a *~red *~cube *. *\n *user *:",
     "chatglm": "<s> hi . \n <unk> : <image> what ? \n <unk> : *a *~red *~cube *. *</s> \n",
     "instruction": "<s> hi . ~ <image> what ? *~a *~red *~cube *. *</s> \n",
 }

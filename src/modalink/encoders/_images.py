@@ -159,8 +159,9 @@ def _timm_processor(config: PreTrainedConfig) -> Any:
 
 
 def _of_one_unit(processor: Any) -> Any:
-    """What a processor that cuts tiles, or reads videos, itself does to one image; `kind: tiles` cuts them here."""
-    if hasattr(processor, "image_grid_pinpoints") or type(processor).__name__ == "VideoLlavaImageProcessor":
+    """What a processor that cuts tiles, reads videos, or gives bare tensors does to one image; `kind: tiles` cuts."""
+    bare = ("VideoLlavaImageProcessor", "IdeficsImageProcessorPil")
+    if hasattr(processor, "image_grid_pinpoints") or type(processor).__name__ in bare:
         return _plain(processor.to_dict())
     if getattr(processor, "crop_to_patches", False):
         return type(processor).from_dict(processor.to_dict() | {"crop_to_patches": False})

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 import transformers
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import CLIPVisionConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils.import_utils import is_timm_available
 
 from modalink import hub
@@ -25,6 +25,7 @@ _HEADS = (r"^pooler\.", r"^head\.", r"(^|\.)(head|fc|classifier|lm_head)(\.|$)",
 _REST = (
     r"^(model\.)?(text_model|language_|multi_modal_|qformer|query_tokens|logit_|visual_projection|text_projection)",
     r"^(model\.)?image_newline$",
+    r"^model\.(embed_tokens|layers|norm|perceiver_resampler|gated_cross_attn_layers)\.",
 )
 
 
@@ -36,7 +37,16 @@ NATIVE = ("siglip2_vision_model", "qwen2_vl_vision", "qwen2_5_vl_vision", "qwen3
 def tower_config(config: PreTrainedConfig) -> PreTrainedConfig:
     """The configuration of the vision tower within a model's configuration."""
     tower: PreTrainedConfig = getattr(config, "vision_config", None) or config
-    return tower
+    return _clip_of(tower) if tower.model_type == "idefics_vision" else tower
+
+
+def _clip_of(idefics: PreTrainedConfig) -> CLIPVisionConfig:
+    """IDEFICS' tower is CLIP's, which it keeps in a class that is none of transformers' models."""
+    shared = (
+        "hidden_size", "image_size", "intermediate_size", "patch_size", "num_hidden_layers", "num_attention_heads",
+        "num_channels", "hidden_act", "layer_norm_eps", "attention_dropout",
+    )  # fmt: skip
+    return CLIPVisionConfig(**{name: getattr(idefics, name) for name in shared})
 
 
 def tower_class(config: PreTrainedConfig) -> type[PreTrainedModel]:

@@ -11,7 +11,7 @@ from modalink.adapters.lora import LoraSpec, add_lora
 from modalink.errors import PartError
 from modalink.llms._delta import add_base
 from modalink.llms._quantized import Quantised, settings, settle_rounded
-from modalink.llms._wholes import NAMES, REST, language_config
+from modalink.llms._wholes import ADDED_ROWS, NAMES, REST, add_rows, added_rows, language_config
 from modalink.llms.peft.lora import LoraPeftConfig
 from modalink.recipe.kind_field import Kinds
 from modalink.roles import JoinConfig, LlmConfig, PeftConfig
@@ -134,11 +134,7 @@ class PretrainedLlmConfig(LlmConfig):
         architecture = self.architecture()
         auto = AutoModelForSeq2SeqLM if architecture.is_encoder_decoder else AutoModelForCausalLM
         if weights:
-            rounding = {} if self.quantize is None else {"quantization_config": settings(self.quantize)}
-            loaded = [
-                hub.load(auto, name, revision=at, dtype=self.dtype, **rounding, **self._in_a_whole(name, at))
-                for name, at in self.checkpoints()
-            ]
+            loaded = [self._loaded(auto, name, revision) for name, revision in self.checkpoints()]
             llm = loaded[-1]
             if self.delta is not None:
                 add_base(llm, loaded[0], self.delta, self.checkpoint)
@@ -153,6 +149,18 @@ class PretrainedLlmConfig(LlmConfig):
         elif self.peft is not None:
             self.peft.put_into(llm, self.checkpoint)
         return llm.eval()
+
+    def _loaded(self, auto: Any, checkpoint: str, revision: str | None) -> PreTrainedModel:
+        """The language model in a checkpoint, with its weights."""
+        options = self._in_a_whole(checkpoint, revision)
+        if self.quantize is not None:
+            options["quantization_config"] = settings(self.quantize)
+        if added := added_rows(hub.architecture(checkpoint, revision)):
+            options["config"].vocab_size -= added
+        llm: PreTrainedModel = hub.load(auto, checkpoint, revision=revision, dtype=self.dtype, **options)
+        if added:
+            add_rows(llm, hub.tensors(checkpoint, names=ADDED_ROWS, revision=revision), added, checkpoint)
+        return llm
 
     def _in_a_whole(self, checkpoint: str, revision: str | None) -> dict[str, Any]:
         """How the weights of a language model are found in the checkpoint of a whole model."""

@@ -14,7 +14,7 @@ from modalink.llms import add_new_tokens, settle, why_not
 from modalink.model.references import references
 from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
-from modalink.recipe.groups import LLM, Group
+from modalink.recipe.groups import JOIN, LLM, Group
 from modalink.roles import ConditionShape, Encoder, InputProjector, Join, OutputProjectorConfig
 
 
@@ -193,6 +193,10 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
         if llm.device.type != "meta" and (reason := why_not(llm, spec.join)):
             family = f"{llm.config.model_type} ({type(llm).__name__})"
             raise PartError(f"{family} cannot carry the join {spec.join.kind!r}: {reason}; choose another, or `splice`")
+        if (borrowed := spec.join.borrowed()) and JOIN not in without_weights:
+            spec.join.borrow(join, borrowed)
+            for name, parameter in join.named_parameters():
+                parameter.requires_grad_(name.partition(".")[0] not in borrowed)
     return Parts(encoders, input_projectors, llm, join, output_projectors, shapes, frozenset(references(spec)))
 
 

@@ -17,7 +17,7 @@ from modalink.model.batch import Prepared
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.modeling import ModalinkForConditionalGeneration
 from modalink.model.processing import ModalinkProcessor
-from modalink.model.references import references
+from modalink.model.references import pretrained
 from modalink.model.retrieving import Retrieving
 from modalink.recipe import SystemSpec
 from modalink.recipe import load as load_recipe
@@ -163,7 +163,7 @@ def skeleton(spec: SystemSpec) -> ModalinkForConditionalGeneration:
     with torch.device("meta"):
         for modality, output in spec.worded.items():
             _check_words(spec, modality, output.generator.build(weights=False))
-        parts = assemble(spec, tokens, without_weights=references(spec))
+        parts = assemble(spec, tokens, without_weights=pretrained(spec))
         return ModalinkForConditionalGeneration(
             _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
         )

@@ -128,7 +128,8 @@ class ModalinkModel(ModalinkPreTrainedModel):
     def prompt_tokens(self, modality: str, features: Ragged, texts: Ragged | None = None) -> Ragged:
         """What the LLM reads of encoded items."""
         projector = self.input_projector(modality)
-        found: Ragged = projector(features.to(dtype=next(projector.parameters()).dtype), texts)
+        learned = next(projector.parameters(), None)
+        found: Ragged = projector(features if learned is None else features.to(dtype=learned.dtype), texts)
         return found
 
     def embed(

@@ -16,7 +16,7 @@ from modalink.model.assembly import Tokens, assemble
 from modalink.model.configuration import ModalinkConfig, in_folder, read_config, spec_of
 from modalink.model.groups import divided, group_of
 from modalink.model.options import LoadingOptions
-from modalink.model.references import references
+from modalink.model.references import pretrained, references
 from modalink.model.saving import Fingerprint, load_weights, own_state, verify
 from modalink.recipe import SystemSpec
 from modalink.recipe.groups import LORA, PEFT, Group
@@ -62,7 +62,7 @@ class SavedByReference(ModalinkPreTrainedModel):
     @classmethod
     def _from_config(cls, config: ModalinkConfig, **kwargs: Any) -> Self:
         options = LoadingOptions.of(kwargs, config)
-        return cls.assembled(config, without_weights=references(_spec_of(config)))._as(options)
+        return cls.assembled(config, without_weights=pretrained(_spec_of(config)))._as(options)
 
     @classmethod
     def from_pretrained(
@@ -104,7 +104,7 @@ class SavedByReference(ModalinkPreTrainedModel):
             raise CheckpointError(f"{path}: config.json refers to {shown(unknown[0])}, which is no part of the system")
         for part, reference in config.references.items():
             verify(part, reference, known[Group(part)])
-        model = cls.assembled(config, without_weights=known.keys() - config.references.keys())
+        model = cls.assembled(config, without_weights=pretrained(spec) - config.references.keys())
         load_weights(model, path)
         model.fingerprint = model.traced(config.references)
         return model

@@ -1,7 +1,7 @@
 """What of a system comes from a checkpoint, and is saved as a reference to it while nothing has trained it."""
 
 from modalink.recipe import SystemSpec
-from modalink.recipe.groups import LLM, Group
+from modalink.recipe.groups import JOIN, LLM, Group
 from modalink.roles import FromCheckpoint
 
 
@@ -12,4 +12,11 @@ def references(spec: SystemSpec) -> dict[Group, FromCheckpoint]:
     for modality, config in spec.projectors().items():
         projector = Group.input_projector(modality)
         found |= {projector.inside(name): source for name, source in config.borrowed().items()}
+    if (join := spec.join.reference) is not None:
+        found[JOIN] = join
     return found
+
+
+def pretrained(spec: SystemSpec) -> set[Group]:
+    """What has weights from a checkpoint, wholly or in part."""
+    return {*references(spec), JOIN}

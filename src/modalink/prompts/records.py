@@ -124,6 +124,17 @@ RECORDS: dict[str, TurnTemplate] = {
             joint=" ",
             stops=("###",),
         ),
+        # IDEFICS. Source: transformers, models/idefics/processing_idefics.py (a turn's end opens the next).
+        TurnTemplate(
+            name="idefics",
+            system_form="{text}\nUser:",
+            system_absent="User:",
+            user="{text}\n",
+            reply="Assistant:",
+            answer=" {text}\nUser:",
+            joint="",
+            stops=("\nUser:",),
+        ),
         # ChatGLM-6B's rounds of question and answer, without their numbers; X-LLM.
         TurnTemplate(
             name="chatglm",

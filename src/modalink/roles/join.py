@@ -1,7 +1,7 @@
 """The role of a join: how media meet the LLM."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from modalink.errors import PartError
 from modalink.kinds import KindConfig
 from modalink.ragged import Layout, Ragged
+from modalink.roles.part import FromCheckpoint
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,27 @@ class JoinConfig(KindConfig):
     def places(self, prompt: Layout) -> Layout:
         """How the places lie that stand in the text for an item whose prompt tokens lie so, without `vectors`."""
         return prompt
+
+    def sections(self) -> tuple[str, ...]:
+        """Names of modules inside the join of which some may come from a checkpoint."""
+        return ()
+
+    def borrowed(self) -> Mapping[str, FromCheckpoint]:
+        """Sections whose weights come from a checkpoint, each with settings that name it."""
+        return {}
+
+    def borrow(self, join: Join, sections: Collection[str]) -> None:
+        """Put a checkpoint's weights into sections that are `borrowed`, in place.
+
+        Raises:
+            PartError: The checkpoint is absent, damaged, or of another architecture.
+        """
+
+    @property
+    def reference(self) -> FromCheckpoint | None:
+        """The settings that name the checkpoint of which all its weights are; None where some are its own."""
+        borrowed = self.borrowed()
+        return next(iter(borrowed.values()), None) if {*borrowed} == {*self.sections()} else None
 
     @abstractmethod
     def build(self, llm: PreTrainedModel, modalities: Sequence[str]) -> Join:

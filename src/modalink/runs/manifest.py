@@ -15,7 +15,7 @@ from modalink.hub import identity, identity_of
 from modalink.model import System
 from modalink.model.groups import divided, table
 from modalink.recipe import Recipe
-from modalink.recipe.groups import Group
+from modalink.recipe.groups import JOIN, Group
 from modalink.roles import PartConfig
 from modalink.runs.facts import read_manifest
 from modalink.runs.folder import differences, write_text
@@ -106,6 +106,9 @@ def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
         for section, source in chosen.projector.borrowed().items():
             yield {"part": projector.inside(section), **asdict(identity_of(source))}
     yield _part("llm", recipe.llm, counts)
+    if JOIN in counts:
+        found = recipe.join.reference
+        yield _part(JOIN, recipe.join, counts) | ({} if found is None else asdict(identity_of(found)))
     for group in ("llm.lora", "llm.peft", "llm.new_tokens"):
         if group in counts:
             trained = _of_adapters(recipe) if group == "llm.lora" else {}

@@ -1,6 +1,6 @@
 """A released checkpoint twice: by the classes of transformers, and imported."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 import transformers
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoProcessor
+from transformers import AutoImageProcessor, AutoProcessor, IdeficsProcessor
 
 from modalink import hub, json_files, modalities
 from modalink.errors import PartError
@@ -65,11 +65,15 @@ class ReleasedPair:
         if self.leads:
             signs = [modalities.get(modality).placeholder for modality in self.system.spec.inputs]
             bare = [text.removeprefix(sign) for text in texts for sign in signs]
-            shown = [item for items in given.values() for item in items] or None  # videos, too, are its images
-            theirs = dict(self.processor(text=bare, images=shown, **options))
+            every = [item for items in given.values() for item in items] or None  # videos, too, are its images
+            theirs = dict(self.processor(text=bare, images=every, **options))
             same = ("input_ids", "attention_mask") if len(texts) > 1 else ()
             theirs |= {name: ours[name] for name in same}
             return self._same_frames(theirs, ours, "pixel_values"), ours
+        if isinstance(self.processor, IdeficsProcessor):  # which writes the signs of images itself
+            shown = iter(given.get("images", ()))
+            told = [_interleaved(text, shown) for text in texts]
+            return dict(self.processor(text=told, padding=True, return_tensors="pt")), ours
         if "images" in media and "batch_num_images" in self.processor.image_processor.model_input_names:
             given["images"] = media["images"]  # which counts those of each text
         theirs = dict(self.processor(text=list(texts), **given, **options, padding_side="left"))
@@ -93,6 +97,8 @@ class ReleasedPair:
         if self.system.model.config.is_encoder_decoder:
             reply = {"decoder_input_ids": torch.tensor([_REPLY] * len(ours["input_ids"]))}
             return self.system.model(**ours, **reply).logits.flatten(), model(**theirs, **reply).logits.flatten()
+        if isinstance(self.processor, IdeficsProcessor):  # whose model counts tokens behind padding from 0
+            ours = ours | {"position_ids": (ours["attention_mask"].cumsum(1) - 1).clamp(min=0)}
         found, needed = self.system.model(**ours).logits, model(**theirs).logits
         return found[ours["attention_mask"].bool()].flatten(), needed[theirs["attention_mask"].bool()].flatten()
 
@@ -118,6 +124,13 @@ class ReleasedPair:
             return decode(found), decode(needed)
         before = [inputs["input_ids"].shape[1] for inputs in (ours, theirs)]
         return decode(found[:, before[0] :]), decode(needed[:, before[1] :])
+
+
+def _interleaved(text: str, images: Iterator[Any]) -> list[Any]:
+    """A text in pieces, with images where it has signs of them."""
+    first, *others = text.split(modalities.get("image").placeholder)
+    pieces = [first, *(piece for other in others for piece in (next(images), other))]
+    return [piece for piece in pieces if not isinstance(piece, str) or piece]
 
 
 def _clip(frames: Any) -> Clip:

@@ -45,9 +45,13 @@ def placed(starts, tokens, modality="image"):
 def test_a_block_gives_the_authors_numbers(attends):
     block = GatedBlock(config(attends=attends, **AUTHORS), 16)
     state = block.state_dict()
-    for number, name in enumerate(sorted(state)):
+    shapes = {name: tensor.shape for name, tensor in state.items()}
+    keys, values = shapes.pop("key.weight"), shapes.pop("value.weight")
+    shapes["key_value.weight"] = torch.Size([keys[0] + values[0], keys[1]])  # one matrix there
+    for number, name in enumerate(sorted(shapes)):
         raised = 0.9 if "gate" in name or name.endswith("norm.weight") else 0.0
-        state[name] = wave(state[name].shape, number + 1) + raised
+        state[name] = wave(shapes[name], number + 1) + raised
+    state["key.weight"], state["value.weight"] = state.pop("key_value.weight").chunk(2)
     block.load_state_dict(state)
     text, media, behind = wave((2, 9, 16), 20, 1.0), wave((2, 2, 3, 12), 21, 1.0), wave((2, 1, 16), 22, 1.0)
     sight = Sight.of(Rows(2, 9, (9, 9)), [placed([2, 5, 9, 16], [*media.flatten(0, 1)])], None, attends)

@@ -4,8 +4,10 @@ Media stay outside the text: one learned token stands where an item was said, an
 
 Source: Flamingo, arXiv 2204.14198, section 2.2 and appendix A.1; as open_flamingo has it, with two differences: a token
 with no item before it reads nothing also where all items are read, and the blocks begin with the layer `first`.
+IDEFICS has RMSNorm, a gated feed-forward layer and norms of queries and keys: transformers' `IdeficsModel`.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -20,15 +22,52 @@ from transformers.activations import ACT2FN
 
 from modalink.kinds import Count, Width
 from modalink.llms._layers import decoder_layers, every_nth
+from modalink.llms.joins._borrowing import BorrowingJoinConfig, Origin
 from modalink.llms.joins._sight import Attends, KeysValues, Sight
 from modalink.llms.joins._vectors import PerModality
 from modalink.ragged import Layout, Ragged
-from modalink.roles import Join, JoinConfig, Meeting, Placed, Rows
+from modalink.roles import Join, Meeting, Placed, Rows
+
+BLOCK_NAMES = {
+    "cross_attn.q_proj.": "query.",
+    "cross_attn.k_proj.": "key.",
+    "cross_attn.v_proj.": "value.",
+    "cross_attn.o_proj.": "out.",
+    "cross_attn.q_layer_norm.": "query_norm.",
+    "cross_attn.k_layer_norm.": "key_norm.",
+    "mlp.gate_proj.": "gate.",
+    "mlp.up_proj.": "up.",
+    "mlp.down_proj.": "down.",
+    "input_layernorm.": "attention_norm.",
+    "post_attention_layernorm.": "feed_forward_norm.",
+    "alpha_cross_attn": "attention_gate",
+    "alpha_dense": "feed_forward_gate",
+}
+"""Beginnings of names in a block of IDEFICS -> here."""
+IMAGE_ROW = 1
+"""Where the sign of an image stands among the tokens that IDEFICS added to LLaMA's, behind that around an image."""
+_ORIGINS = (
+    Origin(
+        r"(?:model\.)?gated_cross_attn_layers\.",
+        {rf"(\d+)\.{re.escape(there)}": rf"blocks.\1.{here}" for there, here in BLOCK_NAMES.items()} | {r"": ""},
+        beside={r"(?:model\.)?embed_tokens\.additional_embedding\.weight$": "tokens.weight"},
+        told={
+            "cross_layer_interval": "every",
+            "num_attention_heads": "heads",
+            "rms_norm_eps": "norm_eps",
+            "hidden_act": "activation",
+        },
+        settings={"norm": "rms", "gated": True, "first": 0, "attends": "last"},
+        rows={"tokens.weight": IMAGE_ROW},
+    ),
+)
+"""IDEFICS of transformers."""
 
 
-class GatedCrossAttentionConfig(JoinConfig):
+class GatedCrossAttentionConfig(BorrowingJoinConfig):
     """Gated cross-attention before every n-th layer; media are outside the text."""
 
+    origins: ClassVar[tuple[Origin, ...]] = _ORIGINS
     in_layers: ClassVar[bool] = True
     kind: Literal["gated_cross_attention"] = "gated_cross_attention"
     every: Count = 4
@@ -45,12 +84,25 @@ class GatedCrossAttentionConfig(JoinConfig):
     """Width of each head."""
     feed_forward: Count = 4
     """Width of the feed-forward layer, as a multiple of the LLM's."""
-    activation: Literal["squared_relu", "gelu"] = "squared_relu"
+    feed_forward_width: Width | None = None
+    """The same as a number of channels; None is that multiple."""
+    activation: Literal["squared_relu", "gelu", "silu"] = "squared_relu"
     """Between its two layers; open_flamingo has `gelu`."""
+    gated: bool = False
+    """Whether a third layer beside the first, behind the activation, multiplies what that makes (IDEFICS: `silu`)."""
+    norm: Literal["layer", "rms"] = "layer"
+    """LayerNorm, or RMSNorm as LLaMA's layers have it (IDEFICS)."""
+    norm_eps: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+    """What is added to the variance in the norms."""
+    qk_norm: bool = False
+    """Whether queries and keys of each head are normalised."""
+    gate: Literal["number", "vector"] = "number"
+    """Whether a gate is one number, or one for each channel."""
 
     def tiny(self) -> "GatedCrossAttentionConfig":
         """Small blocks before every second layer at least."""
-        return self.at_most(every=2, first=1, media_width=32, heads=4, head_width=16)
+        small = self.drawn_anew().replace(feed_forward_width=None)
+        return small.at_most(every=2, first=1, media_width=32, heads=4, head_width=16)
 
     def trial(self) -> "GatedCrossAttentionConfig":
         return self.tiny().replace(every=1, first=0, media_width=None)
@@ -58,6 +110,10 @@ class GatedCrossAttentionConfig(JoinConfig):
     @property
     def learns(self) -> bool:
         return True
+
+    def sections(self) -> tuple[str, ...]:
+        """The tokens that stand for media, and the blocks."""
+        return ("tokens", "blocks")
 
     def prompt_width(self, width: int) -> int:
         return self.media_width or width
@@ -129,18 +185,24 @@ class GatedBlock(nn.Module):
 
     def __init__(self, config: GatedCrossAttentionConfig, width: int) -> None:
         super().__init__()
-        inner, hidden = config.heads * config.head_width, config.feed_forward * width
+        inner, hidden = config.heads * config.head_width, config.feed_forward_width or config.feed_forward * width
+        norm = partial(nn.LayerNorm if config.norm == "layer" else nn.RMSNorm, eps=config.norm_eps)
+        gates = width if config.gate == "vector" else 1
         self.heads = config.heads
-        self.attention_norm = nn.LayerNorm(width)
+        self.attention_norm = norm(width)
         self.query = nn.Linear(width, inner, bias=False)
-        self.key_value = nn.Linear(config.media_width or width, 2 * inner, bias=False)
+        self.key = nn.Linear(config.media_width or width, inner, bias=False)
+        self.value = nn.Linear(config.media_width or width, inner, bias=False)
+        self.query_norm: nn.Module = norm(config.head_width) if config.qk_norm else nn.Identity()
+        self.key_norm: nn.Module = norm(config.head_width) if config.qk_norm else nn.Identity()
         self.out = nn.Linear(inner, width, bias=False)
-        self.attention_gate = nn.Parameter(torch.zeros(1))
-        self.feed_forward_norm = nn.LayerNorm(width)
+        self.attention_gate = nn.Parameter(torch.zeros(gates))
+        self.feed_forward_norm = norm(width)
         self.up = nn.Linear(width, hidden, bias=False)
-        self.activation = ACT2FN["relu2" if config.activation == "squared_relu" else "gelu"]
+        self.gate = nn.Linear(width, hidden, bias=False) if config.gated else None
+        self.activation = ACT2FN["relu2" if config.activation == "squared_relu" else config.activation]
         self.down = nn.Linear(hidden, width, bias=False)
-        self.feed_forward_gate = nn.Parameter(torch.zeros(1))
+        self.feed_forward_gate = nn.Parameter(torch.zeros(gates))
 
     def forward(self, states: Float[Tensor, "b t d_llm"], sight: Sight | None, number: int) -> Tensor:
         """The LLM's states with what media add to them.
@@ -153,21 +215,26 @@ class GatedBlock(nn.Module):
         own = states.to(self.up.weight.dtype)
         if sight is not None and sight.views is not None:
             own = own + self._read(own, sight, number) * self.attention_gate.tanh()
-        own = own + self.down(self.activation(self.up(self.feed_forward_norm(own)))) * self.feed_forward_gate.tanh()
+        own = own + self._fed_forward(self.feed_forward_norm(own)) * self.feed_forward_gate.tanh()
         return own.to(states.dtype)
+
+    def _fed_forward(self, states: Float[Tensor, "b t d_llm"]) -> Tensor:
+        up = self.up(states)
+        fed: Tensor = self.down(self.activation(up) if self.gate is None else self.activation(self.gate(states)) * up)
+        return fed
 
     def _read(self, states: Float[Tensor, "b t d_llm"], sight: Sight, number: int) -> Float[Tensor, "b t d_llm"]:
         assert sight.views is not None
         flat = states.flatten(0, 1)
-        query = self._split(self.query(self.attention_norm(sight.runs(flat))))
+        query = self.query_norm(self._split(self.query(self.attention_norm(sight.runs(flat)))))
         key, value = sight.views.keys_values(number, self._keys_values)
         mask = None if sight.views.there is None else sight.views.there[:, None, None]
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return sight.flat(self.out(attended.transpose(1, 2).flatten(2)), flat).view_as(states)
 
     def _keys_values(self, media: Float[Tensor, "r m d"]) -> KeysValues:
-        key, value = self.key_value(media.to(self.key_value.weight.dtype)).chunk(2, dim=-1)
-        return self._split(key), self._split(value)
+        media = media.to(self.key.weight.dtype)
+        return self.key_norm(self._split(self.key(media))), self._split(self.value(media))
 
     def _split(self, states: Float[Tensor, "r m inner"]) -> Float[Tensor, "r h m w"]:
         return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)

@@ -27,14 +27,48 @@ from modalink.kinds import Count
 from modalink.llms._calls import takes_positions
 from modalink.llms._layers import decoder_layers, every_nth
 from modalink.llms._quantized import is_quantised
+from modalink.llms.joins._borrowing import BorrowingJoinConfig, Origin
 from modalink.llms.joins._spliced import Spliced, SplicedConfig
 from modalink.llms.joins._vectors import Vectors
 from modalink.roles import Meeting, Placed, Rows
 
+_QKV = r"layers.\1.self_attn_q_proj+self_attn_k_proj+self_attn_v_proj."
+_AROUND = {
+    rf"(?:model\.vision|mixins\.eva|transformer\.vision)\.{there}$": f"vectors.{here}.weight"
+    for there, here in (("boi", "begin"), ("eoi", "end"))
+}
+_SETTINGS = {"every": 1, "first": 0, "positions": "shared"}
+_ORIGINS = (
+    Origin(
+        r"(?:model\.)?layers\.(\d+)\.",
+        {
+            r"self_attn\.vision_expert_query_key_value\.": _QKV,
+            r"self_attn\.vision_expert_dense\.": r"layers.\1.self_attn_o_proj.",
+            r"mlp\.vision_mlp\.(gate|up|down)_proj\.": r"layers.\1.mlp_\2_proj.",
+        },
+        beside=_AROUND,
+        settings=_SETTINGS,
+    ),
+    Origin(
+        r"mixins\.",
+        {
+            r"rotary\.vision_query_key_value_list\.(\d+)\.": _QKV,
+            r"rotary\.vision_dense_list\.(\d+)\.": r"layers.\1.self_attn_o_proj.",
+            r"mlp\.vision_gate_proj\.(\d+)\.": r"layers.\1.mlp_gate_proj.",
+            r"mlp\.vision_dense_h_to_4h_list\.(\d+)\.": r"layers.\1.mlp_up_proj.",
+            r"mlp\.vision_dense_4h_to_h_list\.(\d+)\.": r"layers.\1.mlp_down_proj.",
+        },
+        beside=_AROUND,
+        settings=_SETTINGS,
+    ),
+)
+"""CogVLM on the hub, and of its own repository: beside LLaMA's layers, with the vectors around an image."""
 
-class VisualExpertConfig(SplicedConfig):
+
+class VisualExpertConfig(BorrowingJoinConfig, SplicedConfig):
     """Media tokens spliced into the text, with weights of their own in the LLM's layers."""
 
+    origins: ClassVar[tuple[Origin, ...]] = _ORIGINS
     in_layers: ClassVar[bool] = True
     kind: Literal["visual_expert"] = "visual_expert"
     every: Count = 1
@@ -46,10 +80,14 @@ class VisualExpertConfig(SplicedConfig):
 
     def tiny(self) -> "VisualExpertConfig":
         """Experts in every second layer at least."""
-        return self.at_most(every=2, first=1)
+        return self.drawn_anew().at_most(every=2, first=1)
 
     def trial(self) -> "VisualExpertConfig":
-        return self.replace(every=1, first=0)
+        return self.drawn_anew().replace(every=1, first=0)
+
+    def sections(self) -> tuple[str, ...]:
+        """The experts, and learned vectors if they are wanted."""
+        return ("layers", *["vectors"] * any(self.vectors))
 
     @property
     def learns(self) -> bool:
