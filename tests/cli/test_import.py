@@ -8,10 +8,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from modalink.cli.main import app
+from modalink.modalities import video
 from modalink.model import System
 from modalink.recipe import Recipe
 from modalink.runs.saved_weights import find
-from modalink.testing.released import tiny_llava
+from modalink.testing.released import tiny_llava, tiny_llava_onevision
+from modalink.testing.released_blip import tiny_blip
+from modalink.testing.released_idefics import tiny_idefics
 
 
 @pytest.fixture
@@ -33,6 +36,27 @@ def test_a_checkpoint_becomes_a_run(call, tmp_path):
     Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
     asked = call("ask", run, "What is it?", "--image", tmp_path / "a.png", "--max-new-tokens", 4, "--json")
     assert asked.exit_code == 0 and not json.loads(asked.stdout)["complete"], asked.output
+
+
+@pytest.mark.parametrize(
+    ("make", "media"),
+    [
+        (tiny_llava_onevision, ("image", "video")),
+        (tiny_idefics, ("image", "image")),
+        (lambda folder: tiny_blip(folder, llm="llama", video=True), ("video",)),
+    ],
+    ids=["llava_onevision", "idefics", "instruct_blip_video"],
+)
+def test_other_families_answer_too(call, tmp_path, make, media):
+    source, run = make(tmp_path / "source"), tmp_path / "run"
+    told = call("import", source, "--run", run)
+    assert told.exit_code == 0, told.output
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    video.write(video.example(0), tmp_path / "a.mp4")
+    files = {"image": tmp_path / "a.png", "video": tmp_path / "a.mp4"}
+    shown = [word for medium in media for word in (f"--{medium}", files[medium])]
+    asked = call("ask", run, "What is it?", *shown, "--max-new-tokens", 3, "--json")
+    assert asked.exit_code == 0 and "complete" in json.loads(asked.stdout), asked.output
 
 
 def test_an_imported_run_lends_all_its_weights(call, tmp_path):

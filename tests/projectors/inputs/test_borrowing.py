@@ -16,7 +16,7 @@ from torch import Tensor
 from modalink.errors import PartError
 from modalink.kinds import parse
 from modalink.model import System, compose
-from modalink.ragged import Layout
+from modalink.ragged import Layout, Ragged
 from modalink.recipe import SystemSpec
 from modalink.testing.checkpoints import tiny_clip_vision, tiny_llama
 
@@ -180,3 +180,59 @@ def test_a_projector_that_nothing_trained_is_saved_by_reference(tmp_path: Path) 
     assert not (tmp_path / "saved/model.safetensors").exists()
     loaded, state = System.load(tmp_path / "saved"), system.model.state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.model.state_dict().items())
+
+
+def test_vilas_downsampling_comes_with_its_order(tmp_path: Path) -> None:
+    """Of 4 x 4 tokens VILA joins squares, and lays them column by column."""
+    held = {
+        "mm_projector.layers.1.weight": torch.randn(48),
+        "mm_projector.layers.1.bias": torch.randn(48),
+        "mm_projector.layers.2.weight": torch.randn(16, 48),
+        "mm_projector.layers.2.bias": torch.randn(16),
+        "mm_projector.layers.4.weight": torch.randn(16, 16),
+        "mm_projector.layers.4.bias": torch.randn(16),
+    }
+    join = {"tokens": 4, "layout": "square", "pad": True, "columns": True}
+    projector = borrowed({"kind": "mlp", "norm": True, "join": join}, held, tmp_path)
+    theirs = torch.nn.Sequential(
+        torch.nn.LayerNorm(48), torch.nn.Linear(48, 16), torch.nn.GELU(), torch.nn.Linear(16, 16)
+    )
+    names = {"0": "1", "1": "2", "3": "4"}
+    theirs.load_state_dict({f"{own}.{k}": held[f"mm_projector.layers.{n}.{k}"]
+                            for own, n in names.items() for k in ("weight", "bias")})  # fmt: skip
+    item = Layout(1, (12,), (4, 3))
+    tokens = torch.randn(12, 12)
+    grid = torch.cat([tokens.view(4, 3, 12), torch.zeros(4, 1, 12)], dim=1)  # an odd side is filled up
+    squares = [grid[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] for column in (0, 1) for row in (0, 1)]
+    found = projector(Ragged.of([tokens], [item]))
+    assert torch.allclose(found.values, theirs(torch.stack([square.flatten() for square in squares])), atol=1e-6)
+    assert found.layouts == (Layout(1, (4,), (2, 2)),)
+    with pytest.raises(PartError, match=r"was trained with join .*columns=True.*, found .*columns=False"):
+        borrowed({"kind": "mlp", "norm": True, "join": join | {"columns": False}}, held, tmp_path)
+    lone = {f"layers.{kind}": torch.randn(16, *[12] * (kind == "weight")) for kind in ("weight", "bias")}
+    linear = borrowed({"kind": "linear", "prefix": "layers."}, lone, tmp_path)
+    assert torch.equal(linear.linear.weight, lone["layers.weight"])
+
+
+@pytest.mark.parametrize("name", ["video_frame_position_embedding.weight", "audio_position_embedding.weight"])
+def test_video_llamas_positions_stand_between_two_projectors(name: str, tmp_path: Path) -> None:
+    for folder in ("whole", "video-llama"):
+        (tmp_path / folder).mkdir()
+    map_held = {f"llama_proj.{kind}": torch.randn(16, *[8] * (kind == "weight")) for kind in ("weight", "bias")}
+    save_file(map_held, tmp_path / "whole/model.safetensors")
+    table = torch.randn(3, 8)
+    torch.save({"model": {name: table, "video_query_tokens": torch.zeros(2)}}, tmp_path / "video-llama/all.pth")
+    settings = {"kind": "blockwise", "checkpoint": str(tmp_path / "video-llama"), "positions": {"most": 3}, "width": 8}
+    settings |= {"each": {"kind": "linear"}, "whole": {"kind": "linear", "checkpoint": str(tmp_path / "whole")}}
+    config: Any = parse(ROOM, settings)
+    assert {*config.borrowed()} == {"positions", "whole.linear"}
+    projector = config.build(**WIDTHS)
+    config.borrow(projector, config.borrowed())
+    assert torch.equal(projector.positions.table.weight, table)
+    assert torch.equal(projector.whole.linear.weight, map_held["llama_proj.weight"])
+    assert not config.tiny().borrowed()
+    short: Any = parse(ROOM, settings | {"positions": {"most": 2}})
+    with pytest.raises(PartError, match=r"positions.table.weight has the shape \(3, 8\), needed \(2, 8\)"):
+        short.borrow(short.build(**WIDTHS), ["positions"])
+    with pytest.raises(PartError, match="its checkpoint is that of learned positions, and it has none"):
+        parse(ROOM, settings | {"positions": None}).build(**WIDTHS)  # type: ignore[attr-defined]

@@ -26,6 +26,8 @@ class JoinSpec(Settings):
     layout: Literal["run", "square"] = "run"
     """`run`: neighbours in reading order (MiniGPT-v2); `square`: neighbours on the grid, 4 tokens are 2 x 2 (VILA's
     downsampling, InternVL's pixel shuffle, Qwen2-VL's merging)."""
+    columns: bool = False
+    """Whether squares stand column by column, as the code of VILA has them, not row by row."""
     pad: bool = False
     """Whether zeros stand for what the last run of a block, or the last squares of a grid with an odd side, lack
     (VILA); else such items are refused."""
@@ -34,6 +36,8 @@ class JoinSpec(Settings):
     def _squares_are_square(self) -> "JoinSpec":
         if self.layout == "square" and math.isqrt(self.tokens) ** 2 != self.tokens:
             raise ValueError(f"a square needs 4, 9, 16, ... tokens, found {self.tokens}; change join.tokens")
+        if self.columns and self.layout != "square":
+            raise ValueError("columns are those of squares; set join.layout: square, or leave join.columns out")
         return self
 
     @property
@@ -71,7 +75,8 @@ def _shrunk(spec: JoinSpec, grid: Grid | None) -> Grid:
             f"join: found a grid of {grid[0]} x {grid[1]}, needed multiples of {edge}; "
             "change the encoder's image_size, or set join.layout: run, or join.pad"
         )
-    return -(-grid[0] // edge), -(-grid[1] // edge)
+    rows, columns = -(-grid[0] // edge), -(-grid[1] // edge)
+    return (columns, rows) if spec.columns else (rows, columns)
 
 
 def join(spec: JoinSpec | None, features: Ragged) -> Ragged:
@@ -100,4 +105,6 @@ def _joined(spec: JoinSpec, values: Float[Tensor, "p d"], tokens: int, grid: Gri
     if grid[0] % edge or grid[1] % edge:
         maps = functional.pad(maps, (0, 0, 0, -grid[1] % edge, 0, -grid[0] % edge))
     squares = maps.unflatten(2, (-1, edge)).unflatten(1, (-1, edge)).transpose(2, 3)
+    if spec.columns:
+        squares = squares.transpose(1, 2)
     return squares.reshape(-1, edge * edge * values.shape[1])

@@ -6,20 +6,30 @@ Q-Former; InstructBLIP (arXiv 2305.06500, section 3.5) and X-LLM (arXiv 2305.041
 """
 
 from collections.abc import Collection
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from modalink.errors import PartError
 from modalink.kinds import Width
+from modalink.projectors.inputs._borrowing import BorrowingConfig, Origin
 from modalink.projectors.inputs._positions import Positions, PositionsSpec
 from modalink.ragged import Layout, Ragged
 from modalink.recipe.kind_field import Kinds
 from modalink.roles import FromCheckpoint, InputProjector, InputProjectorConfig
 
+_ORIGINS = (
+    Origin(r"(?:module\.)?video_frame_position_embedding\.", {r"": "positions.table."}),
+    Origin(r"(?:module\.)?audio_position_embedding\.", {r"": "positions.table."}),
+)
+"""Positions of frames and of windows of sound: Video-LLaMA, whose files hold one of both."""
 
-class BlockwiseConfig(InputProjectorConfig):
-    """Settings of projectors one after the other."""
+
+class BlockwiseConfig(BorrowingConfig):
+    """Settings of projectors one after the other; `checkpoint` is that of the positions between them."""
+
+    origins: ClassVar[tuple[Origin, ...]] = _ORIGINS
 
     kind: Literal["blockwise"] = "blockwise"
     each: Annotated[InputProjectorConfig, Kinds("modalink.projectors.inputs", inside="blockwise")] | None = None
@@ -49,19 +59,23 @@ class BlockwiseConfig(InputProjectorConfig):
         return (*(name for name, there in own.items() if there), *inner)
 
     def borrowed(self) -> dict[str, FromCheckpoint]:
-        """What each of the two borrows."""
-        return {
+        """What each of the two borrows, and positions."""
+        own: dict[str, FromCheckpoint] = {} if self.checkpoint is None else {"positions": self}
+        inner = {
             f"{name}.{section}": source
             for name, config in self._inner().items()
             for section, source in config.borrowed().items()
         }
+        return own | inner
 
-    def borrow(self, projector: InputProjector, sections: Collection[str]) -> None:
+    def borrow(self, part: nn.Module, sections: Collection[str]) -> None:
         """Let each of the two borrow its own."""
+        if "positions" in sections:
+            super().borrow(part, ["positions"])
         for name, config in self._inner().items():
             own = [section.removeprefix(f"{name}.") for section in sections if section.startswith(f"{name}.")]
             if own:
-                config.borrow(getattr(projector, name), own)
+                config.borrow(getattr(part, name), own)
 
     def _inner(self) -> dict[str, InputProjectorConfig]:
         return {name: config for name, config in (("each", self.each), ("whole", self.whole)) if config is not None}
@@ -69,7 +83,8 @@ class BlockwiseConfig(InputProjectorConfig):
     def tiny(self) -> "BlockwiseConfig":
         """The tiny forms of both."""
         tiny = {name: config.tiny() for name, config in self._inner().items()}
-        return self.model_copy(update={**tiny, "width": min(128, self.width)})
+        new = {"checkpoint": None, "revision": None, "prefix": None, "without": ()}
+        return self.model_copy(update={**new, **tiny, "width": min(128, self.width)})
 
     def layout(self, item: Layout) -> Layout:
         """What `whole` makes of what `each` makes of the blocks."""
@@ -95,10 +110,12 @@ class BlockwiseConfig(InputProjectorConfig):
         """New projectors between these widths.
 
         Raises:
-            PartError: Neither of the two is set.
+            PartError: Neither of the two is set, or a checkpoint and no learned positions that it could be of.
         """
         if not self._inner():
             raise PartError("blockwise: found neither `each` nor `whole`, needed at least one projector")
+        if self.checkpoint is not None and (self.positions is None or self.positions.form != "learned"):
+            raise PartError("blockwise: its checkpoint is that of learned positions, and it has none; set positions")
         self.layout(example)
         return BlockwiseProjector(self, dim_in, dim_out, example)
 

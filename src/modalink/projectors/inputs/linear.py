@@ -9,12 +9,16 @@ from modalink.projectors.inputs._tokenwise import TokenwiseConfig, TokenwiseProj
 from modalink.ragged import Layout
 
 _ORIGINS = (
-    Origin(r"(?:model\.)?mm_projector\.", {r"": "linear."}, beside={r"(?:model\.)?image_newline$": "newlines.token"}),
+    Origin(
+        r"(?:model\.)?mm_projector\.",
+        {r"(?:layers\.)?": "linear."},
+        beside={r"(?:model\.)?image_newline$": "newlines.token"},
+    ),
     Origin(r"(?:module\.)?(?:llama|opt|t5)_proj\.", {r"": "linear."}),
     Origin(r"language_projection\.", {r"": "linear."}),
     Origin(r"(?:model\.)?multi_modal_projector\.linear\.", {r"": "linear."}),
 )
-"""LLaVA; MiniGPT-4 and 5, PandaGPT, Video-LLaMA, BuboGPT; BLIP-2 and PaliGemma of transformers."""
+"""LLaVA and VILA; MiniGPT-4 and 5, PandaGPT, Video-LLaMA, BuboGPT; BLIP-2 and PaliGemma of transformers."""
 
 
 class LinearConfig(TokenwiseConfig):

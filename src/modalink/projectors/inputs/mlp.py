@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from modalink.kinds import Count, Width
 from modalink.projectors.inputs._borrowing import Origin
+from modalink.projectors.inputs._joining import JoinSpec
 from modalink.projectors.inputs._tokenwise import TokenwiseConfig, TokenwiseProjector
 from modalink.ragged import Layout
 
@@ -18,6 +19,8 @@ _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "linear": nn.Identity,
 }
 _BESIDE = {r"(?:model\.)?image_newline$": "newlines.token"}
+_VILA = {r"(?:layers\.)?1\.": "norm.", r"(?:layers\.)?2\.": "layers.0.", r"(?:layers\.)?4\.": "layers.2."}
+_DOWNSAMPLE = JoinSpec(tokens=4, layout="square", pad=True, columns=True)
 _ORIGINS = (
     Origin(r"(?:model\.)?mm_projector\.", {r"(?:layers\.)?(\d)": r"layers.\1", r"": ""}, beside=_BESIDE),
     Origin(
@@ -26,8 +29,9 @@ _ORIGINS = (
         beside=_BESIDE,
         told={"projector_hidden_act": "activation"},
     ),
+    Origin(r"(?:model\.)?mm_projector\.", _VILA, settings={"join": _DOWNSAMPLE, "activation": "gelu"}),
 )
-"""LLaVA-1.5, LLaVA-NeXT and VILA; the same of transformers."""
+"""LLaVA-1.5, LLaVA-NeXT and VILA; the same of transformers; VILA's `mlp_downsample`."""
 
 
 class MlpConfig(TokenwiseConfig):
