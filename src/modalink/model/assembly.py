@@ -188,6 +188,12 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
         m: _output_projector(m, config, width, spec.outputs[m].signal_tokens, shapes[m])
         for m, config in spec.output_projectors().items()
     }
+    join = _join(spec, llm, without_weights)
+    return Parts(encoders, input_projectors, llm, join, output_projectors, shapes, frozenset(references(spec)))
+
+
+def _join(spec: SystemSpec, llm: PreTrainedModel, without_weights: Collection[str]) -> Join:
+    """The join, with what of it comes from a checkpoint, and is frozen."""
     with _named(LLM):
         join = spec.join.build(llm, tuple(spec.inputs))
         if llm.device.type != "meta" and (reason := why_not(llm, spec.join)):
@@ -197,7 +203,7 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
             spec.join.borrow(join, borrowed)
             for name, parameter in join.named_parameters():
                 parameter.requires_grad_(name.partition(".")[0] not in borrowed)
-    return Parts(encoders, input_projectors, llm, join, output_projectors, shapes, frozenset(references(spec)))
+    return join
 
 
 def _borrow(spec: SystemSpec, modality: str, projector: InputProjector, without_weights: Collection[str]) -> None:
