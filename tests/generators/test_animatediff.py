@@ -68,7 +68,7 @@ def test_both_checkpoints_are_its_own(config: AnimateDiffConfig) -> None:
 
 
 def test_it_makes_no_more_frames_than_its_adapter_knows_times(config: AnimateDiffConfig) -> None:
-    with pytest.raises(PartError, match=r"frames: found 9, needed at most the 8 times"):
+    with pytest.raises(PartError, match=r"cannot make: found 9 frames \(1.125 s\), needed at most 8"):
         config.replace(frames=9).build()
     conditions = Conditions({"tokens": torch.randn(1, 16, 32)})
     with pytest.raises(GenerationError, match=r"found 9 frames \(1.125 s\), needed at most 8 \(1 s\)"):

@@ -216,3 +216,12 @@ def test_monstrous_settings_are_refused_in_words(
     with pytest.raises(PartError, match=re.escape(str(broken))), torch.device("meta"):
         config.preprocessor()
         config.build(weights=False)
+
+
+def test_a_size_that_it_cannot_make_is_found_when_it_is_built(folder: Path) -> None:
+    config = StableDiffusionConfig(checkpoint=str(folder), size=(33, 32))
+    with pytest.raises(PartError, match=r"its settings ask for what it cannot make: size: found 32 x 33 px"):
+        config.build()
+    assert config.replace(size="32x48").build().sample(
+        tokens(torch.randn(1, 16, 32)), rng=sources(0), steps=1
+    )[0].size == (32, 48)  # fmt: skip

@@ -6,14 +6,14 @@ A family gives its networks, how they predict, the shape of its latents and how 
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import diffusers
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modalink.errors import GenerationError
+from modalink.errors import GenerationError, PartError
 from modalink.generators._diffusion import denoise, denoising_error
 from modalink.generators._guidance import guided, null_conditions
 from modalink.roles import Conditions, ConditionShape, Denoises, Generator, MediaOptions, ShouldStop
@@ -132,6 +132,26 @@ class LatentDiffusion(Generator, Denoises):
         solver = type(self.solver).from_config(self.solver.config)
         like = next(iter(conditions.tensors.values())).to(self.walks_in)
         return denoise(predict, solver, shape, steps=asked.steps, rng=rng, like=like, should_stop=should_stop)
+
+
+Able = TypeVar("Able", bound=LatentDiffusion)
+
+
+def able(generator: Able, reference: str) -> Able:
+    """A generator that can make what its own settings ask for.
+
+    Args:
+        generator: What was built.
+        reference: Its checkpoint, for errors.
+
+    Raises:
+        PartError: It cannot, for example because no latents have such a size.
+    """
+    try:
+        generator.latent_shape(generator.defaults)
+    except GenerationError as error:
+        raise PartError(f"{reference}: its settings ask for what it cannot make: {error}") from None
+    return generator
 
 
 def latent_size(size: tuple[int, int] | None, factor: int, frames: int = 1) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from modalink import hub
 from modalink.errors import PartError, shown
 from modalink.generators._clips import ClipPreprocessor, StableClips
+from modalink.generators._latent import able
 from modalink.generators._stable import TOKENS, StableConfig
 from modalink.kinds import Count
 from modalink.roles import Conditions
@@ -63,9 +64,7 @@ class AnimateDiffConfig(StableConfig):
             moving = diffusers.UNetMotionModel.from_unet2d(unet, motion)
         most = motion.config.motion_max_seq_length
         shared = self.shared(weights, frames=self.frames)
-        if self.frames > most:
-            raise PartError(f"frames: found {self.frames}, needed at most the {most} times that {self.motion} knows")
-        return AnimateDiff(unet=moving, fps=self.fps, most_frames=most, **shared)
+        return able(AnimateDiff(unet=moving, fps=self.fps, most_frames=most, **shared), self.motion)
 
     def new_solver(self, **changes: Any) -> Any:
         """A scheduler of diffusers over the noise schedule of the adapter."""

@@ -17,7 +17,7 @@ from modalink import hub
 from modalink.errors import PartError, shown
 from modalink.generators._flow import FlowMatching, Times
 from modalink.generators._images import TargetPreprocessor, to_images
-from modalink.generators._latent import latent_size
+from modalink.generators._latent import able, latent_size
 from modalink.generators._pipelines import PipelineConfig
 from modalink.generators.stable_diffusion import StableDiffusionConfig
 from modalink.kinds import Count
@@ -68,7 +68,7 @@ class SanaConfig(PipelineConfig):
             raise PartError(
                 f"{self.checkpoint}: the text encoder is {made} wide, the transformer reads {shapes[TOKENS].width}"
             )
-        return Sana(
+        made = Sana(
             transformer=self.network("transformer", diffusers.SanaTransformer2DModel, weights=weights),
             vae=self.network("vae", diffusers.AutoencoderDC, weights=weights),
             text_encoder=self.text_encoder(weights=weights),
@@ -81,6 +81,7 @@ class SanaConfig(PipelineConfig):
             min_snr=self.min_snr,
             defaults=MediaOptions(steps=self.steps, guidance=self.guidance, size=self.size or self._side()),
         )
+        return able(made, self.checkpoint)
 
     def new_solver(self, **changes: Any) -> Any:
         """A scheduler of diffusers for flows: the checkpoint's own, or DPM-Solver++ along the flow.

@@ -8,6 +8,7 @@ from typing import Literal
 
 import diffusers
 
+from modalink.generators._latent import able
 from modalink.generators._stable import StableConfig
 from modalink.generators._stable_images import StableImages
 
@@ -33,7 +34,7 @@ class StableDiffusionConfig(StableConfig):
         """
         self.check_widths()
         unet = self.network("unet", diffusers.UNet2DConditionModel, weights=weights)
-        return StableDiffusion(unet=unet, **self.shared(weights))
+        return able(StableDiffusion(unet=unet, **self.shared(weights)), self.checkpoint)
 
 
 class StableDiffusion(StableImages):

@@ -14,6 +14,7 @@ from transformers import CLIPTextModelWithProjection
 
 from modalink import hub
 from modalink.errors import PartError
+from modalink.generators._latent import able
 from modalink.generators._stable import TOKENS, StableConfig, read_captions
 from modalink.generators._stable_images import StableImages
 from modalink.generators.stable_diffusion import StableDiffusionConfig
@@ -46,13 +47,14 @@ class StableDiffusionXlConfig(StableConfig):
             PartError: A part of the pipeline is missing, damaged, or does not fit the others.
         """
         self.check_widths()
-        return StableDiffusionXl(
+        made = StableDiffusionXl(
             unet=self.network("unet", diffusers.UNet2DConditionModel, weights=weights),
             second=self.text_encoder("text_encoder_2", CLIPTextModelWithProjection, weights=weights),
             second_tokenizer=self.tokenizer("tokenizer_2") if weights else None,
             zeros=self.nothing == "zeros",
             **self.shared(weights),
         )
+        return able(made, self.checkpoint)
 
     def condition_shapes(self) -> dict[str, ConditionShape]:
         """The tokens of both texts side by side and the pooled vector of the second, read without the weights."""

@@ -10,6 +10,7 @@ import diffusers
 from pydantic import Field
 
 from modalink.generators._clips import ClipPreprocessor, StableClips
+from modalink.generators._latent import able
 from modalink.generators._stable import StableConfig
 from modalink.kinds import Count
 
@@ -42,7 +43,8 @@ class ZeroscopeConfig(StableConfig):
         """
         self.check_widths()
         unet = self.network("unet", diffusers.UNet3DConditionModel, weights=weights)
-        return Zeroscope(unet=unet, fps=self.fps, most_frames=1000, **self.shared(weights, frames=self.frames))
+        shared = self.shared(weights, frames=self.frames)
+        return able(Zeroscope(unet=unet, fps=self.fps, most_frames=1000, **shared), self.checkpoint)
 
     def preprocessor(self) -> ClipPreprocessor:
         """What a video goes through before `encode_media`."""
