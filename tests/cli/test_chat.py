@@ -107,6 +107,15 @@ def test_a_failed_or_stopped_answer_leaves_the_conversation_as_it_was(talk):
     assert result.exit_code == 0
 
 
+def test_a_conversation_is_kept_and_resumed(talk):
+    assert said(talk("/save kept"))[-1] == "(nothing was said yet)"
+    result = talk("/image a b.png", "Draw it.", "/save kept")
+    assert said(result)[-1] == "(kept in kept)", result.stderr
+    assert said(talk("And?", options=("--resume", "kept"))) == ["3 turns, 2 media"]
+    result = talk("Hi", options=("--resume", "none"))
+    assert result.exit_code == 1 and "none/conversation.json: there is no such file" in result.stderr
+
+
 def test_the_end_of_the_input_and_ctrl_c_end_it(talk, monkeypatch):
     assert talk("Hi").exit_code == 0
 

@@ -22,9 +22,22 @@ from modalink.cli.options import (
 from modalink.cli.watching import watched
 from modalink.conversation import Conversation, Medium
 from modalink.errors import ModalinkError
-from modalink.inference import Answer, Begun, Destination, Sampling, Session, asked, load
+from modalink.inference import (
+    Answer,
+    Begun,
+    Destination,
+    Sampling,
+    Session,
+    asked,
+    load,
+    load_conversation,
+    save_conversation,
+)
 
-HELP = "Write a line and press Enter. {shows}/reset forgets all, /quit ends, Ctrl-C stops an answer."
+HELP = (
+    "Write a line and press Enter. {shows}/save FOLDER keeps all, /reset forgets all, /quit ends, "
+    "Ctrl-C stops an answer."
+)
 
 
 @tells_media
@@ -41,6 +54,9 @@ def chat(
             help="Where the media go that answers make: a folder, or a pattern such as films/{number}-{modality}.mp4.",
         ),
     ] = Path(),
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="A folder that /save wrote: the conversation goes on.")
+    ] = None,
     max_new_tokens: MaxNewTokens = 256,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
@@ -71,6 +87,7 @@ def chat(
     session = load(run, best=best, generators=not without_generators, device=device, threads=threads)
     destination.check(session.makes)
     talk = _Talk(session, destination, options)
+    talk.conversation = None if resume is None else load_conversation(resume)
     for medium in media:
         talk.show(medium.modality, medium.source)
     talk.loop()
@@ -99,12 +116,21 @@ class _Talk:
         word, _, rest = line.partition(" ")
         if word == "/reset":
             self.conversation, self.media = None, []
+        elif word == "/save":
+            self.save(rest.strip().strip("'\""))
         elif word.removeprefix("/") in self.reads and word.startswith("/"):
             self.show(word.removeprefix("/"), Path(rest.strip().strip("'\"")).expanduser())
         elif word.startswith("/"):
             self.help()
         elif line:
             self.answer(line)
+
+    def save(self, folder: str) -> None:
+        """Keep what was said so far in a folder."""
+        if self.conversation is None:
+            print("(nothing was said yet)")
+        else:
+            print(f"(kept in {save_conversation(self.conversation, folder)})")
 
     def show(self, modality: str, path: Path) -> None:
         """Put a medium before the next question; it is read once now, to refuse a bad one at once."""
