@@ -180,7 +180,8 @@ def test_with_closed_gates_the_system_is_the_bare_llm(make_system, samples):
         embeds = system.model.model.read(inputs["input_ids"], media, inputs["places"]).embeds
         options = {name: inputs[name] for name in ("attention_mask", "position_ids", "use_cache")}
         own = bare.model.language_model(inputs_embeds=embeds, **options).logits[0, inputs["logits_to_keep"]]
-        assert torch.equal(system.model(**inputs).logits, own)
+        # Logits of some places, and of all: matrices of another height, which some CPUs sum in another order.
+        torch.testing.assert_close(system.model(**inputs).logits, own, atol=1e-4, rtol=1e-4)
         words = torch.arange(5, 12)[None]
         assert torch.equal(system.model(input_ids=words).logits, bare.model(input_ids=words).logits)
         for block in system.model.model.join.blocks:
