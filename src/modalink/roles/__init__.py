@@ -9,7 +9,15 @@ Dimension letters used in all shape annotations:
 
 from modalink.roles.conditions import Conditions, ConditionShape
 from modalink.roles.encoder import BlockEncoder, Encoder, EncoderConfig
-from modalink.roles.generator import Denoises, Generator, GeneratorConfig, ReadsText, ShouldStop, check_stop
+from modalink.roles.generator import (
+    Denoises,
+    Generator,
+    GeneratorConfig,
+    PredictsCodes,
+    ReadsText,
+    ShouldStop,
+    check_stop,
+)
 from modalink.roles.input_projector import Compared, Embeds, InputProjector, InputProjectorConfig, LearnsCaptions
 from modalink.roles.join import Join, JoinConfig, Meeting, Placed, Rows
 from modalink.roles.llm import LlmConfig
@@ -55,6 +63,7 @@ __all__ = [
     "PartConfig",
     "PeftConfig",
     "Placed",
+    "PredictsCodes",
     "Preprocessor",
     "Query",
     "ReadsText",

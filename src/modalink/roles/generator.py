@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modalink.errors import GenerationError, PartError, Stopped
@@ -140,6 +140,22 @@ class Denoises(ABC):
         self, latents: Float[Tensor, "i ..."], conditions: Conditions, rng: list[torch.Generator]
     ) -> Float[Tensor, " i"]:
         """Mean squared error of each item's denoised noise (survey eq. 5), with noise and time from the item's rng."""
+
+
+class PredictsCodes(ABC):
+    """The ability of a generator whose frozen networks say the codes of a medium, each given those before it."""
+
+    @abstractmethod
+    def encode_media(self, media: Ragged) -> Sequence[Tensor]:
+        """The codes of each preprocessed medium, int64."""
+
+    @abstractmethod
+    def null_conditions(self, items: int) -> Conditions:
+        """The conditions of so many items that ask for nothing: what guidance steers away from."""
+
+    @abstractmethod
+    def code_error(self, codes: Int[Tensor, "i ..."], conditions: Conditions) -> Float[Tensor, " i"]:
+        """Mean cross-entropy of each item's codes, each given those before it and the conditions, in nats."""
 
 
 class ReadsText(ABC):

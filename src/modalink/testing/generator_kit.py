@@ -9,7 +9,7 @@ from torch import Tensor
 
 from modalink.errors import GenerationError, PartError, Stopped
 from modalink.ragged import Ragged
-from modalink.roles import Conditions, ConditionShape, Denoises, Generator, GeneratorConfig, ReadsText
+from modalink.roles import Conditions, ConditionShape, Denoises, Generator, GeneratorConfig, PredictsCodes, ReadsText
 from modalink.testing.requirements import (
     check_bare,
     check_preprocessor,
@@ -47,6 +47,8 @@ def check_generator(config: GeneratorConfig, media: Sequence[Any] | None = None,
         conditions = _check_text(generator, shapes)
     if isinstance(generator, Denoises):
         _check_denoising(generator, _check_latents(generator, items), conditions)
+    if isinstance(generator, PredictsCodes):
+        _check_codes(generator, items, conditions)
     _check_sampling(generator, conditions)
     _check_requests(generator, conditions)
     check_bare(lambda: config.build(weights=False), generator)
@@ -127,6 +129,28 @@ def _check_denoising(generator: Any, latents: Tensor, conditions: Conditions) ->
         require(reached, f"the gradient of denoising_error must reach the conditions, found none in {name!r}")
         foreign = reach is not None and bool((reach[1:] != 0).any())
         require(not foreign, "an item's denoising_error must not depend on other items' conditions")
+    nothing = _declared(generator.null_conditions(2), generator.condition_shapes, "null_conditions")
+    require(len(nothing) == 2, f"null_conditions must give as many items as asked for, found {len(nothing)} for 2")
+
+
+def _check_codes(generator: Any, items: Ragged, conditions: Conditions) -> None:
+    codes = generator.encode_media(items)
+    for number, own in enumerate(codes):
+        (alone,) = generator.encode_media(items.take([number]))
+        require(torch.equal(own, alone), "codes of media in a batch must be those of one by one")
+    steps = min(own.shape[-1] for own in codes)
+    cut = torch.stack([own[..., :steps] for own in codes])
+    leaves = {name: values.clone().requires_grad_() for name, values in conditions.tensors.items()}
+    errors = generator.code_error(cut, Conditions(leaves, conditions.masks))
+    require(errors.shape == (len(cut),), f"code_error must give one number an item, found {errors.shape}")
+    require(bool((errors >= 0).all() and errors.isfinite().all()), "code_error must be finite and not negative")
+    each = torch.cat([generator.code_error(one[None], its) for one, its in zip(cut, conditions, strict=True)])
+    require_close(errors.detach(), each.detach(), "code_error in a batch must equal one by one")
+    left_out = generator.code_error(cut, _disturbed(conditions))
+    require_close(errors.detach(), left_out.detach(), "code_error must not read tokens that a mask leaves out")
+    for name, reach in zip(leaves, torch.autograd.grad(errors[0], [*leaves.values()]), strict=True):
+        require(bool((reach[0] != 0).any()), f"the gradient of code_error must reach the conditions, not {name!r}")
+        require(not (reach[1:] != 0).any(), "an item's code_error must not depend on other items' conditions")
     nothing = _declared(generator.null_conditions(2), generator.condition_shapes, "null_conditions")
     require(len(nothing) == 2, f"null_conditions must give as many items as asked for, found {len(nothing)} for 2")
 

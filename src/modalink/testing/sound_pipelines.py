@@ -18,8 +18,12 @@ from transformers import (
     ClapModel,
     ClapTextConfig,
     ClapTextModelWithProjection,
+    EncodecConfig,
     GPT2Config,
     GPT2Model,
+    MusicgenConfig,
+    MusicgenDecoderConfig,
+    MusicgenForConditionalGeneration,
     T5Config,
     T5EncoderModel,
 )
@@ -61,8 +65,7 @@ def tiny_audioldm2(folder: Path | str, *, scheduler: Any = None, seed: int = 0, 
         sounds |= {"spec_size": 128, "num_mel_bins": 64, "window_size": 4, "hidden_size": 32, "aff_block_r": 2}
         clap = ClapConfig(text_config=_clap_text(len(tokenizer)), audio_config=sounds, projection_dim=16)
         ClapModel(clap).save_pretrained(folder / "text_encoder")
-        t5 = {"vocab_size": len(tokenizer), "d_model": 24, "d_kv": 6, "d_ff": 32, "num_layers": 2, "num_heads": 4}
-        T5EncoderModel(T5Config(**t5, pad_token_id=0, eos_token_id=2)).save_pretrained(folder / "text_encoder_2")
+        T5EncoderModel(T5Config(**_t5(len(tokenizer)))).save_pretrained(folder / "text_encoder_2")
         gpt2: dict[str, Any] = {"vocab_size": 8, "n_embd": 12, "n_layer": 2, "n_head": 2, "n_positions": 64}
         gpt2 |= {"initializer_range": _SPREAD, "bos_token_id": 0, "eos_token_id": 0}
         GPT2Model(GPT2Config(**gpt2)).save_pretrained(folder / "language_model")
@@ -75,6 +78,40 @@ def tiny_audioldm2(folder: Path | str, *, scheduler: Any = None, seed: int = 0, 
     )
     tokenizer.save_pretrained(folder / "tokenizer_2")
     return _whole(folder, scheduler, seed, "AudioLDM2Pipeline")
+
+
+def tiny_musicgen(folder: Path | str, *, seed: int = 0, **decoder: Any) -> Path:
+    """A MusicGen: T5's states of 24 numbers, 4 codebooks of 1,024, 8 samples a step at 16 kHz."""
+    tokenizer, folder = _tokenizer(), Path(folder)
+    own: dict[str, Any] = {
+        "vocab_size": 1024,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "ffn_dim": 32,
+        "num_attention_heads": 2,
+    }
+    own |= {"pad_token_id": 1024, "bos_token_id": 1024, "max_position_embeddings": 64, "initializer_factor": 0.5}
+    codec: dict[str, Any] = {"num_filters": 4, "upsampling_ratios": [4, 2], "codebook_dim": 8, "hidden_size": 8}
+    codec |= {"sampling_rate": 16_000, "target_bandwidths": [80.0], "use_causal_conv": False}
+    config = MusicgenConfig(
+        text_encoder=T5Config(**_t5(len(tokenizer))),
+        audio_encoder=EncodecConfig(**codec),
+        decoder=MusicgenDecoderConfig(**(own | decoder)),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = MusicgenForConditionalGeneration(config)
+        for layer in model.audio_encoder.quantizer.layers:  # they begin as zeros
+            layer.codebook.embed.normal_()
+        model.generation_config.update(decoder_start_token_id=1024, pad_token_id=1024, bos_token_id=1024)
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _t5(vocabulary: int) -> dict[str, Any]:
+    sizes = {"d_model": 24, "d_kv": 6, "d_ff": 32, "num_layers": 2, "num_heads": 4}
+    return sizes | {"vocab_size": vocabulary, "pad_token_id": 0, "eos_token_id": 2}
 
 
 def _tokenizer() -> Any:
