@@ -31,9 +31,11 @@ class Embedding:
 
     def __init__(self, model: ModalinkForConditionalGeneration, processor: ModalinkProcessor, modality: str) -> None:
         self._model, self._read, self._modality = model, processor.readers[modality], modality
+        encoder = processor.spec.encoder(modality)
+        # Without defaults: an index outlives a setting that a later version adds.
         parts = {
             "weights": tensor_files.weights_digest(model.model.encoder(modality)),
-            "settings": processor.spec.encoder(modality).model_dump(mode="json"),
+            "settings": {"kind": encoder.kind} | encoder.model_dump(mode="json", exclude_defaults=True),
             "preprocessor": self._read.to_dict(),
         }
         self.sha256 = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
