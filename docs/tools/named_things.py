@@ -33,7 +33,7 @@ from modalink.training.train import train
 ROOT = Path(__file__).parents[2]
 TABLE = Marked(ROOT / "docs" / "retrieval.md", "<!-- named things: begin -->", "<!-- named things: end -->")
 FOLDER = ROOT / "runs" / "named"
-LEARNED, STEPS, ASKED = 6000, 400, 400
+LEARNED, STEPS, ASKED = 8000, 800, 400
 _WORDS = """
 flute buzzer bell wind morning welcome world instrument question picture video before after about third second first
 middle note steady pulsing falling rising tilted straight slow quick long short high low many one same
