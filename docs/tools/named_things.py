@@ -158,8 +158,8 @@ def answered(system: System, recipe: Recipe, named: dict[WorldObject, str], show
         system.retrieving = Retrieving.of(_found_in(recipe, "test", kinds[shown]), system.model, system.processor)
     given = named if shown == "the right entry" else None
     conversations = [_question(thing, background, given) for thing, background in asked]
-    said = [reply.text for reply in replies(system, conversations, max_new_tokens=16)]
-    right = sum(text.strip().casefold() == f"it is a {named[thing]}." for (thing, _), text in zip(asked, said, strict=True))
+    said = [reply.text.strip().casefold() for reply in replies(system, conversations, max_new_tokens=16)]
+    right = sum(text == f"it is a {named[thing]}." for (thing, _), text in zip(asked, said, strict=True))
     return Share(right, len(asked), len(asked))
 
 
