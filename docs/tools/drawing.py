@@ -101,9 +101,8 @@ _EXTRA = {LORA: "LoRA", JOIN: "join", NEW_TOKENS: "tokens"}
 
 def _out(recipe: Recipe, counted: Sizes, modality: str) -> Part:
     group, made = Group.output_projector(modality), recipe.outputs[modality]
-    lines = (f"to {_cut(made.generator.kind.replace('_', ' '), 20)}", millions(counted.parts[group]))
-    through = made.projector.kind if made.projector is not None else "words"
-    return Part(f"{through}: {modality}", lines, _learns(recipe, group))
+    lines = (f"to {_cut(made.generator.kind.replace('_', ' '), 20)}", millions(counted.parts.get(group, 0)))
+    return Part(f"{made.link_kinds or made.use or 'words'}: {modality}", lines, _learns(recipe, group))
 
 
 def _learns(recipe: Recipe, group: Group) -> tuple[bool, ...]:

@@ -64,6 +64,6 @@ def test_a_brought_objective_teaches_what_its_needs_depend_on(install):
     install(SteerConfig)
     assert load("next-gpt-image", ["stages.1.objectives=[{kind: steer}]"]).stages[1].objectives[0].kind == "steer"
     with pytest.raises(
-        RecipeError, match="add the objective align or codes or diffusion or feature_regression or steer"
+        RecipeError, match="add the objective align or codes or diffusion or feature_regression or flow or steer"
     ):
         load("next-gpt-image", ["stages.1.objectives=[{kind: language}]"])

@@ -30,7 +30,7 @@ CASES = [
      "feedback, interleaved, llava_json, messages, pairs, sentences, text, tiny_world"),
     ("{kind: language}", "{weight: 2}",
      "see.yaml, line 15, stages.0.objectives.0: found {'weight': 2}, needed a mapping with 'kind', one of: "
-     "align, codes, diffusion, feature_regression, itc, itg, itm, language, prompt_alignment, sentence_contrast, "
+     "align, codes, diffusion, feature_regression, flow, itc, itg, itm, language, prompt_alignment, sentence_contrast, "
      "vocabulary"),
     ("llm.lora: {lr", "llm.loar: {lr",
      "see.yaml, line 14, stages.0.train.llm.loar: unknown parameter group 'llm.loar'; did you mean "

@@ -89,3 +89,44 @@ def test_what_does_not_fit_together_is_refused(build, message) -> None:
 def test_what_is_declared_fits() -> None:
     for masked in (True, False):
         made(masked=masked).check(SHAPES)
+
+
+@pytest.mark.parametrize(("norm", "scale", "length"), [("l2", 1.0, 1.0), ("l2", 768**0.5, 768**0.5), ("rms", 0.5, 2.0)])
+def test_vectors_get_the_length_that_their_norm_demands(norm, scale, length) -> None:
+    shape = ConditionShape(16, tokens=3, norm=norm, scale=scale)
+    values = torch.randn(2, 3, 16, dtype=torch.float64) * 7
+    values[0, 1] = 0
+    found = shape.normalised(values)
+    expected = torch.full((2, 3), length, dtype=torch.float64)
+    expected[0, 1] = 0
+    torch.testing.assert_close(found.norm(dim=-1), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(torch.cosine_similarity(found, values, dim=-1), (expected > 0).double())
+    assert torch.equal(replace(shape, norm=None, scale=1.0).normalised(values), values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"norm": "l1"}, "found the norm 'l1'"),
+        ({"norm": "l2", "scale": 0.0}, "found the scale 0.0"),
+        ({"scale": 2.0}, "found the scale 2.0 and norm None"),
+    ],
+)
+def test_a_norm_that_there_is_not_is_refused(changes, message) -> None:
+    with pytest.raises(PartError, match=message):
+        ConditionShape(4, **changes)
+
+
+def test_what_was_made_is_completed_to_the_declared_tokens_with_a_mask() -> None:
+    shape, made = ConditionShape(4, tokens=5, masked=True, norm="l2"), torch.randn(2, 3, 4)
+    values, mask = shape.completed(made)
+    assert mask is not None and mask.tolist() == [[True] * 3 + [False] * 2] * 2
+    assert values.shape == (2, 5, 4) and values[:, 3:].abs().max() == 0
+    values, mask = shape.completed(made, torch.tensor([[True, False, False], [True, True, True]]))
+    assert mask is not None and mask.sum(1).tolist() == [1, 3] and values[0, 1:].abs().max() == 0
+    whole, none = ConditionShape(4, tokens=3).completed(made)
+    assert none is None and whole is made
+    pooled, none = ConditionShape(4).completed(made[:, :1])
+    assert none is None and torch.equal(pooled, made[:, 0])
+    _, none = replace(shape, tokens=3).completed(made)
+    assert none is None, "a sequence that is whole needs no mask"

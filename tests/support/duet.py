@@ -1,12 +1,14 @@
-"""A generator of two conditions, a masked sequence and a pooled vector, which is no kind until a test installs it."""
+"""Generators of two conditions, a masked sequence and a pooled vector, which are no kinds until a test installs them."""
 
 import hashlib
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from modalink.modalities.video import Clip
 from modalink.ragged import Ragged
 from modalink.roles import (
     Conditions,
@@ -99,3 +101,23 @@ class Duet(Generator, Denoises, ReadsText):
     def picture(self, conditions: Conditions) -> Tensor:
         words = conditions["words"].where(conditions.mask("words")[..., None], 0.0).sum(1)
         return words.float() @ drawn("words", 8, 192) + conditions["style"].float() @ drawn("style", 5, 192)
+
+
+class FilmDuetConfig(DuetConfig):
+    """Settings of a generator of clips that reads the same conditions."""
+
+    kind: Literal["film_duet"] = "film_duet"  # type: ignore[assignment]
+
+    def makes(self) -> frozenset[str]:
+        return frozenset({"video"})
+
+    def build(self, *, weights: bool = True) -> "FilmDuet":
+        return FilmDuet()
+
+
+class FilmDuet(Duet):
+    """A clip of what `Duet` draws, twice: first as it is, then upside down."""
+
+    def sample(self, conditions: Conditions, **options: Any) -> list[Clip]:  # type: ignore[override]
+        drawn = [np.asarray(picture) for picture in super().sample(conditions, **options)]
+        return [Clip(np.stack([picture, picture[::-1]]), [0.0, 0.5], 1.0) for picture in drawn]

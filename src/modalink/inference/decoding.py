@@ -1,7 +1,7 @@
 """Rows that are decoded side by side: what the LLM keeps of them, and the passes that make them longer."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from modalink.model.arguments import Given
 from modalink.model.batch import placed
 from modalink.model.items import Item, ragged, texts
 from modalink.model.modeling import Read
+from modalink.model.states import Earlier
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Group:
         scores: Logits of each row's next token.
         encoded: What an encoder-decoder's encoder made of the prompts.
         pads: Whether padding on the left changes nothing.
+        heard: States of the tokens of the cache, by output modality whose projector reads what stands before.
     """
 
     rows: list[Row]
@@ -58,6 +60,7 @@ class Group:
     scores: Float[Tensor, "b v"]
     encoded: Float[Tensor, "b t d_llm"] | None = None
     pads: bool = True
+    heard: Mapping[str, Float[Tensor, "b t d_llm"]] = field(default_factory=dict)
 
     def select(self, indices: Sequence[int]) -> "Group":
         """Some of the rows; the group stays as it is."""
@@ -71,7 +74,13 @@ class Group:
             self.scores[index],
             None if self.encoded is None else self.encoded[index],
             self.pads,
+            {modality: states[index] for modality, states in self.heard.items()},
         )
+
+    @property
+    def earlier(self) -> dict[str, Earlier]:
+        """What was read of the tokens of the cache, and which of them are no padding."""
+        return {modality: Earlier(states, self.mask) for modality, states in self.heard.items()}
 
     @property
     def can_join(self) -> bool:
@@ -87,12 +96,12 @@ class Extended:
     Args:
         group: The rows, these tokens behind them.
         logits: At all of the tokens where their states were asked for, else at the last.
-        states: The LLM's last hidden states at the tokens, where they were asked for.
+        layers: The LLM's hidden states of every layer at the tokens, where they were asked for.
     """
 
     group: Group
     logits: Float[Tensor, "b n v"]
-    states: Float[Tensor, "b n d_llm"] | None
+    layers: tuple[Float[Tensor, "b n d_llm"], ...] = ()
 
 
 def join(groups: Sequence[Group]) -> list[Group]:
@@ -101,8 +110,8 @@ def join(groups: Sequence[Group]) -> list[Group]:
         return list(groups)
     width = max(group.mask.shape[1] for group in groups)
     cache = DynamicCache()
+    pads = [(0, 0, width - group.mask.shape[1], 0) for group in groups]
     for number, layers in enumerate(zip(*(group.cache.layers for group in groups), strict=True)):
-        pads = [(0, 0, width - group.mask.shape[1], 0) for group in groups]
         keys = torch.cat([functional.pad(layer.keys, pad) for layer, pad in zip(layers, pads, strict=True)])
         values = torch.cat([functional.pad(layer.values, pad) for layer, pad in zip(layers, pads, strict=True)])
         cache.update(keys, values, number)
@@ -110,7 +119,11 @@ def join(groups: Sequence[Group]) -> list[Group]:
     keep_meeting(first and first.beside([met for met in others if met is not None]), cache)
     masks = [functional.pad(group.mask, (width - group.mask.shape[1], 0)) for group in groups]
     rows = [row for group in groups for row in group.rows]
-    return [Group(rows, cache, torch.cat(masks), torch.cat([group.scores for group in groups]))]
+    heard = {
+        modality: torch.cat([functional.pad(g.heard[modality], pad) for g, pad in zip(groups, pads, strict=True)])
+        for modality in groups[0].heard
+    }
+    return [Group(rows, cache, torch.cat(masks), torch.cat([group.scores for group in groups]), heard=heard)]
 
 
 def embed_prompts(system: System, rows: Sequence[Row], encoded: EncodedMedia | None = None) -> Prompts:
@@ -145,6 +158,7 @@ class Decoder:
 
     def __init__(self, system: System) -> None:
         self.model = system.model
+        self.listens = bool(system.model.listening)
 
     def begin(self, rows: list[Row], prompts: Prompts) -> Group:
         """The pass over the prompts."""
@@ -158,8 +172,11 @@ class Decoder:
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            output_hidden_states=self.listens,
         )
-        return Group(rows, output.past_key_values, prompts.mask, output.logits[:, -1], pads=self.model.fit.pads)
+        heard = self.model.heard(output.hidden_states) if self.listens else {}
+        scores = output.logits[:, -1]
+        return Group(rows, output.past_key_values, prompts.mask, scores, pads=self.model.fit.pads, heard=heard)
 
     def extend(self, group: Group, ids: Int[Tensor, "b n"], *, states: bool = False) -> Extended:
         """A pass over further tokens, as many in each row.
@@ -167,7 +184,7 @@ class Decoder:
         Args:
             group: The rows; their cache grows in place.
             ids: The tokens.
-            states: Whether the last hidden states at the tokens are needed, and the logits at all of them.
+            states: Whether hidden states at the tokens are needed, and the logits at all of them.
         """
         if ids.shape[1] > 1 and not self.model.fit.spans:
             return self._extend_singly(group, ids, states=states)
@@ -179,10 +196,12 @@ class Decoder:
             past_key_values=group.cache,
             use_cache=True,
             logits_to_keep=0 if states else 1,
-            output_hidden_states=states,
+            output_hidden_states=states or self.listens,
         )
-        group = replace(group, mask=mask, scores=output.logits[:, -1], cache=output.past_key_values)
-        return Extended(group, output.logits, output.hidden_states[-1] if states else None)
+        new = self.model.heard(output.hidden_states) if self.listens else {}
+        heard = {modality: torch.cat([group.heard[modality], found], 1) for modality, found in new.items()}
+        group = replace(group, mask=mask, scores=output.logits[:, -1], cache=output.past_key_values, heard=heard)
+        return Extended(group, output.logits, output.hidden_states if states else ())
 
     def _extend_singly(self, group: Group, ids: Int[Tensor, "b n"], *, states: bool) -> Extended:
         """A pass for each token, for an LLM that cannot read several behind its cache."""
@@ -192,8 +211,8 @@ class Decoder:
             group = steps[-1].group
         if not states:
             return steps[-1]
-        found = torch.cat([step.states for step in steps if step.states is not None], 1)
-        return Extended(group, torch.cat([step.logits for step in steps], 1), found)
+        layers = tuple(torch.cat(each, 1) for each in zip(*(step.layers for step in steps), strict=True))
+        return Extended(group, torch.cat([step.logits for step in steps], 1), layers)
 
 
 class EncoderDecoder:
@@ -222,4 +241,4 @@ class EncoderDecoder:
             output_hidden_states=states,
         )
         group = replace(group, scores=output.logits[:, -1], cache=output.past_key_values)
-        return Extended(group, output.logits, output.decoder_hidden_states[-1] if states else None)
+        return Extended(group, output.logits, output.decoder_hidden_states if states else ())

@@ -141,7 +141,9 @@ class Engine:
         with self._turn():
             ids = torch.tensor([run] * len(group.rows), device=group.mask.device)
             extended = self.llm.extend(group, ids, states=True)
-            conditions = self.system.model.conditions(ids, extended.states)[modality]
+            model = self.system.model
+            asked = model.asked(ids, extended.layers, earlier=group.earlier)
+            conditions = model.conditions(asked, {modality: [row.noise(modality) for row in group.rows]})[modality]
         for row, own in zip(group.rows, conditions, strict=True):
             row.take_run(own)
         return _unfinished(extended.group)
@@ -154,7 +156,9 @@ class Engine:
             ids = torch.tensor([found], device=prompts.ids.device)
             group = self.llm.begin([row], prompts)
             extended = self.llm.extend(group, ids, states=True)
-            conditions = {m: iter(own) for m, own in self.system.model.conditions(ids, extended.states).items()}
+            asked = self.system.model.asked(ids, extended.layers, earlier=group.earlier)
+            rngs = {m: [row.noise(m, number) for number in range(len(own.states))] for m, own in asked.items()}
+            conditions = {m: iter(own) for m, own in self.system.model.conditions(asked, rngs).items()}
         scores = torch.cat([group.scores[:, None], extended.logits[:, :-1]], 1)[0].float()
         probable = scores.log_softmax(-1).gather(1, ids[0, :, None])[:, 0].tolist()
         drawn = zip(found, probable, strict=True)

@@ -1,5 +1,6 @@
 """One answer while it is decoded: its tokens, its random source, and whether it is over."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
@@ -72,6 +73,13 @@ class Row:
     def full(self) -> bool:
         """Whether it asks for as many media as it may."""
         return len(self.reader.marks) >= self.request.sampling.max_media
+
+    def noise(self, modality: str, number: int | None = None) -> torch.Generator:
+        """The source of noise for the conditions of one of its media, the next one if not told; none is another's."""
+        number = len(self.conditions.get(modality, ())) if number is None else number
+        place = f"{self.request.sampling.seed}/conditions/{modality}/{number}"
+        seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:8], "big") >> 1
+        return torch.Generator().manual_seed(seed)
 
     def take(self, token: int, log_probability: float) -> None:
         """Take a drawn token."""

@@ -39,15 +39,15 @@ class Decoded:
     attentions: tuple[Tensor, ...] | None
 
     @property
-    def last_states(self) -> Float[Tensor, "b t d_llm"]:
-        """The last layer's states.
+    def states(self) -> tuple[Float[Tensor, "b t d_llm"], ...]:
+        """Every layer's states, input embeddings first.
 
         Raises:
             PartError: The LLM gave none, or was not asked.
         """
         if not self.hidden_states:
             raise PartError("found no hidden states in what the LLM gives, needed them for output projectors")
-        return self.hidden_states[-1]
+        return self.hidden_states
 
 
 def decode(

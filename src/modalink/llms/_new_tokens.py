@@ -1,6 +1,6 @@
 """New vocabulary rows that learn alone: the LLM's own tables stay untouched, so that they can be saved by reference."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import torch
 from jaxtyping import Float, Int
@@ -18,28 +18,38 @@ class NewTokenEmbedding(nn.Module):
         base: The LLM's embedding.
         ids: Token ids of the new rows.
         rows: Initial values of the new rows, one an id.
+        read_as: Ids that read the row of another id, in the place of their own.
     """
 
     ids: Tensor
+    order: Tensor
 
-    def __init__(self, base: nn.Embedding, ids: list[int], rows: Float[Tensor, "k d_llm"]) -> None:
+    def __init__(
+        self,
+        base: nn.Embedding,
+        ids: list[int],
+        rows: Float[Tensor, "k d_llm"],
+        read_as: Mapping[int, int] | None = None,
+    ) -> None:
         super().__init__()
         self.base = base
         self.new_rows = nn.Parameter(rows)
         self.register_buffer("ids", torch.tensor(ids, device=rows.device), persistent=False)
+        order = [ids.index((read_as or {}).get(token, token)) for token in ids]
+        self.register_buffer("order", torch.tensor(order, device=rows.device), persistent=False)
         self.num_embeddings = max(base.num_embeddings, *(i + 1 for i in ids))
         self.embedding_dim = base.embedding_dim
 
     @property
     def weight(self) -> Float[Tensor, "v d_llm"]:
         """The whole table, made on demand."""
-        return _with_rows(self.base.weight, self.ids, self.new_rows, self.num_embeddings)
+        return _with_rows(self.base.weight, self.ids, self.new_rows[self.order], self.num_embeddings)
 
     def forward(self, input_ids: Int[Tensor, "..."]) -> Float[Tensor, "... d_llm"]:
         """Embed token ids; an id in neither table (a placeholder of media) reads the last frozen row."""
         embeds = self.base(input_ids.clamp(max=self.base.num_embeddings - 1))
         match = input_ids[..., None] == self.ids
-        new = functional.embedding(match.int().argmax(-1), self.new_rows).to(embeds.dtype)
+        new = functional.embedding(self.order[match.int().argmax(-1)], self.new_rows).to(embeds.dtype)
         return torch.where(match.any(-1)[..., None], new, embeds)
 
 
@@ -81,7 +91,14 @@ class NewTokenHead(nn.Module):
         return logits.index_copy(-1, self.ids, new)
 
 
-def add_new_tokens(llm: PreTrainedModel, ids: list[int], tokens: int, *, like_end: Collection[int] = ()) -> None:
+def add_new_tokens(
+    llm: PreTrainedModel,
+    ids: list[int],
+    tokens: int,
+    *,
+    like_end: Collection[int] = (),
+    read_as: Mapping[int, int] | None = None,
+) -> None:
     """Give an LLM trainable rows for new tokens, in place, in its input embedding and its head.
 
     The rows start as the mean of the frozen rows, so that at first a new token is as likely as an average one.
@@ -92,6 +109,7 @@ def add_new_tokens(llm: PreTrainedModel, ids: list[int], tokens: int, *, like_en
         tokens: Size of the vocabulary that the logits cover afterwards: the largest id + 1, or the LLM's own if larger.
         like_end: Ids whose embeddings start around that of the end-of-sequence token instead: at the end of a reply
             many an LLM has gathered what it said.
+        read_as: Ids whose input embedding is that of another new id; each is written by a row of its own.
 
     Raises:
         PartError: Such ids are given, and the LLM names no end-of-sequence token.
@@ -101,7 +119,7 @@ def add_new_tokens(llm: PreTrainedModel, ids: list[int], tokens: int, *, like_en
     rows = _mean_rows(embedding.weight, len(ids))
     if chosen := [place for place, token in enumerate(ids) if token in like_end]:
         rows[chosen] = _rows_like_end(llm, embedding.weight, len(chosen))
-    llm.set_input_embeddings(NewTokenEmbedding(embedding, ids, rows))
+    llm.set_input_embeddings(NewTokenEmbedding(embedding, ids, rows, read_as))
     llm.set_output_embeddings(NewTokenHead(head, ids, _mean_rows(head.weight, len(ids))))
     if hasattr(llm, "_resize_final_logits_bias"):  # Bart and its kin add a bias beside the head
         llm._resize_final_logits_bias(tokens)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
@@ -11,11 +11,13 @@ from modalink import modalities, prompts
 from modalink.encoders import built, verify
 from modalink.errors import PartError, PromptError
 from modalink.llms import add_new_tokens, settle, why_not
+from modalink.model.conditioning import Shapes, build_link, check_names, states_read
 from modalink.model.references import references
+from modalink.model.states import StateReader
 from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
 from modalink.recipe.groups import JOIN, LLM, Group
-from modalink.roles import ConditionShape, Encoder, InputProjector, Join, OutputProjectorConfig
+from modalink.roles import ConditionShape, Encoder, InputProjector, Join
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,15 @@ class Tokens:
     signals: dict[str, list[int]]
     prompt: list[int] = field(default_factory=list)
     """Those that the prompt template and the coordinate codec write and the LLM's own vocabulary lacks."""
+
+    def read_as(self, spec: SystemSpec) -> dict[int, int]:
+        """Signal tokens that are read as those of another modality, whose projector is used -> the other's."""
+        owners = {modality: owner for modality, owner in spec.link_owners.items() if modality != owner}
+        return {
+            token: other
+            for modality, owner in owners.items()
+            for token, other in zip(self.signals[modality], self.signals[owner], strict=True)
+        }
 
     @property
     def learned(self) -> list[int]:
@@ -129,6 +140,7 @@ class Parts:
     language_model: PreTrainedModel
     join: Join
     output_projectors: dict[str, nn.Module]
+    state_readers: dict[str, StateReader]
     condition_shapes: dict[str, dict[str, ConditionShape]]
     referenced: frozenset[str]
 
@@ -161,7 +173,7 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     if new := tokens.learned:
         vocabulary = llm.get_output_embeddings().out_features
         at_end = {token for m, run in tokens.signals.items() if spec.outputs[m].signal_start == "end" for token in run}
-        add_new_tokens(llm, new, max(vocabulary, max(new) + 1), like_end=at_end)
+        add_new_tokens(llm, new, max(vocabulary, max(new) + 1), like_end=at_end, read_as=tokens.read_as(spec))
 
     encoders: dict[str, Encoder] = {}
     input_projectors: dict[str, InputProjector] = {}
@@ -184,12 +196,42 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
             _borrow(spec, modality, projector, without_weights)
             input_projectors[modality] = projector
     shapes = {modality: wanted.generator.condition_shapes() for modality, wanted in spec.signalled.items()}
-    output_projectors = {
-        m: _output_projector(m, config, width, spec.outputs[m].signal_tokens, shapes[m])
-        for m, config in spec.output_projectors().items()
-    }
-    join = _join(spec, llm, without_weights)
-    return Parts(encoders, input_projectors, llm, join, output_projectors, shapes, frozenset(references(spec)))
+    readers, output_projectors = _links(spec, llm, shapes)
+    join, known = _join(spec, llm, without_weights), frozenset(references(spec))
+    return Parts(encoders, input_projectors, llm, join, output_projectors, readers, shapes, known)
+
+
+def _links(
+    spec: SystemSpec, llm: PreTrainedModel, shapes: Mapping[str, Shapes]
+) -> tuple[dict[str, StateReader], dict[str, nn.Module]]:
+    """What reads the LLM's states, and the output projectors, of each modality that has some of its own."""
+    readers: dict[str, StateReader] = {}
+    projectors: dict[str, nn.Module] = {}
+    width = cast(int, llm.get_input_embeddings().embedding_dim)
+    depth = llm.config.get_text_config(decoder=True).num_hidden_layers
+    for modality, wanted in spec.signalled.items():
+        if (owner := spec.link_owners[modality]) != modality:
+            _check_lending(modality, owner, shapes)
+            continue
+        if wanted.states.at == "prompt" and llm.config.is_encoder_decoder:
+            raise PartError(f"outputs.{modality}.states: {type(llm).__name__} is an encoder-decoder, needed a decoder")
+        check_names(modality, wanted, shapes[modality])
+        count = states_read(modality, wanted, shapes[modality])
+        with _named(f"outputs.{modality}"):
+            readers[modality] = StateReader(wanted.states, count, depth)
+        projectors[modality] = build_link(modality, wanted, width, count, shapes[modality])
+    return readers, projectors
+
+
+def _check_lending(modality: str, owner: str, shapes: Mapping[str, Shapes]) -> None:
+    """Refuse the projector of another modality whose generator reads other conditions."""
+    found, needed = shapes[owner], shapes[modality]
+    if found != needed:
+        listed = [", ".join(f"{name} {shape}" for name, shape in each.items()) for each in (needed, found)]
+        raise PartError(
+            f"outputs.{modality}: uses the projector of {owner}, and its generator reads {listed[0]}, where {owner}'s "
+            f"reads {listed[1]}; give it a projector of its own"
+        )
 
 
 def _join(spec: SystemSpec, llm: PreTrainedModel, without_weights: Collection[str]) -> Join:
@@ -226,28 +268,6 @@ def _check_sharing(spec: SystemSpec, modality: str, encoder: Encoder, other: Enc
         )
     with _named(f"inputs.{modality}, through the projector of {owner}"):
         spec.projector(modality).layout(example)
-
-
-def _output_projector(
-    modality: str, wanted: OutputProjectorConfig, width: int, signals: int, shapes: Mapping[str, ConditionShape]
-) -> nn.Module:
-    """A head for each condition of a generator; where it has one, that head itself."""
-    group, heads = Group.output_projector(modality), nn.ModuleDict()
-    for name, shape in shapes.items():
-        if shape.vocabulary is not None:
-            raise PartError(
-                f"{Group.generator(modality)}: reads {name} as {shape}, which no projector makes; leave out projector "
-                "and signal_tokens, and it reads the words of the reply"
-            )
-        if not name.isidentifier() or hasattr(heads, name):
-            raise PartError(f"{Group.generator(modality)}: found a condition {name!r}, needed a free name for a module")
-        with _named(group if len(shapes) == 1 else f"{group}: {name}"):
-            heads[name] = wanted.build(
-                dim_in=width, dim_out=shape.width, tokens_in=signals, tokens_out=shape.tokens or 1
-            )
-    if not shapes:
-        raise PartError(f"{Group.generator(modality)}: found no conditions, needed at least one")
-    return heads if len(shapes) > 1 else heads[next(iter(shapes))]
 
 
 class _named:

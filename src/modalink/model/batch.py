@@ -315,8 +315,13 @@ def _by_modality(samples: Iterable[dict[str, list[Item]]]) -> dict[str, list[tup
 
 def placed(starts: Sequence[int], samples: Sequence[tuple[str, dict[str, list[list[int]]]]]) -> dict[str, Placement]:
     """The places of all samples' items in the batch, by modality; each sample's first token has its own."""
-    found: dict[str, list[tuple[str, list[int]]]] = {}
+    found: dict[str, list[tuple[str, list[int], int]]] = {}
     for start, (name, items) in zip(starts, samples, strict=True):
         for modality, runs in items.items():
-            found.setdefault(modality, []).extend((name, [start + place for place in run]) for run in runs)
-    return {m: Placement.of([run for _, run in runs], [name for name, _ in runs]) for m, runs in found.items() if runs}
+            own = [(name, [start + place for place in run], start) for run in runs]
+            found.setdefault(modality, []).extend(own)
+    return {
+        modality: Placement.of([run for _, run, _ in runs], [name for name, _, _ in runs], [at for _, _, at in runs])
+        for modality, runs in found.items()
+        if runs
+    }

@@ -204,6 +204,7 @@ def _configuration(spec: SystemSpec, tokens: Tokens, text_config: PreTrainedConf
         prompt_tokens=tokens.prompt,
         encoder_owners={m: owner for m, owner in spec.encoder_owners.items() if m != owner},
         projector_owners={m: owner for m, owner in spec.projector_owners.items() if m != owner},
+        link_owners={m: owner for m, owner in spec.link_owners.items() if m != owner},
         is_encoder_decoder=text_config.is_encoder_decoder,
     )
     text_config._attn_implementation = attention  # a new configuration resets its parts' choice

@@ -31,6 +31,7 @@ class ModalinkConfig(PreTrainedConfig):
         prompt_tokens: Ids of further tokens that were new to the LLM, those of the prompt template.
         encoder_owners: Modality -> the modality whose encoder reads it, where they differ.
         projector_owners: Modality -> the modality whose input projector it goes through, where they differ.
+        link_owners: Modality -> the modality whose output projector makes its conditions, where they differ.
         references: Part -> where its untouched weights come from: `{"id", "revision", "sha256", "licence"}`.
         auto_map: Always empty: no remote code. (TRL reads this field of every configuration.)
     """
@@ -45,6 +46,7 @@ class ModalinkConfig(PreTrainedConfig):
     prompt_tokens: list[int] = field(default_factory=list)
     encoder_owners: dict[str, str] = field(default_factory=dict)
     projector_owners: dict[str, str] = field(default_factory=dict)
+    link_owners: dict[str, str] = field(default_factory=dict)
     references: dict[str, dict[str, Any]] = field(default_factory=dict)
     auto_map: dict[str, Any] = field(default_factory=dict)
     is_encoder_decoder: bool = False

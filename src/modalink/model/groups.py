@@ -17,6 +17,7 @@ PREFIXES = {
     "model.encoders.": Group.encoder,
     "model.input_projectors.": Group.input_projector,
     "output_projectors.": Group.output_projector,
+    "state_readers.": Group.output_projector,
 }
 
 

@@ -3,7 +3,7 @@
 Generators stay outside: they are diffusers modules with their own format, joined in `modalink.model.compose.System`.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -30,9 +30,11 @@ from modalink.llms import (
     rows_of,
 )
 from modalink.model.arguments import Given, unpack
+from modalink.model.conditioning import conditions_of, heads
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.places import Placement, signal_runs
 from modalink.model.pretrained import ModalinkPreTrainedModel, SavedByReference
+from modalink.model.states import Asked, Earlier, StateReader
 from modalink.ragged import Ragged
 from modalink.roles import Conditions, ConditionShape, Encoder, Join, Meeting, OutputProjector, Placed
 
@@ -48,6 +50,7 @@ class ModalinkOutput(ModelOutput):
         hidden_states: Every layer's states, when asked for.
         attentions: Every layer's attention weights, when asked for.
         conditions: Modality -> conditions, one item for each run of signal tokens, when asked for.
+        asked: Modality -> what its projectors read of each of them, when asked for.
     """
 
     loss: Tensor | None = None
@@ -56,6 +59,7 @@ class ModalinkOutput(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     conditions: dict[str, Conditions] | None = None
+    asked: dict[str, Asked] | None = None
 
 
 @dataclass(frozen=True)
@@ -227,7 +231,8 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         language_model: The whole LLM, with its head.
         join: How media meet the LLM.
         output_projectors: Output projector by output modality; several in a `ModuleDict` by the condition each makes,
-            where the generator reads more than one.
+            where the generator reads more than one, or one that makes them all.
+        state_readers: What reads the LLM's states for these.
         condition_shapes: The conditions that each output modality's generator declares.
         referenced: Names of the parts, and of sections of parts, that come from a checkpoint.
     """
@@ -240,12 +245,14 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         language_model: PreTrainedModel,
         join: Join,
         output_projectors: dict[str, nn.Module],
+        state_readers: dict[str, StateReader],
         condition_shapes: dict[str, dict[str, ConditionShape]],
         referenced: Collection[str],
     ) -> None:
         super().__init__(config)
         self.model = ModalinkModel(config, encoders, input_projectors, language_model, join)
         self.output_projectors = nn.ModuleDict(output_projectors)
+        self.state_readers = nn.ModuleDict(state_readers)
         self.condition_shapes = condition_shapes
         self.both_ways = bool(config.spec.get("llm", {}).get("prefix_lm"))
         self.generation_config = language_model.generation_config
@@ -301,6 +308,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         labels: Int[Tensor, "b u"] | None = None,
         logits_to_keep: int | Tensor = 0,
         return_conditions: bool = False,
+        return_asked: bool = False,
         places: Mapping[str, Placement] | None = None,
         signals: Mapping[str, Placement] | None = None,
         read: Read | None = None,
@@ -318,6 +326,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             logits_to_keep: How many of the last positions need logits (0 = all), or a boolean mask of positions, or the
                 positions themselves `[m]` in a single row.
             return_conditions: Whether to project the states at signal tokens.
+            return_asked: Whether to give these states, as output projectors read them.
             places: The places that stand for each item, by modality; found in the tokens where they are not given.
             signals: The places of each run of signal tokens, by modality; found in the tokens where not given.
             read: The media in `inputs_embeds`, where the join's layers read them.
@@ -327,30 +336,26 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         Raises:
             PromptError: The items do not fill the placeholders, or a run of signal tokens is not whole.
         """
-        num_items_in_batch = kwargs.pop("num_items_in_batch", None)
-        kwargs, given = unpack(kwargs)
+        items, (kwargs, given) = kwargs.pop("num_items_in_batch", None), unpack(kwargs)
         own = self.model.read(_needed(input_ids), given, places) if inputs_embeds is None else read
         read = Read.of(own, inputs_embeds)
-        kwargs |= {"output_hidden_states": True} if return_conditions else {}
+        kwargs |= {"output_hidden_states": True} if return_conditions or return_asked else {}
         kwargs.update(inputs_embeds=read.embeds, attention_mask=attention_mask, labels=labels)
         if self.config.is_encoder_decoder:
             kwargs["past_key_values"] = past_key_values
             decoded, spoken = self._reply(kwargs), kwargs["decoder_input_ids"]
-            loss = None if labels is None else _cross_entropy(decoded.logits, labels, num_items_in_batch)
+            loss = None if labels is None else _cross_entropy(decoded.logits, labels, items)
             logits = decoded.logits[logits_to_keep] if isinstance(logits_to_keep, Tensor) else decoded.logits
         else:
             decoded = self._decoded(read, position_ids, past_key_values, kwargs | {"logits_to_keep": logits_to_keep})
             single = isinstance(logits_to_keep, Tensor) and logits_to_keep.ndim == 1
             spoken, logits = input_ids, decoded.logits[0] if single else decoded.logits
-            loss = None if labels is None else _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)
-        return ModalinkOutput(
-            loss=loss,
-            logits=logits,
-            past_key_values=decoded.cache,
-            hidden_states=decoded.hidden_states,
-            attentions=decoded.attentions,
-            conditions=self.conditions(spoken, decoded.last_states, signals) if return_conditions else None,
-        )
+            loss = None if labels is None else _cross_entropy(logits[:, :-1], labels[:, 1:], items)
+        asked = None
+        if return_conditions or return_asked:
+            asked = self._asked(_needed(spoken), decoded.states, signals, attention_mask)
+        made, told = self.conditions(asked or {}) if return_conditions else None, asked if return_asked else None
+        return ModalinkOutput(loss, logits, decoded.cache, decoded.hidden_states, decoded.attentions, made, told)
 
     def _mask(self, read: Read, mask: Tensor | None, cache: Any, labels: Int[Tensor, "b t"] | None) -> Tensor | None:
         """The attention mask: of a prefix LM's padded prompts, one that lets them be read in both directions."""
@@ -386,41 +391,85 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         output = self.language_model(**kwargs)
         return Decoded(output.logits, output.past_key_values, output.decoder_hidden_states, output.get("attentions"))
 
-    def conditions(
+    def _asked(
         self,
         spoken: Int[Tensor, "b t"],
-        states: Float[Tensor, "b t d_llm"],
+        layers: Sequence[Float[Tensor, "b t d_llm"]],
+        signals: Mapping[str, Placement] | None,
+        mask: Tensor | None,
+    ) -> dict[str, Asked]:
+        """The same of a pass of `forward`: where it is told the runs, no padding stands before them."""
+        rows = None if signals is not None or isinstance(mask, SegmentsMask) else mask
+        return self.asked(spoken, layers, signals, None if rows is None else rows[:, -spoken.shape[1] :])
+
+    def asked(
+        self,
+        spoken: Int[Tensor, "b t"],
+        layers: Sequence[Float[Tensor, "b t d_llm"]],
         signals: Mapping[str, Placement] | None = None,
-    ) -> dict[str, Conditions]:
-        """Conditions for each run of signal tokens, in reading order.
+        mask: Tensor | None = None,
+        earlier: Mapping[str, Earlier] | None = None,
+    ) -> dict[str, Asked]:
+        """What output projectors read for each run of signal tokens, in reading order, by modality.
 
         Args:
             spoken: Ids of the tokens at which the states stand.
-            states: The LLM's last hidden states.
+            layers: The LLM's hidden states of every layer.
             signals: The places of the runs, by modality; found in the tokens where they are not given.
+            mask: 1 for tokens and 0 for padding, where some may stand on the left.
+            earlier: What `heard` gave of the tokens before.
 
         Raises:
-            PromptError: A run of signal tokens is not whole.
+            PromptError: A run of signal tokens is not whole, or nothing stands before one whose prompt is read.
         """
-        made = {}
+        found = {}
         for modality, ids in self.config.signals.items():
             runs = signal_runs(spoken, ids, modality) if signals is None else signals.get(modality)
-            if runs is None:
-                continue
-            asked = states.flatten(0, 1).index_select(0, runs.index)
-            asked = asked.view(len(runs.lengths), len(ids), states.shape[-1])
-            tensors = {}
-            for name, projector in self.heads(modality).items():
-                tokens = projector(asked.to(next(projector.parameters()).dtype))
-                pooled = self.condition_shapes[modality][name].tokens is None
-                tensors[name] = tokens[:, 0] if pooled else tokens
-            made[modality] = Conditions(tensors)
-        return made
+            if runs is not None:
+                owner = self.link_owner(modality)
+                found[modality] = self.reader(modality).asked(layers, runs, mask, (earlier or {}).get(owner))
+        return found
+
+    def heard(self, layers: Sequence[Float[Tensor, "b t d_llm"]]) -> dict[str, Float[Tensor, "b t d_llm"]]:
+        """What must be kept of all tokens for output projectors that read the prompt, by their modality."""
+        return {owner: self.reader(owner).joined(layers) for owner in self.listening}
+
+    @property
+    def listening(self) -> tuple[str, ...]:
+        """The modalities whose output projectors read the prompt."""
+        return tuple(m for m in self.state_readers if self.reader(m).reads_prompt)
+
+    def conditions(
+        self, asked: Mapping[str, Asked], rngs: Mapping[str, Sequence[torch.Generator]] | None = None
+    ) -> dict[str, Conditions]:
+        """The conditions that output projectors make of what they read.
+
+        Args:
+            asked: What they read, by modality.
+            rngs: By modality, for each item its own source of noise, for projectors that draw.
+        """
+        return {
+            modality: conditions_of(
+                self.link(modality), found, self.condition_shapes[modality], (rngs or {}).get(modality)
+            )
+            for modality, found in asked.items()
+        }
+
+    def link_owner(self, modality: str) -> str:
+        """The modality whose output projectors make the conditions of this one."""
+        return self.config.link_owners.get(modality, modality)
+
+    def link(self, modality: str) -> nn.Module:
+        """The output projectors that make the conditions of a modality."""
+        return self.output_projectors[self.link_owner(modality)]
+
+    def reader(self, modality: str) -> StateReader:
+        """What reads the LLM's states for them."""
+        return cast(StateReader, self.state_readers[self.link_owner(modality)])
 
     def heads(self, modality: str) -> dict[str, OutputProjector]:
-        """The output projectors of a modality, by the condition that each makes."""
-        names, made = self.condition_shapes[modality], cast(Any, self.output_projectors[modality])
-        return {name: made[name] for name in names} if len(names) > 1 else dict.fromkeys(names, made)
+        """The output projectors of a modality by the condition that each makes; none where one makes all at once."""
+        return heads(self.link(modality), self.condition_shapes[modality])
 
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
 """The places in a batch's tokens that stand for media, counted through its rows; known on the host."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Self
 
@@ -22,18 +22,21 @@ class Placement:
         lengths: How many places each item has.
         samples: What errors call each item's sample.
         starts: First place of each item, on the host.
+        origins: First place of each item's sample, on the host; empty where nobody asks for it.
     """
 
     index: Int[Tensor, " n"]
     lengths: tuple[int, ...]
     samples: tuple[str, ...]
     starts: tuple[int, ...]
+    origins: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, places: Sequence[Sequence[int]], samples: Sequence[str]) -> Self:
+    def of(cls, places: Sequence[Sequence[int]], samples: Sequence[str], origins: Sequence[int] = ()) -> Self:
         """The placement of items whose places are known."""
         flat = torch.tensor([place for item in places for place in item], dtype=torch.long)
-        return cls(flat, tuple(map(len, places)), tuple(samples), tuple(item[0] for item in places))
+        starts = tuple(item[0] for item in places)
+        return cls(flat, tuple(map(len, places)), tuple(samples), starts, tuple(origins))
 
     @classmethod
     def find(cls, input_ids: Int[Tensor, "b t"], token: int, lengths: Sequence[int], modality: str) -> Self:
@@ -85,7 +88,7 @@ class Placement:
 
     def to(self, device: torch.device | str) -> "Placement":
         """The same placement, its index on a device."""
-        return Placement(to_device(self.index, device), self.lengths, self.samples, self.starts)
+        return replace(self, index=to_device(self.index, device))
 
 
 def signal_runs(spoken: Int[Tensor, "b t"], signals: Sequence[int], modality: str) -> Placement | None:
@@ -104,8 +107,10 @@ def signal_runs(spoken: Int[Tensor, "b t"], signals: Sequence[int], modality: st
             f"found {len(found)} {modality} signal tokens that are no whole runs of {len(ids)}; "
             "each medium needs all its signal tokens in order"
         )
-    count = len(found) // len(ids)
-    return Placement(index, (len(ids),) * count, ("",) * count, tuple(index[:: len(ids)].tolist()))
+    count, width = len(found) // len(ids), spoken.shape[1]
+    starts = tuple(index[:: len(ids)].tolist())
+    origins = tuple(start // width * width for start in starts)
+    return Placement(index, (len(ids),) * count, ("",) * count, starts, origins)
 
 
 def places_of(ids: Sequence[int], tokens: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -171,10 +171,13 @@ def _widths(recipe: Recipe, model: ModalinkForConditionalGeneration) -> Iterator
     for modality, output in recipe.outputs.items():
         shapes = output.generator.condition_shapes()
         made = ", ".join(str(shape) if len(shapes) == 1 else f"{name} {shape}" for name, shape in shapes.items())
-        if output.projector is None:
+        if output.signal_tokens == 0:
             yield f"{modality} out: the words of each reply, generator {made}"
             continue
-        yield f"{modality} out: {output.signal_tokens} signal tokens x {width}, projector {made}, generator {made}"
+        reader = model.reader(modality)
+        states = f"{output.signal_tokens} signal tokens" if not reader.reads_prompt else f"{reader.count} prompt states"
+        whose = "projector" if output.use is None else f"projector of {output.use}"
+        yield f"{modality} out: {states} x {width}, {whose} {made}, generator {made}"
 
 
 def _tried(recipe: Recipe) -> Iterator[str]:

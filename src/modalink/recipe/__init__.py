@@ -8,7 +8,7 @@ from modalink.recipe.loading import as_data, changed, checked, load
 from modalink.recipe.retrieval import RetrievalSpec
 from modalink.recipe.schema import Paper, Published, Recipe
 from modalink.recipe.stage import Init, Stage, TrainGroup
-from modalink.recipe.system import InputSpec, MarksSpec, OutputSpec, PromptSpec, SystemSpec
+from modalink.recipe.system import InputSpec, MarksSpec, OutputSpec, PromptSpec, StatesSpec, SystemSpec
 
 __all__ = [
     "Address",
@@ -25,6 +25,7 @@ __all__ = [
     "Recipe",
     "RetrievalSpec",
     "Stage",
+    "StatesSpec",
     "SystemSpec",
     "TrainGroup",
     "as_data",

@@ -38,7 +38,7 @@ def train_groups(spec: SystemSpec) -> list[Group]:
         groups.append(JOIN)
     if spec.signalled or spec.prompt.add_tokens:
         groups.append(NEW_TOKENS)
-    for modality, made in spec.output_projectors().items():
+    for modality, made in spec.linked.items():
         projector = Group.output_projector(modality)
         groups += [projector, *map(projector.inside, made.sections())]
     return groups
@@ -111,7 +111,12 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
             able = [kind for kind in sorted(kinds(_OBJECTIVES)) if _teaches(kind, group)]
             yield Problem(("train", group), f"nothing here teaches it: add the objective {' or '.join(able)}")
     for i, objective in enumerate(stage.objectives):
-        if "conditions" in objective.needs and "logits" not in objective.needs and not spec.signalled:
+        if "links" in objective.needs and not any(
+            link.draws for made in spec.outputs.values() for link in made.links.values()
+        ):
+            needed = "needs an output projector that draws conditions, and there is none: projector: {kind: flow}"
+            yield Problem(("objectives", i), f"the objective {objective.kind!r} {needed}")
+        elif "conditions" in objective.needs and "logits" not in objective.needs and not spec.signalled:
             lacking = "outputs, and the recipe has none"
             if spec.outputs:
                 lacking = "outputs with a projector, and those of the recipe read the words of the reply"

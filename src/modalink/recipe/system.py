@@ -60,6 +60,35 @@ class InputSpec(Settings):
     """What is written around and between the prompt tokens."""
 
 
+Projector = Annotated[OutputProjectorConfig, Kinds("modalink.projectors.outputs")]
+
+
+class StatesSpec(Settings):
+    """Which of the LLM's states a projector reads."""
+
+    at: Literal["signals", "prompt"] = "signals"
+    """At the signal tokens, or at what stands before them: the conversation, media included."""
+    layers: tuple[int, ...] = Field(default=(-1,), min_length=1)
+    """Layers whose states are joined: -1 is the last, 0 the input embeddings."""
+    weights: Literal["mean", "learned"] = "mean"
+    """How layers are joined: by their mean, or by weights that learn with the projector (softmax, at first even)."""
+    embeddings: bool = False
+    """Whether the tokens' input embeddings are added (NExT-GPT's code)."""
+    fit: Literal["cut", "resample"] = "cut"
+    """How a prompt of any length becomes `count` states: its last ones, with zeros behind a shorter one, which the mask
+    leaves out where the generator reads one; or states between which it is interpolated."""
+    count: Count | None = None
+    """How many states of the prompt are read; as many as the longest condition has tokens, if not set."""
+
+    @model_validator(mode="after")
+    def _what_a_prompt_needs(self) -> "StatesSpec":
+        if self.at == "signals" and (self.fit != "cut" or self.count is not None):
+            raise ValueError("fit and count are about the prompt's states: set at: prompt, or leave them out")
+        if len({*self.layers}) != len(self.layers):
+            raise ValueError(f"found layers {[*self.layers]}, needed each of them once")
+        return self
+
+
 class OutputSpec(Settings):
     """How one modality goes out: by signal tokens and a projector, or without them by the words of the reply."""
 
@@ -68,9 +97,16 @@ class OutputSpec(Settings):
     signal_start: Literal["mean", "end"] = "mean"
     """Embeddings that signal tokens start from: the mean of the LLM's, or, with noise, that of its end token, at which
     it has gathered what it said."""
-    projector: Annotated[OutputProjectorConfig, Kinds("modalink.projectors.outputs")] | None = None
-    """Turns the LLM's states at the signal tokens into conditions; left out with them, the generator reads the words of
-    the reply by itself: it speaks them, or draws them."""
+    states: StatesSpec = StatesSpec()
+    """Which of the LLM's states the projector reads."""
+    projector: Projector | None = None
+    """Turns these states into conditions: into each of them, where the generator reads several; left out with the
+    signal tokens, the generator reads the words of the reply by itself: it speaks them, or draws them."""
+    projectors: dict[Name, Projector] | None = None
+    """In the place of `projector`: a projector by the name of each condition."""
+    use: Name | None = None
+    """In the place of `projector`: the modality whose projector makes this one's conditions, too; its signal tokens are
+    read as that one's."""
     generator: Annotated[GeneratorConfig, Kinds("modalink.generators")]
     """Makes the medium from conditions; always frozen."""
 
@@ -85,13 +121,37 @@ class OutputSpec(Settings):
 
     @model_validator(mode="after")
     def _signals_have_a_projector(self) -> "OutputSpec":
-        if (self.projector is None) != (self.signal_tokens == 0):
+        given = [key for key in ("projector", "projectors", "use") if getattr(self, key)]
+        if len(given) > 1:
+            raise Problems([Problem((given[1],), f"found {' and '.join(given)}, needed one of them")])
+        if (not given) != (self.signal_tokens == 0):
             lacking, found = ("projector", f"{self.signal_tokens} signal tokens")
-            if self.projector is not None:
-                lacking, found = "signal_tokens", "a projector"
+            if given:
+                lacking, found = "signal_tokens", f"a {given[0]}" if self.use is None else "use"
             text = f"is missing beside {found}; give both, or neither where the generator reads the words of the reply"
             raise Problems([Problem((lacking,), text)])
         return self
+
+    @property
+    def links(self) -> dict[str, OutputProjectorConfig]:
+        """The projectors that it has: by condition, or the one under the empty name; none where it uses another's."""
+        return self.projectors or ({} if self.projector is None else {"": self.projector})
+
+    @property
+    def link_kinds(self) -> str:
+        """What kinds they are, in words."""
+        return ", ".join(f"{name}: {config.kind}" if name else config.kind for name, config in self.links.items())
+
+    def link(self, condition: str) -> OutputProjectorConfig:
+        """The projector that makes a condition, of a modality that has projectors."""
+        return self.links[condition] if self.projectors else self.links[""]
+
+    def sections(self) -> tuple[str, ...]:
+        """What of its projectors a stage can train by itself."""
+        found = ["layer_weights"] * (self.states.weights == "learned")
+        for name, config in self.links.items():
+            found += [name] * bool(name) + [f"{name}.{part}" if name else part for part in config.sections()]
+        return tuple(found)
 
 
 class PromptSpec(Settings):
@@ -148,6 +208,29 @@ class SystemSpec(Settings):
             raise Problems(found)
         return self
 
+    @model_validator(mode="after")
+    def _every_output_has_a_projector(self) -> "SystemSpec":
+        own = [m for m, made in self.outputs.items() if made.links]
+        found = []
+        for modality, made in self.outputs.items():
+            if made.use is None:
+                continue
+            if made.use not in own:
+                has = f"those that have one: {', '.join(own) or 'none'}"
+                text = f"found {made.use!r}, which has no projector of its own; {has}"
+                found.append(Problem(("outputs", modality, "use"), text))
+            elif (other := self.outputs[made.use]).signal_tokens != made.signal_tokens:
+                text = (
+                    f"found {made.signal_tokens}, needed {other.signal_tokens} as {made.use}, whose projector it uses"
+                )
+                found.append(Problem(("outputs", modality, "signal_tokens"), text))
+            elif made.states not in (StatesSpec(), other.states):
+                text = f"the states are those of {made.use}, whose projector it uses; leave them out"
+                found.append(Problem(("outputs", modality, "states"), text))
+        if found:
+            raise Problems(found)
+        return self
+
     @property
     def join(self) -> JoinConfig:
         """How media meet the LLM: as its settings say, and spliced in where they say nothing."""
@@ -183,17 +266,23 @@ class SystemSpec(Settings):
 
     @property
     def signalled(self) -> dict[str, OutputSpec]:
-        """The outputs that the LLM asks for by signal tokens, each with its projector."""
-        return {modality: made for modality, made in self.outputs.items() if made.projector is not None}
+        """The outputs that the LLM asks for by signal tokens, each with its projector, or the use of another's."""
+        return {modality: made for modality, made in self.outputs.items() if made.signal_tokens}
 
     @property
     def worded(self) -> dict[str, OutputSpec]:
         """The outputs whose generator reads the words of each reply by itself."""
-        return {modality: made for modality, made in self.outputs.items() if made.projector is None}
+        return {modality: made for modality, made in self.outputs.items() if not made.signal_tokens}
 
-    def output_projectors(self) -> dict[str, OutputProjectorConfig]:
-        """The output projectors that there are, by modality."""
-        return {m: made.projector for m, made in self.outputs.items() if made.projector is not None}
+    @property
+    def linked(self) -> dict[str, OutputSpec]:
+        """The outputs that have output projectors of their own."""
+        return {modality: made for modality, made in self.outputs.items() if made.links}
+
+    @property
+    def link_owners(self) -> dict[str, str]:
+        """Output modality -> the one whose projector makes its conditions; most often itself."""
+        return {modality: made.use or modality for modality, made in self.signalled.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Complete plain data, defaults included, that reads back as the same recipe."""

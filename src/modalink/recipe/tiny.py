@@ -30,7 +30,7 @@ def tiny_form(recipe: Recipe) -> dict[str, Any]:
     """
     changes = {
         "inputs": {modality: _input(recipe, modality) for modality in recipe.inputs},
-        "outputs": {modality: _output(modality, made) for modality, made in recipe.outputs.items()},
+        "outputs": {modality: _output(recipe, modality) for modality in recipe.outputs},
         "llm": _part(LLM, recipe.llm),
     }
     return {
@@ -71,11 +71,39 @@ def _is_apart(recipe: Recipe, modality: str) -> bool:
     return owner != modality and isinstance(tiny, EncoderConfig) and not modalities.get(modality).fits(tiny.reads())
 
 
-def _output(modality: str, made: OutputSpec) -> OutputSpec:
-    projector = None if made.projector is None else _part(Group.output_projector(modality), made.projector)
-    generator = _part(Group.generator(modality), made.generator)
-    # An LLM that is full of its own sentences does not come to tokens that begin as any other.
-    return made.model_copy(update={"projector": projector, "generator": generator, "signal_start": "end"})
+def _output(recipe: Recipe, modality: str) -> OutputSpec:
+    """An output with a projector of its own where it shares one whose tiny generator reads other conditions."""
+    made, group = recipe.outputs[modality], Group.output_projector(modality)
+    source = recipe.outputs[made.use] if made.use is not None and _is_alone(recipe, modality) else made
+    named = source.projectors and {name: _part(group.inside(name), link) for name, link in source.projectors.items()}
+    changes = {
+        "signal_tokens": _signal_tokens(source),
+        # An LLM that is full of its own sentences does not come to tokens that begin as any other.
+        "signal_start": "end",
+        "states": source.states,
+        "projector": source.projector and _part(group, source.projector),
+        "projectors": named,
+        "use": made.use if source is made else None,
+        "generator": _part(Group.generator(modality), made.generator),
+    }
+    return made.model_copy(update=changes)
+
+
+def _signal_tokens(made: OutputSpec) -> int:
+    """As many as the tiny generator's conditions have tokens, where a projector needs one for each."""
+    if made.states.at == "prompt" or not any(link.one_for_each for link in made.links.values()):
+        return made.signal_tokens
+    generator: Any = made.generator.tiny()
+    tokens = [shape.tokens or 1 for shape in generator.condition_shapes().values()]
+    return sum(tokens) if made.projector is not None else max(tokens)
+
+
+def _is_alone(recipe: Recipe, modality: str) -> bool:
+    """Whether a modality uses the projector of one whose tiny generator reads other conditions."""
+    owner = recipe.link_owners[modality]
+    one, other = (_part(Group.generator(m), recipe.outputs[m].generator) for m in (modality, owner))
+    different: bool = one.condition_shapes() != other.condition_shapes()
+    return different
 
 
 def _part(place: Group, part: KindConfig) -> Any:
@@ -151,6 +179,11 @@ def _train(recipe: Recipe, stage: Stage) -> dict[str, Any]:
             shared = Group.input_projector(owner)
             own = {g: s for g, s in groups.items() if Group(g).whole == shared}
             groups |= {Group.input_projector(modality) + g.removeprefix(shared): s for g, s in own.items()}
+    for modality, owner in recipe.link_owners.items():
+        if modality != owner and _is_alone(recipe, modality):
+            shared = Group.output_projector(owner)
+            own = {g: s for g, s in groups.items() if Group(g).whole == shared}
+            groups |= {Group.output_projector(modality) + g.removeprefix(shared): s for g, s in own.items()}
     # The zoo's LLM has read the tokens that a prompt may add.
     kept = {g: s for g, s in groups.items() if recipe.signalled or g != NEW_TOKENS}
     links = _links_lr(recipe)

@@ -23,7 +23,13 @@ from modalink.roles.join import Join, JoinConfig, Meeting, Placed, Rows
 from modalink.roles.llm import LlmConfig
 from modalink.roles.media_options import Guidance, MediaOptions, Seconds, Size
 from modalink.roles.modality import MediumHandle, ModalityRecord
-from modalink.roles.output_projector import Centred, OutputProjector, OutputProjectorConfig
+from modalink.roles.output_projector import (
+    Centred,
+    DrawsConditions,
+    JointOutputProjector,
+    OutputProjector,
+    OutputProjectorConfig,
+)
 from modalink.roles.part import FromCheckpoint, OfPieces, PartConfig
 from modalink.roles.peft import EncoderLora, LoraSettings, PeftConfig
 from modalink.roles.preprocessor import Preprocessor, SquarePreprocessor, Window
@@ -36,6 +42,7 @@ __all__ = [
     "ConditionShape",
     "Conditions",
     "Denoises",
+    "DrawsConditions",
     "Embeds",
     "EmbedsMedia",
     "Encoder",
@@ -50,6 +57,7 @@ __all__ = [
     "InputProjectorConfig",
     "Join",
     "JoinConfig",
+    "JointOutputProjector",
     "LearnsCaptions",
     "LlmConfig",
     "LoraSettings",

@@ -1,12 +1,14 @@
 """Conditions: what a generator makes media from, as a record of named tensors, and how a generator declares them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
+from torch.nn import functional
 
 from modalink.devices import to_device
 from modalink.errors import PartError
@@ -22,6 +24,9 @@ class ConditionShape:
         masked: Whether some items have fewer tokens, which their mask tells.
         vocabulary: How many ids there are, where it is text: a sequence of ids, int64 `[i l 1]`, and not of vectors. No
             projector makes ids; the generator's own `encode_text` does.
+        norm: What the generator demands of each vector: `l2`: its length is `scale`; `rms`: the root of its mean square
+            is. CLAP's text vector in AudioLDM is `l2` of 1, CLIP's in Shap-E `l2` of the root of 768.
+        scale: See `norm`.
 
     Raises:
         PartError: There can be no such tensor.
@@ -31,8 +36,14 @@ class ConditionShape:
     tokens: int | None = None
     masked: bool = False
     vocabulary: int | None = None
+    norm: str | None = None
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.norm not in (None, "l2", "rms"):
+            raise PartError(f"found the norm {self.norm!r} of a condition, needed l2, rms or none")
+        if not (math.isfinite(self.scale) and self.scale > 0) or (self.norm is None and self.scale != 1):
+            raise PartError(f"found the scale {self.scale} and norm {self.norm}, needed a norm and a positive scale")
         if self.width < 1 or (self.tokens is not None and self.tokens < 1):
             raise PartError(f"found a condition of {self}, needed at least one number")
         if self.masked and self.tokens is None:
@@ -49,6 +60,38 @@ class ConditionShape:
     def item(self) -> tuple[int, ...]:
         """Shape of one item's tensor."""
         return (self.width,) if self.tokens is None else (self.tokens, self.width)
+
+    def normalised(self, values: Float[Tensor, "... d_gen"]) -> Float[Tensor, "... d_gen"]:
+        """The same vectors as the norm demands; a vector of zeros stays one. Without a norm the values themselves."""
+        if self.norm is None:
+            return values
+        length = self.scale * (self.width**0.5 if self.norm == "rms" else 1)
+        unit = functional.normalize(values.float(), dim=-1)
+        return unit.mul(length).to(values.dtype)
+
+    def completed(
+        self, values: Float[Tensor, "i n d_gen"], mask: Bool[Tensor, "i n"] | None = None
+    ) -> tuple[Float[Tensor, "i ..."], Bool[Tensor, "i l"] | None]:
+        """What was made of items as this shape has it: normalised, and zeros where no token is.
+
+        Args:
+            values: As many tokens as the shape has, or fewer where it is masked; one for a pooled vector.
+            mask: Which of them are there; all if not given.
+
+        Returns:
+            Values `[i, l, d_gen]`, or `[i, d_gen]` of a pooled vector, and which tokens are there; None where all are,
+            and where the shape has no mask.
+        """
+        values = self.normalised(values)
+        if self.tokens is None:
+            return values[:, 0], None
+        if mask is not None:
+            values = values.where(mask[..., None], 0.0)
+        missing = self.tokens - values.shape[1]
+        if not self.masked or (mask is None and not missing):
+            return values, None
+        there = values.new_ones(values.shape[:-1], dtype=torch.bool) if mask is None else mask
+        return functional.pad(values, (0, 0, 0, missing)), functional.pad(there, (0, missing))
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,8 +114,9 @@ def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
             trained = _of_adapters(recipe) if group == "llm.lora" else {}
             yield {"part": group, "parameters": counts[group]} | trained
     for modality, made in recipe.outputs.items():
-        if made.projector is not None:
-            yield _part(Group.output_projector(modality), made.projector, counts)
+        projector = Group.output_projector(modality)
+        if made.links:
+            yield {"part": projector, "kind": made.link_kinds, "parameters": counts.get(projector, 0)}
         yield _part(Group.generator(modality), made.generator, counts)
     yield from _of_index(system)
 

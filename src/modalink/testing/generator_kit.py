@@ -68,7 +68,7 @@ def _drawn(shapes: Mapping[str, ConditionShape]) -> Conditions:
 def _drawn_item(shape: ConditionShape, items: int, rng: torch.Generator) -> Tensor:
     if shape.vocabulary is not None:
         return torch.randint(shape.vocabulary, (items, *shape.item), generator=rng)
-    return torch.randn(items, *shape.item, generator=rng)
+    return shape.normalised(torch.randn(items, *shape.item, generator=rng))
 
 
 def _check_text(generator: Any, shapes: Mapping[str, ConditionShape]) -> Conditions:

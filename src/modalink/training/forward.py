@@ -11,10 +11,11 @@ from torch.nn import functional
 from modalink.devices import to_device
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.batch import Batch
+from modalink.model.states import Asked
 from modalink.roles import Embeds, LearnsCaptions
-from modalink.training.objectives import OF_CAPTIONS, Captioned, Embedded, Need, Output
+from modalink.training.objectives import OF_CAPTIONS, Captioned, Embedded, Link, Need, Output
 
-OF_THE_LLM: frozenset[Need] = frozenset({"logits", "logprobs", "conditions"})
+OF_THE_LLM: frozenset[Need] = frozenset({"logits", "logprobs", "conditions", "links"})
 """Needs that only a pass through the LLM fills."""
 
 
@@ -42,10 +43,17 @@ def forward(model: ModalinkForConditionalGeneration, batch: Batch, needs: Set[Ne
         found = replace(found, captioned=_captioned(model, batch))
     if needs & OF_THE_LLM:
         words = bool(needs & {"logits", "logprobs"})
-        given = model(**batch.inputs(logits=words, conditions="conditions" in needs))
+        asks = {"return_asked": "links" in needs and bool(batch.targets)}
+        given = model(**batch.inputs(logits=words, conditions="conditions" in needs), **asks)
         logprobs = _logprobs(given.logits, batch) if "logprobs" in needs else None
         found = replace(found, logits=given.logits, logprobs=logprobs, conditions=given.conditions)
+        if given.asked is not None:
+            found = replace(found, links={m: _link(model, m, asked) for m, asked in given.asked.items()})
     return found
+
+
+def _link(model: ModalinkForConditionalGeneration, modality: str, asked: Asked) -> Link:
+    return Link(model.heads(modality), asked.states.to(next(model.link(modality).parameters()).dtype))
 
 
 def _embeddings(model: ModalinkForConditionalGeneration, batch: Batch) -> dict[str, Embedded]:

@@ -252,6 +252,7 @@ class Learner:
         conditions = (record.tensors.values() for record in (output.conditions or {}).values())
         tensors = [*chain.from_iterable(conditions), *(item.values for item in items)]
         tensors += [found.vectors for found in (output.embeddings or {}).values()]
+        tensors += [link.asked for link in (output.links or {}).values()]
         if output.logits is not None and not read & {"logits", "logprobs"}:
             tensors.append(output.logits)
         return [tensor for tensor in tensors if tensor.requires_grad]

@@ -23,6 +23,10 @@ MIXER = {"values": 24, "groups": 4, "width": 16, "heads": 2, "feed_forward": 24}
         {"kind": "transformer", **SMALL, "entry": "mlp", "activation": "gelu"},
         {"kind": "mixer", **MIXER},
         {"kind": "mixer", **MIXER, "layers": 2},
+        {"kind": "mlp", "activation": "silu"},
+        {"kind": "heads", "trunk": {"kind": "transformer", **SMALL}, "width": 8},
+        {"kind": "heads", "trunk": {"kind": "mlp"}, "width": 8},
+        {"kind": "flow", "width": 16, "layers": 1, "heads": 2, "feed_forward": 24, "steps": 3},
     ],
 )
 @pytest.mark.parametrize(("tokens_in", "tokens_out"), [(4, 6), (3, 3), (1, 5)])

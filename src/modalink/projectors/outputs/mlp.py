@@ -21,6 +21,8 @@ class MlpOutputConfig(OutputProjectorConfig):
     """Whether a LayerNorm stands in front."""
     norm_inside: bool = False
     """Whether a LayerNorm stands behind the activation (CoDi-2)."""
+    activation: Literal["gelu", "silu"] = "gelu"
+    """What stands between the maps; UniWorld-V1 has SiLU."""
 
     def tiny(self) -> "MlpOutputConfig":
         """The same, narrower."""
@@ -49,12 +51,13 @@ class MlpOutputProjector(OutputProjector):
     def __init__(self, config: MlpOutputConfig, dim_in: int, dim_out: int, tokens_in: int, tokens_out: int) -> None:
         super().__init__()
         self.dim_out, self.tokens_out = dim_out, tokens_out
+        self.by_token = tokens_in == tokens_out
         each = math.ceil(tokens_out / tokens_in)
         self.kept = [j * tokens_in * each // tokens_out for j in range(tokens_out)]
         self.layers = nn.Sequential(
             nn.LayerNorm(dim_in) if config.norm else nn.Identity(),
             nn.Linear(dim_in, config.width),
-            nn.GELU(),
+            nn.GELU() if config.activation == "gelu" else nn.SiLU(),
             *[nn.LayerNorm(config.width)] * config.norm_inside,
             nn.Linear(config.width, each * dim_out),
         )

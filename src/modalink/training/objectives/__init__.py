@@ -21,13 +21,14 @@ from modalink.model.batch import Batch, Targets
 from modalink.model.items import Described
 from modalink.ragged import Ragged
 from modalink.recipe.groups import Group
-from modalink.roles import Compared, Conditions, Generator, LearnsCaptions
+from modalink.roles import Compared, Conditions, Generator, LearnsCaptions, OutputProjector
 from modalink.training.randomness import ItemRngs
 
 Need = Literal[
     "logits",
     "logprobs",
     "conditions",
+    "links",
     "features",
     "prompt_tokens",
     "target_features",
@@ -81,6 +82,19 @@ class Embedded:
 
 
 @dataclass(frozen=True)
+class Link:
+    """How the batch's media of one modality are asked for.
+
+    Args:
+        heads: The output projectors by the condition that each makes.
+        asked: What they read of each target, in the projectors' type.
+    """
+
+    heads: Mapping[str, OutputProjector]
+    asked: Float[Tensor, "i k d_llm"]
+
+
+@dataclass(frozen=True)
 class Output:
     """What objectives read of a forward pass; what none of them needs stays None and costs nothing."""
 
@@ -90,6 +104,8 @@ class Output:
     """Log-probability of each labelled token, float32."""
     conditions: Mapping[str, Conditions] | None = None
     """Modality -> conditions, one item for each of the batch's targets; None where the batch has none."""
+    links: Mapping[str, Link] | None = None
+    """Modality -> output projectors and what they read, one item for each of the batch's targets."""
     features: Mapping[str, Ragged] | None = None
     """Modality -> encoder outputs `[i, p, d_enc]` of the batch's media; no pass through the LLM."""
     prompt_tokens: Mapping[str, Ragged] | None = None
@@ -202,7 +218,7 @@ def _reach(need: Need, group: Group) -> bool:
         return group.side == "inputs" and group.part in {"encoder", "lora"}
     if need in {"prompt_tokens", "embeddings"} or need in OF_CAPTIONS:
         return group.side == "inputs"
-    return need == "conditions" or group.side != "outputs"
+    return need in {"conditions", "links"} or group.side != "outputs"
 
 
 def conditions_of(output: Output, batch: Batch, modality: str) -> Conditions:
@@ -212,11 +228,21 @@ def conditions_of(output: Output, batch: Batch, modality: str) -> Conditions:
         TrainingError: There is not one item of conditions for each target.
     """
     made: Conditions | None = (output.conditions or {}).get(modality)
+    demand_targets(batch, modality, 0 if made is None else len(made))
+    assert made is not None
+    return made
+
+
+def demand_targets(batch: Batch, modality: str, made: int) -> None:
+    """Demand one item of conditions, or of what they are made of, for each target.
+
+    Raises:
+        TrainingError: There are more or fewer.
+    """
     targets = batch.targets[modality]
-    if made is None or len(made) != len(targets.digests):
+    if made != len(targets.digests):
         raise TrainingError(
-            f"samples {', '.join(batch.samples)}: found conditions for {0 if made is None else len(made)} {modality} "
+            f"samples {', '.join(batch.samples)}: found conditions for {made} {modality} "
             f"items and {len(targets.digests)} targets; each target needs its own run of signal tokens in the "
             "assistant's turn"
         )
-    return made

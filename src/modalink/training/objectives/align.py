@@ -4,12 +4,14 @@ Source: survey arXiv 2401.13601, eq. 4.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
+from modalink.errors import TrainingError, UnknownNameError
 from modalink.model.batch import Batch, Targets
 from modalink.roles import Conditions, ReadsText
 from modalink.training.objectives import GeneratorView, ItemObjectiveConfig, Need, Output, conditions_of
@@ -25,8 +27,10 @@ class AlignConfig(ItemObjectiveConfig):
     distance: Distance = "mse"
     """`mse`: mean squared difference. `cosine`: one minus the cosine, mean over condition tokens.
 
-    Of several conditions the mean is taken. Tokens that a caption's mask leaves out are not compared.
+    Tokens that a caption's mask leaves out are not compared.
     """
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Weight of each condition by its name, 1 where none is said: of several conditions the weighted mean is taken."""
 
     def abilities(self) -> tuple[type, ...]:
         return (ReadsText,)
@@ -46,9 +50,22 @@ class AlignConfig(ItemObjectiveConfig):
         return torch.stack(sums).sum()
 
     def distances(self, made: Conditions, wanted: Conditions) -> Float[Tensor, " i"]:
-        """The distance of each item."""
-        each = [distances(self.distance, made[n], wanted[n], wanted.masks.get(n)) for n in wanted.tensors]
-        return torch.stack(each).mean(0)
+        """The distance of each item.
+
+        Raises:
+            TrainingError: There is no condition of a name that has a weight, or none has one.
+        """
+        if unknown := sorted(self.weights.keys() - wanted.tensors.keys()):
+            raise TrainingError(f"the objective 'align': {UnknownNameError('condition', unknown[0], wanted.tensors)}")
+        shares = {name: self.weights.get(name, 1.0) for name in wanted.tensors}
+        if not (total := sum(shares.values())):
+            raise TrainingError("the objective 'align': found no condition with a weight above 0, needed one")
+        each = [
+            distances(self.distance, made[name], wanted[name], wanted.masks.get(name)) * share
+            for name, share in shares.items()
+            if share
+        ]
+        return torch.stack(each).sum(0) / total
 
 
 def captioned(targets: Targets) -> list[int]:
