@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, cast
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from modalink.kinds import Settings, parse
+from modalink.kinds import Count, Settings, parse
 from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.kind_field import Kinds
 from modalink.recipe.retrieval import RetrievalSpec
