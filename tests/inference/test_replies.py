@@ -1,5 +1,6 @@
 """Replies with several media: their order, what each was made from, how they are read again, stopped and left out."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -284,3 +285,55 @@ def test_options_go_to_the_generators_that_take_them_and_are_refused_before_a_wo
     assert (sound.options["steps"], sound.options["seconds"]) == (3, 0.5) and len(sound.medium.values) == RATE_HZ // 2
     with pytest.raises(GenerationError, match="found frames, which outputs"):
         session.ask("Hi", frames=9)
+
+
+@contextmanager
+def diverged(session, modality):
+    """The output projector of a modality makes NaN."""
+    parameters = [*session.system.model.output_projectors[modality].parameters()]
+    before = [parameter.detach().clone() for parameter in parameters]
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.fill_(float("nan"))
+    yield
+    with torch.no_grad():
+        for parameter, values in zip(parameters, before, strict=True):
+            parameter.copy_(values)
+
+
+def test_what_a_generator_refuses_is_noted_and_the_rest_of_the_answer_is_kept(session):
+    whole = say(session, *SCRIPT, seed=5)
+    with diverged(session, "audio"):
+        answer = say(session, *SCRIPT, seed=5)
+        with saying(session.system, *SCRIPT):
+            stream = session.stream([{"role": "user", "content": "Make it."}], seed=5)
+            assert "".join(stream) == answer.text == whole.text
+    for found in (answer, stream.answer):
+        assert kinds(found.content) == ["text", "image", "text", "image", "text"] and found.complete
+        assert all(same(found.media[own][1], whole.media[other][1]) for own, other in ((0, 0), (1, 3)))
+        assert [(made.medium is None, made.place) for made in found.made] == [
+            (False, 1), (True, None), (True, None), (False, 3),
+        ]  # fmt: skip
+        assert len(found.notes) == 2
+        assert found.notes[0].startswith("audio 2: conditions: found NaN or infinite numbers in 'pitches' of item 0")
+        assert found.notes[1].startswith("audio 3: ")
+    assert say(session, None, asked="And?", after=answer.conversation).complete
+
+
+def test_a_request_whose_medium_is_refused_harms_no_other_of_its_batch(session):
+    talk = Conversation((Turn("user", (Text("Make it."),)),))
+    prompt = session.system.processor.prepare(talk, reply=True)
+    requests = [Request(prompt, Sampling(seed=seed, size=(16, 33 if seed == 1 else 32))) for seed in range(3)]
+    alone = []
+    for request in requests:
+        with saying(session.system, *SCRIPT):
+            alone += Engine(session.system).generate([request])
+    with saying(session.system, *SCRIPT):
+        together = Engine(session.system).generate(requests)
+    assert [kinds(one.content).count("image") for one in together] == [2, 0, 2]
+    assert [kinds(one.content).count("audio") for one in together] == [2, 2, 2]
+    assert [len(one.missing) for one in together] == [0, 2, 0]
+    assert together[1].missing[0].startswith("image 1: size: found 33 x 16 px")
+    for own, other in zip(alone, together, strict=True):
+        assert own.text == other.text and own.missing == other.missing
+        assert kinds(own.content) == kinds(other.content)

@@ -1,12 +1,14 @@
 """Outputs without a projector: their generator reads the words of the reply."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from modalink.conversation import Conversation, Turn
-from modalink.errors import PartError
-from modalink.inference import Session
+from modalink.errors import GenerationError, PartError
+from modalink.inference import Sampling, Session
 from modalink.inference.request import Request
 from modalink.inference.text import Reader
 from modalink.kinds import parse
@@ -73,6 +75,29 @@ def test_who_wants_conditions_alone_gets_those_of_the_words(session):
     (completion,) = session.engine.generate([Request(prompt, media=False)])
     expected = session.system.generators["image"].encode_text([completion.text])
     assert not completion.media and torch.equal(completion.conditions["image"]["tokens"], expected["tokens"])
+
+
+def test_words_that_a_generator_cannot_read_cost_their_medium_alone(session, monkeypatch):
+    read = session.system.generators["image"].encode_text
+    talks = [Conversation.from_messages([{"role": "user", "content": text}]) for text in ("Hm?", "What is it there?")]
+    requests = [
+        Request(session.system.processor.prepare(talk, reply=True), Sampling(max_new_tokens=6)) for talk in talks
+    ]
+    plain = session.engine.generate(requests)
+    assert plain[0].text != plain[1].text
+
+    def refuse(texts):
+        if texts == [plain[0].text]:
+            raise GenerationError("no letter of it has a sound")
+        return read(texts)
+
+    monkeypatch.setattr(session.system.generators["image"], "encode_text", refuse)
+    mute, whole = session.engine.generate(requests)
+    assert (mute.text, mute.media) == (plain[0].text, ()) and "image" not in mute.conditions
+    assert mute.missing == ("image 1: no letter of it has a sound",)
+    assert np.array_equal(whole.media[0].source, plain[1].media[0].source) and not whole.missing
+    (bare,) = session.engine.generate([replace(requests[0], media=False)])
+    assert bare.conditions == {} and bare.text == mute.text
 
 
 def test_the_llm_gets_no_signal_tokens(spec, session):

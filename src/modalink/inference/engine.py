@@ -173,12 +173,12 @@ class Engine:
         assert row.finish_reason
         conditions = {modality: Conditions.cat(own) for modality, own in row.conditions.items()}
         with self._turn():
-            worded = of_words(self.system, row.reader.text)
+            worded, refused = of_words(self.system, row.reader.text)
         conditions |= worded
         content: tuple[Content, ...] = (Text(row.reader.text),)
         made: list[Made] = []
         if row.request.media:
-            made = self._made(row, worded)
+            made = self._made(row, worded, refused)
             marked = len(row.reader.marks)
             media = [Medium(one.modality, one.medium) if not one.missing else None for one in made]
             content = row.reader.content(media[:marked]) + tuple(medium for medium in media[marked:] if medium)
@@ -194,12 +194,13 @@ class Engine:
             made=tuple(made),
         )
 
-    def _made(self, row: Row, worded: Mapping[str, Conditions]) -> list[Made]:
+    def _made(self, row: Row, worded: Mapping[str, Conditions], refused: Mapping[str, str]) -> list[Made]:
         """The media of one answer in their order, each with a random source of its own.
 
         Args:
             row: The answer.
             worded: Conditions of its words; their media come last.
+            refused: By modality why its words became none.
         """
         maker = Maker(self.system, row.request.sampling, row.request.watch)
         waiting = {modality: iter(own) for modality, own in row.conditions.items()}
@@ -209,7 +210,7 @@ class Engine:
         made = []
         for modality, conditions in asked[: max(len(row.reader.marks), row.request.sampling.max_media)]:
             with self._turn():
-                made.append(maker.make(modality, conditions))
+                made.append(maker.make(modality, conditions, refused.get(modality, "")))
         return made
 
     @contextmanager

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import torch
 
-from modalink.errors import GenerationError, Stopped
+from modalink.errors import GenerationError, ModalinkError
 from modalink.inference.request import Made, Making, Watch
 from modalink.inference.sampling import Sampling
 from modalink.model import System
@@ -70,15 +70,25 @@ def _options(generator: Any) -> frozenset[str]:
     return own | {"negative"} if isinstance(generator, ReadsText) and "guidance" in own else own
 
 
-def of_words(system: System, text: str) -> dict[str, Conditions]:
-    """The conditions of outputs whose generator reads the words of the reply, by modality; none where it says nothing.
+def of_words(system: System, text: str) -> tuple[dict[str, Conditions], dict[str, str]]:
+    """The conditions of outputs whose generator reads the words of the reply; none where it says nothing.
 
     Args:
         system: The system.
         text: The reply, without its media.
+
+    Returns:
+        The conditions by modality, and by modality why a generator cannot read these words.
     """
-    asked = [modality for modality in system.spec.worded if text and modality in system.generators]
-    return {modality: cast(ReadsText, system.generators[modality]).encode_text([text]) for modality in asked}
+    found: dict[str, Conditions] = {}
+    refused: dict[str, str] = {}
+    for modality in system.spec.worded:
+        if text and modality in system.generators:
+            try:
+                found[modality] = cast(ReadsText, system.generators[modality]).encode_text([text])
+            except ModalinkError as error:
+                refused[modality] = str(error)
+    return found, refused
 
 
 class Maker:
@@ -95,14 +105,21 @@ class Maker:
         self.counts: dict[str, int] = {}
         self.number = 0
 
-    def make(self, modality: str, conditions: Conditions | None) -> Made:
-        """The next medium, from conditions of one item; not where its generator was left out, or it is stopped."""
+    def make(self, modality: str, conditions: Conditions | None, refused: str = "") -> Made:
+        """The next medium; not where its generator was left out or cannot make it, or where it is stopped.
+
+        Args:
+            modality: Its modality.
+            conditions: What it is made from, one item; None where there are none.
+            refused: Why there are none, where a generator could not read the words of the reply.
+        """
         self.number += 1
         seed = self.sampling.seed + self.counts.setdefault(modality, 0)
         self.counts[modality] += 1
         generator = self.system.generators.get(modality)
         if generator is None or conditions is None:
-            missing = f"it asks for {modality}, whose generator was left out; load the run with its generators"
+            left_out = f"it asks for {modality}, whose generator was left out; load the run with its generators"
+            missing = refused or left_out
             return Made(modality, None, None, conditions, seed, {}, missing)
         told = {name: value for name, value in generator.defaults.model_dump().items() if name in generator.options}
         options = told | _given(self.system, modality, self.sampling)
@@ -111,7 +128,7 @@ class Maker:
         try:
             rng = [torch.Generator().manual_seed(seed)]
             (medium,) = sample(self.system, modality, conditions, rng, self.sampling, steps)
-        except Stopped as error:
+        except ModalinkError as error:  # stopped, or refused: what was said and made until then is the answer
             missing = str(error)
         return Made(modality, medium, None, conditions, seed, options, missing)
 

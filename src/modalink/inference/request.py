@@ -62,7 +62,7 @@ class Made:
         medium: The decoded medium; None where it was not made.
         place: Where in the answer's content it stands; None where it was not made.
         conditions: What its generator made it from: one item; None where a generator that would read the words of the
-            reply was left out.
+            reply was left out, or cannot read them.
         seed: Of its generator's randomness.
         options: The generator's settings for it, by their names.
         missing: Why it was not made; empty where it was.
@@ -107,7 +107,7 @@ class Completion:
         finish_reason: `stop` where the answer came to its end, `length` where it was cut at its longest length.
         content: Text and, where they were made, media in their order.
         conditions: Modality -> conditions, one item for each run of signal tokens; one of the whole text where the
-            generator reads the words of the reply.
+            generator reads the words of the reply, none where it cannot read them.
         made: The media that it asks for, in their order, where they were wanted.
     """
 
@@ -123,3 +123,9 @@ class Completion:
     def media(self) -> tuple[Medium, ...]:
         """The media that were made, in their order."""
         return tuple(piece for piece in self.content if isinstance(piece, Medium))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Why media were not made, each by its modality and its place among those that were asked for."""
+        rows = enumerate(self.made, 1)
+        return tuple(f"{one.modality} {number}: {one.missing}" for number, one in rows if one.missing)

@@ -117,9 +117,7 @@ class Session:
         return Request(self.system.prepare(conversation, reply=True), sampling, watch=watch)
 
     def _answer(self, conversation: Conversation, completion: Completion) -> Answer:
-        notes = [
-            f"{one.modality} {number}: {one.missing}" for number, one in enumerate(completion.made, 1) if one.missing
-        ]
+        notes = [*completion.missing]
         content = tuple(self._read_from_now_on(piece, notes) for piece in completion.content)
         parsed = self.system.processor.regions.read(completion.text, conversation)
         return Answer(
