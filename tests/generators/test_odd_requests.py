@@ -1,4 +1,4 @@
-"""Odd requests to every generator of pictures and clips: a clear error before any work, or a medium that can be used."""
+"""Odd requests to generators that restore media from noise: a clear error before any work, or a medium that can be used."""
 
 import random
 from collections.abc import Callable
@@ -13,15 +13,16 @@ from modalink import modalities
 from modalink.errors import GenerationError, Stopped
 from modalink.generators.animatediff import AnimateDiffConfig
 from modalink.generators.sana import SanaConfig
+from modalink.generators.stable_audio import StableAudioConfig
 from modalink.generators.stable_diffusion import StableDiffusionConfig
 from modalink.generators.stable_diffusion_xl import StableDiffusionXlConfig
 from modalink.generators.zeroscope import ZeroscopeConfig
 from modalink.roles import Conditions
-from modalink.testing import pipelines
+from modalink.testing import pipelines, sound_pipelines
 from modalink.testing.checkpoints import tiny_stable_diffusion
 
 REQUESTS = 60
-"""Of each generator: 300 in all."""
+"""Of each generator: 360 in all."""
 KINDS: dict[str, Callable[[Path], Any]] = {
     "stable_diffusion": lambda place: StableDiffusionConfig(checkpoint=str(tiny_stable_diffusion(place))),
     "stable_diffusion_xl": lambda place: StableDiffusionXlConfig(
@@ -34,9 +35,11 @@ KINDS: dict[str, Callable[[Path], Any]] = {
         frames=2,
     ),
     "sana": lambda place: SanaConfig(checkpoint=str(pipelines.tiny_sana(place)), tokens=12),
+    "stable_audio": lambda place: StableAudioConfig(checkpoint=str(sound_pipelines.tiny_stable_audio(place))),
 }
 NUMBERS = [0, -1, 1, 2, 10**6, 10**30, 1e-9, float("nan"), float("inf"), -0.0, "2", "many", True, b"1", [], 2.5]
 SIZES = [0, 16, 33, "16x32", "32x", (16, 32), (0, 16), (16,), (10**6, 8), 2**14, "9" * 400, (8.0, 16.0), -16, {}, 4]
+SECONDS = [1e-3, 6e-3, 6.1e-3, 1e-9, "0.002", "1 s", -1, 47.6, 4.7e-3]
 TEXTS = ["", " ", "\x00", "a red cube", "<|endoftext|>", "\U0001f600" * 50, "word " * 999]
 
 
@@ -70,7 +73,8 @@ def test_odd_requests_end_in_words_or_in_a_medium(kind: str, tmp_path: Path) -> 
 def _odd(generator: Any, chance: random.Random) -> dict[str, Any]:
     """A request with one to three odd things about it."""
     conditions = generator.encode_text([chance.choice(TEXTS)])
-    request: dict[str, Any] = {"rng": [torch.Generator().manual_seed(chance.randrange(9))], "steps": 2, "size": 16}
+    request: dict[str, Any] = {"rng": [torch.Generator().manual_seed(chance.randrange(9))], "steps": 2}
+    request |= {"size": 16} if "size" in generator.options else {}
     for _ in range(chance.randint(1, 2)):
         match chance.randrange(6):
             case 0:
@@ -83,7 +87,8 @@ def _odd(generator: Any, chance: random.Random) -> dict[str, Any]:
                 answers = iter([False] * stops + [True] * 99)
                 request["should_stop"] = lambda answers=answers: next(answers)
             case 3:
-                request["size"] = chance.choice(SIZES)
+                sized = "size" in generator.options
+                request["size" if sized else "seconds"] = chance.choice(SIZES if sized else SECONDS)
             case 4:
                 option = chance.choice(sorted(generator.options - {"size"}))
                 request[option] = chance.choice([n for n in NUMBERS if (option, n) != ("steps", 10**6)])

@@ -4,7 +4,7 @@ A family gives its networks, how they predict, the shape of its latents and how 
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -61,6 +61,10 @@ class LatentDiffusion(Generator, Denoises):
     @abstractmethod
     def predict(self, noisy: Float[Tensor, "i ..."], times: Tensor, conditions: Conditions) -> Float[Tensor, "i ..."]:
         """What the network predicts of noisy latents at their times (one, or one an item)."""
+
+    def predicting(self, asked: MediaOptions) -> Callable[[Tensor, Tensor, Conditions], Tensor]:
+        """`predict` for what is asked: a family whose network reads constants of the request gives them here."""
+        return self.predict
 
     @abstractmethod
     def latent_shape(self, asked: MediaOptions) -> tuple[int, ...]:
@@ -127,7 +131,7 @@ class LatentDiffusion(Generator, Denoises):
         assert asked.steps is not None and asked.guidance is not None
         shape = self.latent_shape(asked)
         away = conditions if asked.guidance <= 1 else null_conditions(self) if negative is None else negative
-        predict = guided(self.predict, conditions, away, asked.guidance, rescale=self.rescale)
+        predict = guided(self.predicting(asked), conditions, away, asked.guidance, rescale=self.rescale)
         # A solver holds the state of its walk: every call has its own.
         solver = type(self.solver).from_config(self.solver.config)
         like = next(iter(conditions.tensors.values())).to(self.walks_in)

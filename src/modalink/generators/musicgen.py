@@ -20,6 +20,7 @@ from modalink.devices import to_device
 from modalink.errors import GenerationError, PartError
 from modalink.generators._guidance import null_conditions
 from modalink.generators._sounds import TargetSound, to_sounds
+from modalink.generators._t5 import no_tokens, read_t5
 from modalink.kinds import Count
 from modalink.modalities.audio import Sound
 from modalink.ragged import Ragged
@@ -142,26 +143,13 @@ class Musicgen(Generator, PredictsCodes, ReadsText):
         self.pad = model.config.decoder.pad_token_id
         self.requires_grad_(False).eval()
 
-    @torch.no_grad()
     def encode_text(self, texts: list[str]) -> Conditions:
         """T5's states of captions, with their mask; a caption that is too long is cut."""
-        tokens = self.tokenizer(
-            texts,
-            padding="max_length",
-            max_length=self.condition_shapes[TOKENS].tokens,
-            truncation=True,
-            split_special_tokens=True,  # what a caption spells out does not act
-            return_tensors="pt",
-        ).to(self.model.device)
-        there = tokens.attention_mask.bool()
-        states = self.model.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
-        return Conditions({TOKENS: states.where(there[..., None], 0)}, {TOKENS: there})
+        return read_t5(TOKENS, self.tokenizer, self.model.text_encoder, texts, self.condition_shapes[TOKENS].tokens)
 
     def null_conditions(self, items: int) -> Conditions:
-        """No text at all: states of which none is there."""
-        shape = (items, *self.condition_shapes[TOKENS].item)
-        states = torch.zeros(shape, device=self.model.device, dtype=self.model.dtype)
-        return Conditions({TOKENS: states}, {TOKENS: torch.zeros(shape[:2], dtype=torch.bool, device=states.device)})
+        """No text at all."""
+        return no_tokens(TOKENS, items, self.condition_shapes[TOKENS].item, next(self.model.parameters()))
 
     @torch.no_grad()
     def encode_media(self, media: Ragged) -> list[Int[Tensor, "k t"]]:
