@@ -1,5 +1,6 @@
 """Files that are whole or absent, locks, hashes and JSON lines: for every room that writes, once."""
 
+import base64
 import errno
 import fcntl
 import hashlib
@@ -127,6 +128,16 @@ def inside(folder: Path, name: Any, damaged: Damaged) -> Path:
     if not any(end.is_relative_to(allowed) for allowed in (home, *blobs)):
         raise damaged(f"{path}: this link leads out of its folder, to {end}; put a copy of the file there")
     return path
+
+
+def data_url(kind: str, content: bytes) -> str:
+    """Content as a URL that holds it.
+
+    Args:
+        kind: Its media type, for example `image/png`.
+        content: The bytes.
+    """
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def write(path: Path, content: str | bytes) -> None:

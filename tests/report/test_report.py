@@ -4,15 +4,22 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from modalink.conversation import Medium, Text
 from modalink.errors import CheckpointError
+from modalink.evaluation.examples import of_reply
 from modalink.evaluation.tiny_world import HeldOut, Share, Sizes
 from modalink.evaluation.tiny_world.examples import Example
 from modalink.evaluation.tiny_world.shares import Ratio
+from modalink.inference import Completion
+from modalink.inference.request import Made
+from modalink.modalities.audio import Sound
 from modalink.report import charts, view, write_report
+from modalink.roles import Preview
 from modalink.runs.results import write_results
 from modalink.tiny_world.rendering import png_data_url
 
@@ -201,6 +208,50 @@ def test_scores_of_benchmarks_stand_beside_the_world_s_own(run):
     assert json.loads(report.json.read_text())["benchmarks"] == {"qbench": scored}
     page = Page(report.html.read_text())
     assert "benchmarks" in page.ids and "25 to 75" in page.text and "accuracy <exact>" in page.text
+
+
+WAV = Preview("data:audio/wav;base64,UklGRg==", note="the first 10 of 14.0 s")
+
+
+def shown_reply():
+    """A reply with words, a sound, a picture, and a clip that could not be made."""
+    picture = Image.new("RGB", (64, 64), "navy")
+    content = (Text("First <b>"), Medium("image", picture), Medium("audio", Sound(np.zeros(80, np.float32), 8000)))
+    made = (
+        Made("image", picture, 1, None, 0, {}),
+        Made("video", None, None, None, 0, {}, "conditions: found NaN or infinite numbers in 'tokens' of item 0"),
+    )
+    return of_reply(Completion("First <b>", content=content, made=made))
+
+
+def test_replies_show_and_play_their_media_in_order_and_say_what_was_not_made(run, heldout):
+    reply = shown_reply()
+    example = Example("made", "audio", "", "make it", "First <b>", "a bell", None, made=tuple(reply)).to_dict()
+    write_results(run, "tiny_world", heldout | {"examples": [*heldout["examples"], example]})
+    scored = {"score": 50.0, "unit": "percent", "interval": None, "count": 1, "rule": "accuracy"}
+    asked = [{"modality": "audio", "url": WAV.url, "note": WAV.note}, {"text": "What rings?"}]
+    outside = {"modality": "image", "url": "https://a.b/c.png"}
+    examples = [{"asked": asked, "reply": reply}, {"asked": [{"text": "Hm?"}], "reply": [outside]}]
+    write_results(run, "qbench", scored | {"examples": examples})
+    files = write_report(run)
+    text = files.html.read_text()
+    page = Page(text)
+    assert "making" in page.ids and not re.search(r"https?://", text) and "<script" not in text
+    kinds = [source.partition(";")[0].removeprefix("data:") for source in page.sources]
+    assert all(source.startswith("data:") for source in page.sources)
+    place = [number for number, kind in enumerate(kinds) if kind == "audio/wav"]
+    assert len(place) == 3 and kinds[place[0] - 1] == "image/png", "the picture stands before the sound"
+    assert [kinds[place[1] + 1], kinds[place[2] - 1]] == ["image/png", "image/png"]
+    for words in ("First <b>", "video 2: conditions: found NaN or infinite numbers", "What rings?", WAV.note):
+        assert words in page.text, words
+    found = json.loads(files.json.read_text())
+    assert found["benchmarks"] == {"qbench": scored} and "examples" not in found["heldout"]
+    (made,) = found["examples"]["tiny_world"]
+    assert (made["asked"], made["reply"]) == ("make it", "First <b>")
+    facts = [(medium["modality"], medium["type"]) for medium in made["media"]]
+    assert facts == [("image", "image/png"), ("audio", "audio/wav"), ("video", None)]
+    assert made["media"][1]["bytes"] == pytest.approx(44 + 160, abs=2) and "NaN" in made["media"][2]["note"]
+    assert "data:" not in files.json.read_text()
 
 
 def test_page_needs_no_network_and_runs_nothing(run, heldout):

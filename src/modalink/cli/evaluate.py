@@ -16,6 +16,7 @@ from modalink.errors import OptionError, brief
 from modalink.evaluation import runner
 from modalink.evaluation.dataset import open_dataset
 from modalink.evaluation.evaluators import Evaluator, Results, evaluator_of
+from modalink.evaluation.examples import COUNT
 from modalink.evaluation.question import Skipped
 from modalink.evaluation.runner import Evaluation
 from modalink.inference import load
@@ -100,10 +101,10 @@ def evaluate(
     with answering(console, dataset.benchmark.title) as on_progress:
         evaluation = runner.evaluate(
             system, dataset, out=folder, limit=limit, batch=batch, max_new_tokens=max_new_tokens,
-            partial=partial, on_progress=on_progress,
+            partial=partial, examples=COUNT if _has_report(run) else 0, on_progress=on_progress,
         )  # fmt: skip
     if evaluation.report is not None:
-        _keep(run, label, evaluation.report.as_dict())
+        _keep(run, label, evaluation.report.as_dict() | {"examples": evaluation.examples})
     if as_json:
         print(json.dumps(_data(name, evaluation), allow_nan=False))
     else:
@@ -181,10 +182,13 @@ def _refuse(name: str, *given: Any) -> None:
 
 def _keep(run: str, benchmark: str, results: Mapping[str, Any]) -> None:
     """Put results into a run folder and its report; a system from the hub has neither."""
-    folder = Path(run)
-    if (folder / RECIPE).is_file():
-        write_results(folder, benchmark, results)
-        write_report(folder)
+    if _has_report(run):
+        write_results(Path(run), benchmark, results)
+        write_report(Path(run))
+
+
+def _has_report(run: str) -> bool:
+    return (Path(run) / RECIPE).is_file()
 
 
 def _label(benchmark: str, best: bool) -> str:

@@ -16,8 +16,9 @@ def replies(
     max_new_tokens: int = 64,
     batch: int = _BATCH,
     stop: Sequence[str] = (),
+    media: int = 0,
 ) -> Iterator[Completion]:
-    """Greedy replies, in order; of the media that they ask for come the conditions.
+    """Greedy replies, in order; of the media that they ask for come the conditions, and of the first ones the media.
 
     Args:
         system: The model and its processor; the model stays on its device.
@@ -25,10 +26,13 @@ def replies(
         max_new_tokens: Longest reply.
         batch: Conversations that are answered together.
         stop: Strings that end a reply, beside the system's own.
+        media: Of how many replies, from the first on, the media are made.
     """
     system.model.eval()
     engine = Engine(system, batch=batch)
     sampling = Sampling(max_new_tokens=max_new_tokens, stop=tuple(stop))
     for start in range(0, len(conversations), batch):
         prompts = [system.prepare(c, reply=True) for c in conversations[start : start + batch]]
-        yield from engine.generate([Request(prompt, sampling, media=False) for prompt in prompts])
+        yield from engine.generate(
+            [Request(prompt, sampling, media=start + place < media) for place, prompt in enumerate(prompts)]
+        )

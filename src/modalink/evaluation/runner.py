@@ -2,12 +2,13 @@
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from modalink import tensor_files
 from modalink.errors import DataError, MediumError, brief
+from modalink.evaluation import examples as example_data
 from modalink.evaluation.answer_file import AnswerFile
 from modalink.evaluation.dataset import Dataset, open_dataset
 from modalink.evaluation.question import PreparedQuestion, Skipped
@@ -30,12 +31,14 @@ class Evaluation:
         report: The score; None where it needs a judge and none was given.
         skipped: Questions that were left out, and why.
         command: Command line that scores the answers again.
+        examples: The first questions and their replies, as `evaluation.examples` makes them, where they were wanted.
     """
 
     predictions: Path
     report: ScoreReport | None
     skipped: list[Skipped] = field(default_factory=list)
     command: str = ""
+    examples: list[dict[str, Any]] = field(default_factory=list, repr=False)
 
 
 def evaluate(
@@ -49,6 +52,7 @@ def evaluate(
     batch: int = _BATCH,
     max_new_tokens: int | None = None,
     partial: bool = False,
+    examples: int = 0,
     on_progress: OnProgress = lambda done, number: None,
 ) -> Evaluation:
     """Answer a benchmark's questions and score the answers; an interrupted evaluation is resumed.
@@ -63,6 +67,7 @@ def evaluate(
         batch: Questions that are answered together.
         max_new_tokens: Longest answer; the benchmark's own by default.
         partial: Leave out questions whose media are missing or damaged, and say so, instead of stopping.
+        examples: How many of the first questions are asked once more, the media of their replies made, for the report.
         on_progress: Hears how far it is.
 
     Raises:
@@ -83,7 +88,9 @@ def evaluate(
             partial=partial,
             on_progress=on_progress,
         )
-    return _scored(dataset, answers.path, skipped, limit)
+    together = [talk for _, talk in _readable(prepared_questions[:examples], [], partial)]
+    shown = example_data.of_conversations(system, together, longest) if together else []
+    return replace(_scored(dataset, answers.path, skipped, limit), examples=shown)
 
 
 def answer_all(

@@ -8,10 +8,11 @@ A third party adds a modality without touching modalink, by an entry point:
 
 import importlib
 from functools import cache
+from typing import Any
 
 from modalink.errors import RecipeError, UnknownNameError
 from modalink.kinds import kinds
-from modalink.roles import ModalityRecord
+from modalink.roles import ModalityRecord, Preview
 
 DEFAULT = "image"
 """What data of media and captions hold where their settings do not tell: most of them do."""
@@ -55,6 +56,24 @@ def records() -> tuple[ModalityRecord, ...]:
         _refuse_shared(trait, [(getattr(row, trait), row.name) for row in rows])
     _refuse_shared("type of block", [(block, row.name) for row in rows for block in (row.name, *row.blocks)])
     return rows
+
+
+def preview(modality: str, medium: Any) -> Preview:
+    """What a page shows of a medium.
+
+    Args:
+        modality: Its modality.
+        medium: The decoded medium.
+
+    Raises:
+        MediumError: It is no such medium, for example holds no numbers.
+    """
+    record = get(modality)
+    shows = get(record.like) if record.preview is None and record.like else record
+    if shows.preview is None:
+        told = f"{record.open(medium).extent}; a page has no form for it, as a file it is a {record.written}"
+        return Preview(words=modality, note=told)
+    return shows.preview(shows.read(medium))
 
 
 def block_types(kind: str) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ import soundfile
 from jaxtyping import Float32, Shaped
 
 from modalink.errors import MediumError
-from modalink.modalities import _binary, _sound_files, _tracks, _waves
-from modalink.roles import MediumHandle, ModalityRecord
+from modalink.modalities import _binary, _previews, _sound_files, _tracks, _waves
+from modalink.roles import MediumHandle, ModalityRecord, Preview
 
 MAX_SECONDS = 3600.0
 """Longest sound."""
@@ -221,6 +221,13 @@ def write(sound: Sound, path: str | os.PathLike[str]) -> None:
         raise MediumError(str(path), "unwritable", f"cannot be written: {error}") from error
 
 
+def _preview(sound: Sound) -> Preview:
+    opened = open_audio(sound)
+    rate_hz = min(opened.rate_hz, _previews.SOUND_HZ)
+    beginning = opened.samples(rate_hz, 0, round(_previews.SOUND_S * rate_hz))
+    return _previews.sound(beginning, rate_hz, opened.duration_s)
+
+
 def _check(facts: _tracks.Facts, label: str, max_seconds: float) -> None:
     _waves.check_rate(facts.rate_hz, label)
     if facts.frames < 1:
@@ -261,5 +268,6 @@ RECORD = ModalityRecord(
     ),
     open=open_audio,
     write=write,
+    preview=_preview,
     example=example,
 )

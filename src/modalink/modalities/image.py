@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 from PIL import Image, UnidentifiedImageError
 
 from modalink.errors import MediumError
-from modalink.modalities import _binary, _pixels
+from modalink.modalities import _binary, _pixels, _previews
 from modalink.roles import MediumHandle, ModalityRecord
 
 MAX_PIXELS = 2**26
@@ -202,5 +202,6 @@ RECORD = ModalityRecord(
     formats=tuple(suffix for suffix in _SUFFIXES if suffix != ".png"),
     open=open_image,
     write=write,
+    preview=_previews.still,
     example=example,
 )

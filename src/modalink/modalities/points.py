@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modalink.errors import MediumError, MissingExtraError
-from modalink.modalities import _arrays, _binary, _clouds, _gltf, _gltf_file, _ply, _text_shapes
+from modalink.modalities import _arrays, _binary, _clouds, _gltf, _gltf_file, _ply, _previews, _text_shapes
 from modalink.modalities._clouds import MAX_FACES, MAX_POINTS, Cloud, Counts
 from modalink.roles import MediumHandle, ModalityRecord
 
@@ -247,5 +247,6 @@ RECORD = ModalityRecord(
     ),
     open=open_points,
     write=write,
+    preview=_previews.turning,
     example=example,
 )

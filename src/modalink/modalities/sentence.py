@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from modalink.errors import MediumError
-from modalink.modalities import _binary
+from modalink.modalities import _binary, _previews
 from modalink.roles import MediumHandle, ModalityRecord
 
 MAX_BYTES = 2**16
@@ -99,6 +99,7 @@ RECORD = ModalityRecord(
     describe=("Say it again.",),
     open=_open,
     write=_write,
+    preview=lambda sentence: _previews.words(sentence.text),
     example=_example,
     from_text=Sentence,
 )

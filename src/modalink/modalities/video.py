@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from modalink.errors import MediumError
-from modalink.modalities import _binary, _containers, _film_files, audio
+from modalink.modalities import _binary, _containers, _film_files, _previews, audio
 from modalink.modalities._footage import Footage, picture, too_large
 from modalink.roles import MediumHandle, ModalityRecord
 
@@ -376,5 +376,6 @@ RECORD = ModalityRecord(
     formats=_film_files.OTHERS,
     open=open_video,
     write=write,
+    preview=_previews.film,
     example=example,
 )

@@ -4,7 +4,6 @@ A page shows what stands in it: no picture or style of another file, none from a
 itself is read from a file, or from an address where the setting `web` allows that.
 """
 
-import base64
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from modalink import files
 from modalink.files import Damaged
 from modalink.modalities import _browser, _drawn, _fetching
 from modalink.roles import MediumHandle
@@ -46,8 +46,8 @@ def _example(number: int) -> Image.Image:
     coarse = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     image, out = Image.fromarray(coarse).resize(_browser.SIZE, Image.Resampling.NEAREST), BytesIO()
     image.save(out, "PNG")
-    code = base64.b64encode(out.getvalue()).decode()
-    image.info[DRAWING.name] = f'<body style="margin:0"><img src="data:image/png;base64,{code}">'
+    url = files.data_url("image/png", out.getvalue())
+    image.info[DRAWING.name] = f'<body style="margin:0"><img src="{url}">'
     return image
 
 

@@ -1,14 +1,12 @@
 """The first samples of a source: their turns, their media, and the prompt with what is learned of it."""
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import islice
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
+from markupsafe import Markup
 
 from modalink import modalities
 from modalink.conversation import Conversation, Medium, Turn
@@ -17,8 +15,6 @@ from modalink.errors import DataError, MediumError, PromptError
 from modalink.model import IGNORED, ModalinkProcessor
 from modalink.planning.sample import pieces
 
-_THUMBNAIL_PX = 160
-
 
 @dataclass(frozen=True)
 class ShownMedium:
@@ -26,8 +22,8 @@ class ShownMedium:
 
     label: str
     """Modality, size, and what it is called; or what is wrong with it."""
-    thumbnail: str | None = None
-    """A small picture of it as a data URL, where it is one."""
+    element: str = ""
+    """What the page shows of it."""
 
 
 @dataclass(frozen=True)
@@ -119,15 +115,7 @@ def _medium(medium: Medium) -> ShownMedium:
         return ShownMedium(f"{medium.modality}: no such modality here")
     try:
         handle = modalities.get(medium.modality).open(medium.source)
-        return ShownMedium(f"{medium.modality} {handle.extent}, {handle.label}", _thumbnail(handle.read()))
+        label = f"{medium.modality} {handle.extent}, {handle.label}"
+        return ShownMedium(label, Markup(modalities.preview(medium.modality, handle.read()).html(label)))
     except MediumError as error:
         return ShownMedium(f"{medium.modality}: {error}")
-
-
-def _thumbnail(value: Any) -> str | None:
-    if not isinstance(value, Image.Image):
-        return None
-    small, buffer = value.copy(), BytesIO()
-    small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-    small.save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

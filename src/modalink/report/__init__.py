@@ -1,5 +1,6 @@
 """The report of a run: `report.json` for programs, `report.html` (one file, no network) for people."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from modalink.scoring import held_out
 
 __all__ = ["ReportFiles", "write_report"]
 
-_TASKS = ("question", "caption", "drawing", "other", "renderer", "lost", "picture", "message", "ood_question")
+_TASKS = ("question", "caption", "drawing", "made", "other", "renderer", "lost", "picture", "message", "ood_question")
 
 
 class ReportFiles(NamedTuple):
@@ -43,9 +44,11 @@ def numbers(facts: RunFacts) -> dict[str, Any]:
     """The content of `report.json`; all shares are fractions from 0 to 1."""
     content: dict[str, Any] = {"name": facts.name}
     if facts.heldout is not None:
-        content["heldout"] = {key: value for key, value in facts.heldout.items() if key != "examples"}
+        content["heldout"] = _without_examples(facts.heldout)
     if facts.scores:
-        content["benchmarks"] = facts.scores
+        content["benchmarks"] = {name: _without_examples(scored) for name, scored in facts.scores.items()}
+    if examples := {name: _example_numbers(results) for name, results in facts.results.items()}:
+        content["examples"] = {name: rows for name, rows in examples.items() if rows}
     content |= {
         "training_seconds": round(facts.training_seconds, 1),
         "trainable_share": facts.trainable_parameters / max(1, facts.parameters),
@@ -56,6 +59,25 @@ def numbers(facts: RunFacts) -> dict[str, Any]:
         "environment": facts.manifest.get("environment"),
     }
     return content
+
+
+def _without_examples(results: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in results.items() if key != "examples"}
+
+
+def _example_numbers(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The words of examples, and what is known of their media, which stand in the page alone."""
+    return [
+        {"asked": _words(e["asked"]), "reply": _words(e["reply"]), "media": view.media(e["reply"])}
+        if "asked" in e
+        else {"asked": e["prompt"], "reply": e["reply"], "media": view.media(e["made"])}
+        for e in results.get("examples", [])
+        if "asked" in e or e.get("made")
+    ]
+
+
+def _words(pieces: Sequence[Mapping[str, str]]) -> str:
+    return " ".join(piece["text"] for piece in pieces if "text" in piece)
 
 
 def _stage_numbers(stage: StageFacts) -> dict[str, Any]:
@@ -82,7 +104,12 @@ def page(facts: RunFacts) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    pages.filters |= {"duration": view.duration, "percent": view.percent, "in_words": held_out.in_words}
+    pages.filters |= {
+        "duration": view.duration,
+        "percent": view.percent,
+        "in_words": held_out.in_words,
+        "replied": view.replied,
+    }
     heldout = facts.heldout or {}
     examples: list[dict[str, Any]] = heldout.get("examples", [])
     return pages.get_template("page.html.jinja").render(

@@ -1,12 +1,13 @@
 """From a run's facts to what the page shows: words, percentages, rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from markupsafe import Markup
 
 from modalink.report.charts import Series, line_chart, loss_chart, smoothed
+from modalink.roles import Preview
 from modalink.runs.facts import RunFacts, StageFacts
 
 
@@ -83,6 +84,32 @@ def parts(facts: RunFacts) -> list[dict[str, Any]]:
         }
         for group in facts.groups
     ]
+
+
+def replied(pieces: Sequence[Mapping[str, str]]) -> list[Markup]:
+    """Words and media of an example in their order, as elements of a page."""
+    return [_piece(piece) for piece in pieces]
+
+
+def media(pieces: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """The media of an example as facts: their modality, type and bytes, and what is noted of them."""
+    return [
+        {
+            "modality": piece["modality"],
+            "type": piece.get("url", "").partition(":")[2].partition(";")[0] or None,
+            "bytes": len(piece.get("url", "").partition(",")[2]) * 3 // 4,
+            "note": piece.get("note", ""),
+        }
+        for piece in pieces
+        if "modality" in piece
+    ]
+
+
+def _piece(piece: Mapping[str, str]) -> Markup:
+    if "modality" not in piece:
+        return Markup('<span class="reply">{}</span>').format(piece.get("text", ""))
+    shown = {name: piece.get(name, "") for name in ("url", "words", "note")}
+    return Markup(Preview(**shown).html(piece["modality"]))
 
 
 def duration(seconds: float) -> str:

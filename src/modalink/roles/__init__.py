@@ -22,7 +22,7 @@ from modalink.roles.input_projector import Compared, Embeds, InputProjector, Inp
 from modalink.roles.join import Join, JoinConfig, Meeting, Placed, Rows
 from modalink.roles.llm import LlmConfig
 from modalink.roles.media_options import Guidance, MediaOptions, Seconds, Size
-from modalink.roles.modality import MediumHandle, ModalityRecord
+from modalink.roles.modality import MediumHandle, ModalityRecord, Preview
 from modalink.roles.output_projector import (
     Centred,
     DrawsConditions,
@@ -73,6 +73,7 @@ __all__ = [
     "Placed",
     "PredictsCodes",
     "Preprocessor",
+    "Preview",
     "Query",
     "ReadsText",
     "Retriever",

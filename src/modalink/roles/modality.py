@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 
@@ -49,6 +50,35 @@ class MediumHandle(ABC):
         Raises:
             MediumError: It went away or was changed since it was opened, or cannot be decoded.
         """
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a page shows of a medium by itself: without a script, and without another file.
+
+    Args:
+        url: A data URL of a picture, still or moving, or of a sound; empty where there is none.
+        words: What it says, where it is words.
+        note: What was scaled down or left out for the page; empty where nothing was.
+    """
+
+    url: str = ""
+    words: str = ""
+    note: str = ""
+
+    def html(self, alt: str) -> str:
+        """As an element of a page; a URL that holds no picture and no sound itself is left out.
+
+        Args:
+            alt: What it is, for those who do not see it.
+        """
+        if self.url.startswith("data:audio/"):
+            element = f'<audio controls src="{escape(self.url)}" title="{escape(alt)}"></audio>'
+        elif self.url.startswith("data:image/"):
+            element = f'<img src="{escape(self.url)}" alt="{escape(alt)}">'
+        else:
+            element = f"<q>{escape(self.words)}</q>" if self.words else ""
+        return f'<span class="medium">{element}{f"<small>{escape(self.note)}</small>" if self.note else ""}</span>'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +128,9 @@ class ModalityRecord:
     what errors call it as `name`, and limits by keyword; raises `MediumError`."""
     write: Callable[[Any, Any], None]
     """Writes one decoded medium to a path."""
+    preview: Callable[[Any], Preview] | None = None
+    """What a page shows of a decoded medium, small enough to stand in it; of a modality that is `like` another one,
+    what that one shows."""
     example: Callable[[int], Any]
     """Makes decoded example number i, always the same, of another size than its neighbours; for kits and checks."""
 

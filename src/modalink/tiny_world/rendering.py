@@ -1,6 +1,5 @@
 """Draws scenes: 64 x 64 pixels, anti-aliased by distance functions evaluated in a window around each object."""
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from modalink import files
 from modalink.tiny_world.scenes import COLOURS, Scene
 
 SIDE_PX = 64
@@ -192,7 +192,7 @@ def png_data_url(picture: Image.Image) -> str:
     """A picture as the text of a PNG data URL."""
     buffer = BytesIO()
     picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return files.data_url("image/png", buffer.getvalue())
 
 
 def _shaky_style(rng: np.random.Generator) -> Style:

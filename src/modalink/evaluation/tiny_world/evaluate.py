@@ -9,7 +9,17 @@ import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
 from modalink.evaluation.replies import replies
-from modalink.evaluation.tiny_world import captions, drawings, examples, ood, places, questions, robustness, subjects
+from modalink.evaluation.tiny_world import (
+    captions,
+    drawings,
+    examples,
+    made,
+    ood,
+    places,
+    questions,
+    robustness,
+    subjects,
+)
 from modalink.evaluation.tiny_world.ask import Show, answer_questions, conversation_about
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawing, DrawingRequest
@@ -125,6 +135,9 @@ def evaluate(
         _ask_about(system, subject, sizes, shares, chosen, on_task)
     if "image" in system.spec.outputs and sizes.drawings:
         _draw(system, sizes, classifier or SceneClassifier.load(), shares, chosen, on_task)
+    for modality in made.makes(system.spec.outputs) if sizes.examples else ():
+        on_task(f"what it makes of {modality}")
+        chosen += made.ask(system, modality, sizes.split, sizes.examples, sizes.seed)
     return HeldOut(sizes, shares, chosen, time.perf_counter() - began)
 
 

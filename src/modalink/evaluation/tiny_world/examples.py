@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from PIL import Image
 
+from modalink.evaluation.examples import Piece
 from modalink.evaluation.tiny_world import captions
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawing
@@ -20,7 +21,7 @@ from modalink.tiny_world.rendering import png_data_url
 
 _T = TypeVar("_T")
 Task = Literal[
-    "question", "caption", "drawing", "other", "renderer", "lost", "picture", "message", "ood_question"
+    "question", "caption", "drawing", "made", "other", "renderer", "lost", "picture", "message", "ood_question"
 ]  # fmt: skip
 _THUMB_PX = 96
 
@@ -32,14 +33,15 @@ class Example:
     Args:
         task: What was asked for. `renderer` is one question about one scene that every renderer drew, `lost` a
             question that only the world's own pictures got right; `other` is about what is no picture, or not alone;
-            `picture`, `message` and `ood_question` come from
-            outside the world.
-        kind: Kind of question, name of the renderer, or which picture or message; "" where there is one kind only.
+            `made` asks for a medium that nobody judges; `picture`, `message` and `ood_question` come from outside the
+            world.
+        kind: Kind of question, modality that is asked for, name of the renderer, or which picture or message; "" where
+            there is one kind only.
         picture: What was shown, or drawn, as a PNG data URL; "" where nothing was drawn.
         prompt: The user's message.
         reply: The system's reply.
         wanted: What would have been right.
-        right: Whether all of it was right.
+        right: Whether all of it was right; None where nobody judges it.
         note: What the classifier sees in a drawing, or what is special about the renderer.
     """
 
@@ -49,10 +51,12 @@ class Example:
     prompt: str
     reply: str
     wanted: str
-    right: bool
+    right: bool | None
     note: str = ""
     media: tuple[str, ...] = ()
     """What was shown, where it is not one picture, as data URLs: moving pictures of clips and solids, WAV of sounds."""
+    made: tuple[Piece, ...] = ()
+    """What a reply to `made` says and makes, in its order."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
