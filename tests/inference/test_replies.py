@@ -337,3 +337,13 @@ def test_a_request_whose_medium_is_refused_harms_no_other_of_its_batch(session):
     for own, other in zip(alone, together, strict=True):
         assert own.text == other.text and own.missing == other.missing
         assert kinds(own.content) == kinds(other.content)
+
+
+def test_a_notebook_shows_and_plays_an_answer_in_its_order(session, monkeypatch):
+    page = say(session, None, "image", "audio", None)._repr_html_()
+    kinds_shown = [line[:40].split(";")[0] for line in page.splitlines()]
+    assert [kind.startswith(("<p>", "<span")) for kind in kinds_shown] == [True] * 4 and kinds_shown[0][:3] == "<p>"
+    assert page.index("data:image/png") < page.index("data:audio/wav") and "://" not in page
+    generator = session.system.generators["audio"]
+    monkeypatch.setattr(type(generator), "_wave", lambda self, pitches, times, phase: np.full(9, np.nan, np.float32))
+    assert "NaN" in say(session, "audio", None)._repr_html_()

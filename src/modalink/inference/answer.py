@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from modalink import modalities
 from modalink.conversation import Content, Conversation, Medium, Region
+from modalink.errors import MediumError
 from modalink.inference.annotation import annotated
 from modalink.inference.destination import Destination, escaped
 from modalink.inference.request import Made
@@ -42,6 +44,11 @@ class Answer:
     def __str__(self) -> str:
         pieces = self.conversation.turns[-1].content
         return " ".join(_mark(piece) if isinstance(piece, Medium) else piece.text.strip() for piece in pieces)
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows and plays it: words and media in their order, then the notes."""
+        pieces = [_element(piece) for piece in self.content]
+        return "\n".join([*filter(None, pieces), *(f"<small>{escape(note)}</small>" for note in self.notes)])
 
     def annotated(self) -> Image.Image | None:
         """The last picture that was shown, with the answer's regions drawn on it; None where it names none.
@@ -88,6 +95,15 @@ class Answer:
         if picture is None:
             return None
         return Destination(escaped(Path(folder) / stem) + "-{number}").write([("image", picture)])[0]
+
+
+def _element(piece: Content) -> str:
+    if not isinstance(piece, Medium):
+        return f"<p>{escape(piece.text.strip())}</p>" if piece.text.strip() else ""
+    try:
+        return modalities.preview(piece.modality, piece.source).html(piece.modality)
+    except MediumError as error:
+        return f"<small>{escape(str(error))}</small>"
 
 
 def _mark(medium: Medium) -> str:
