@@ -4,10 +4,16 @@ The numbers are those of torchaudio 2.11.1, `compliance.kaldi.fbank(sound[None],
 dither=0.0, window_type="hanning")` or `"povey"`, of the sound below.
 """
 
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
+from transformers.audio_utils import mel_filter_bank
 
+from modalink.encoders import _fbank
 from modalink.encoders._fbank import fbank, frames
 
 SOUND = np.random.default_rng(0).uniform(-0.5, 0.5, 1000).astype(np.float32)
@@ -45,3 +51,22 @@ def test_only_whole_frames_count(samples: int, whole: int) -> None:
     assert frames(samples) == whole
     if whole:
         assert len(fbank(np.zeros(samples, np.float32), 8, window="hann")) == whole
+
+
+def test_threads_that_begin_together_warn_nobody(monkeypatch):
+    """Half of the lowest bands lie between two frequencies, of which the library warns."""
+
+    def slow(**settings):
+        time.sleep(0.05)
+        return mel_filter_bank(**settings)
+
+    monkeypatch.setattr(_fbank, "mel_filter_bank", slow)
+    _fbank._filters.cache_clear()
+    sound = np.zeros(_fbank.FRAME, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(4) as threads:
+            made = list(threads.map(lambda _: _fbank.fbank(sound, 128, window="hann"), range(8)))
+        assert warnings.filters == before
+    assert all(torch.equal(one, made[0]) for one in made)

@@ -6,6 +6,7 @@ in float64; in float32, in which that computes, up to 0.002 where a band is near
 
 import warnings
 from functools import lru_cache
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ FRAME, HOP = 400, 160
 _PADDED = 512
 _FLOOR = float(np.finfo(np.float32).eps)
 """The least energy, of which a logarithm is taken."""
+_ONE_AT_A_TIME = Lock()
 
 
 def frames(samples: int) -> int:
@@ -63,7 +65,8 @@ def _window(name: str) -> Float[np.ndarray, " frame"]:
 
 @lru_cache(4)
 def _filters(bins: int) -> Float[np.ndarray, "frequencies bins"]:
-    with warnings.catch_warnings():
+    # Filters of warnings belong to the process: of two threads in here, one would give the other's back to all.
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of many bands the lowest lie between two frequencies, as Kaldi's do
         values: Float[np.ndarray, "frequencies bins"] = mel_filter_bank(
             num_frequency_bins=_PADDED // 2 + 1,
