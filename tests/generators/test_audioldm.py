@@ -158,7 +158,7 @@ def test_text_conditions_are_those_of_the_pipelines(
 
 
 def test_conditions_are_declared_without_weights(first: AudioLdmConfig, second: AudioLdm2Config) -> None:
-    assert first.condition_shapes() == {"pooled": ConditionShape(16)}
+    assert first.condition_shapes() == {"pooled": ConditionShape(16, norm="l2")}
     expected = {"generated": ConditionShape(12, 8), "tokens": ConditionShape(24, 6, masked=True)}
     assert second.condition_shapes() == expected
 

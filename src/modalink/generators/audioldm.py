@@ -9,7 +9,6 @@ from typing import Any, Literal
 import diffusers
 import torch
 from torch import Tensor
-from torch.nn import functional
 from transformers import ClapTextModelWithProjection
 
 from modalink import hub
@@ -48,7 +47,8 @@ class AudioLdmConfig(MelPipelineConfig):
     def condition_shapes(self) -> dict[str, ConditionShape]:
         """CLAP's vector of length 1, read without the weights."""
         with hub.foreign(PartError, f"{self.checkpoint}: found no condition in its settings"):
-            return {POOLED: ConditionShape(self.component("unet")["projection_class_embeddings_input_dim"])}
+            width = self.component("unet")["projection_class_embeddings_input_dim"]
+            return {POOLED: ConditionShape(width, norm="l2")}
 
 
 class AudioLdm(MelDiffusion, ReadsText):
@@ -78,7 +78,7 @@ class AudioLdm(MelDiffusion, ReadsText):
             return_tensors="pt",
         ).to(self.text_encoder.device)
         found = self.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask).text_embeds
-        return Conditions({POOLED: functional.normalize(found, dim=-1)})
+        return Conditions({POOLED: self.condition_shapes[POOLED].normalised(found)})
 
     def null_conditions(self, items: int) -> Conditions:
         """The condition of the empty text."""
@@ -87,7 +87,7 @@ class AudioLdm(MelDiffusion, ReadsText):
     def predict(self, noisy: Tensor, times: Tensor, conditions: Conditions) -> Tensor:
         """What the UNet predicts; it reads vectors of length 1."""
         dtype = self.unet.dtype
-        vectors = functional.normalize(conditions[POOLED].float(), dim=-1)
+        vectors = self.condition_shapes[POOLED].normalised(conditions[POOLED].float())
         prediction: Tensor = self.unet(
             noisy.to(dtype), times, encoder_hidden_states=None, class_labels=vectors.to(dtype)
         ).sample
