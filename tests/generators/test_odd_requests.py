@@ -13,6 +13,7 @@ from modalink import modalities
 from modalink.errors import GenerationError, Stopped
 from modalink.generators.animatediff import AnimateDiffConfig
 from modalink.generators.sana import SanaConfig
+from modalink.generators.shap_e import ShapEConfig
 from modalink.generators.stable_audio import StableAudioConfig
 from modalink.generators.stable_diffusion import StableDiffusionConfig
 from modalink.generators.stable_diffusion_xl import StableDiffusionXlConfig
@@ -20,9 +21,10 @@ from modalink.generators.zeroscope import ZeroscopeConfig
 from modalink.roles import Conditions
 from modalink.testing import pipelines, sound_pipelines
 from modalink.testing.checkpoints import tiny_stable_diffusion
+from modalink.testing.shape_pipelines import tiny_shap_e
 
 REQUESTS = 60
-"""Of each generator: 360 in all."""
+"""Of each generator: 420 in all."""
 KINDS: dict[str, Callable[[Path], Any]] = {
     "stable_diffusion": lambda place: StableDiffusionConfig(checkpoint=str(tiny_stable_diffusion(place))),
     "stable_diffusion_xl": lambda place: StableDiffusionXlConfig(
@@ -36,6 +38,7 @@ KINDS: dict[str, Callable[[Path], Any]] = {
     ),
     "sana": lambda place: SanaConfig(checkpoint=str(pipelines.tiny_sana(place)), tokens=12),
     "stable_audio": lambda place: StableAudioConfig(checkpoint=str(sound_pipelines.tiny_stable_audio(place))),
+    "shap_e": lambda place: ShapEConfig(checkpoint=str(tiny_shap_e(place)), grid=6),
 }
 NUMBERS = [0, -1, 1, 2, 10**6, 10**30, 1e-9, float("nan"), float("inf"), -0.0, "2", "many", True, b"1", [], 2.5]
 SIZES = [0, 16, 33, "16x32", "32x", (16, 32), (0, 16), (16,), (10**6, 8), 2**14, "9" * 400, (8.0, 16.0), -16, {}, 4]
@@ -49,7 +52,7 @@ def test_odd_requests_end_in_words_or_in_a_medium(kind: str, tmp_path: Path) -> 
     generator, chance = config.build(), random.Random(kind)
     record = modalities.get(min(config.makes()))
     works: list[int] = []
-    network = generator.unet if hasattr(generator, "unet") else generator.transformer
+    network = next(getattr(generator, name) for name in ("unet", "transformer", "prior") if hasattr(generator, name))
     network.register_forward_pre_hook(lambda *_: works.append(0))
     outcomes = {"made": 0, "refused": 0, "stopped": 0}
     for number in range(REQUESTS):

@@ -18,8 +18,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from modalink import hub
 from modalink.encoders._point_groups import groups
-from modalink.encoders._points import PointsPreprocessor
 from modalink.kinds import Count, Width
+from modalink.modalities._point_units import PointsPreprocessor
 from modalink.ragged import Layout, Ragged
 from modalink.roles import Encoder, EncoderConfig
 

@@ -14,7 +14,7 @@ def null_conditions(generator: Any) -> Conditions:
     """A generator's null conditions, of one item, computed once for each precision and device that it is in.
 
     Args:
-        generator: A generator that `Denoises`.
+        generator: A generator that has them.
     """
     key: list[Any] = [(p.device, p.dtype, 0 if p.is_inference() else p._version) for p in generator.parameters()]
     kind = key[0][0].type if key else "cpu"

@@ -22,14 +22,13 @@ MOST_PIXELS = 2**26
 """Most pixels of one medium, those of all its frames together."""
 
 
-class LatentDiffusion(Generator, Denoises):
+class LatentWalk(Generator):
     """Base of generators that walk from noise to latents under guidance; the networks are set by the family.
 
     Args:
         solver: A scheduler of diffusers.
         condition_shapes: The conditions of a medium.
         defaults: What is made where a call does not say: `steps`, `guidance`, and what else the family takes.
-        min_snr: Min-SNR weighting of the denoising error; none if None.
         rescale: See `guided`.
     """
 
@@ -43,20 +42,17 @@ class LatentDiffusion(Generator, Denoises):
         solver: Any,
         condition_shapes: Mapping[str, ConditionShape],
         defaults: MediaOptions,
-        min_snr: float | None = None,
         rescale: float = 0.0,
     ) -> None:
         super().__init__()
         self.solver = solver
         self.condition_shapes = condition_shapes
         self.defaults = defaults
-        self.min_snr, self.rescale = min_snr, rescale
+        self.rescale = rescale
 
-    @cached_property
-    def schedule(self) -> Any:
-        """The noise schedule, for learning."""
-        with torch.device("cpu"):
-            return diffusers.DDPMScheduler.from_config(self.solver.config)
+    @abstractmethod
+    def null_conditions(self, items: int) -> Conditions:
+        """The conditions of so many items that ask for nothing: what guidance steers away from."""
 
     @abstractmethod
     def predict(self, noisy: Float[Tensor, "i ..."], times: Tensor, conditions: Conditions) -> Float[Tensor, "i ..."]:
@@ -79,18 +75,6 @@ class LatentDiffusion(Generator, Denoises):
         self, latents: Float[Tensor, "i ..."], asked: MediaOptions, should_stop: ShouldStop | None
     ) -> list[Any]:
         """Media from scaled latents."""
-
-    def denoising_error(
-        self, latents: Float[Tensor, "i ..."], conditions: Conditions, rng: list[torch.Generator]
-    ) -> Float[Tensor, " i"]:
-        """Mean squared error of each item's restored noise, with gradients to the conditions only."""
-        return denoising_error(
-            lambda noisy, times: self.predict(noisy, times, conditions),
-            latents,
-            self.schedule,
-            rng,
-            min_snr=self.min_snr,
-        )
 
     @torch.no_grad()
     def sample(
@@ -138,7 +122,38 @@ class LatentDiffusion(Generator, Denoises):
         return denoise(predict, solver, shape, steps=asked.steps, rng=rng, like=like, should_stop=should_stop)
 
 
-Able = TypeVar("Able", bound=LatentDiffusion)
+class LatentDiffusion(LatentWalk, Denoises):
+    """Base of those of them that also learn by being denoised.
+
+    Args:
+        min_snr: Min-SNR weighting of the denoising error; none if None.
+        settings: See `LatentWalk`.
+    """
+
+    def __init__(self, *, min_snr: float | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.min_snr = min_snr
+
+    @cached_property
+    def schedule(self) -> Any:
+        """The noise schedule, for learning."""
+        with torch.device("cpu"):
+            return diffusers.DDPMScheduler.from_config(self.solver.config)
+
+    def denoising_error(
+        self, latents: Float[Tensor, "i ..."], conditions: Conditions, rng: list[torch.Generator]
+    ) -> Float[Tensor, " i"]:
+        """Mean squared error of each item's restored noise, with gradients to the conditions only."""
+        return denoising_error(
+            lambda noisy, times: self.predict(noisy, times, conditions),
+            latents,
+            self.schedule,
+            rng,
+            min_snr=self.min_snr,
+        )
+
+
+Able = TypeVar("Able", bound=LatentWalk)
 
 
 def able(generator: Able, reference: str) -> Able:

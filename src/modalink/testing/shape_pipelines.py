@@ -1,0 +1,138 @@
+"""Tiny random pipelines that make meshes, in diffusers' format; the same seed writes the same weights."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import HeunDiscreteScheduler, PriorTransformer
+from diffusers.pipelines.shap_e import ShapERenderer
+from torch import Tensor
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+)
+
+from modalink.testing.tokenizers import tiny_clip_tokenizer
+
+_SMALL: dict[str, Any] = {"intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+_SMALL |= {"initializer_range": 0.2, "initializer_factor": 5.0}
+_PRIOR: dict[str, Any] = {"num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 2, "embedding_dim": 16}
+_PRIOR |= {"num_embeddings": 16, "additional_embeddings": 0, "time_embed_act_fn": "gelu", "norm_in_type": "layer"}
+_PRIOR |= {"encoder_hid_proj_type": None, "added_emb_type": None, "time_embed_dim": 32, "clip_embed_dim": 32}
+_RENDERER: dict[str, Any] = {"param_names": ("nerstf.mlp.0.weight", "nerstf.mlp.1.weight"), "d_latent": 16}
+_RENDERER |= {"param_shapes": ((8, 93), (8, 8)), "d_hidden": 8, "n_hidden_layers": 3, "insert_direction_at": 2}
+_NOISE: dict[str, Any] = {"beta_schedule": "exp", "num_train_timesteps": 1024, "prediction_type": "sample"}
+_NOISE |= {"use_karras_sigmas": True, "clip_sample": True}
+_WIDTHS = {"text": 20, "image": 16}
+
+
+def tiny_shap_e(
+    folder: Path | str,
+    *,
+    reads: Literal["text", "image"] = "text",
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+    **renderer: Any,
+) -> Path:
+    """A Shap-E: 16 x 16 latents; a vector of 20 numbers of a text, or 4 x 16 states of a picture of 16 px."""
+    folder = Path(folder)
+    own = {"embedding_proj_dim": _WIDTHS[reads], "embedding_proj_norm_type": "layer" if reads == "image" else None}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tower: Any = _text_tower(folder) if reads == "text" else _image_tower(folder)
+        parts = {
+            "text_encoder" if reads == "text" else "image_encoder": tower,
+            "prior": PriorTransformer(**_PRIOR, **own),
+            "shap_e_renderer": ShapERenderer(**(_RENDERER | renderer)),
+        }
+    table = parts["shap_e_renderer"].mesh_decoder
+    table.cases, table.masks = marching_cubes()
+    for name, part in parts.items():
+        torch.nn.Module.to(part, dtype)
+        part.save_pretrained(folder / name)
+    HeunDiscreteScheduler(**_NOISE).save_pretrained(folder / "scheduler")
+    index = {
+        "_class_name": "ShapEPipeline" if reads == "text" else "ShapEImg2ImgPipeline",
+        "prior": ["diffusers", "PriorTransformer"],
+        "scheduler": ["diffusers", "HeunDiscreteScheduler"],
+        "shap_e_renderer": ["shap_e", "ShapERenderer"],
+    }
+    both = {
+        "text": {"text_encoder": "CLIPTextModelWithProjection", "tokenizer": "CLIPTokenizer"},
+        "image": {"image_encoder": "CLIPVisionModel", "image_processor": "CLIPImageProcessor"},
+    }
+    index |= {name: ["transformers", kind] for name, kind in both[reads].items()}
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    return folder
+
+
+def _text_tower(folder: Path) -> CLIPTextModelWithProjection:
+    tokenizer = tiny_clip_tokenizer()
+    tokenizer.save_pretrained(folder / "tokenizer")
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        projection_dim=_WIDTHS["text"],
+        max_position_embeddings=tokenizer.model_max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **_SMALL,
+    )
+    return CLIPTextModelWithProjection(config)
+
+
+def _image_tower(folder: Path) -> CLIPVisionModel:
+    side = {"height": 16, "width": 16}
+    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=side).save_pretrained(folder / "image_processor")
+    return CLIPVisionModel(CLIPVisionConfig(hidden_size=_WIDTHS["image"], image_size=16, patch_size=8, **_SMALL))
+
+
+def marching_cubes() -> tuple[Tensor, Tensor]:
+    """The triangles of the 256 ways in which the corners of a cube lie inside a shape, as diffusers reads them.
+
+    On each face the surface turns around every run of corners inside, so that it is closed from cube to cube; around
+    the cube these turns are closed rings, each a fan of triangles that are seen counter-clockwise from outside.
+
+    Returns:
+        Edges of up to five triangles, int64 [256, 5, 3], and which of these are there, bool [256, 5].
+    """
+    cases, masks = torch.zeros(256, 5, 3, dtype=torch.long), torch.zeros(256, 5, dtype=torch.bool)
+    for case in range(256):
+        triangles = [(ring[0], *pair) for ring in _rings(case) for pair in pairwise(ring[1:])]
+        for number, triangle in enumerate(triangles):
+            cases[case, number], masks[case, number] = torch.tensor(triangle), True
+    return cases, masks
+
+
+def _rings(case: int) -> list[list[int]]:
+    """The edges that the surface crosses around a cube, in order; bit `x + 2 y + 4 z` is a corner inside."""
+    following: dict[int, int] = {}
+    for axis in range(3):
+        one, other = 1 << (axis + 1) % 3, 1 << (axis + 2) % 3
+        for corners in ([0, other, one + other, one], [(1 << axis) + way for way in (0, one, one + other, other)]):
+            inside = [bool(case >> corner & 1) for corner in corners]
+            edges = [_edge(corners[i], corners[(i + 1) % 4]) for i in range(4)]
+            for entry in (i for i in range(4) if not inside[i] and inside[(i + 1) % 4]):
+                leave = next(i % 4 for i in range(entry + 1, entry + 4) if not inside[(i + 1) % 4])
+                following[edges[entry]] = edges[leave]
+    rings = []
+    while following:
+        first, edge = following.popitem()
+        rings.append([first])
+        while edge != first:
+            rings[-1].append(edge)
+            edge = following.pop(edge)
+    return rings
+
+
+def _edge(one: int, other: int) -> int:
+    """The number of the edge between two corners: four along x, four along y and four along z."""
+    corner, axis = min(one, other), (one ^ other).bit_length() - 1
+    first, second = ([1, 2], [0, 2], [0, 1])[axis]
+    return 4 * axis + (corner >> first & 1) + 2 * (corner >> second & 1)
