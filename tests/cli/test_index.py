@@ -52,3 +52,5 @@ def test_what_cannot_be_done_says_why(flags, tmp_path):
         run("search", out, "--image", flags / "red.png")
     with pytest.raises(PartError, match="found no encoder of 'audio' to find by; the system reads image"):
         run("build", flags, "source=pairs", "captions=captions.jsonl", "--modality", "audio", "--out", tmp_path / "a")
+    with pytest.raises(OptionError, match="demo: found 2 sources of a recipe, needed one"):
+        run("build", "demo", "stages.0.data=[{source: tiny_world}, {source: tiny_world}]", "--out", tmp_path / "b")

@@ -88,7 +88,9 @@ def test_what_does_not_fit_together_is_refused(build, message) -> None:
 
 def test_what_is_declared_fits() -> None:
     for masked in (True, False):
-        made(masked=masked).check(SHAPES)
+        conditions = made(masked=masked)
+        conditions.check(SHAPES)
+        assert {name: tuple(conditions[name].shape[1:]) for name in SHAPES} == {n: s.item for n, s in SHAPES.items()}
 
 
 @pytest.mark.parametrize(("norm", "scale", "length"), [("l2", 1.0, 1.0), ("l2", 768**0.5, 768**0.5), ("rms", 0.5, 2.0)])

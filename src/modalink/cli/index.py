@@ -60,7 +60,11 @@ def build(
     """
     chosen = load(recipe, tiny=tiny)
     config = _retriever(by, modality, out)
-    ((given, _),) = sources_of(source, settings or [], recipe, None)[0][:1]
+    (given, _), *more_sources = sources_of(source, settings or [], recipe, None)[0]
+    if more_sources:
+        raise OptionError(
+            f"{source}: found {1 + len(more_sources)} sources of a recipe, needed one; name its data and their settings"
+        )
     system = _system(chosen, device, threads) if by == "encoder" else None
     done = build_index(given, config, system, limit=limit)
     for line in done.left_out[:20]:

@@ -1,6 +1,6 @@
 """An index for retrievers, made of a data source."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -39,7 +39,6 @@ def build_index(
     system: System | None = None,
     *,
     limit: int | None = None,
-    on_entry: Callable[[int], None] = lambda done: None,
 ) -> Indexed:
     """Write an index: an entry for each conversation of a source, with all its media and what is answered in it.
 
@@ -48,7 +47,6 @@ def build_index(
         config: The retriever; its `index` is the folder that is written, which must not be there yet.
         system: The system whose encoder finds, where one does.
         limit: How many samples are taken at most; a stream without end needs it.
-        on_entry: Told how many samples are done.
 
     Raises:
         DataError: The source holds nothing good, or something lies in the folder.
@@ -59,12 +57,11 @@ def build_index(
     if embed is None and (modality := config.embeds()) is not None:
         raise PartError(f"retriever {config.kind}: it finds by an encoder of {modality}; give it a system that has one")
     writer, bad = IndexWriter(Path(config.index)), list[str]()
-    conversations, done = islice(_conversations(source, limit, bad), limit), 0
+    conversations = islice(_conversations(source, limit, bad), limit)
     while rows := list(islice(conversations, _BATCH)):
         opened = [_opened(conversation, bad) for conversation in rows]
         good = [(row, media) for row, media in zip(rows, opened, strict=True) if media is not None]
         _add(writer, good, config, embed)
-        on_entry(done := done + len(rows))
     return Indexed(writer.close(config.facts(embed)), tuple(bad))
 
 
