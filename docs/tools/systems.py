@@ -27,7 +27,7 @@ from modalink.training.train import train
 
 PAGE = Path(__file__).parents[1] / "systems.md"
 SIZES, TINY = "sizes", "tiny forms"
-SAMPLES, STEPS = 6, 24
+SAMPLES, STEPS = 6, 60
 CLOSE = 0.01
 """How far a counted size may be from the published one without a word."""
 

@@ -78,6 +78,10 @@ PUBLISHED = {
     # Qwen-VL's card: 1.9B, 0.08B, 7.7B and 9.6B in all; they count the map behind the attention with the encoder.
     "qwen-vl-7b": QWEN_VL,
     "qwen-vl-7b-lora": QWEN_VL,
+    # The paper: 0.117B for the adapters, which go around whole feed-forward networks there, and 9.8B in all.
+    "monkey-7b": QWEN_VL | {"inputs.image.encoder.lora": 162_004_992},
+    "monkey-7b-1344": QWEN_VL | {"inputs.image.encoder.lora": 162_004_992 * 6 // 4},
+    "monkey-7b-lora": QWEN_VL | {"llm.lora": 32 * 16 * (4 * (4096 + 4096) + 2 * (4096 + 11008))},
     # The code's: 5.2M, a Transformer of 118M, 77 queries; new rows of input and output; adapters of 4.2M.
     "minigpt-5-7b": MINIGPT_5,
     "minigpt-5-7b-mmdialog": MINIGPT_5,
