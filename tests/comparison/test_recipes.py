@@ -73,6 +73,20 @@ def test_an_encoder_that_another_input_lends_comes_along(designs, tmp_path):
     assert list(found.stages[0].train) == ["inputs.image.encoder"]
 
 
+def test_what_teaches_from_captions_alone_reads_those_of_the_comparison(designs):
+    learned = [{"source": "tiny_world", "count": 7, "tasks": ["caption"]}]
+    pair = [{"name": "plain", "recipe": "blip-2"}, {"name": "taught", "recipe": "dlp"}]
+    plain, taught = (one.recipe for one in designs(designs=pair, data=learned, tiny=True))
+    assert (list(plain.inputs), list(taught.inputs)) == (["image"], ["image", "sentence"])
+    sentences, *pictures = [stage.data[0] for stage in taught.stages]
+    assert (sentences.kind, sentences.of.kind, sentences.of.count) == ("sentences", "tiny_world", 7)
+    assert [source.kind for source in pictures] == ["tiny_world"] * 2
+    assert list(taught.stages[0].train) == ["inputs.sentence.encoder", "inputs.sentence.projector"]
+    kinds = [[one.kind for one in stage.objectives] for stage in taught.stages]
+    assert kinds[0] == ["language", "sentence_contrast", "vocabulary"]
+    assert kinds[1:] == [["itc", "itm", "itg", "prompt_alignment"], ["language", "prompt_alignment"]]
+
+
 def test_designs_that_cannot_be_compared_are_refused(designs, make_comparison):
     with pytest.raises(
         RecipeError, match=r"design linear: it reads image, audio, and the data or questions show video"

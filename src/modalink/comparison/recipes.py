@@ -6,7 +6,7 @@ from typing import Any
 
 from modalink.comparison.design import Comparison, Design, Rates
 from modalink.conversation import Medium
-from modalink.data.source import SourceConfig
+from modalink.data.source import Rereads, SourceConfig
 from modalink.errors import DataError, RecipeError
 from modalink.planning.sample import head
 from modalink.recipe import Recipe, Stage, changed, load
@@ -37,7 +37,8 @@ class Comparable:
 def comparables(comparison: Comparison, reads: Collection[str]) -> list[Comparable]:
     """The designs of a comparison, each as the recipe that is trained.
 
-    Of each stay the inputs that data and questions need, what its stages train and minimise there, and their order.
+    Of each stay the inputs that data and questions need, and those that read captions for them (a P-Former), what its
+    stages train and minimise there, and their order.
     Data, batch, arithmetic and learning rates become the comparison's, the LLM and its prompt template those of the
     first design.
 
@@ -85,24 +86,45 @@ def _comparable(
             f"show {', '.join(missing)}; leave it out, or compare on other data"
         )
     data = recipe.to_dict()
-    notes = [*_share_llm(data, first), *_left_out(recipe, reads)]
-    data["inputs"] = {modality: _input(recipe, data, modality, reads) for modality in reads}
-    kept = [kept for stage in recipe.stages if (kept := _stage(recipe, stage, reads)) is not None]
-    if not kept:
+    kept = sorted({*reads, *_teachers(recipe)})
+    notes = [*_share_llm(data, first), *_left_out(recipe, kept)]
+    data["inputs"] = {modality: _input(recipe, data, modality, kept) for modality in kept}
+    stages = [(stage, own) for stage in recipe.stages if (own := _stage(recipe, stage, kept)) is not None]
+    if not stages:
         raise RecipeError(f"design {design.name}: no stage of it trains anything that reads {', '.join(reads)}")
     sources = [SOURCES.dump(source) for source in design.data or comparison.data]
     data["stages"] = [
         {
-            **stage,
-            **_shared(comparison, sources),
+            **own,
+            **_shared(comparison, _reread(stage, sources)),
             "name": f"stage-{i}",
-            "train": _rates(stage["train"], comparison.rates),
+            "train": _rates(own["train"], comparison.rates),
         }
-        for i, stage in enumerate(kept, start=1)
+        for i, (stage, own) in enumerate(stages, start=1)
     ]
     data |= {"name": design.name, "outputs": {}, "init": None, "provenance": {}}
     found = changed(data, design.overrides, f"design {design.name}")
     return Comparable(design, found, (*notes, *(_untrained(found) if comparison.tiny else ())))
+
+
+def _teachers(recipe: Recipe) -> set[str]:
+    """Inputs that read the captions of what is shown, and learned that from captions alone (a P-Former)."""
+    wanted = {getattr(one, "to", None) for stage in recipe.stages for one in stage.objectives if _follows(one)}
+    read = {source.modality for stage in recipe.stages for source in stage.data if isinstance(source, Rereads)}
+    return {modality for modality in recipe.inputs if modality in wanted & read}
+
+
+def _reread(stage: Stage, sources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The comparison's sources, as a stage reads them that reads samples of others in its own way."""
+    found = [source for source in stage.data if isinstance(source, Rereads)]
+    if len(found) < len(stage.data):
+        return sources
+    return [SOURCES.dump(found[0].rereading(source).replace(weight=source.get("weight"))) for source in sources]
+
+
+def _follows(objective: ObjectiveConfig) -> bool:
+    """Whether an objective takes what another input makes of captions for what is right."""
+    return "reference_prompts" in objective.needs
 
 
 def _share_llm(data: dict[str, Any], first: Mapping[str, Any]) -> Iterator[str]:
@@ -155,7 +177,7 @@ def _asks_for_more(objective: ObjectiveConfig, reads: Collection[str]) -> bool:
     """Whether an objective is about media that are made, or about an input that is left out."""
     if isinstance(objective, ItemObjectiveConfig):
         return True
-    return "reference_prompts" in objective.needs and getattr(objective, "to", None) not in reads
+    return _follows(objective) and getattr(objective, "to", None) not in reads
 
 
 def _left_out(recipe: Recipe, reads: Collection[str]) -> Iterator[str]:

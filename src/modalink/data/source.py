@@ -4,7 +4,7 @@ import glob
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -47,6 +47,17 @@ class Stream(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to a place that `state_dict` told."""
+
+
+@runtime_checkable
+class Rereads(Protocol):
+    """Settings of a source that shows the samples of another one as another modality."""
+
+    modality: str
+    """The modality as which they are read."""
+
+    def rereading(self, source: Mapping[str, Any]) -> "SourceConfig":
+        """The same of another source, given by its settings."""
 
 
 class SourceConfig(KindConfig):

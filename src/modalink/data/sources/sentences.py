@@ -1,5 +1,6 @@
 """Sentences of another source, each to be said again from what an encoder of text makes of it (P-Former's data)."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -22,7 +23,11 @@ class SentencesConfig(SourceConfig):
 
     def tiny(self) -> "SentencesConfig":
         """Descriptions of the tiny world."""
-        return self.replace(of={"source": "tiny_world", "count": 2000, "tasks": {"caption": 1.0}})
+        return self.rereading({"source": "tiny_world", "count": 2000, "tasks": {"caption": 1.0}})
+
+    def rereading(self, source: Mapping[str, Any]) -> "SentencesConfig":
+        """The same of another source, given by its settings."""
+        return self.replace(of=source)
 
     def files(self) -> list[Path]:
         """Those of the other source."""
