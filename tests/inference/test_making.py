@@ -8,7 +8,8 @@ import torch
 from modalink.errors import GenerationError, Stopped
 from modalink.inference import Sampling
 from modalink.inference.making import sample
-from modalink.model import System
+from modalink.model import System, compose
+from modalink.recipe import SystemSpec
 from modalink.roles import Conditions, Generator
 
 
@@ -30,6 +31,19 @@ def test_each_option_changes_what_is_made(artist):
 
 def test_an_empty_negative_is_what_guidance_steers_away_from_anyway(artist):
     assert drawn(artist.system, negative="") == drawn(artist.system)
+
+
+def test_guidance_steers_away_from_what_the_projector_makes_of_nothing(artist):
+    data = artist.system.spec.to_dict()
+    data["outputs"]["image"]["nothing"] = "zeros"
+    system = compose(SystemSpec.model_validate(data))
+    generator, away = system.generators["image"], system.model.nothing("image")
+    conditions = generator.encode_text(["a red cube"])
+    assert artist.system.model.nothing("image") is None and away["tokens"].abs().max() > 0.1
+    (expected,) = generator.sample(conditions, rng=[torch.Generator().manual_seed(0)], negative=away)
+    assert drawn(system) == expected.tobytes() != drawn(artist.system)
+    assert drawn(system, guidance=1.0) == drawn(artist.system, guidance=1.0)
+    assert drawn(system, negative="blue") == drawn(artist.system, negative="blue")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ LINKS: dict[str, dict[str, Any]] = {
     "heads": {"projector": {"kind": "heads", "width": 8, "trunk": TRANSFORMER}},
     "layers": {"projector": TRANSFORMER, "states": {"layers": [0, -1], "weights": "learned", "embeddings": True}},
     "prompt": {"projectors": {"words": {"kind": "mlp"}, "style": TRANSFORMER}, "states": {"at": "prompt"}},
+    "before": {"projector": TRANSFORMER, "states": {"at": "before", "embeddings": True}},
     "flow": {"projectors": {"words": FLOW, "style": TRANSFORMER}},
     "fewer tokens": {"projector": TRANSFORMER | {"tokens": 4}},
 }
@@ -109,8 +110,9 @@ def test_a_step_moves_every_part_and_what_is_saved_answers_the_same(make, tmp_pa
     assert (answers[0].conditions["image"]["style"] - answers[1].conditions["image"]["style"]).abs().max() > 1e-5
 
 
-def test_beams_hear_the_same_prompt(make) -> None:
-    system = compose(make(LINKS["prompt"]))
+@pytest.mark.parametrize("link", ["prompt", "before"])
+def test_beams_hear_the_same_prompt(make, link: str) -> None:
+    system = compose(make(LINKS[link]))
     for one, other in zip(ask(system), ask(system, beams=2), strict=True):
         assert one.ids == other.ids
         for name in SHAPES:

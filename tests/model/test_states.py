@@ -32,9 +32,14 @@ def reader(count: int = 2, **settings) -> StateReader:
         ({"embeddings": True}, LAYERS[2] + LAYERS[0]),
     ],
 )
-def test_layers_are_joined_at_the_signal_tokens(settings: dict, expected: Tensor) -> None:
-    found = reader(**settings).asked(LAYERS, RUN)
-    torch.testing.assert_close(found.states, expected[:, 5:7], rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize(("at", "first"), [("signals", 5), ("before", 4)])
+def test_layers_are_joined_at_the_signal_tokens_or_one_place_before(
+    settings: dict, expected: Tensor, at: str, first: int
+) -> None:
+    found = reader(at=at, **settings).asked(LAYERS, RUN)
+    added = LAYERS[0] if settings.get("embeddings") else torch.zeros(1, 9, 4)
+    wanted = (expected - added)[:, first : first + 2] + added[:, 5:7]
+    torch.testing.assert_close(found.states, wanted, rtol=1e-12, atol=1e-12)
     assert found.mask is None
 
 
@@ -63,8 +68,9 @@ def test_a_prompt_is_resampled_between_its_ends() -> None:
     torch.testing.assert_close(found.states[0, 1], (own[0] + own[1]) / 2, rtol=1e-6, atol=1e-6)
 
 
-def test_earlier_tokens_and_padding_make_the_same_prompt() -> None:
-    own = reader(6, at="prompt")
+@pytest.mark.parametrize("at", ["prompt", "before"])
+def test_earlier_tokens_and_padding_make_the_same_prompt(at: str) -> None:
+    own = reader(6, at=at)
     expected = own.asked(LAYERS, RUN)
     behind = [layer[:, 5:] for layer in LAYERS]
     mask = torch.tensor([[0, 1, 1, 1, 1]])
@@ -80,16 +86,17 @@ def test_a_layer_that_the_llm_has_not_is_refused(layer: int) -> None:
         reader(layers=[layer])
 
 
-def test_a_run_with_nothing_before_it_has_no_prompt() -> None:
+@pytest.mark.parametrize("at", ["prompt", "before"])
+def test_a_run_with_nothing_before_it_has_no_prompt(at: str) -> None:
     with pytest.raises(PromptError, match="one: found nothing before its signal tokens"):
-        reader(at="prompt").asked(LAYERS, Placement.of([[1, 2]], ["one"], [1]))
+        reader(at=at).asked(LAYERS, Placement.of([[1, 2]], ["one"], [1]))
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"fit": "resample"}, "fit and count are about the prompt's states"),
-        ({"count": 3}, "fit and count are about the prompt's states"),
+        ({"count": 3, "at": "before"}, "fit and count are about the prompt's states"),
         ({"layers": [1, 1]}, "needed each of them once"),
         ({"layers": []}, "at least 1"),
     ],
@@ -110,6 +117,7 @@ def new(make_spec, **output) -> System:
     [
         {"layers": [1, -1], "weights": "learned", "embeddings": True},
         {"at": "prompt"},
+        {"at": "before", "embeddings": True},
         {"at": "prompt", "fit": "resample", "layers": [0, 1]},
     ],
 )
@@ -152,8 +160,9 @@ def test_what_is_learned_of_layers_is_saved_with_the_projector(make_spec, tmp_pa
     assert torch.equal(System.load(tmp_path / "saved").model.reader("image").layer_weights, weights)
 
 
-def test_an_encoder_decoder_has_no_states_of_its_prompt(make_spec, tmp_path) -> None:
+@pytest.mark.parametrize("at", ["prompt", "before"])
+def test_an_encoder_decoder_has_no_states_of_its_prompt(make_spec, tmp_path, at: str) -> None:
     data = make_spec(draws=True, llm=tiny_t5(tmp_path / "t5")).to_dict()
-    data["outputs"]["image"] |= {"projector": {"kind": "mlp"}, "states": {"at": "prompt"}}
+    data["outputs"]["image"] |= {"projector": {"kind": "mlp"}, "states": {"at": at}}
     with pytest.raises(PartError, match=r"outputs.image.states: T5ForConditionalGeneration is an encoder-decoder"):
         compose(SystemSpec.model_validate(data))

@@ -3,13 +3,16 @@
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from modalink import modalities
 from modalink.errors import RecipeError
-from modalink.model import skeleton
+from modalink.inference import Session
+from modalink.model import System, skeleton
 from modalink.model.groups import inner_name
 from modalink.planning.sizes import sizes
 from modalink.recipe import Recipe, as_data, load, recipe_names
@@ -168,13 +171,37 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_stage_teaches_exactly_what_it_names(name, folder):
-    data = tiny_form(load(name)) | {"name": "tiny", "published": None}
-    recipe, run = _trained(json.dumps(data), folder)
+    recipe, run = _trained(json.dumps(_tiny(name)), folder)
     for stage in recipe.stages:
         lines = (run / stage.name / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["step"] for line in lines] == [1, 2]
         assert _reached(run / stage.name, stage.train) == dict.fromkeys(stage.train, True)
     assert load(run) == recipe
+
+
+MAKING = [name for name in recipe_names() if load(name).outputs]
+
+
+@pytest.mark.parametrize("name", MAKING)
+def test_every_modality_that_goes_out_is_made_and_written(name, folder):
+    recipe, run = _trained(json.dumps(_tiny(name)), folder)
+    system = System.load(run / "model")
+    head = system.model.get_output_embeddings()
+    for modality in recipe.outputs:
+        # Two steps do not teach what to say: the first word is put into its mouth.
+        spoken = torch.tensor(system.model.config.signals[modality][:1])
+        hook = head.register_forward_hook(lambda module, args, logits, said=spoken: logits.index_fill(-1, said, 1e4))
+        answer = Session(system).ask(
+            "Make something.", max_media=1, max_new_tokens=len(system.model.config.signals[modality])
+        )
+        hook.remove()
+        assert answer.notes == () and [kind for kind, _ in answer.media] == [modality]
+        (path,) = answer.save_media(run / "media")
+        assert modalities.get(modality).open(path).read() is not None
+
+
+def _tiny(name: str) -> dict[str, Any]:
+    return tiny_form(load(name)) | {"name": "tiny", "published": None}
 
 
 @cache

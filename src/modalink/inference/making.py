@@ -33,6 +33,8 @@ def sample(
     given = _given(system, modality, sampling)
     if (words := given.pop("negative", None)) is not None:
         given["negative"] = generator.encode_text([words]).to(conditions.device)
+    elif (given.get("guidance") or generator.defaults.guidance or 0) > 1:
+        given["negative"] = system.model.nothing(modality) if modality in system.spec.signalled else None
     media: list[Any] = generator.sample(conditions, rng=rng, should_stop=should_stop, **given)
     return media
 

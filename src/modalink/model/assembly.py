@@ -213,7 +213,7 @@ def _links(
         if (owner := spec.link_owners[modality]) != modality:
             _check_lending(modality, owner, shapes)
             continue
-        if wanted.states.at == "prompt" and llm.config.is_encoder_decoder:
+        if wanted.states.at != "signals" and llm.config.is_encoder_decoder:
             raise PartError(f"outputs.{modality}.states: {type(llm).__name__} is an encoder-decoder, needed a decoder")
         check_names(modality, wanted, shapes[modality])
         count = states_read(modality, wanted, shapes[modality])

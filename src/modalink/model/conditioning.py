@@ -94,7 +94,7 @@ def tokens_of(modality: str, made: OutputSpec, name: str, shapes: Shapes) -> int
 
 def states_read(modality: str, made: OutputSpec, shapes: Shapes) -> int:
     """How many states of an item its projectors read: signal tokens, or states of the prompt."""
-    if made.states.at == "signals":
+    if made.states.at != "prompt":
         return made.signal_tokens
     return made.states.count or max(tokens_of(modality, made, name, shapes) for name in shapes)
 

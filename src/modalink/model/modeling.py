@@ -431,13 +431,13 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         return found
 
     def heard(self, layers: Sequence[Float[Tensor, "b t d_llm"]]) -> dict[str, Float[Tensor, "b t d_llm"]]:
-        """What must be kept of all tokens for output projectors that read the prompt, by their modality."""
+        """What must be kept of all tokens for output projectors that look back, by their modality."""
         return {owner: self.reader(owner).joined(layers) for owner in self.listening}
 
     @property
     def listening(self) -> tuple[str, ...]:
-        """The modalities whose output projectors read the prompt."""
-        return tuple(m for m in self.state_readers if self.reader(m).reads_prompt)
+        """The modalities whose output projectors read what stands before the signal tokens."""
+        return tuple(m for m in self.state_readers if self.reader(m).looks_back)
 
     def conditions(
         self, asked: Mapping[str, Asked], rngs: Mapping[str, Sequence[torch.Generator]] | None = None
@@ -454,6 +454,14 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             )
             for modality, found in asked.items()
         }
+
+    def nothing(self, modality: str) -> Conditions | None:
+        """What output projectors make of states that are zero, one item, where guidance steers away from that."""
+        if self.config.spec["outputs"][modality].get("nothing") != "zeros":
+            return None
+        link, width = self.link(modality), cast(Any, self.get_input_embeddings()).embedding_dim
+        states = next(link.parameters()).new_zeros(1, self.reader(modality).count, width)
+        return conditions_of(link, Asked(states), self.condition_shapes[modality])
 
     def link_owner(self, modality: str) -> str:
         """The modality whose output projectors make the conditions of this one."""

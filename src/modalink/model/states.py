@@ -1,7 +1,8 @@
 """What output projectors read of the LLM: its states at signal tokens, or of the conversation that stands before them.
 
-Source: states at signal tokens, GILL (arXiv 2305.17216) and its successors; several layers and input embeddings,
-NExT-GPT (code/model/anyToImageVideoAudio.py); states of the prompt, UniWorld-V1 (arXiv 2506.03147).
+Source: states at signal tokens, GILL (arXiv 2305.17216) and its successors; one place before them, MiniGPT-5
+(minigpt4/models/mini_gpt5.py); several layers and input embeddings, NExT-GPT (code/model/anyToImageVideoAudio.py);
+states of the prompt, UniWorld-V1 (arXiv 2506.03147).
 """
 
 from collections.abc import Sequence
@@ -71,8 +72,16 @@ class StateReader(nn.Module):
         """Whether it reads what stands before the signal tokens."""
         return self.spec.at == "prompt"
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether it reads what a cache stands for."""
+        return self.spec.at != "signals"
+
     def joined(self, layers: Sequence[Float[Tensor, "b t d_llm"]]) -> Float[Tensor, "b t d_llm"]:
-        """One state a token of the states of all layers, input embeddings first."""
+        """One state a token of the states of all layers, input embeddings first.
+
+        Embeddings are added here where they are of the same tokens.
+        """
         chosen = [layers[layer] for layer in self.spec.layers]
         if self.layer_weights is not None:
             shares = self.layer_weights.softmax(0)
@@ -80,7 +89,7 @@ class StateReader(nn.Module):
             joined: Tensor = found.to(chosen[0].dtype)
         else:
             joined = chosen[0] if len(chosen) == 1 else torch.stack(chosen).mean(0)
-        return joined + layers[0] if self.spec.embeddings else joined
+        return joined + layers[0] if self.spec.embeddings and self.spec.at != "before" else joined
 
     def asked(
         self,
@@ -98,10 +107,12 @@ class StateReader(nn.Module):
             earlier: What was read of the tokens before.
 
         Raises:
-            PromptError: Nothing stands before a run, and its prompt should be read.
+            PromptError: Nothing stands before a run, and it should be read.
         """
         states = self.joined(layers)
         if not self.reads_prompt:
+            if self.looks_back:
+                states = self._moved(states, runs, earlier) + (layers[0] if self.spec.embeddings else 0)
             found = states.flatten(0, 1).index_select(0, runs.index)
             return Asked(found.view(len(runs.lengths), -1, states.shape[-1]))
         flat, there = states.flatten(0, 1), None if mask is None else mask.flatten().bool()
@@ -112,14 +123,22 @@ class StateReader(nn.Module):
                 row = start // states.shape[1]
                 own = torch.cat([earlier.states[row][earlier.mask[row].bool()], own])
             if not len(own):
-                raise PromptError(
-                    f"{runs.samples[number] or 'a conversation'}: found nothing before its signal tokens, needed a "
-                    "prompt, whose states the projector reads"
-                )
+                raise _nothing_before(runs, number)
             fitted.append(self._fitted(own))
             masks.append(torch.arange(self.count) < len(own))
         whole = self.spec.fit == "resample"
         return Asked(torch.stack(fitted), None if whole else torch.stack(masks).to(states.device))
+
+    def _moved(
+        self, states: Float[Tensor, "b t d_llm"], runs: Placement, earlier: Earlier | None
+    ) -> Float[Tensor, "b t d_llm"]:
+        """At each token the state of the one before."""
+        if earlier is not None:
+            return torch.cat([earlier.states[:, -1:], states[:, :-1]], 1)
+        for number, (origin, start) in enumerate(zip(runs.origins, runs.starts, strict=True)):
+            if start == origin:
+                raise _nothing_before(runs, number)
+        return states.roll(1, dims=1)
 
     def _fitted(self, states: Float[Tensor, "n d_llm"]) -> Float[Tensor, "k d_llm"]:
         """States of a prompt as the number that is read."""
@@ -129,3 +148,10 @@ class StateReader(nn.Module):
             return resampled[0].T.to(states.dtype)
         last = states[-self.count :]
         return functional.pad(last, (0, 0, 0, self.count - len(last)))
+
+
+def _nothing_before(runs: Placement, number: int) -> PromptError:
+    return PromptError(
+        f"{runs.samples[number] or 'a conversation'}: found nothing before its signal tokens, needed a prompt, whose "
+        "states the projector reads"
+    )

@@ -66,14 +66,16 @@ Projector = Annotated[OutputProjectorConfig, Kinds("modalink.projectors.outputs"
 class StatesSpec(Settings):
     """Which of the LLM's states a projector reads."""
 
-    at: Literal["signals", "prompt"] = "signals"
-    """At the signal tokens, or at what stands before them: the conversation, media included."""
+    at: Literal["signals", "before", "prompt"] = "signals"
+    """At the signal tokens; one place before each, where the LLM is about to say it (MiniGPT-5's code); or at all that
+    stands before them: the conversation, media included."""
     layers: tuple[int, ...] = Field(default=(-1,), min_length=1)
     """Layers whose states are joined: -1 is the last, 0 the input embeddings."""
     weights: Literal["mean", "learned"] = "mean"
     """How layers are joined: by their mean, or by weights that learn with the projector (softmax, at first even)."""
     embeddings: bool = False
-    """Whether the tokens' input embeddings are added (NExT-GPT's code)."""
+    """Whether the tokens' input embeddings are added (NExT-GPT's code); of signal tokens their own, also where their
+    states are read before them."""
     fit: Literal["cut", "resample"] = "cut"
     """How a prompt of any length becomes `count` states: its last ones, with zeros behind a shorter one, which the mask
     leaves out where the generator reads one; or states between which it is interpolated."""
@@ -82,7 +84,7 @@ class StatesSpec(Settings):
 
     @model_validator(mode="after")
     def _what_a_prompt_needs(self) -> "StatesSpec":
-        if self.at == "signals" and (self.fit != "cut" or self.count is not None):
+        if self.at != "prompt" and (self.fit != "cut" or self.count is not None):
             raise ValueError("fit and count are about the prompt's states: set at: prompt, or leave them out")
         if len({*self.layers}) != len(self.layers):
             raise ValueError(f"found layers {[*self.layers]}, needed each of them once")
@@ -99,6 +101,9 @@ class OutputSpec(Settings):
     it has gathered what it said."""
     states: StatesSpec = StatesSpec()
     """Which of the LLM's states the projector reads."""
+    nothing: Literal["generator", "zeros"] = "generator"
+    """What guidance steers away from, and by what an item learns whose conditions are dropped: the generator's own
+    conditions of nothing, or what the projector makes of states that are zero (MiniGPT-5), which needs no prompt."""
     projector: Projector | None = None
     """Turns these states into conditions: into each of them, where the generator reads several; left out with the
     signal tokens, the generator reads the words of the reply by itself: it speaks them, or draws them."""

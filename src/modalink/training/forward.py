@@ -12,7 +12,7 @@ from modalink.devices import to_device
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.batch import Batch
 from modalink.model.states import Asked
-from modalink.roles import Embeds, LearnsCaptions
+from modalink.roles import Conditions, Embeds, LearnsCaptions
 from modalink.training.objectives import OF_CAPTIONS, Captioned, Embedded, Link, Need, Output
 
 OF_THE_LLM: frozenset[Need] = frozenset({"logits", "logprobs", "conditions", "links"})
@@ -47,9 +47,16 @@ def forward(model: ModalinkForConditionalGeneration, batch: Batch, needs: Set[Ne
         given = model(**batch.inputs(logits=words, conditions="conditions" in needs), **asks)
         logprobs = _logprobs(given.logits, batch) if "logprobs" in needs else None
         found = replace(found, logits=given.logits, logprobs=logprobs, conditions=given.conditions)
+        found = replace(found, nothing=_nothing(model, batch) if given.conditions else None)
         if given.asked is not None:
             found = replace(found, links={m: _link(model, m, asked) for m, asked in given.asked.items()})
     return found
+
+
+def _nothing(model: ModalinkForConditionalGeneration, batch: Batch) -> dict[str, Conditions]:
+    """What projectors make of nothing, for the batch's targets of modalities that learn by that."""
+    made = {modality: model.nothing(modality) for modality in batch.targets}
+    return {modality: found for modality, found in made.items() if found is not None}
 
 
 def _link(model: ModalinkForConditionalGeneration, modality: str, asked: Asked) -> Link:

@@ -178,3 +178,12 @@ def test_blocks_of_a_plugged_in_modality_take_their_column(write_lines, depth):
     conversation = MessagesConfig(path=str(write_lines("a.jsonl", [record])), media="/m").open()[0]
     media = [Medium("depth", "/m/a.npy"), Medium("image", "/m/a.png"), Medium("depth", "/m/own.npy")]
     assert [medium for _, medium in conversation.media()] == media
+
+
+def test_the_assistants_media_are_used_as_the_source_says(write_lines):
+    said = {"role": "assistant", "content": [{"type": "image", "image": "c.png"}, {"type": "image", "image": "d.png"}]}
+    own = {"role": "user", "content": [{"type": "image", "image": "a.png"}]}
+    path = write_lines("a.jsonl", [{"messages": [own, said]}])
+    for use in (None, "both", "read", "made"):
+        media = MessagesConfig(path=str(path), use=use).open()[0].media()
+        assert [(turn.role, medium.use) for turn, medium in media] == [("user", None), *[("assistant", use)] * 2]

@@ -1,5 +1,7 @@
 """Distance of conditions to the generator's own."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from modalink.errors import TrainingError
 from modalink.roles import Conditions
 from modalink.training.objectives import Output
 from modalink.training.objectives.align import AlignConfig
+from modalink.training.objectives.diffusion import DiffusionConfig
 from modalink.training.randomness import ItemRngs
 from tests.training.objectives.conftest import Tutor, unlearned
 
@@ -57,3 +60,27 @@ def test_several_conditions_count_alike_and_words_that_are_not_there_count_nothi
     made = Conditions({"words": words, "style": torch.tensor([[3.0, 3.0], [1.0, -1.0], [-99.0, -99.0]])})
     found = AlignConfig(distance=distance).sum(Output(conditions={"image": made}), batch, {"image": Namer()}, RNGS)
     assert found == pytest.approx(expected)
+
+
+def test_dropped_items_teach_what_is_made_of_nothing_the_empty_caption(batch, tutor, output) -> None:
+    align, diffusion = AlignConfig(condition_dropout=0.5), DiffusionConfig(condition_dropout=0.5)
+    made, own = torch.full((3, 2, 4), 4.0, requires_grad=True), torch.full((1, 2, 4), 7.0, requires_grad=True)
+    given = replace(output(made), nothing={"image": Conditions({"tokens": own})})
+    counts = []
+    for step in range(12):
+        made.grad, own.grad = None, None
+        rngs = ItemRngs(0, step, [0, 1])
+        align.sum(given, batch, {"image": tutor}, rngs).backward()
+        diffusion.sum(given, batch, {"image": tutor}, rngs)
+        drop = (tutor.seen[-1] == 7).all(dim=(1, 2)).tolist()[:2]
+        assert ((tutor.seen[-1] == 7) | (tutor.seen[-1] == 4)).all()  # nothing is the generator's own
+        counts.append(sum(drop))
+        # Its first caption has the distance 0 already.
+        assert (made.grad[:2, 0, 0] != 0).tolist() == [False, not drop[1]]
+        assert (0.0 if own.grad is None else own.grad.sum().item()) == pytest.approx(sum(drop) * 2 * 7.0)
+    assert {0, 1, 2} == {*counts}
+
+
+def test_dropping_without_anything_made_of_nothing_is_refused(batch, tutor, output) -> None:
+    with pytest.raises(TrainingError, match=r"set outputs.image.nothing: zeros, or leave condition_dropout out"):
+        AlignConfig(condition_dropout=0.1).sum(output(torch.ones(3, 2, 4)), batch, {"image": tutor}, RNGS)

@@ -1,12 +1,13 @@
 """Conversations in the formats that people have: JSON, CSV, parquet, or a hub data set, at random or streamed."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from modalink.conversation import Conversation
+from modalink.conversation import Conversation, Medium, Turn, Use
 from modalink.data import formats
 from modalink.data.arrow import ArrowRecords, RecordStream, load_dataset
 from modalink.data.lookalike import check_fits, open_fitting, seems
@@ -49,6 +50,9 @@ class MessagesConfig(SourceConfig):
     encoder sees of a picture. By default records with boxes are refused."""
     column: str = "messages"
     """Column of the messages."""
+    use: Use | None = None
+    """What becomes of the assistant's media: `made`, `read`, or `both`: made, and read by what is said behind them. By
+    default made where the system can make them, else read; what a medium says of itself (`use`) goes first."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Columns that the format calls otherwise, for example `{image: photo, prompt: question, completion: answer}`."""
 
@@ -103,7 +107,18 @@ class MessagesConfig(SourceConfig):
         name = self._format(named)
         if name is None or formats.is_preference(named):
             raise SampleError(id, "bad_messages", f"fits no format of conversations; {seems(named)}")
-        return formats.read(named, id, name, folder=folder, place=self.place, boxes=self.boxes)
+        conversation = formats.read(named, id, name, folder=folder, place=self.place, boxes=self.boxes)
+        return conversation if self.use is None else _used(conversation, self.use)
+
+
+def _used(conversation: Conversation, use: Use) -> Conversation:
+    """The same conversation, the assistant's media used so where they say nothing themselves."""
+
+    def one(turn: Turn) -> Turn:
+        content = (replace(p, use=p.use or use) if isinstance(p, Medium) else p for p in turn.content)
+        return replace(turn, content=tuple(content)) if turn.role == "assistant" else turn
+
+    return replace(conversation, turns=tuple(map(one, conversation.turns)))
 
 
 _NEEDED = (

@@ -104,6 +104,8 @@ class Output:
     """Log-probability of each labelled token, float32."""
     conditions: Mapping[str, Conditions] | None = None
     """Modality -> conditions, one item for each of the batch's targets; None where the batch has none."""
+    nothing: Mapping[str, Conditions] | None = None
+    """Modality -> conditions of one item that asks for nothing, where projectors make them (`OutputSpec.nothing`)."""
     links: Mapping[str, Link] | None = None
     """Modality -> output projectors and what they read, one item for each of the batch's targets."""
     features: Mapping[str, Ragged] | None = None

@@ -16,6 +16,7 @@ from modalink.model.batch import Batch, Targets
 from modalink.roles import Conditions, ReadsText
 from modalink.training.objectives import GeneratorView, ItemObjectiveConfig, Need, Output, conditions_of
 from modalink.training.objectives._distances import Distance, distances
+from modalink.training.objectives._dropping import Share, dropped
 from modalink.training.randomness import ItemRngs
 
 
@@ -29,6 +30,9 @@ class AlignConfig(ItemObjectiveConfig):
 
     Tokens that a caption's mask leaves out are not compared.
     """
+    condition_dropout: Share = 0.0
+    """Share of the items whose conditions are dropped, those that `diffusion` drops with the same share: what the
+    projector makes of nothing (`outputs.MODALITY.nothing: zeros`) is aligned to the empty caption there (MiniGPT-5)."""
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Weight of each condition by its name, 1 where none is said: of several conditions the weighted mean is taken."""
 
@@ -46,8 +50,20 @@ class AlignConfig(ItemObjectiveConfig):
             if chosen := captioned(targets):
                 wanted = generators[modality].text_conditions([targets.captions[i] or "" for i in chosen])
                 made = conditions_of(output, batch, modality).take(chosen)
+                if self.condition_dropout:
+                    drop = dropped(self.condition_dropout, modality, targets, chosen, rngs)
+                    made = made.where(drop, self._nothing(output, modality))
+                    wanted = wanted.where(drop, generators[modality].text_conditions([""]))
                 sums.append(self.distances(made, wanted).sum())
         return torch.stack(sums).sum()
+
+    def _nothing(self, output: Output, modality: str) -> Conditions:
+        if not output.nothing or modality not in output.nothing:
+            raise TrainingError(
+                f"the objective {self.kind!r}: found condition_dropout {self.condition_dropout:g}, and no projector "
+                f"makes anything of nothing; set outputs.{modality}.nothing: zeros, or leave condition_dropout out"
+            )
+        return output.nothing[modality]
 
     def distances(self, made: Conditions, wanted: Conditions) -> Float[Tensor, " i"]:
         """The distance of each item.

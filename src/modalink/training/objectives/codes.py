@@ -6,17 +6,18 @@ Networks, 1989), as MusicGen (arXiv 2306.05284) learns; dropped conditions as in
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from functools import partial
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
 from modalink.model.batch import Batch
 from modalink.model.items import ragged
 from modalink.roles import Conditions, PredictsCodes
 from modalink.training.objectives import GeneratorView, ItemObjectiveConfig, Need, Output, conditions_of
+from modalink.training.objectives._dropping import Share, dropped, nothing
 from modalink.training.randomness import ItemRngs
 
 
@@ -25,7 +26,7 @@ class CodesConfig(ItemObjectiveConfig):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions"})
     kind: Literal["codes"] = "codes"
-    condition_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    condition_dropout: Share = 0.1
     """Share of the items that learn without conditions, for classifier-free guidance."""
 
     def abilities(self) -> tuple[type, ...]:
@@ -44,11 +45,9 @@ class CodesConfig(ItemObjectiveConfig):
             generator = generators[modality].generator
             assert isinstance(generator, PredictsCodes)
             conditions = conditions_of(output, batch, modality).take(chosen)
-            # Drawn for all items, so that one item's draws do not depend on the marks of the others.
-            drop = rngs.of(f"drop {modality}", targets.samples)
-            drawn = torch.stack([torch.rand((), generator=drop[i]) for i in chosen])
             if self.condition_dropout:
-                conditions = conditions.where(drawn < self.condition_dropout, generator.null_conditions(1))
+                drop = dropped(self.condition_dropout, modality, targets, chosen, rngs)
+                conditions = conditions.where(drop, nothing(output, modality, partial(generator.null_conditions, 1)))
             # Not kept: numbers of codes are exact in no type that features are kept in.
             with torch.no_grad():
                 codes = generator.encode_media(ragged([targets.items[i] for i in chosen]).to(conditions.device))
