@@ -27,6 +27,7 @@ ROOMS = [
     "modalink.generators",
     "modalink.training.objectives",
     "modalink.data.sources",
+    "modalink.data_quality.checks",
 ]
 
 
@@ -75,6 +76,7 @@ def test_every_command_is_one_file():
     folder = ROOT / "src" / "modalink" / "cli"
     files = {file.stem for file in folder.glob("*.py")} - {
         "__init__",
+        "data_check",
         "filling",
         "main",
         "media",

@@ -1,4 +1,4 @@
-"""`modalink data`: what becomes of data, and what frozen parts make of them."""
+"""`modalink data`: what becomes of data, what is wrong with them, and what frozen parts make of them."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,23 +8,22 @@ from rich.console import Console
 from rich.text import Text
 
 from modalink import files
-from modalink.cli import filling
+from modalink.cli import data_check, filling
 from modalink.cli.options import Cache, Device, Threads
-from modalink.cli.sources import sources_of
-from modalink.errors import ModalinkError
-from modalink.model import ModalinkProcessor
+from modalink.cli.sources import processor_of, sources_of
 from modalink.planning.preview import ShownSample, page, preview
-from modalink.recipe import Recipe, load
+from modalink.recipe import load
 from modalink.settings import run_settings
 from modalink.training.caching.fill import fill
 from modalink.training.interrupts import Interrupted
 
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+data.command("check")(data_check.check)
 
 
 @data.callback()
 def _group() -> None:
-    """Show what becomes of data, or compute ahead what frozen parts make of them."""
+    """Show what becomes of data, find their faults, or compute ahead what frozen parts make of them."""
 
 
 @data.command("preview")
@@ -50,7 +49,7 @@ def preview_samples(
     modalink data preview my.yaml --stage instruct --html preview.html
     """
     sources, chosen = sources_of(source, settings or [], recipe, stage)
-    processor = _processor(chosen)
+    processor = processor_of(chosen)
     for config, limit in sources:
         samples = list(preview(config, processor, count=count, max_tokens=limit))
         if html is None:
@@ -113,15 +112,6 @@ def fill_cache(
     if not as_json:
         print(filling.last_line(found, settings, dry=dry_run))
     raise typer.Exit(int(any(totals.refusal for totals in found)))
-
-
-def _processor(recipe: Recipe) -> ModalinkProcessor | None:
-    """What makes prompts; None, with a line that says why, where its parts are not at hand."""
-    try:
-        return ModalinkProcessor(recipe.llm.tokenizer(), recipe)
-    except ModalinkError as error:
-        print(f"without prompts: {error}")
-        return None
 
 
 def _print(name: str, samples: list[ShownSample]) -> None:

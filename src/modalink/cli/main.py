@@ -21,7 +21,7 @@ COMMANDS = {
     "demo": "Train, evaluate and report the tiny system.",
     "recipes": "Show what ships, or the JSON schema.",
     "doctor": "Check a recipe before training.",
-    "data": "Show what becomes of data, or compute features ahead.",
+    "data": "Check and show data, or compute features ahead.",
     "index": "Build what a retriever finds in, or search it.",
     "train": "Train a recipe, or go on with a run.",
     "import": "Make a run of a released checkpoint.",

@@ -1,10 +1,12 @@
 """Data that people name on the command line: a recipe's, or a file with settings."""
 
+import sys
 from typing import Any
 
 from modalink import yaml_files
 from modalink.data.source import SourceConfig
-from modalink.errors import OptionError, RecipeError, UnknownNameError, shown
+from modalink.errors import ModalinkError, OptionError, RecipeError, UnknownNameError, shown
+from modalink.model import ModalinkProcessor
 from modalink.recipe import Recipe, Stage, find, load
 from modalink.recipe.errors import Problems
 from modalink.recipe.evaluation import SOURCES
@@ -29,7 +31,7 @@ def sources_of(
     Raises:
         OptionError: A setting is none of the source's.
     """
-    if _is_recipe(source):
+    if is_recipe(source):
         chosen = load(source, settings)
         found = _stage(chosen, stage)
         return [(config, found.max_tokens) for config in found.data], chosen
@@ -43,7 +45,16 @@ def sources_of(
     return [(config, _stage(chosen, stage).max_tokens)], chosen
 
 
-def _is_recipe(source: str) -> bool:
+def processor_of(recipe: Recipe) -> ModalinkProcessor | None:
+    """What makes prompts; None, with a line that says why, where its parts are not at hand."""
+    try:
+        return ModalinkProcessor(recipe.llm.tokenizer(), recipe)
+    except ModalinkError as error:
+        print(f"without prompts: {error}", file=sys.stderr)
+        return None
+
+
+def is_recipe(source: str) -> bool:
     """Whether a source is the name of a recipe, or a file that must be one; else it holds data."""
     try:
         return find(source).file.suffix in _RECIPES

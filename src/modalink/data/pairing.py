@@ -52,6 +52,10 @@ class TablePairs:
         caption = _cell(record, self._caption_column, id, "no_caption")
         return Pair(id, place(source, self._folder), _caption(caption, id))
 
+    def record(self, index: int) -> dict[str, Any]:
+        """The row of the table as it stands; raises `SampleError`."""
+        return self._records[index]
+
 
 class FolderPairs:
     """Pairs of files, the caption in a `.txt` file beside the medium."""

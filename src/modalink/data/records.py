@@ -76,6 +76,10 @@ class RecordSource:
     def __getitem__(self, index: int) -> Conversation:
         return converted(self._records[index], self._records.where(index), self._convert)
 
+    def record(self, index: int) -> dict[str, Any]:
+        """A record as it stands, with the columns that no conversation holds; raises `SampleError`."""
+        return self._records[index]
+
 
 class JoinedRecords:
     """Several files' records, one after the other."""

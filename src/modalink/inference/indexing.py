@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 
 from torch import Tensor
 
 from modalink import modalities
 from modalink.conversation import Conversation
-from modalink.data.source import SourceConfig, Stream
-from modalink.errors import DataError, OptionError, PartError, PromptError
+from modalink.data.reading import every, opened
+from modalink.data.source import SourceConfig
+from modalink.errors import DataError, PartError, PromptError
 from modalink.model import System
 from modalink.model.retrieving import embedding
 from modalink.retrievers._index import Index, IndexWriter
@@ -59,21 +60,18 @@ def build_index(
     writer, bad = IndexWriter(Path(config.index)), list[str]()
     conversations = islice(_conversations(source, limit, bad), limit)
     while rows := list(islice(conversations, _BATCH)):
-        opened = [_opened(conversation, bad) for conversation in rows]
-        good = [(row, media) for row, media in zip(rows, opened, strict=True) if media is not None]
+        seen = [_opened(conversation, bad) for conversation in rows]
+        good = [(row, media) for row, media in zip(rows, seen, strict=True) if media is not None]
         _add(writer, good, config, embed)
     return Indexed(writer.close(config.facts(embed)), tuple(bad))
 
 
 def _conversations(source: SourceConfig, limit: int | None, bad: list[str]) -> Iterator[Conversation]:
-    opened = source.open()
-    if isinstance(opened, Stream) and limit is None:
-        raise OptionError(f"{source.name}: it streams without a known end; say how many samples are taken (--limit)")
-    for number in count() if isinstance(opened, Stream) else range(len(opened)):
-        try:
-            yield opened.conversation(next(opened)) if isinstance(opened, Stream) else opened[number]
-        except DataError as error:
-            bad.append(str(error))
+    for found in every(opened(source, limit)):
+        if isinstance(found, DataError):
+            bad.append(str(found))
+        else:
+            yield found
 
 
 def _opened(conversation: Conversation, bad: list[str]) -> list[tuple[str, MediumHandle]] | None:

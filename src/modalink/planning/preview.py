@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from modalink import modalities
 from modalink.conversation import Conversation, Medium, Turn
+from modalink.data.reading import in_order
 from modalink.data.source import SourceConfig
 from modalink.errors import DataError, MediumError, PromptError
 from modalink.model import IGNORED, ModalinkProcessor
@@ -52,6 +51,8 @@ class ShownSample:
     prompt: list[tuple[str, bool]]
     counts: tuple[int, int, int] = (0, 0, 0)
     error: str | None = None
+    faults: tuple[str, ...] = ()
+    """What checks found in it."""
 
 
 def preview(
@@ -68,15 +69,11 @@ def preview(
     Raises:
         DataError: The source cannot be opened, or holds nothing.
     """
-    source: Any = config.open()
-    length = len(source) if hasattr(source, "__len__") else count
-    for index in islice(range(length), count):
-        try:
-            conversation = source[index] if hasattr(source, "__len__") else source.conversation(next(source))
-        except DataError as error:
-            yield ShownSample(f"sample {index}", [], [], error=str(error))
-            continue
-        yield _shown(conversation, config, processor, max_tokens)
+    for index, found in enumerate(in_order(config, count)):
+        if isinstance(found, DataError):
+            yield ShownSample(f"sample {index}", [], [], error=str(found))
+        else:
+            yield shown(found, processor, max_tokens, config.template)
 
 
 def page(name: str, samples: list[ShownSample]) -> str:
@@ -89,14 +86,18 @@ def page(name: str, samples: list[ShownSample]) -> str:
     return content.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _shown(
-    conversation: Conversation, config: SourceConfig, processor: ModalinkProcessor | None, max_tokens: int | None
+def shown(
+    conversation: Conversation,
+    processor: ModalinkProcessor | None,
+    max_tokens: int | None = None,
+    template: str | None = None,
 ) -> ShownSample:
+    """One sample as a page shows it; arguments as for `preview`, `template` its source's."""
     turns = [_turn(turn) for turn in conversation.turns]
     if processor is None:
         return ShownSample(conversation.id, turns, [])
     try:
-        prepared = processor.prepare(conversation, max_tokens=max_tokens, template=config.template)
+        prepared = processor.prepare(conversation, max_tokens=max_tokens, template=template)
     except (DataError, PromptError) as error:
         return ShownSample(conversation.id, turns, [], error=str(error))
     learned = sum(label != IGNORED for label in prepared.labels)

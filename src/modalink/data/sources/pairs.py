@@ -2,7 +2,7 @@
 
 import random
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -82,6 +82,11 @@ class PairSource:
         mark = ("#draw" if draw else "#caption") if direction == "both" else ""
         with naming(pair.id + mark, "no_caption"):
             return self._draw(pair, mark) if draw else self._describe(pair, mark)
+
+    def record(self, index: int) -> dict[str, Any]:
+        """The row of the table that a sample comes from; pairs of files and shards have none."""
+        number = index // 2 if self._config.direction == "both" else index
+        return self._pairs.record(number) if isinstance(self._pairs, TablePairs) else {}
 
     def _describe(self, pair: Pair, mark: str) -> Conversation:
         prompt = self._chosen(self._prompts, pair)

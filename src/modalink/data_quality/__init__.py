@@ -1,0 +1,1 @@
+"""What data are worth: faults that checks find, and what is kept of a source."""

@@ -1,0 +1,114 @@
+"""A source looked at by several checks in one pass."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from modalink import kinds
+from modalink.data.reading import every, opened
+from modalink.data.source import Source, SourceConfig, Stream
+from modalink.data_quality.check import CheckConfig, Context, Fault
+from modalink.data_quality.sample import Sample
+from modalink.errors import SampleError
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of a source.
+
+    Args:
+        source: What it is called.
+        samples: Records that were looked at.
+        faults: Check -> its faults, in the order of the samples.
+        facts: Check -> what it counted or measured.
+        left_out: Check -> what it would need, of checks that were not made.
+    """
+
+    source: str
+    samples: int
+    faults: Mapping[str, Sequence[Fault]]
+    facts: Mapping[str, Mapping[str, Any]]
+    left_out: Mapping[str, str]
+
+    @property
+    def faulty(self) -> dict[int, list[tuple[str, Fault]]]:
+        """Number of a sample -> the checks that found something in it, each with its fault."""
+        found: dict[int, list[tuple[str, Fault]]] = {}
+        for check, faults in self.faults.items():
+            for fault in faults:
+                found.setdefault(fault.number, []).append((check, fault))
+        return dict(sorted(found.items()))
+
+    def counts(self, check: str) -> dict[str, int]:
+        """Reason -> faults of a check, most frequent first."""
+        return dict(Counter(fault.reason for fault in self.faults[check]).most_common())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON data."""
+        return {
+            "source": self.source,
+            "samples": self.samples,
+            "faulty": len(self.faulty),
+            "counts": {check: self.counts(check) for check in self.faults},
+            "facts": dict(self.facts),
+            "left_out": dict(self.left_out),
+            "faults": [{"check": check, **asdict(f)} for found in self.faulty.values() for check, f in found],
+        }
+
+
+def default_checks() -> list[CheckConfig]:
+    """The checks that are made where none is named, in the order of their names."""
+    found = (kinds.parse(CheckConfig.room, {"kind": name}) for name in sorted(kinds.kinds(CheckConfig.room)))
+    return [config for config in found if isinstance(config, CheckConfig) and config.by_default]
+
+
+def check(
+    config: SourceConfig,
+    checks: Sequence[CheckConfig],
+    context: Context,
+    *,
+    limit: int | None = None,
+    on_sample: Callable[[int], None] = lambda count: None,
+) -> Checked:
+    """Look at a source.
+
+    Args:
+        config: The source.
+        checks: What is looked for.
+        context: What the checks may use.
+        limit: How many records at most; a stream needs it.
+        on_sample: Told how many records were looked at.
+
+    Raises:
+        DataError: The source cannot be opened, or what a check compares with cannot be read.
+        OptionError: It is a stream, and there is no limit.
+    """
+    source = opened(config, limit)
+    left_out = {one.kind: why for one in checks if (why := one.lacks(context))}
+    begun = {one.kind: one.begin(context) for one in checks if one.kind not in left_out}
+    faults: dict[str, list[Fault]] = {name: [] for name in begun}
+    number = -1
+    for number, sample in enumerate(samples(source, limit)):
+        for name, one in begun.items():
+            faults[name] += one.look(sample)
+        on_sample(number + 1)
+    for name, one in begun.items():
+        faults[name] = sorted([*faults[name], *one.finish()], key=lambda fault: fault.number)
+    facts = {name: found for name, one in begun.items() if (found := one.facts())}
+    return Checked(config.name, number + 1, faults, facts, left_out)
+
+
+def samples(source: Source | Stream, limit: int | None = None) -> Iterator[Sample]:
+    """The records of an open source as samples."""
+    for number, found in enumerate(islice(every(source), limit)):
+        yield Sample(number, found, _record(source, number))
+
+
+def _record(source: Source | Stream, number: int) -> Mapping[str, Any]:
+    record: Callable[[int], Mapping[str, Any]] | None = getattr(source, "record", None)
+    try:
+        return {} if record is None else record(number)
+    except SampleError:
+        return {}
