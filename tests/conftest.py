@@ -21,7 +21,12 @@ from modalink.model import System
 from tests.support.little_recipes import system_of, vision
 
 THREADS = torch.get_num_threads()
-pytest_plugins = ["tests.support.plug_in", "tests.support.plugged_modality", "tests.support.tiny_run"]
+pytest_plugins = [
+    "tests.support.plug_in",
+    "tests.support.plugged_modality",
+    "tests.support.tiny_run",
+    "tests.support.chat_server",
+]
 Write = Callable[[str, Any], Path]
 
 

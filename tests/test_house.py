@@ -28,6 +28,7 @@ ROOMS = [
     "modalink.training.objectives",
     "modalink.data.sources",
     "modalink.data_quality.checks",
+    "modalink.rewards",
 ]
 
 

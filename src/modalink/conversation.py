@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast, get_args
 
 from modalink import modalities
@@ -156,10 +156,18 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Turns in order; `id` names the sample in ledgers and errors."""
+    """Turns in order.
+
+    Args:
+        turns: The turns.
+        id: Names the sample in ledgers and errors.
+        facts: What its record tells beside the turns, by name (a right answer, boxes, captions): rewards read it, the
+            system never does.
+    """
 
     turns: tuple[Turn, ...]
     id: str = "conversation"
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def media(self, modality: str | None = None) -> Iterator[tuple[Turn, Medium]]:
         """All media, in reading order, each with the turn that holds it."""

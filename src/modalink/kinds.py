@@ -9,10 +9,12 @@ adds a kind without touching modalink, by an entry point in the group of the rol
 
 import importlib
 import pkgutil
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -75,6 +77,9 @@ class KindConfig(Settings):
         return self.replace(**{name: min(n, limits[name]) for name, n in set_to.items() if n is not None})
 
 
+_Kind = TypeVar("_Kind", bound=KindConfig)
+
+
 @cache
 def kinds(room: str) -> dict[str, str]:
     """The kinds of a room: name -> `module:Class` (or `module` for a file of modalink itself)."""
@@ -108,6 +113,17 @@ def config_class(room: str, kind: str) -> type[KindConfig]:
         if isinstance(value, type) and issubclass(value, KindConfig) and value.__module__ == module_name:
             return value
     raise RecipeError(f"{module_name} defines no settings class for its kind")
+
+
+def named(settings: Sequence[_Kind]) -> dict[str, _Kind]:
+    """Settings by kind; a second one of a kind is called, for example, `align-2`."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for config in settings:
+        seen[config.kind] += 1
+        number = seen[config.kind]
+        found[config.kind if number == 1 else f"{config.kind}-{number}"] = config
+    return found
 
 
 def parse(room: str, value: Any, *, key: str = "kind", default: str | None = None) -> KindConfig:

@@ -1,11 +1,7 @@
 """Judges behind an address and on record."""
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,54 +11,17 @@ from modalink.scoring.judge_model import Endpoint, JudgeModel, Request, Verdict,
 from modalink.scoring.score import score
 from tests.conftest import Write
 from tests.scoring.small_files import small_case
+from tests.support.chat_server import ChatServer
 
 
-class Server:
-    """An OpenAI-compatible server that answers from a list, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: list[Any] = []
-        self.asked: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                outer.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                outer.headers.append({"path": self.path, **self.headers})
-                answer = outer.answers.pop(0)
-                self.send_response(answer if isinstance(answer, int) else 200)
-                self.end_headers()
-                body = {"model": "judge-0613", "choices": [{"message": {"content": answer}}]}
-                self.wfile.write(b"broken" if isinstance(answer, int) else json.dumps(body).encode())
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(judges.time, "sleep", lambda seconds: None)
-    found = Server()
-    thread = threading.Thread(target=found.http.serve_forever)
-    thread.start()
-    yield found
-    found.http.shutdown()
-    thread.join()
-    found.http.server_close()
-
-
-def test_a_request_goes_as_a_chat_completion(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_goes_as_a_chat_completion(chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    server.answers = ["8 9"]
+    chat_server.answers = ["8 9"]
     request = Request("1", "Rate.", "You are fair.", temperature=0.2, max_tokens=5)
-    assert Endpoint(f"{server.url}/", "gpt").ask(request) == Verdict("1", "8 9", model="judge-0613")
-    assert server.headers[0]["path"] == "/v1/chat/completions"
-    assert server.headers[0]["Authorization"] == "Bearer secret"
-    assert server.asked[0] == {
+    assert Endpoint(f"{chat_server.url}/", "gpt").ask(request) == Verdict("1", "8 9", model="judge-0613")
+    assert chat_server.headers[0]["path"] == "/v1/chat/completions"
+    assert chat_server.headers[0]["Authorization"] == "Bearer secret"
+    assert chat_server.asked[0] == {
         "model": "gpt",
         "messages": [{"role": "system", "content": "You are fair."}, {"role": "user", "content": "Rate."}],
         "temperature": 0.2,
@@ -70,15 +29,15 @@ def test_a_request_goes_as_a_chat_completion(server: Server, monkeypatch: pytest
     }
 
 
-def test_busy_servers_are_asked_again_and_refusals_told(server: Server) -> None:
-    server.answers = [429, 503, "yes"]
-    assert Endpoint(server.url, "gpt").ask(Request("1", "?")).text == "yes"
-    server.answers = [401]
+def test_busy_servers_are_asked_again_and_refusals_told(chat_server: ChatServer) -> None:
+    chat_server.answers = [429, 503, "yes"]
+    assert Endpoint(chat_server.url, "gpt").ask(Request("1", "?")).text == "yes"
+    chat_server.answers = [401]
     with pytest.raises(DataError, match="item 7: HTTP 401 broken"):
-        Endpoint(server.url, "gpt").ask(Request("7", "?"))
-    server.answers = [500] * 5
+        Endpoint(chat_server.url, "gpt").ask(Request("7", "?"))
+    chat_server.answers = [500] * 5
     with pytest.raises(DataError, match="HTTP 500"):
-        Endpoint(server.url, "gpt").ask(Request("7", "?"))
+        Endpoint(chat_server.url, "gpt").ask(Request("7", "?"))
 
 
 def test_nobody_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,17 +46,17 @@ def test_nobody_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
         Endpoint("http://127.0.0.1:9", "gpt").ask(Request("1", "?"))
 
 
-def test_replies_are_recorded_and_not_asked_for_again(server: Server, tmp_path: Path) -> None:
+def test_replies_are_recorded_and_not_asked_for_again(chat_server: ChatServer, tmp_path: Path) -> None:
     record = tmp_path / "replies.jsonl"
-    server.answers = ["one", "two"]
+    chat_server.answers = ["one", "two"]
     requests = [Request("a", "?"), Request("b", "?", run=1)]
-    judge = JudgeModel(Endpoint(server.url, "gpt"), record)
+    judge = JudgeModel(Endpoint(chat_server.url, "gpt"), record)
     assert judge.ask(requests, workers=1) == ["one", "two"]
     again = JudgeModel(None, record)
     again.add(read_verdicts(record))
     assert again.ask([*requests, Request("c", "?")]) == ["one", "two", None]
     assert again.name == "judge-0613"
-    assert len(server.asked) == 2
+    assert len(chat_server.asked) == 2
 
 
 def test_records_of_other_forms(write: Write) -> None:
@@ -114,28 +73,28 @@ QUESTIONS = [
 ]
 
 
-def test_llava_bench_by_a_judge_then_from_its_record(server: Server, write: Write, tmp_path: Path) -> None:
+def test_llava_bench_by_a_judge_then_from_its_record(chat_server: ChatServer, write: Write, tmp_path: Path) -> None:
     questions = write("bench/questions.jsonl", QUESTIONS)
     write("bench/context.jsonl", [{"image": "1.jpg", "caption": ["A dog.", "It runs."]}])
     write("bench/answers_gpt4.jsonl", [{"question_id": n, "text": f"reference {n}"} for n in (0, 1)])
     answers = write("answers.jsonl", [{"question_id": n, "text": f"answer {n}"} for n in (0, 1)])
-    server.answers = ["8 6\nbecause", "8, 9"]
+    chat_server.answers = ["8 6\nbecause", "8, 9"]
     record = str(tmp_path / "reviews.jsonl")
-    options = {"judge": server.url, "judge_model": "gpt", "replies": record}
+    options = {"judge": chat_server.url, "judge_model": "gpt", "replies": record}
     report = score("llava_bench", answers, questions.parent, options)
     # The second review has three parts on its first line: -1 and -1 go into the means, 5 / 7 each over two.
     pairs = sorted(json.loads(line)["reply"] for line in Path(record).read_text().splitlines())
     assert pairs == ["8 6\nbecause", "8, 9"]
     assert report.score == round(100 * 2.5 / 3.5, 1) and report.parse_failures == 1
     assert "judge: judge-0613, 1 run" in report.notes[0]
-    prompts = {asked["messages"][1]["content"] for asked in server.asked}
+    prompts = {asked["messages"][1]["content"] for asked in chat_server.asked}
     assert any(
         text.startswith("[Context]\nA dog.\nIt runs.\n\n[Question]\nWhat?\n\n[Assistant 1]\nreference 0\n\n")
         for text in prompts
     )
     assert any("[Assistant 2]\nanswer 1\n\n[End of Assistant 2]\n\n[System]\nWe would like" in text for text in prompts)
     again = score("llava_bench", answers, questions, {"replies": record})
-    assert again.metrics == report.metrics and len(server.asked) == 2
+    assert again.metrics == report.metrics and len(chat_server.asked) == 2
 
 
 def test_llava_bench_rounds_means_then_ratio_and_averages_runs(write: Write) -> None:
@@ -172,25 +131,25 @@ MMVET = {
 }
 
 
-def test_mmvet_asks_again_in_other_words_and_warmer(server: Server, write: Write, tmp_path: Path) -> None:
+def test_mmvet_asks_again_in_other_words_and_warmer(chat_server: ChatServer, write: Write, tmp_path: Path) -> None:
     annotations, answers = write("mm-vet.json", {"v1_0": MMVET["v1_0"]}), write("p.json", {"v1_0": "one | two"})
-    server.answers = ["The", "grade", "1.5", "0.7 well"]
+    chat_server.answers = ["The", "grade", "1.5", "0.7 well"]
     record = str(tmp_path / "grades.jsonl")
-    report = score("mmvet", answers, annotations, {"judge": server.url, "judge_model": "gpt", "replies": record})
+    report = score("mmvet", answers, annotations, {"judge": chat_server.url, "judge_model": "gpt", "replies": record})
     assert report.score == 70.0 and report.parse_failures == 0
-    texts = [asked["messages"][0]["content"] for asked in server.asked]
+    texts = [asked["messages"][0]["content"] for asked in chat_server.asked]
     assert texts[0].endswith("\n\nx? | 1 <AND> 2 | one | two | ")
     assert texts[1:] == [f"{texts[0]}\nPredict the correctness of the answer (digit): "] * 3
-    assert [asked["temperature"] for asked in server.asked] == [0, 0, 0.5, 1.0]
-    assert {asked["max_tokens"] for asked in server.asked} == {3}
+    assert [asked["temperature"] for asked in chat_server.asked] == [0, 0, 0.5, 1.0]
+    assert {asked["max_tokens"] for asked in chat_server.asked} == {3}
     assert score("mmvet", answers, annotations, {"replies": record}).score == 70.0
 
 
-def test_mmvet_gives_up_after_five_attempts(server: Server, write: Write) -> None:
+def test_mmvet_gives_up_after_five_attempts(chat_server: ChatServer, write: Write) -> None:
     annotations, answers = write("mm-vet.json", {"v1_0": MMVET["v1_0"]}), write("p.json", {"v1_0": "x"})
-    server.answers = ["no"] * 5
-    report = score("mmvet", answers, annotations, {"judge": server.url, "judge_model": "gpt"})
-    assert report.score == 0 and report.parse_failures == 1 and server.answers == []
+    chat_server.answers = ["no"] * 5
+    report = score("mmvet", answers, annotations, {"judge": chat_server.url, "judge_model": "gpt"})
+    assert report.score == 0 and report.parse_failures == 1 and chat_server.answers == []
 
 
 def test_mmvet_from_the_official_grade_file(write: Write) -> None:
@@ -249,7 +208,7 @@ def _llava(write: Write, **more: str) -> tuple[Path, Path]:
     return write("q.jsonl", QUESTIONS), write("a.jsonl", rows)
 
 
-def test_replies_about_another_answer_are_refused(server: Server, write: Write, tmp_path: Path) -> None:
+def test_replies_about_another_answer_are_refused(chat_server: ChatServer, write: Write, tmp_path: Path) -> None:
     questions, answers = _llava(write, answer_id="mine")
     reviews = [{"question_id": n, "content": "8 6", "answer2_id": f"theirs{n}"} for n in (0, 1)]
     with pytest.raises(DataError, match=r"reviews\.jsonl: the judge's reply for 0 is about another answer \(theirs0\)"):
@@ -259,8 +218,8 @@ def test_replies_about_another_answer_are_refused(server: Server, write: Write, 
         "whose answers" in note for note in score("llava_bench", answers, questions, {"replies": str(mine)}).notes
     )
     annotations, record = write("mm-vet.json", {"v1_0": MMVET["v1_0"]}), str(tmp_path / "grades.jsonl")
-    server.answers = ["0.7"]
-    options = {"judge": server.url, "judge_model": "gpt", "replies": record}
+    chat_server.answers = ["0.7"]
+    options = {"judge": chat_server.url, "judge_model": "gpt", "replies": record}
     assert score("mmvet", write("p.json", {"v1_0": "one"}), annotations, options).score == 70
     with pytest.raises(DataError, match="about another answer"):
         score("mmvet", write("other.json", {"v1_0": "two"}), annotations, {"replies": record})

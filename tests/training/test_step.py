@@ -11,6 +11,7 @@ import torch
 
 from modalink.errors import TrainingError
 from modalink.features.cache import FeatureCache
+from modalink.kinds import named
 from modalink.model import Prepared, compose
 from modalink.model.items import Item
 from modalink.recipe import Recipe
@@ -19,7 +20,7 @@ from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
 from modalink.training.objectives.language import LanguageConfig
 from modalink.training.opening import make_learner, open_loader
-from modalink.training.step import Learner, named
+from modalink.training.step import Learner
 
 
 @pytest.fixture

@@ -51,8 +51,8 @@ class HubEncoder:
             raise DataError(f"{folder}: found no {modality}, needed files {', '.join(SUFFIXES[modality])}")
         return self.media(paths, modality)
 
-    def media(self, paths: Sequence[Path], modality: str) -> Float[np.ndarray, "n d"]:
-        """Features of media files, in their order."""
+    def media(self, paths: Sequence[Any], modality: str) -> Float[np.ndarray, "n d"]:
+        """Features of media, files or decoded, in their order."""
         model = _model(self.checkpoint)
         preprocess = self._preprocessing(modality)
         encode = getattr(model, f"get_{modality}_features", model)
@@ -64,7 +64,7 @@ class HubEncoder:
         encode = _model(self.checkpoint).get_text_features
         return self._in_batches(texts, lambda batch: encode(**tokenizer(list(batch), return_tensors="pt", **options)))
 
-    def _preprocessing(self, modality: str) -> Callable[[Sequence[Path]], Any]:
+    def _preprocessing(self, modality: str) -> Callable[[Sequence[Any]], Any]:
         if modality == "video":
             return _videos(self.checkpoint, self.frames)
         return {"image": _images, "audio": _sounds}[modality](self.checkpoint)
@@ -90,29 +90,29 @@ def _vector(output: Any) -> torch.Tensor:
     return torch.as_tensor(states).flatten(2).mean(-1) if states.ndim == 4 else torch.as_tensor(states).mean(1)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # rewards of pictures and of sounds are asked in turn
 def _model(checkpoint: str) -> Any:
     return hub.read(AutoModel, hub.locate(checkpoint), dtype=torch.float32).eval()
 
 
-def _images(encoder: str) -> Callable[[Sequence[Path]], Any]:
+def _images(encoder: str) -> Callable[[Sequence[Any]], Any]:
     processor = hub.read(AutoImageProcessor, hub.locate(encoder, weights=False))
     read = modalities.get("image").read
     return lambda paths: processor(images=[read(path) for path in paths], return_tensors="pt")
 
 
-def _videos(encoder: str, frames: int) -> Callable[[Sequence[Path]], Any]:
+def _videos(encoder: str, frames: int) -> Callable[[Sequence[Any]], Any]:
     processor = hub.read(AutoImageProcessor, hub.locate(encoder, weights=False))
     return lambda paths: processor([_frames(path, frames) for path in paths], return_tensors="pt")
 
 
-def _frames(path: Path, count: int) -> list[np.ndarray]:
+def _frames(path: Any, count: int) -> list[np.ndarray]:
     """`count` frames at even distances over the whole video."""
     frames = np.asarray(modalities.get("video").read(path))
     return [frames[i] for i in np.linspace(0, len(frames) - 1, count).round().astype(int)]
 
 
-def _sounds(encoder: str) -> Callable[[Sequence[Path]], Any]:
+def _sounds(encoder: str) -> Callable[[Sequence[Any]], Any]:
     extractor = hub.read(AutoFeatureExtractor, hub.locate(encoder, weights=False))
     rate = extractor.sampling_rate
     return lambda paths: extractor(
@@ -120,10 +120,13 @@ def _sounds(encoder: str) -> Callable[[Sequence[Path]], Any]:
     )
 
 
-def _sound(path: Path, rate: int) -> np.ndarray:
+def _sound(source: Any, rate: int) -> np.ndarray:
     """A sound in mono at the encoder's rate."""
+    if not isinstance(source, Path):
+        sound = modalities.get("audio").read(source)
+        return np.asarray(resample_poly(sound.values.astype(np.float64), rate, sound.rate_hz))
     try:
-        samples, own_rate = soundfile.read(path, always_2d=True)
+        samples, own_rate = soundfile.read(source, always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise DataError(f"{path}: cannot be decoded ({error})") from error
+        raise DataError(f"{source}: cannot be decoded ({error})") from error
     return np.asarray(resample_poly(samples.mean(1), rate, own_rate))

@@ -40,6 +40,14 @@ class Request:
     """The answer that is judged."""
     answer_id: str = ""
     """What the prediction file calls it, where it does."""
+    pictures: tuple[str, ...] = ()
+    """Data URLs of pictures that the judge sees before it reads."""
+
+    @property
+    def content(self) -> str | list[dict[str, Any]]:
+        """What a chat-completions address takes as the user's message."""
+        shown = [{"type": "image_url", "image_url": {"url": url}} for url in self.pictures]
+        return [*shown, {"type": "text", "text": self.prompt}] if shown else self.prompt
 
     @property
     def key(self) -> tuple[str, int, int]:
@@ -84,8 +92,8 @@ class Endpoint:
         Raises:
             DataError: The address refused, or did not answer.
         """
-        messages = [{"role": "system", "content": request.system}] if request.system else []
-        messages.append({"role": "user", "content": request.prompt})
+        messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
+        messages.append({"role": "user", "content": request.content})
         body = {
             "model": self.model,
             "messages": messages,

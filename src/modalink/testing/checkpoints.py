@@ -281,10 +281,11 @@ def tiny_ast(folder: Path | str, *, seed: int = 0, **config: Any) -> Path:
     return _save(folder, ASTForAudioClassification, ASTConfig(**settings), seed, extractor)
 
 
-def tiny_clap(folder: Path | str, *, seed: int = 0, **audio: Any) -> Path:
+def tiny_clap(folder: Path | str, *, seed: int = 0, words: int = 64, **audio: Any) -> Path:
     """A whole CLAP (windows of a second; 4 rows of 16 tokens of width 32) with its feature extractor.
 
-    `audio` replaces fields of its tower of sounds; with `enable_fusion` it fuses.
+    Its tower of words knows `words` tokens. `audio` replaces fields of its tower of sounds; with `enable_fusion` it
+    fuses.
     """
     settings: dict[str, Any] = {"patch_embeds_hidden_size": 8, "depths": [1, 1, 1], "num_attention_heads": [2, 2, 2]}
     settings |= {"spec_size": 128, "num_mel_bins": 64, "window_size": 4, "hidden_size": 32, "aff_block_r": 2} | audio
@@ -293,7 +294,7 @@ def tiny_clap(folder: Path | str, *, seed: int = 0, **audio: Any) -> Path:
     extractor = ClapFeatureExtractor(
         sampling_rate=16_000, hop_length=160, max_length_s=1, frequency_max=8000, truncation=truncation
     )
-    config = ClapConfig(text_config=text | {"vocab_size": 64}, audio_config=settings, projection_dim=32)
+    config = ClapConfig(text_config=text | {"vocab_size": words}, audio_config=settings, projection_dim=32)
     return _save(folder, ClapModel, config, seed, extractor)
 
 

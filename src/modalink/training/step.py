@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from modalink.errors import TrainingError
+from modalink.kinds import named
 from modalink.model import System
 from modalink.model.batch import Batch, Prepared, collate
 from modalink.model.groups import Groups
@@ -333,17 +334,6 @@ class Learner:
             f"finite numbers; nothing was updated; {which}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}; "
             "look at these samples, or lower the learning rate"
         )
-
-
-def named(objectives: Sequence[Any]) -> dict[str, Any]:
-    """Objectives by kind; a second one of a kind is called, for example, `align-2`."""
-    seen: Counter[str] = Counter()
-    found = {}
-    for objective in objectives:
-        seen[objective.kind] += 1
-        number = seen[objective.kind]
-        found[objective.kind if number == 1 else f"{objective.kind}-{number}"] = objective
-    return found
 
 
 def _on_host(values: Sequence[Float[Tensor, ""]]) -> list[float]:

@@ -55,6 +55,9 @@ class MessagesConfig(SourceConfig):
     default made where the system can make them, else read; what a medium says of itself (`use`) goes first."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Columns that the format calls otherwise, for example `{image: photo, prompt: question, completion: answer}`."""
+    facts: dict[str, str] = Field(default_factory=dict)
+    """What rewards know of a record beside its turns: the fact's name -> its column, for example `{answer: solution}`.
+    A column `facts` that holds a mapping is read too."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -108,7 +111,15 @@ class MessagesConfig(SourceConfig):
         if name is None or formats.is_preference(named):
             raise SampleError(id, "bad_messages", f"fits no format of conversations; {seems(named)}")
         conversation = formats.read(named, id, name, folder=folder, place=self.place, boxes=self.boxes)
-        return conversation if self.use is None else _used(conversation, self.use)
+        used = conversation if self.use is None else _used(conversation, self.use)
+        return replace(used, facts=self._facts(record, id))
+
+    def _facts(self, record: dict[str, Any], id: str) -> dict[str, Any]:
+        if missing := [column for column in self.facts.values() if column not in record]:
+            raise SampleError(id, "no_fact", f"found no column {missing[0]!r}, which `facts` names")
+        own = record.get("facts")
+        told = own if isinstance(own, dict) else {}
+        return {**told, **{fact: record[column] for fact, column in self.facts.items()}}
 
 
 def _used(conversation: Conversation, use: Use) -> Conversation:

@@ -7,7 +7,7 @@ import contextlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -87,18 +87,48 @@ def _add(scores: CaptionScores, name: str, why_not: str, compute: Callable[[], f
     scores.notes.append(f"{name} left out: {why_not}")
 
 
-def _python_scores(candidates: list[str], right: list[list[str]]) -> tuple[dict[str, float], np.ndarray]:
+def item_scores(
+    replies: Sequence[str], references: Sequence[Sequence[str]], metric: Literal["cider", "bleu_4", "rouge_l"]
+) -> np.ndarray:
+    """One score of every caption, by the tokeniser in Python; CIDEr takes all of them as its corpus.
+
+    Args:
+        replies: One caption an item; may be empty.
+        references: The right captions of each item, at least one.
+        metric: CIDEr-D, BLEU-4 or ROUGE-L.
+
+    Raises:
+        MissingExtraError: pycocoevalcap is not installed.
+    """
+    bleu, cider, rouge = _scorers()
+    hypotheses = {n: [text] for n, text in enumerate(tokenize(replies, "python"))}
+    rest = iter(tokenize([reference for refs in references for reference in refs], "python"))
+    right = {n: [next(rest) for _ in refs] for n, refs in enumerate(references)}
+    if metric == "bleu_4":
+        with contextlib.redirect_stdout(io.StringIO()):
+            _, by_item = bleu(4).compute_score(right, hypotheses)
+        return np.asarray(by_item[3], float)
+    scorer = cider() if metric == "cider" else rouge()
+    return np.asarray(scorer.compute_score(right, hypotheses)[1], float)
+
+
+def _scorers() -> tuple[Any, Any, Any]:
     try:
         from pycocoevalcap.bleu.bleu import Bleu
         from pycocoevalcap.cider.cider import Cider
         from pycocoevalcap.rouge.rouge import Rouge
     except ImportError as error:
         raise MissingExtraError("caption metrics", "pycocoevalcap", "scoring") from error
+    return Bleu, Cider, Rouge
+
+
+def _python_scores(candidates: list[str], right: list[list[str]]) -> tuple[dict[str, float], np.ndarray]:
+    bleu_score, cider_score, rouge_score = _scorers()
     hypotheses = {n: [text] for n, text in enumerate(candidates)}
     references = dict(enumerate(right))
     with contextlib.redirect_stdout(io.StringIO()):  # BLEU prints its lengths
-        bleu, _ = Bleu(4).compute_score(references, hypotheses)
-    rouge, _ = Rouge().compute_score(references, hypotheses)
-    cider, by_item = Cider().compute_score(references, hypotheses)
+        bleu, _ = bleu_score(4).compute_score(references, hypotheses)
+    rouge, _ = rouge_score().compute_score(references, hypotheses)
+    cider, by_item = cider_score().compute_score(references, hypotheses)
     corpus = {f"Bleu_{n}": float(value) for n, value in enumerate(bleu, 1)}
     return corpus | {"ROUGE_L": float(rouge), "CIDEr": float(cider)}, np.asarray(by_item, float)

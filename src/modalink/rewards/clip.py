@@ -1,0 +1,22 @@
+"""How well a picture and words fit, by CLIP or an encoder of its kind.
+
+Source: CLIPScore (arXiv 2104.08718, eq. 1).
+"""
+
+from typing import ClassVar, Literal
+
+from modalink.rewards._similarity import SimilarityConfig
+from modalink.scoring.metrics.clip_score import WEIGHT
+
+
+class ClipConfig(SimilarityConfig):
+    """CLIPScore of the last picture: 2.5 times the cosine, not below 0. Where words or media are lacking it is 0 or,
+    where nothing was shown, says nothing."""
+
+    modality: ClassVar[str] = "image"
+
+    kind: Literal["clip"] = "clip"
+
+    def value(self, cosine: float) -> float:
+        """2.5 · max(cosine, 0)."""
+        return WEIGHT * max(cosine, 0.0)
