@@ -27,6 +27,7 @@ ROOMS = [
     "modalink.generators",
     "modalink.training.objectives",
     "modalink.data.sources",
+    "modalink.data.writers",
     "modalink.data_quality.checks",
     "modalink.rewards",
 ]
@@ -78,6 +79,7 @@ def test_every_command_is_one_file():
     files = {file.stem for file in folder.glob("*.py")} - {
         "__init__",
         "data_check",
+        "data_convert",
         "filling",
         "main",
         "media",

@@ -130,6 +130,16 @@ class MediumError(DataError):
         self.reason = reason
 
 
+def reason_of(error: DataError, name: str) -> tuple[str, str]:
+    """What is bad by an error, and the key of why in ledgers.
+
+    Args:
+        error: The error.
+        name: What it is called where the error does not tell.
+    """
+    return (error.name, error.reason) if isinstance(error, SampleError | MediumError) else (name, "bad_record")
+
+
 class PromptError(ModalinkError):
     """A conversation that cannot become tokens."""
 

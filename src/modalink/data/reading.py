@@ -1,11 +1,12 @@
 """Conversations of a source from first to last, bad ones as their errors: for those who look at data."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count, islice
+from typing import Any
 
 from modalink.conversation import Conversation
 from modalink.data.source import Source, SourceConfig, Stream
-from modalink.errors import DataError, OptionError
+from modalink.errors import DataError, OptionError, SampleError
 
 
 def in_order(config: SourceConfig, limit: int | None = None) -> Iterator[Conversation | DataError]:
@@ -37,3 +38,12 @@ def every(source: Source | Stream) -> Iterator[Conversation | DataError]:
             yield source.conversation(next(source)) if isinstance(source, Stream) else source[number]
         except DataError as error:
             yield error
+
+
+def record_of(source: Source | Stream, number: int) -> Mapping[str, Any]:
+    """The record as it stands that a sample comes from; empty where the source keeps none, or it is broken."""
+    record: Callable[[int], Mapping[str, Any]] | None = getattr(source, "record", None)
+    try:
+        return {} if record is None else record(number)
+    except SampleError:
+        return {}

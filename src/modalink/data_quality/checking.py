@@ -7,11 +7,10 @@ from itertools import islice
 from typing import Any
 
 from modalink import kinds
-from modalink.data.reading import every, opened
+from modalink.data.reading import every, opened, record_of
 from modalink.data.source import Source, SourceConfig, Stream
 from modalink.data_quality.check import CheckConfig, Context, Fault
 from modalink.data_quality.sample import Sample
-from modalink.errors import SampleError
 
 
 @dataclass(frozen=True)
@@ -103,12 +102,4 @@ def check(
 def samples(source: Source | Stream, limit: int | None = None) -> Iterator[Sample]:
     """The records of an open source as samples."""
     for number, found in enumerate(islice(every(source), limit)):
-        yield Sample(number, found, _record(source, number))
-
-
-def _record(source: Source | Stream, number: int) -> Mapping[str, Any]:
-    record: Callable[[int], Mapping[str, Any]] | None = getattr(source, "record", None)
-    try:
-        return {} if record is None else record(number)
-    except SampleError:
-        return {}
+        yield Sample(number, found, record_of(source, number))

@@ -10,7 +10,7 @@ from PIL import Image
 from modalink import modalities
 from modalink.conversation import Conversation, Medium, Role
 from modalink.data_quality.pictures import Look
-from modalink.errors import DataError, MediumError, SampleError
+from modalink.errors import DataError, MediumError, reason_of
 from modalink.roles import MediumHandle
 
 
@@ -91,7 +91,7 @@ class Sample:
         """Its name in ledgers and errors."""
         if isinstance(self.found, Conversation):
             return self.found.id
-        return self.found.name if isinstance(self.found, SampleError | MediumError) else f"sample {self.number}"
+        return reason_of(self.found, f"sample {self.number}")[0]
 
     @property
     def conversation(self) -> Conversation | None:

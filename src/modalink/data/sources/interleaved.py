@@ -38,7 +38,7 @@ class InterleavedConfig(SourceConfig):
         """Find the documents."""
         folder = media_folder(self.media, self.path)
         records = open_fitting(self.path, fits, "'texts', 'text_list' or 'content'")
-        return RecordSource(records, partial(_read, folder=folder, use=self.use))
+        return RecordSource(records, partial(read_document, folder=folder, use=self.use))
 
 
 def fits(record: dict[str, Any]) -> bool:
@@ -46,7 +46,8 @@ def fits(record: dict[str, Any]) -> bool:
     return bool({"text_list", "texts", "content"} & record.keys())
 
 
-def _read(record: dict[str, Any], id: str, *, folder: Path, use: Use | None) -> Conversation:
+def read_document(record: dict[str, Any], id: str, *, folder: Path, use: Use | None) -> Conversation:
+    """A record as one turn of the assistant; raises `SampleError`."""
     if "text_list" in record:
         content = _mmc4(record, id)
     elif "texts" in record:

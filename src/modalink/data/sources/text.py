@@ -31,8 +31,13 @@ class TextConfig(SourceConfig):
     def _read(self, record: dict[str, Any], id: str) -> Conversation:
         if name := formats.recognise(record):
             return formats.read(record, id, name, folder=Path())
-        text = record.get(self.column)
-        if not isinstance(text, str) or not text.strip():
-            needed = f"'messages', 'conversations' or text under {self.column!r}"
-            raise SampleError(id, "no_text", f"found the keys {columns(record)}; needed {needed}")
-        return Conversation((Turn("assistant", (Text(text),)),), id)
+        return read_text(record, id, self.column)
+
+
+def read_text(record: dict[str, Any], id: str, column: str = "text") -> Conversation:
+    """A record with text in a column as one turn of the assistant; raises `SampleError`."""
+    text = record.get(column)
+    if not isinstance(text, str) or not text.strip():
+        needed = f"'messages', 'conversations' or text under {column!r}"
+        raise SampleError(id, "no_text", f"found the keys {columns(record)}; needed {needed}")
+    return Conversation((Turn("assistant", (Text(text),)),), id)

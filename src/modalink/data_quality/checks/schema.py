@@ -6,7 +6,7 @@ from typing import Literal
 from modalink.conversation import Conversation
 from modalink.data_quality.check import Check, CheckConfig, Context, Fault
 from modalink.data_quality.sample import Sample
-from modalink.errors import MediumError, SampleError
+from modalink.errors import reason_of
 
 
 class SchemaConfig(CheckConfig):
@@ -23,5 +23,4 @@ class _Schema(Check):
     def look(self, sample: Sample) -> Iterator[Fault]:
         error = sample.found
         if not isinstance(error, Conversation):
-            reason = error.reason if isinstance(error, SampleError | MediumError) else "bad_record"
-            yield Fault.of(sample, reason, str(error).removeprefix(f"{sample.id}: "))
+            yield Fault.of(sample, reason_of(error, sample.id)[1], str(error).removeprefix(f"{sample.id}: "))
