@@ -92,7 +92,11 @@ class TinyWorldConfig(SourceConfig):
 
 
 def _equal_shares(value: Any) -> Any:
-    return dict.fromkeys(value, 1.0) if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    if odd := [name for name in value if not isinstance(name, str)]:
+        raise ValueError(f"found {odd[0]!r:.80} in the list, needed names")
+    return dict.fromkeys(value, 1.0)
 
 
 _ACROSS_NEEDS = "; across needs two modalities at least that questions weigh together"
