@@ -1,4 +1,4 @@
-"""Compares encoders, input projectors, generators and imported models with their references, and writes the largest
+"""Compares encoders, projectors, generators and imported models with their references, and writes the largest
 differences into their pages.
 
 Run: `python docs/tools/part_parity.py`, as `make parity` does; with kinds, only those are compared, and printed.
@@ -35,11 +35,14 @@ FOLDER = Path(__file__).parent / "parity"
 ROOMS = {
     "encoders": "modalink.encoders",
     "projectors": "modalink.projectors.inputs",
+    "outputs": "modalink.projectors.outputs",
     "generators": "modalink.generators",
     "interop": "modalink.interop.families",
 }
-"""Folder of comparisons, and name of the page -> the room whose kinds are compared."""
-KINDS = {path.stem: path for room in ROOMS for path in sorted((FOLDER / room).glob("*.py"))}
+"""Folder of comparisons -> the room whose kinds are compared."""
+OWN = {"outputs": {"mixer", "flow", "heads"}}
+"""Folder -> the kinds that are of this project alone: nothing is there to compare them with."""
+KINDS = {f"{room}/{path.stem}": path for room in ROOMS for path in sorted((FOLDER / room).glob("*.py"))}
 START, END = "<!-- table of parity -->", "<!-- end of the table of parity -->"
 
 
@@ -67,16 +70,23 @@ class Row:
 
 def page(room: str) -> Path:
     """The document that holds the table of a room."""
-    return FOLDER.parents[1] / f"{room}.md"
+    return FOLDER.parents[1] / f"{'projectors' if room == 'outputs' else room}.md"
+
+
+def marks(room: str) -> tuple[str, str]:
+    """What stands before and behind its table."""
+    if room != "outputs":
+        return START, END
+    return "<!-- table of parity of outputs -->", "<!-- end of the table of parity of outputs -->"
 
 
 def rows(kind: str) -> Iterator[Row]:
-    """The comparisons of a kind, in the default precision and on the CPU.
+    """The comparisons of a kind (`encoders/ast`), in the default precision and on the CPU.
 
     Raises:
         ValueError: The shapes differ.
     """
-    spec = importlib.util.spec_from_file_location(f"parity_{kind}", KINDS[kind])
+    spec = importlib.util.spec_from_file_location(f"parity_{kind.replace('/', '_')}", KINDS[kind])
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with (
@@ -90,7 +100,7 @@ def rows(kind: str) -> Iterator[Row]:
             if found.shape != expected.shape:
                 raise ValueError(f"{kind}, {reference}: shapes {tuple(found.shape)} and {tuple(expected.shape)}")
             difference, largest = (found - expected).abs().max().item(), expected.abs().max().item()
-            yield Row(kind, reference, difference, largest, getattr(module, "TOLERANCE", 0.0))
+            yield Row(KINDS[kind].stem, reference, difference, largest, getattr(module, "TOLERANCE", 0.0))
 
 
 def main(kinds: Iterable[str]) -> None:
@@ -98,7 +108,7 @@ def main(kinds: Iterable[str]) -> None:
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     lines: dict[str, list[str]] = {room: [] for room in ROOMS}
-    for kind in kinds or KINDS:
+    for kind in [kind for kind in KINDS if not kinds or {kind, KINDS[kind].stem} & {*kinds}]:
         for row in rows(kind):
             lines[KINDS[kind].parent.name].append(str(row))
             print(row, flush=True)
@@ -112,7 +122,7 @@ def write(room: str, lines: list[str]) -> None:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("transformers", "timm", "diffusers", "torch"))
     head = "| `kind` | reference | largest difference | largest number |\n| --- | --- | --- | --- |"
     table = "\n".join([head, *lines])
-    Marked(page(room), START, END).write(f"Compared with {libraries}.\n\n{table}")
+    Marked(page(room), *marks(room)).write(f"Compared with {libraries}.\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from modalink.features.cache import FeatureCache
@@ -17,13 +19,17 @@ from modalink.training.loop import Run
 from modalink.training.mean_start import centre
 from modalink.training.opening import open_loader
 from modalink.training.train import train
+from tests.support.duet import DuetConfig
 
 MIXER = {"kind": "mixer", "values": 8, "groups": 2, "width": 8, "heads": 2, "feed_forward": 8}
 
 
-def _recipe(make_recipe: Callable[..., Recipe], *stages: dict) -> Recipe:
+HEADS = {"kind": "heads", "width": 8, "trunk": MIXER}
+
+
+def _recipe(make_recipe: Callable[..., Recipe], *stages: dict, **output: Any) -> Recipe:
     recipe = make_recipe(*stages).to_dict()
-    recipe["outputs"]["image"]["projector"] = MIXER
+    recipe["outputs"]["image"] |= {"projector": MIXER} | output
     return Recipe.model_validate(recipe)
 
 
@@ -62,3 +68,18 @@ def test_training_centres_before_the_first_step(
     system = compose(recipe, seed=0)
     train(recipe, tmp_path / "run", system=system)
     assert system.model.output_projectors["image"].offset.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("generator", [None, {"kind": "duet"}])
+def test_heads_start_at_the_mean_of_each_condition(make_recipe, instruct, install, tmp_path: Path, generator) -> None:
+    install(DuetConfig)
+    output = {"projector": HEADS} | ({"generator": generator} if generator else {})
+    objectives = [{"kind": "language"}, {"kind": "align"}]
+    system = compose(
+        recipe := _recipe(make_recipe, instruct(batch=4, steps=1, objectives=objectives), **output), seed=0
+    )
+    train(recipe, tmp_path / "run", system=system)
+    heads = system.model.output_projectors["image"].heads
+    assert heads.keys() == ({"words", "style"} if generator else {"one"})
+    for head in heads.values():
+        assert head.offset.abs().max() > 0.1, "a step of 1e-3 does not bring it there"

@@ -25,6 +25,7 @@ from modalink.roles.media_options import Guidance, MediaOptions, Seconds, Size
 from modalink.roles.modality import MediumHandle, ModalityRecord, Preview
 from modalink.roles.output_projector import (
     Centred,
+    CentredJointly,
     DrawsConditions,
     JointOutputProjector,
     OutputProjector,
@@ -38,6 +39,7 @@ from modalink.roles.retriever import EmbedsMedia, Found, Query, Retriever, Retri
 __all__ = [
     "BlockEncoder",
     "Centred",
+    "CentredJointly",
     "Compared",
     "ConditionShape",
     "Conditions",

@@ -65,6 +65,17 @@ class Centred(Protocol):
         """Take the mean of the conditions."""
 
 
+@runtime_checkable
+class CentredJointly(Protocol):
+    """The same ability of a projector that makes all conditions at once."""
+
+    centred: bool
+    """Whether it has means already."""
+
+    def centre(self, means: Mapping[str, Float[Tensor, "l d_gen"]]) -> None:
+        """Take the mean of each condition by its name."""
+
+
 class OutputProjectorConfig(KindConfig):
     """Base of output projector settings."""
 

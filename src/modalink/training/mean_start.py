@@ -8,7 +8,7 @@ from torch import Tensor
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.batch import Prepared
 from modalink.recipe.groups import Group
-from modalink.roles import Centred, Conditions, ReadsText
+from modalink.roles import Centred, CentredJointly, Conditions, JointOutputProjector, ReadsText
 from modalink.training import parallel
 from modalink.training.frozen import FrozenGenerator
 
@@ -31,14 +31,18 @@ def centre(
     for modality, generator in generators.items():
         if Group.output_projector(modality) not in trained or not isinstance(generator.generator, ReadsText):
             continue
+        link = model.link(modality)
+        joint = link if isinstance(link, JointOutputProjector) and isinstance(link, CentredJointly) else None
         heads = {n: head for n, head in model.heads(modality).items() if isinstance(head, Centred) and not head.centred}
-        if not heads:
+        if not heads and (joint is None or joint.centred):
             continue
         targets = [item for sample in samples for item in sample.targets.get(modality, ())]
         if captions := parallel.gathered([item.caption for item in targets if item.caption and item.loss]):
             conditions = generator.text_conditions(captions)
             for name, head in heads.items():
                 head.centre(_mean(conditions, name))
+            if joint is not None:
+                joint.centre({name: _mean(conditions, name) for name in conditions.tensors})
 
 
 def _mean(conditions: Conditions, name: str) -> Float[Tensor, "l d_gen"]:

@@ -10,6 +10,7 @@ from modalink.kinds import parse
 from modalink.projectors.outputs.heads import HeadsConfig
 from modalink.recipe.errors import Problems
 from modalink.recipe.kind_field import Kinds
+from modalink.roles import Centred
 
 TRUNK: dict[str, Any] = {
     "kind": "transformer", "width": 16, "encoder_layers": 1, "decoder_layers": 1, "heads": 2, "feed_forward": 24,
@@ -45,3 +46,19 @@ def test_its_tiny_form_has_a_tiny_trunk() -> None:
 def test_a_trunk_has_no_heads_and_draws_nothing(trunk: dict[str, Any]) -> None:
     with pytest.raises((RecipeError, Problems), match="cannot stand"):
         Kinds("modalink.projectors.outputs").parse({"kind": "heads", "trunk": trunk})
+
+
+def test_it_starts_from_the_means_of_its_conditions() -> None:
+    projector = config().build_joint(dim_in=10, tokens_in=3, shapes=SHAPES)
+    states = torch.randn(2, 3, 10)
+    before, means = projector(states), {"words": torch.randn(6, 8), "style": torch.randn(1, 5)}
+    assert not projector.centred
+    projector.centre(means)
+    assert projector.centred
+    for name, values in projector(states).items():
+        torch.testing.assert_close(values - before[name], means[name].expand_as(values), rtol=1e-5, atol=1e-6)
+    one = config().build(dim_in=10, dim_out=8, tokens_in=3, tokens_out=6)
+    assert isinstance(one, Centred) and not one.centred
+    before = one(states)
+    one.centre(means["words"])
+    torch.testing.assert_close(one(states) - before, means["words"].expand(2, 6, 8), rtol=1e-5, atol=1e-6)

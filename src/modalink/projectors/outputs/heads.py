@@ -5,8 +5,9 @@ vector of SDXL and its sequence, for example, read each other inside the trunk.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -63,13 +64,35 @@ class HeadsProjector(JointOutputProjector):
     def __init__(self, trunk: OutputProjector, width: int, shapes: Mapping[str, tuple[int, int]]) -> None:
         super().__init__()
         self.trunk = trunk
-        self.heads = nn.ModuleDict({name: nn.Linear(width, wide) for name, (_, wide) in shapes.items()})
+        self.heads = nn.ModuleDict({name: _Head(width, *shape) for name, shape in shapes.items()})
         self.tokens = [tokens for tokens, _ in shapes.values()]
 
     def forward(self, states: Float[Tensor, "i k d_llm"]) -> dict[str, Tensor]:
         """The conditions of items by name."""
         shares = self.trunk(states).split(self.tokens, dim=1)
         return {name: head(share) for (name, head), share in zip(self.heads.items(), shares, strict=True)}
+
+    @property
+    def centred(self) -> bool:
+        """Whether a condition has left zero, its mean at the start."""
+        return any(bool(cast(_Head, head).offset.any()) for head in self.heads.values())
+
+    @torch.no_grad()
+    def centre(self, means: Mapping[str, Float[Tensor, "l d_gen"]]) -> None:
+        """See `modalink.roles.CentredJointly`."""
+        for name, mean in means.items():
+            cast(_Head, self.heads[name]).offset.copy_(mean)
+
+
+class _Head(nn.Linear):
+    """A linear map to the tokens of a condition, which lie around an offset that each has of its own."""
+
+    def __init__(self, width: int, tokens: int, wide: int) -> None:
+        super().__init__(width, wide)
+        self.offset = nn.Parameter(torch.zeros(tokens, wide))
+
+    def forward(self, states: Float[Tensor, "i l d"]) -> Float[Tensor, "i l d_gen"]:
+        return super().forward(states) + self.offset
 
 
 class OneHead(OutputProjector):
@@ -81,6 +104,20 @@ class OneHead(OutputProjector):
 
     def forward(self, states: Float[Tensor, "i k d_llm"]) -> Float[Tensor, "i l d_gen"]:
         """Project the signal states of items."""
-        (head,) = self.heads.values()
-        conditions: Tensor = head(self.trunk(states))
+        conditions: Tensor = self._head(self.trunk(states))
         return conditions
+
+    @property
+    def centred(self) -> bool:
+        """Whether the condition has left zero, its mean at the start."""
+        return bool(self._head.offset.any())
+
+    @torch.no_grad()
+    def centre(self, mean: Float[Tensor, "l d_gen"]) -> None:
+        """See `modalink.roles.Centred`."""
+        self._head.offset.copy_(mean)
+
+    @property
+    def _head(self) -> _Head:
+        (head,) = self.heads.values()
+        return cast(_Head, head)

@@ -1,7 +1,8 @@
 """A small encoder-decoder Transformer from signal states to conditions, as MiniGPT-5 and NExT-GPT have it.
 
-Source: MiniGPT-5 (arXiv 2310.02239, section 3), NExT-GPT (arXiv 2309.05519, section 3). Differs from NExT-GPT in
-reading the LLM's last states only, without adding the signal tokens' input embeddings.
+Source: GILL (arXiv 2305.17216, `gill_mapper` in gill/layers.py), NExT-GPT (arXiv 2309.05519, section 3, `TextFcLayer`),
+MiniGPT-5 (arXiv 2310.02239, section 3), M2UGen (arXiv 2311.11255). Which states it reads, and whether the embeddings of
+signal tokens are added, is said by the output's `states`.
 """
 
 from typing import Any, Literal
@@ -28,6 +29,8 @@ class TransformerConfig(OutputProjectorConfig):
     feed_forward: Width = 2048
     """Width of the feed-forward layers."""
     activation: Literal["relu", "gelu"] = "relu"
+    norm_first: bool = True
+    """Whether norms stand in front of attention and feed-forward layers, or behind them (M2UGen)."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     entry: Literal["linear", "mlp"] = "linear"
     """What narrows the states: one linear map (NExT-GPT), or two with a GELU (MiniGPT-5)."""
@@ -73,7 +76,7 @@ class TransformerProjector(OutputProjector):
             "dropout": config.dropout,
             "activation": config.activation,
             "batch_first": True,
-            "norm_first": True,
+            "norm_first": config.norm_first,
         }
         self.encoder = nn.TransformerEncoder(
             nn.TransformerEncoderLayer(width, config.heads, **options),
