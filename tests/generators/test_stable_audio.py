@@ -14,7 +14,7 @@ import torch
 from transformers import AutoTokenizer, T5EncoderModel
 
 from modalink.errors import GenerationError, PartError, Stopped
-from modalink.generators._edm import CosineSolver, edm_error
+from modalink.generators._edm import CosineSolver, under_noise
 from modalink.generators.stable_audio import StableAudio, StableAudioConfig
 from modalink.modalities.audio import Sound
 from modalink.ragged import Layout, Ragged
@@ -147,19 +147,15 @@ def test_sounds_are_learned_in_both_channels_with_silence_behind(config: StableA
 def test_the_error_is_that_of_clean_latents_in_edms_scale(limit: float | None, kind: str, sign: int) -> None:
     """Whatever is predicted, diffusers' own conditioning makes clean latents of it: their error is the same."""
     solver = diffusers.EDMDPMSolverMultistepScheduler(sigma_data=0.5, prediction_type=kind)
-    latents, seen = torch.randn(2, 4, 12, dtype=WIDE), []
-
-    def predict(noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        seen.append((noisy, times))
-        return sign * noisy.tanh()
-
-    found = edm_error(predict, latents, solver, sources(3, 4), min_snr=limit)
+    latents = torch.randn(2, 4, 12, dtype=WIDE)
+    noised = under_noise(latents, solver, sources(3, 4), min_snr=limit)
+    found = noised.error(sign * noised.values.tanh())
     for i, source in enumerate(sources(3, 4)):
         sigma = 0.5 * math.tan(torch.rand(1, generator=source).double().item() * math.pi / 2)
         noisy = latents[i] + sigma * torch.randn(4, 12, generator=source).double()
         given = solver.precondition_inputs(noisy, sigma)
-        assert torch.allclose(seen[0][0][i], given, atol=1e-9)
-        assert math.isclose(seen[0][1][i].item(), 0.25 * math.log(sigma), abs_tol=1e-9)
+        assert torch.allclose(noised.values[i], given, atol=1e-9)
+        assert math.isclose(noised.times[i].item(), 0.25 * math.log(sigma), abs_tol=1e-9)
         clean = solver.precondition_outputs(noisy, sign * given.tanh(), sigma)
         error, snr = ((clean - latents[i]) / 0.5).square().mean().item(), (0.5 / sigma) ** 2
         expected = error * (snr + 1) if limit is None else error * min(snr, limit)

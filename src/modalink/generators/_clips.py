@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from modalink.errors import GenerationError
-from modalink.generators._images import to_pixels
+from modalink.generators._images import seen, to_pixels
 from modalink.generators._stable import Stable
 from modalink.modalities.video import Clip, VideoHandle
 from modalink.ragged import Ragged
@@ -71,7 +72,7 @@ class StableClips(Stable):
         self,
         conditions: Conditions,
         *,
-        rng: list[torch.Generator],
+        rng: list[torch.Generator] | None,
         negative: Conditions | None = None,
         **options: Any,
     ) -> MediaOptions:
@@ -105,6 +106,12 @@ class StableClips(Stable):
         latents = torch.cat(found).mul(self.vae.config.scaling_factor)
         return latents.unflatten(0, media.values.shape[:2]).transpose(1, 2).contiguous()
 
+    def visible(self, latents: Float[Tensor, "i c f y x"], asked: MediaOptions) -> Float[Tensor, "i f 3 h w"]:
+        """The frames of clips, from 0 to 1; a few frames are decoded at a time, and again in the backward pass."""
+        frames = latents.transpose(1, 2)
+        parts = [checkpoint(self._decoded, some, use_reentrant=False) for some in frames.flatten(0, 1).split(_TOGETHER)]
+        return seen(torch.cat(parts)).unflatten(0, frames.shape[:2])
+
     @torch.no_grad()
     def to_media(self, latents: Tensor, asked: MediaOptions, should_stop: ShouldStop | None) -> list[Clip]:
         """Clips from scaled latents; a few frames are decoded at a time, and kept as bytes."""
@@ -114,5 +121,9 @@ class StableClips(Stable):
         made: list[np.ndarray] = []
         for some in latents.split(_TOGETHER):
             check_stop(should_stop, "before all of its frames were made")
-            made.append(to_pixels(self.vae.decode(some.to(self.vae.dtype) / self.vae.config.scaling_factor).sample))
+            made.append(to_pixels(self._decoded(some)))
         return np.concatenate(made)
+
+    def _decoded(self, latents: Float[Tensor, "f c y x"]) -> Float[Tensor, "f 3 h w"]:
+        frames: Tensor = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
+        return frames

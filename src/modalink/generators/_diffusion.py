@@ -1,4 +1,4 @@
-"""Diffusion in latents: the error that is trained on, and the walk from noise back to latents.
+"""Diffusion in latents: the noise whose removal is learned, and the walk from noise back to latents.
 
 Source: Ho et al., Denoising Diffusion Probabilistic Models (arXiv 2006.11239); Hang et al., Min-SNR weighting
 (arXiv 2303.09556). The noise schedules and solvers are diffusers'.
@@ -14,43 +14,38 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modalink.devices import to_device
-from modalink.roles import ShouldStop, check_stop
+from modalink.roles import Noised, ShouldStop, check_stop
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """Noisy latents [i ...] and their times (one, or one an item) to what the network predicts."""
 
 
-def denoising_error(
-    predict: Predict,
-    latents: Float[Tensor, "i ..."],
-    schedule: Any,
-    rng: list[torch.Generator],
-    *,
-    min_snr: float | None = None,
-) -> Float[Tensor, " i"]:
-    """Mean squared error of a network's prediction for each item, at a random time.
+def under_noise(
+    latents: Float[Tensor, "i ..."], schedule: Any, rng: list[torch.Generator], *, min_snr: float | None = None
+) -> Noised:
+    """Latents under the noise of a random time.
 
     Args:
-        predict: The network.
         latents: Clean latents.
         schedule: diffusers' DDPMScheduler, for its noise schedule and what the network predicts.
         rng: For each item its own source of, in this order, time and noise.
         min_snr: Weighs errors by min(SNR, this) / SNR of their time; no weighting if None.
     """
     steps = schedule.config.num_train_timesteps
-    drawn = torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in rng])
-    times = to_device(drawn, latents.device)
+    times = to_device(
+        torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in rng]), latents.device
+    )
     normal = torch.stack([torch.randn(latents.shape[1:], generator=g, device=g.device) for g in rng])
     noise = to_device(normal, latents.device).to(latents)
-    noisy = schedule.add_noise(latents, noise, times)
-    kind = schedule.config.prediction_type
+    noisy, kind = schedule.add_noise(latents, noise, times), schedule.config.prediction_type
     targets = {"epsilon": noise, "v_prediction": schedule.get_velocity(latents, noise, times), "sample": latents}
-    error: Tensor = (predict(noisy, times).float() - targets[kind].float()).square().flatten(1).mean(1)
-    return error if min_snr is None else error * _weight(schedule, times, kind, min_snr)
+    kept = schedule.alphas_cumprod.to(times.device)[times]
+    weight = None if min_snr is None else _weight(kept, kind, min_snr)
+    to_media = {"epsilon": (1 / kept - 1).sqrt(), "v_prediction": (1 - kept).sqrt(), "sample": torch.ones_like(kept)}
+    return Noised(noisy, times, targets[kind], weight, to_media[kind])
 
 
-def _weight(schedule: Any, times: Tensor, kind: str, limit: float) -> Tensor:
-    kept: Tensor = schedule.alphas_cumprod.to(times.device)[times]
+def _weight(kept: Tensor, kind: str, limit: float) -> Tensor:
     snr = kept / (1 - kept)
     clipped = snr.clamp(max=limit)
     # The error in latents is the error in noise times 1 / SNR, and the error in velocity times 1 / (SNR + 1).

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modalink.devices import to_device
-from modalink.generators._diffusion import Predict
+from modalink.roles import Noised
 
 _EDGE = 1e-4
 """Nearest to no noise, and to noise alone, that is learned from; noise of no strength has no logarithm."""
@@ -33,20 +33,12 @@ class CosineSolver(EDMDPMSolverMultistepScheduler):
         return torch.as_tensor(sigma).atan() / math.pi * 2
 
 
-def edm_error(
-    predict: Predict,
-    latents: Float[Tensor, "i ..."],
-    solver: Any,
-    rng: list[torch.Generator],
-    *,
-    min_snr: float | None = None,
-) -> Float[Tensor, " i"]:
-    """Mean squared error of a network's prediction for each item, under noise of a random strength.
-
-    Strengths are those of even times of the cosine schedule.
+def under_noise(
+    latents: Float[Tensor, "i ..."], solver: Any, rng: list[torch.Generator], *, min_snr: float | None = None
+) -> Noised:
+    """Latents under noise of a random strength: those of even times of the cosine schedule.
 
     Args:
-        predict: The network.
         latents: Clean latents.
         solver: A scheduler of diffusers in this scale: how inputs and strengths are told, and what is predicted.
         rng: For each item its own source of, in this order, time and noise.
@@ -63,10 +55,7 @@ def edm_error(
     noisy = solver.precondition_inputs(latents + each * noise, each)
     # What `precondition_outputs` makes the clean latents of.
     target = SIGNS[solver.config.prediction_type] * (spread * noise - each * latents / spread) / whole
-    found = predict(noisy, solver.precondition_noise(sigmas))
-    error: Tensor = (found.float() - target.float()).square().flatten(1).mean(1)
-    if min_snr is None:
-        return error
     snr = (spread / sigmas).square()
-    # The error in clean latents, of unit spread, is this one / (SNR + 1).
-    return error * (snr.clamp(max=min_snr) / (snr + 1))
+    # The squared error in clean latents, of unit spread, is this one / (SNR + 1).
+    weight = None if min_snr is None else snr.clamp(max=min_snr) / (snr + 1)
+    return Noised(noisy, solver.precondition_noise(sigmas), target, weight, spread / (snr + 1).sqrt())

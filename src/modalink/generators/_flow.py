@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modalink.devices import to_device
-from modalink.generators._diffusion import Predict
 from modalink.generators._latent import LatentDiffusion
-from modalink.roles import Conditions
+from modalink.generators._steps import FlowPath
+from modalink.roles import Noised
 
 Times = Literal["uniform", "logit_normal"]
 """How times are drawn when learning: evenly, or more of them in the middle of the path."""
@@ -29,28 +29,23 @@ class FlowMatching(LatentDiffusion):
     """
 
     walks_in = torch.float32
+    usual_noise = 0.7
 
     def __init__(self, *, times: Times, shift: float, **settings: Any) -> None:
         super().__init__(**settings)
         self.times, self.shift = times, shift
 
-    def denoising_error(
-        self, latents: Float[Tensor, "i ..."], conditions: Conditions, rng: list[torch.Generator]
-    ) -> Float[Tensor, " i"]:
-        """Mean squared error of each item's velocity, with gradients to the conditions only."""
-        return velocity_error(
-            lambda noisy, times: self.predict(noisy, times, conditions),
-            latents,
-            rng,
-            times=self.times,
-            shift=self.shift,
-            scale=int(self.solver.config.num_train_timesteps),
-            min_snr=self.min_snr,
-        )
+    def noised(self, latents: Float[Tensor, "i ..."], rng: list[torch.Generator]) -> Noised:
+        """Latents at a time of the flow that each item's rng draws."""
+        scale = int(self.solver.config.num_train_timesteps)
+        return along_flow(latents, rng, times=self.times, shift=self.shift, scale=scale, min_snr=self.min_snr)
+
+    def path(self, steps: int, device: torch.device) -> FlowPath:
+        """Euler's steps along the flow."""
+        return FlowPath(self.solver.config, self.shift, steps, device)
 
 
-def velocity_error(
-    predict: Predict,
+def along_flow(
     latents: Float[Tensor, "i ..."],
     rng: list[torch.Generator],
     *,
@@ -58,11 +53,10 @@ def velocity_error(
     shift: float,
     scale: int,
     min_snr: float | None = None,
-) -> Float[Tensor, " i"]:
-    """Mean squared error of a network's velocity for each item, at a random time.
+) -> Noised:
+    """Latents at a random time of the flow from media to noise.
 
     Args:
-        predict: The network, of times from 0 to `scale`.
         latents: Clean latents.
         rng: For each item its own source of, in this order, time and noise.
         times: How times are drawn.
@@ -77,12 +71,10 @@ def velocity_error(
     noise = to_device(torch.stack(noises), latents.device).to(latents)
     along = share.to(latents).view(-1, *[1] * (latents.ndim - 1))
     noisy = (1 - along) * latents + along * noise
-    error: Tensor = (predict(noisy, share * scale).float() - (noise - latents).float()).square().flatten(1).mean(1)
-    if min_snr is None:
-        return error
     # Clean latents are the noisy ones less time times velocity, so their squared error is that of the velocity x time².
     snr = ((1 - share) / share).square()
-    return error * snr.clamp(max=min_snr) * share.square()
+    weight = None if min_snr is None else snr.clamp(max=min_snr) * share.square()
+    return Noised(noisy, share * scale, noise - latents, weight, share)
 
 
 def _time(source: torch.Generator, times: Times) -> Tensor:

@@ -30,9 +30,19 @@ class TargetPreprocessor(Preprocessor):
 
 def to_pixels(values: Float[Tensor, "i 3 h w"]) -> UInt8[np.ndarray, "i h w 3"]:
     """Colours from values in [-1, 1]; what lies beyond is cut."""
-    pixels = (values.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+    pixels = _unit(values).mul(255).round().to(torch.uint8)
     found: UInt8[np.ndarray, "i h w 3"] = pixels.permute(0, 2, 3, 1).cpu().numpy()
     return found
+
+
+def seen(values: Float[Tensor, "i 3 h w"]) -> Float[Tensor, "i 3 h w"]:
+    """The same colours from 0 to 1, with gradients: none where they are cut, and straight through the rounding."""
+    exact = _unit(values)
+    return exact + (exact.mul(255).round() / 255 - exact).detach()
+
+
+def _unit(values: Float[Tensor, "i 3 h w"]) -> Float[Tensor, "i 3 h w"]:
+    return (values.float() / 2 + 0.5).clamp(0, 1)
 
 
 def to_images(values: Float[Tensor, "i 3 h w"]) -> list[Image.Image]:

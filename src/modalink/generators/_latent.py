@@ -5,7 +5,7 @@ A family gives its networks, how they predict, the shape of its latents and how 
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import diffusers
@@ -14,9 +14,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modalink.errors import GenerationError, PartError
-from modalink.generators._diffusion import denoise, denoising_error
+from modalink.generators._diffusion import Predict, denoise, under_noise
 from modalink.generators._guidance import guided, null_conditions
-from modalink.roles import Conditions, ConditionShape, Denoises, Generator, MediaOptions, ShouldStop
+from modalink.generators._steps import DiffusionPath, Path, SteppedWalk
+from modalink.roles import (
+    Conditions,
+    ConditionShape,
+    Denoises,
+    Generator,
+    MediaOptions,
+    Noised,
+    ShouldStop,
+    Walks,
+)
 
 MOST_PIXELS = 2**26
 """Most pixels of one medium, those of all its frames together."""
@@ -112,18 +122,35 @@ class LatentWalk(Generator):
         negative: Conditions | None,
         should_stop: ShouldStop | None,
     ) -> Tensor:
-        assert asked.steps is not None and asked.guidance is not None
-        shape = self.latent_shape(asked)
+        assert asked.steps is not None
+        shape, predict = self.latent_shape(asked), self.guided(conditions, asked, negative)
+        return denoise(
+            predict,
+            self.own_solver(),
+            shape,
+            steps=asked.steps,
+            rng=rng,
+            like=self.like(conditions),
+            should_stop=should_stop,
+        )
+
+    def guided(self, conditions: Conditions, asked: MediaOptions, negative: Conditions | None) -> Predict:
+        """What the network predicts for what is asked, guidance included."""
+        assert asked.guidance is not None
         away = conditions if asked.guidance <= 1 else null_conditions(self) if negative is None else negative
-        predict = guided(self.predicting(asked), conditions, away, asked.guidance, rescale=self.rescale)
-        # A solver holds the state of its walk: every call has its own.
-        solver = type(self.solver).from_config(self.solver.config)
-        like = next(iter(conditions.tensors.values())).to(self.walks_in)
-        return denoise(predict, solver, shape, steps=asked.steps, rng=rng, like=like, should_stop=should_stop)
+        return guided(self.predicting(asked), conditions, away, asked.guidance, rescale=self.rescale)
+
+    def own_solver(self) -> Any:
+        """A solver for one walk, whose state it holds."""
+        return type(self.solver).from_config(self.solver.config)
+
+    def like(self, conditions: Conditions) -> Tensor:
+        """A tensor with the device and precision in which a walk begins."""
+        return next(iter(conditions.tensors.values())).detach().to(self.walks_in)
 
 
-class LatentDiffusion(LatentWalk, Denoises):
-    """Base of those of them that also learn by being denoised.
+class LatentDiffusion(LatentWalk, Denoises, Walks):
+    """Base of those of them that also learn by being denoised, and whose steps can be taken one by one.
 
     Args:
         min_snr: Min-SNR weighting of the denoising error; none if None.
@@ -143,13 +170,36 @@ class LatentDiffusion(LatentWalk, Denoises):
     def denoising_error(
         self, latents: Float[Tensor, "i ..."], conditions: Conditions, rng: list[torch.Generator]
     ) -> Float[Tensor, " i"]:
-        """Mean squared error of each item's restored noise, with gradients to the conditions only."""
-        return denoising_error(
-            lambda noisy, times: self.predict(noisy, times, conditions),
-            latents,
-            self.schedule,
-            rng,
-            min_snr=self.min_snr,
+        """Mean squared error of each item's prediction under noise, with gradients to the conditions only."""
+        noised = self.noised(latents, rng)
+        return noised.error(self.predict(noised.values, noised.times, conditions))
+
+    def noised(self, latents: Float[Tensor, "i ..."], rng: list[torch.Generator]) -> Noised:
+        """Latents under noise of a time that each item's rng draws."""
+        return under_noise(latents, self.schedule, rng, min_snr=self.min_snr)
+
+    def path(self, steps: int, device: torch.device) -> Path:
+        """The steps of a walk, and what they draw: DDIM's over the noise schedule."""
+        return DiffusionPath.of(self.solver.config, steps, device)
+
+    @abstractmethod
+    def visible(self, latents: Float[Tensor, "i ..."], asked: MediaOptions) -> Float[Tensor, "i ..."]:
+        """See `Walk.visible`."""
+
+    def walk(
+        self, conditions: Conditions, *, noise: float | None = None, negative: Conditions | None = None, **options: Any
+    ) -> SteppedWalk:
+        """See `Walks`; latents are float32 at least."""
+        asked = self.checked(conditions, rng=None, negative=negative, **options)
+        assert asked.steps is not None
+        like, shape = self.like(conditions), self.latent_shape(asked)
+        return SteppedWalk(
+            self.path(asked.steps, like.device),
+            self.guided(conditions, asked, negative),
+            like.new_empty(len(conditions), *shape),
+            self.usual_noise if noise is None else noise,
+            visible=partial(self.visible, asked=asked),
+            to_media=partial(self.to_media, asked=asked, should_stop=None),
         )
 
 

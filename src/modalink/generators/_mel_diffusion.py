@@ -21,7 +21,7 @@ from modalink import hub
 from modalink.errors import GenerationError, PartError, shown
 from modalink.generators._latent import LatentDiffusion
 from modalink.generators._pipelines import PipelineConfig
-from modalink.generators._sounds import to_sounds
+from modalink.generators._sounds import heard, to_sounds
 from modalink.modalities.audio import Sound, open_audio
 from modalink.ragged import Ragged
 from modalink.roles import MediaOptions, Preprocessor, Seconds, ShouldStop, check_stop
@@ -125,12 +125,18 @@ class MelDiffusion(LatentDiffusion):
     @torch.no_grad()
     def to_media(self, latents: Tensor, asked: MediaOptions, should_stop: ShouldStop | None) -> list[Sound]:
         """Sounds from scaled latents, as long as was asked."""
-        assert asked.seconds is not None
         check_stop(should_stop, "before its samples were made")
+        return to_sounds(self._waves(latents, asked), self.vocoder.config.sampling_rate)
+
+    def visible(self, latents: Float[Tensor, "i c t m"], asked: MediaOptions) -> Float[Tensor, "i n"]:
+        """The samples of sounds, with gradients."""
+        return heard(self._waves(latents, asked))
+
+    def _waves(self, latents: Tensor, asked: MediaOptions) -> Float[Tensor, "i n"]:
+        assert asked.seconds is not None
         bands = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
-        rate = self.vocoder.config.sampling_rate
-        waves = self.vocoder(bands[:, 0].to(self.vocoder.dtype))[:, : int(asked.seconds * rate)]
-        return to_sounds(waves, rate)
+        samples: Tensor = self.vocoder(bands[:, 0].to(self.vocoder.dtype))
+        return samples[:, : int(asked.seconds * self.vocoder.config.sampling_rate)]
 
 
 class TargetSpectrogram(Preprocessor):

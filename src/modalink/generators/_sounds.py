@@ -45,6 +45,11 @@ class TargetSound(Preprocessor):
         return {"rate_hz": self.rate_hz, "block": self.block, "most": self.most}
 
 
+def heard(waves: Float[Tensor, "... n"]) -> Float[Tensor, "... n"]:
+    """Samples cut at full scale, with gradients where they are not."""
+    return waves.float().clamp(-1, 1)
+
+
 def to_sounds(waves: Float[Tensor, "i n"] | list[Tensor], rate_hz: int) -> list[Sound]:
     """Sounds from samples, which are cut at full scale."""
-    return [Sound(wave.float().clamp(-1, 1).cpu().numpy(), rate_hz) for wave in waves]
+    return [Sound(heard(wave).cpu().numpy(), rate_hz) for wave in waves]

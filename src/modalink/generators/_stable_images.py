@@ -8,7 +8,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from modalink.generators._images import to_images
+from modalink.generators._images import seen, to_images
 from modalink.generators._stable import Stable
 from modalink.ragged import Ragged
 from modalink.roles import Conditions, MediaOptions, ShouldStop, check_stop
@@ -38,6 +38,13 @@ class StableImages(Stable):
     @torch.no_grad()
     def decode_media(self, latents: Float[Tensor, "i c y x"]) -> Float[Tensor, "i 3 h w"]:
         """Images in [-1, 1] from scaled latents."""
+        return self._decoded(latents)
+
+    def visible(self, latents: Float[Tensor, "i c y x"], asked: MediaOptions) -> Float[Tensor, "i 3 h w"]:
+        """Images from 0 to 1, with gradients."""
+        return seen(self._decoded(latents))
+
+    def _decoded(self, latents: Float[Tensor, "i c y x"]) -> Float[Tensor, "i 3 h w"]:
         images: Tensor = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
         return images
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from modalink import hub
 from modalink.errors import PartError, shown
 from modalink.generators._flow import FlowMatching, Times
-from modalink.generators._images import TargetPreprocessor, to_images
+from modalink.generators._images import TargetPreprocessor, seen, to_images
 from modalink.generators._latent import able, latent_size
 from modalink.generators._pipelines import PipelineConfig
 from modalink.generators.stable_diffusion import StableDiffusionConfig
@@ -179,6 +179,13 @@ class Sana(FlowMatching, ReadsText):
     @torch.no_grad()
     def decode_media(self, latents: Float[Tensor, "i c y x"]) -> Float[Tensor, "i 3 h w"]:
         """Images in about [-1, 1] from scaled latents."""
+        return self._decoded(latents)
+
+    def visible(self, latents: Float[Tensor, "i c y x"], asked: MediaOptions) -> Float[Tensor, "i 3 h w"]:
+        """Images from 0 to 1, with gradients."""
+        return seen(self._decoded(latents))
+
+    def _decoded(self, latents: Float[Tensor, "i c y x"]) -> Float[Tensor, "i 3 h w"]:
         images: Tensor = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
         return images
 

@@ -18,14 +18,16 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from transformers import T5EncoderModel
 
 from modalink import hub
 from modalink.errors import GenerationError, PartError, shown
-from modalink.generators._edm import SIGNS, CosineSolver, edm_error
+from modalink.generators._edm import SIGNS, CosineSolver, under_noise
 from modalink.generators._latent import LatentDiffusion, able
 from modalink.generators._pipelines import PipelineConfig
-from modalink.generators._sounds import TargetSound, to_sounds
+from modalink.generators._sounds import TargetSound, heard, to_sounds
+from modalink.generators._steps import EdmPath
 from modalink.generators._t5 import no_tokens, read_t5
 from modalink.kinds import Count
 from modalink.modalities.audio import Sound
@@ -35,6 +37,7 @@ from modalink.roles import (
     ConditionShape,
     Guidance,
     MediaOptions,
+    Noised,
     ReadsText,
     Seconds,
     ShouldStop,
@@ -208,17 +211,13 @@ class StableAudio(LatentDiffusion, ReadsText):
             found.append(self.vae.encode(stereo).latent_dist.mode())
         return torch.cat(found)
 
-    def denoising_error(
-        self, latents: Float[Tensor, "i c t"], conditions: Conditions, rng: list[torch.Generator]
-    ) -> Float[Tensor, " i"]:
-        """Mean squared error of each item's velocity, with gradients to the conditions only."""
-        return edm_error(
-            lambda noisy, times: self.predict(noisy, times, conditions),
-            latents,
-            self.solver,
-            rng,
-            min_snr=self.min_snr,
-        )
+    def noised(self, latents: Float[Tensor, "i c t"], rng: list[torch.Generator]) -> Noised:
+        """Latents under noise of a strength that each item's rng draws, at unit spread."""
+        return under_noise(latents, self.solver, rng, min_snr=self.min_snr)
+
+    def path(self, steps: int, device: torch.device) -> EdmPath:
+        """Steps in EDM's scale, of strengths that the solver walks through."""
+        return EdmPath(self.own_solver(), steps, device)
 
     def latent_shape(self, asked: MediaOptions) -> tuple[int, int]:
         """Channels and times, always as many as the transformer was trained with."""
@@ -232,12 +231,20 @@ class StableAudio(LatentDiffusion, ReadsText):
 
     def to_media(self, latents: Tensor, asked: MediaOptions, should_stop: ShouldStop | None) -> list[Sound]:
         """Sounds from latents, as long as was asked: the mean of their channels."""
-        assert asked.seconds is not None
-        length, waves = int(asked.seconds * self.rate_hz), []
+        waves = []
         for number, own in enumerate(latents):  # each by itself, since a long sound needs much memory
             check_stop(should_stop, f"before the samples of sound {number + 1} of {len(latents)} were made")
-            waves.append(self.vae.decode(own[None].to(self.vae.dtype)).sample[0, :, :length].float().mean(0))
+            waves.append(self._wave(own, asked))
         return to_sounds(waves, self.rate_hz)
+
+    def visible(self, latents: Float[Tensor, "i c t"], asked: MediaOptions) -> Float[Tensor, "i n"]:
+        """The samples of sounds, with gradients; each is made again in the backward pass."""
+        return heard(torch.stack([checkpoint(self._wave, own, asked, use_reentrant=False) for own in latents]))
+
+    def _wave(self, latents: Float[Tensor, "c t"], asked: MediaOptions) -> Float[Tensor, " n"]:
+        assert asked.seconds is not None
+        both: Tensor = self.vae.decode(latents[None].to(self.vae.dtype)).sample
+        return both[0, :, : int(asked.seconds * self.rate_hz)].float().mean(0)
 
     def predicting(self, asked: MediaOptions) -> Callable[[Tensor, Tensor, Conditions], Tensor]:
         """`predict` for a sound as long as is asked for."""

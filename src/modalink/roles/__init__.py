@@ -35,6 +35,7 @@ from modalink.roles.part import FromCheckpoint, OfPieces, PartConfig
 from modalink.roles.peft import EncoderLora, LoraSettings, PeftConfig
 from modalink.roles.preprocessor import Preprocessor, SquarePreprocessor, Window
 from modalink.roles.retriever import EmbedsMedia, Found, Query, Retriever, RetrieverConfig
+from modalink.roles.walks import Noised, Step, Trajectory, Walk, Walks, drawn
 
 __all__ = [
     "BlockEncoder",
@@ -67,6 +68,7 @@ __all__ = [
     "MediumHandle",
     "Meeting",
     "ModalityRecord",
+    "Noised",
     "OfPieces",
     "OutputProjector",
     "OutputProjectorConfig",
@@ -85,6 +87,11 @@ __all__ = [
     "ShouldStop",
     "Size",
     "SquarePreprocessor",
+    "Step",
+    "Trajectory",
+    "Walk",
+    "Walks",
     "Window",
     "check_stop",
+    "drawn",
 ]

@@ -1,7 +1,8 @@
 """The role of a generator: it makes media from conditions. What else one can do is an ability of its own.
 
 Every generator samples. One that learns by being denoised also `Denoises`, one that has conditions for words
-`ReadsText`. Objectives ask for the abilities that they use, so that a generator of another kind fits those without.
+`ReadsText`, one whose steps from noise to media are known `Walks` (`walks.py`). Objectives ask for the abilities that
+they use, so that a generator of another kind fits those without.
 """
 
 from abc import ABC, abstractmethod
@@ -72,11 +73,11 @@ class Generator(nn.Module, ABC):
         self,
         conditions: Conditions,
         *,
-        rng: list[torch.Generator],
+        rng: list[torch.Generator] | None,
         negative: Conditions | None = None,
         **options: Any,
     ) -> MediaOptions:
-        """What a request to `sample` asks for, the defaults filled in.
+        """What a request to `sample` asks for, the defaults filled in; `rng` is None where nothing is drawn yet.
 
         Raises:
             GenerationError: Conditions are not those that are declared or no numbers, an option is unknown or has no
@@ -90,7 +91,7 @@ class Generator(nn.Module, ABC):
         given = {name: value for name, value in options.items() if value is not None}
         asked = MediaOptions.checked(**self.defaults.model_dump() | given)
         self._check("conditions", conditions)
-        if len(rng) != len(conditions):
+        if rng is not None and len(rng) != len(conditions):
             raise GenerationError(
                 f"found {len(rng)} sources of randomness for {len(conditions)} items, needed one each"
             )

@@ -9,7 +9,16 @@ from torch import Tensor
 
 from modalink.errors import GenerationError, PartError, Stopped
 from modalink.ragged import Ragged
-from modalink.roles import Conditions, ConditionShape, Denoises, Generator, GeneratorConfig, PredictsCodes, ReadsText
+from modalink.roles import (
+    Conditions,
+    ConditionShape,
+    Denoises,
+    Generator,
+    GeneratorConfig,
+    PredictsCodes,
+    ReadsText,
+    Walks,
+)
 from modalink.testing.requirements import (
     check_bare,
     check_preprocessor,
@@ -19,6 +28,7 @@ from modalink.testing.requirements import (
     require,
     require_close,
 )
+from modalink.testing.walk_kit import check_walk
 
 _CAPTIONS = ["a red cube", "two blue circles and a star", ""]
 
@@ -47,6 +57,8 @@ def check_generator(config: GeneratorConfig, media: Sequence[Any] | None = None,
         conditions = _check_text(generator, shapes)
     if isinstance(generator, Denoises):
         _check_denoising(generator, _check_latents(generator, items), conditions)
+    if isinstance(generator, Walks):
+        check_walk(generator, conditions, _sources)
     if isinstance(generator, PredictsCodes):
         _check_codes(generator, items, conditions)
     _check_sampling(generator, conditions)
