@@ -108,9 +108,7 @@ class DiffusionPath(Path):
         if steps <= count:
             solver.set_timesteps(steps)
         if steps > count or int(solver.timesteps.max()) >= count:
-            raise GenerationError(
-                f"steps: found {steps:,}, needed fewer than the {count:,} times of its noise schedule"
-            )
+            raise GenerationError(f"steps: found {steps:,}, needed fewer: its noise schedule has {count:,} times")
         table, final = solver.alphas_cumprod.double().tolist(), float(solver.final_alpha_cumprod)
 
         def level(time: int) -> Level:
