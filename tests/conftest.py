@@ -26,6 +26,7 @@ pytest_plugins = [
     "tests.support.plugged_modality",
     "tests.support.tiny_run",
     "tests.support.chat_server",
+    "tests.support.preferred",
 ]
 Write = Callable[[str, Any], Path]
 

@@ -149,8 +149,8 @@ class Loader:
 
     def _take(self, prepared: Prepared, draw: Draw) -> None:
         self._bad_runs[draw.source].clear()
-        if prepared.cut:
-            detail = f"{prepared.cut} text tokens cut at the maximum length"
+        if cut := sum(side.cut for side in prepared.sides):
+            detail = f"{cut} text tokens cut at the maximum length"
             self.ledger.add(self._at.step, prepared.id, "text_cut", detail)
 
     def _leave_out(self, bad: Bad, draw: Draw) -> None:

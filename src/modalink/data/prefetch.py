@@ -74,8 +74,10 @@ class Making:
         except Exception as error:
             error.add_note(f"while preparing sample {conversation.id}")
             raise
-        if all(label == IGNORED for label in prepared.labels):
-            return Bad(conversation.id, "no_labels", f"no token carries loss; {prepared.cut} text tokens were cut")
+        for side in prepared.sides:
+            if all(label == IGNORED for label in side.labels):
+                of = "" if side is prepared else f" in one of its {len(prepared.sides)} replies"
+                return Bad(conversation.id, "no_labels", f"no token carries loss{of}; {side.cut} text tokens were cut")
         return prepared
 
 

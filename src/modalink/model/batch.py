@@ -16,6 +16,7 @@ from modalink.llms import Segments
 from modalink.model.arguments import pack, pack_texts
 from modalink.model.items import Described, Item, ragged, texts
 from modalink.model.places import Placement
+from modalink.model.sides import Judgement, SideTokens
 from modalink.ragged import Ragged
 
 IGNORED = -100
@@ -42,6 +43,9 @@ class Prepared:
             in the decoder's input, where `labels` lie one place to the right.
         cut: How many text tokens were cut off to keep the maximum length.
         source: The number of its data set among those of its stage.
+        judgement: What is known of its reply's worth.
+        alternatives: Other replies to the same prompt, or what an objective compares it with; they stay beside it
+            wherever it goes, and none has alternatives of its own.
     """
 
     id: str
@@ -53,6 +57,18 @@ class Prepared:
     signals: dict[str, list[list[int]]] = field(default_factory=dict)
     cut: int = 0
     source: int = 0
+    judgement: Judgement = field(default_factory=Judgement)
+    alternatives: tuple["Prepared", ...] = ()
+
+    @property
+    def sides(self) -> tuple["Prepared", ...]:
+        """The sample and its alternatives: as many rows of a batch."""
+        return (self, *self.alternatives)
+
+    @property
+    def size(self) -> int:
+        """How many tokens the LLM reads of all its sides."""
+        return sum(len(side.input_ids) for side in self.sides)
 
     def loaded(self, wanted: Wanted | None = None) -> "Prepared":
         """The same sample, the units of its items in memory: of all, or of those that are wanted.
@@ -72,7 +88,9 @@ class Prepared:
         def load(items: dict[str, list[Item]], made: bool) -> dict[str, list[Item]]:
             return {modality: [one(item, modality, made) for item in own] for modality, own in items.items()}
 
-        return replace(self, media=load(self.media, made=False), targets=load(self.targets, made=True))
+        others = tuple(other.loaded(wanted) for other in self.alternatives)
+        media, targets = load(self.media, made=False), load(self.targets, made=True)
+        return replace(self, media=media, targets=targets, alternatives=others)
 
 
 @dataclass(frozen=True)
@@ -129,8 +147,9 @@ class Batch:
         places: The places that stand for the items.
         signals: The places of runs of signal tokens, by modality.
         targets: What generators shall make, by modality.
-        samples: The samples' names, in order.
-        owners: Which sample of the batch each of the items belongs to, by modality.
+        samples: The samples' names, in order; one with alternatives stands here as often as it has sides.
+        owners: Which of these each of the items belongs to, by modality.
+        sides: Whose labelled tokens these are: one entry for each of `samples`.
         source: The number of the data set of its samples, where data sets stand in batches of their own.
     """
 
@@ -149,6 +168,7 @@ class Batch:
     targets: dict[str, Targets]
     samples: list[str]
     owners: dict[str, list[int]] = field(default_factory=dict)
+    sides: list[SideTokens] = field(default_factory=list)
     source: int = 0
 
     @property
@@ -224,7 +244,7 @@ def collate(
     encoder_decoder: bool = False,
     both_ways: bool = False,
 ) -> Batch:
-    """Join samples into a batch.
+    """Join samples, each with its alternatives behind it, into a batch.
 
     Args:
         packed: One stream with segments, for an LLM whose `packs` is true; else rows padded on the right.
@@ -237,6 +257,8 @@ def collate(
     """
     if not prepared:
         raise DataError("found no samples to join into a batch, needed at least one")
+    owners = [number for number, sample in enumerate(prepared) for _ in sample.sides]
+    prepared = [side for sample in prepared for side in sample.sides]
     labels = [list(sample.labels) for sample in prepared]
     if not encoder_decoder:
         for row in labels:
@@ -272,6 +294,10 @@ def collate(
         targets=_targets(prepared),
         samples=[sample.id for sample in prepared],
         owners={m: [index for index, _ in found] for m, found in read.items()},
+        sides=[
+            SideTokens(owner, side.judgement, tuple(token for token in row if token != IGNORED))
+            for owner, side, row in zip(owners, prepared, labels, strict=True)
+        ],
         source=prepared[0].source,
     )
 

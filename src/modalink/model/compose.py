@@ -1,6 +1,7 @@
 """A whole system: the model, its processor, and the generators that stand beside it."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from modalink.encoders import built
 from modalink.errors import CheckpointError, PartError
 from modalink.hub import foreign, locate
 from modalink.model.assembly import Tokens, assemble
-from modalink.model.batch import Prepared
+from modalink.model.batch import Batch, Prepared, collate
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.modeling import ModalinkForConditionalGeneration
 from modalink.model.processing import ModalinkProcessor
@@ -59,6 +60,16 @@ class System:
         if self.retrieving is not None:
             conversation = self.retrieving.shown(conversation, learning=learning)
         return self.processor.prepare(conversation, **options)
+
+    def batch(self, samples: Sequence[Prepared]) -> Batch:
+        """Samples as one batch, packed where the LLM can read that."""
+        return collate(
+            samples,
+            packed=self.model.packs,
+            pad_id=self.processor.tokenizer.pad_token_id,
+            encoder_decoder=self.processor.encoder_decoder,
+            both_ways=self.spec.llm.reads_both_ways,
+        )
 
     def save(self, folder: Path) -> None:
         """Write model and processor; generators are never trained, so their place in the spec is enough."""

@@ -41,11 +41,11 @@ def rehearse(recipe: Recipe, stage: Stage, system: System, device: torch.device)
         samples = next(stack.enter_context(closing(cast(Generator[list[Prepared]], iter(loader)))))
         learner = make_learner(run, small, trained, steps=1)
         parts = learner.micro_batches(samples)[:1]
-        samples = samples[: len(parts[0].positions)]
+        samples = [*parts[0].samples]
         counts = learner.counts([part.batch for part in parts])
         losses, norms = learner.gradients(0, parts, counts)
 
-        tokens = sum(len(sample.input_ids) for sample in samples)
+        tokens = sum(sample.size for sample in samples)
         yield f"{len(samples)} conversations, {tokens:,} tokens, in {learner.dtype} on {device}"
         for name, count in counts.items():
             if count:

@@ -133,6 +133,9 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
             yield Problem(("objectives", i), f"the objective {objective.kind!r} {needed}")
         if "reference_prompts" in objective.needs:
             yield from _reference_problems(spec, stage, i)
+        if "reference_logprobs" in objective.needs and not stage.keeps_start:
+            text = f"the objective {objective.kind!r} measures by the state in which its stage began, which a stage of"
+            yield Problem(("objectives", i), f"{text} kind {stage.kind!r} does not keep: kind: preference")
     yield from _mixture_problems(stage)
     if stage.evaluate is not None:
         yield from _evaluation_problems(stage.evaluate, {objective.kind for objective in stage.objectives})

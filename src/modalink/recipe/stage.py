@@ -51,6 +51,12 @@ class Stage(KindConfig):
     """One training step of the pipeline: what learns, from what, to minimise what; what all kinds of stage share."""
 
     room: ClassVar[str] = "modalink.training.stages"
+    dropout: ClassVar[bool] = True
+    """Whether what learns drops some of its values; not where the same tokens must have the same probability twice."""
+    makes_samples: ClassVar[bool] = False
+    """Whether it makes what it learns from by itself, so that nothing comes again."""
+    keeps_start: ClassVar[bool] = False
+    """Whether objectives may measure by the state in which it began (`reference_logprobs`)."""
 
     name: Name
     """Name of its folder in the run."""

@@ -23,7 +23,6 @@ from modalink.runs import checkpoints
 from modalink.runs.metrics import Metrics, best_of, read_records
 from modalink.training import parallel
 from modalink.training.events import Evaluated
-from modalink.training.freezing import set_modes
 from modalink.training.loop import Run, merge_ledgers
 from modalink.training.opening import open_loader
 from modalink.training.randomness import seed_everything
@@ -201,6 +200,7 @@ def validation_losses(learner: Learner, validation: Validation) -> dict[str, flo
 def undisturbed(model: nn.Module, device: torch.device, seed: int) -> Iterator[None]:
     """Evaluation mode and known random states inside; afterwards modes and random states are as they were."""
     python, arrays = random.getstate(), np.random.get_state()
+    modes = [(module, module.training) for module in model.modules()]
     devices = [] if device.type == "cpu" else [device]
     kind = "cuda" if device.type == "cpu" else device.type
     try:
@@ -211,4 +211,5 @@ def undisturbed(model: nn.Module, device: torch.device, seed: int) -> Iterator[N
     finally:
         random.setstate(python)
         np.random.set_state(arrays)
-        set_modes(model)
+        for module, mode in modes:
+            module.training = mode

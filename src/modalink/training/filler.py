@@ -71,7 +71,8 @@ class Fillers:
 
 def _holds(samples: Sequence[Prepared], kind: Kind) -> bool:
     use, modality = kind
-    return any((sample.media if use == "read" else sample.targets).get(modality) for sample in samples)
+    sides = (side for sample in samples for side in sample.sides)
+    return any((side.media if use == "read" else side.targets).get(modality) for side in sides)
 
 
 def _example(modality: str, use: Use) -> Medium:

@@ -14,7 +14,12 @@ from modalink.training.layer_decay import by_depth
 
 
 def freeze(
-    model: nn.Module, groups: Groups, train: Mapping[str, TrainGroup], needs: Collection[str] = frozenset()
+    model: nn.Module,
+    groups: Groups,
+    train: Mapping[str, TrainGroup],
+    needs: Collection[str] = frozenset(),
+    *,
+    dropout: bool = True,
 ) -> Groups:
     """Let exactly the named groups learn, and keep their weights in float32.
 
@@ -25,6 +30,7 @@ def freeze(
         groups: All parameters by group.
         train: The groups that learn, and sections of them; a group learns without those that are named beside it.
         needs: What the stage's objectives need of a forward pass.
+        dropout: Whether what learns drops some of its values, and takes statistics of batches, as its parts say.
 
     Returns:
         The trained groups, in the order of `train`, without the parameters that their part declares `unread`.
@@ -45,7 +51,7 @@ def freeze(
             parameter.data = parameter.data.float()
         for _, parameter in trained[group]:
             parameter.requires_grad_(True)
-    set_modes(model)
+    set_modes(model) if dropout else model.eval()
     return trained
 
 

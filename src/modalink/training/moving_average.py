@@ -4,17 +4,17 @@ Source: averaging of Polyak and Juditsky 1992; the update is torch.optim.swa_uti
 at first is from tf.train.ExponentialMovingAverage (`num_updates`).
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from modalink.errors import CheckpointError
+from modalink.training.weights_copy import WeightsCopy
 
 
-class MovingAverage:
+class MovingAverage(WeightsCopy):
     """Averages of parameters, which start as the parameters are now.
 
     Args:
@@ -24,22 +24,13 @@ class MovingAverage:
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], decay: float) -> None:
-        self._parameters, self._decay = dict(parameters), decay
-        self.tensors = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        super().__init__(parameters)
+        self._decay = decay
 
     def update(self, step: int) -> None:
         """Take in the parameters as a step, counted from 0, has left them."""
         take_in = get_ema_multi_avg_fn(min(self._decay, (1 + step) / (10 + step)))
         take_in([*self.tensors.values()], [each.detach() for each in self._parameters.values()], None)
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Inside, the parameters are the average; afterwards they go on where they were."""
-        self._exchange()
-        try:
-            yield
-        finally:
-            self._exchange()
 
     def settle(self) -> None:
         """The parameters become the average: what the stage hands on."""
@@ -60,7 +51,3 @@ class MovingAverage:
             )
         for name, tensor in tensors.items():
             self.tensors[name].copy_(tensor)
-
-    def _exchange(self) -> None:
-        for name, parameter in self._parameters.items():
-            parameter.data, self.tensors[name] = self.tensors[name], parameter.data

@@ -1,9 +1,8 @@
 """What a stage opens before its first step: data, logs and the learner."""
 
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -16,22 +15,26 @@ from modalink.errors import TrainingError
 from modalink.features.cache import FeatureCache
 from modalink.features.compute import Once, numerics
 from modalink.features.disk import DiskFeatures
-from modalink.model import System
-from modalink.model.batch import Prepared
 from modalink.model.groups import Groups
 from modalink.model.precision import resolve
 from modalink.recipe import Recipe, Stage
+from modalink.runs import checkpoints
 from modalink.runs.checkpoints import Checkpoint
 from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import Metrics, rewind
 from modalink.settings import RunSettings
 from modalink.training import parallel
 from modalink.training.changed_data import check_data
-from modalink.training.freezing import show_of
+from modalink.training.events import Warned
+from modalink.training.freezing import freeze, needs_of
 from modalink.training.frozen import FrozenEncoders, check_abilities, frozen_generators
 from modalink.training.loop import Run
+from modalink.training.optimization import load_optimizer_tensors
+from modalink.training.preparing import preparing
 from modalink.training.randomness import seed_of
+from modalink.training.reference import Reference, Start
 from modalink.training.step import Learner
+from modalink.training.weights import load_checkpoint
 
 
 def open_cache(recipe: Recipe, device: torch.device, settings: RunSettings) -> FeatureCache:
@@ -46,6 +49,48 @@ def chunk_of(recipe: Recipe, device: torch.device) -> int:
     """How many items frozen parts compute together, in all stages of a run."""
     # A chunk that is never full would be filled up in vain.
     return min([8 if device.type == "cpu" else 32, *(stage.batch for stage in recipe.stages)])
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A stage that is not finished.
+
+    Args:
+        folder: The stage's folder.
+        trained: The groups that it trains, all others frozen.
+        checkpoint: Where it was left, if it was; the trained groups are as they were then.
+        start: What it trains as it was before the first step, where an objective measures by that.
+    """
+
+    folder: Path
+    trained: Groups
+    checkpoint: Checkpoint | None
+    start: Start | None
+
+
+def begin(run: Run, stage: Stage) -> Begun | None:
+    """Bring a stage to where it stands: to its first step, or to its newest checkpoint; None when it is finished."""
+    folder, model, needs = run.folder / stage.name, run.system.model, needs_of(stage)
+    trained = freeze(model, model.trainable_groups(), stage.train, needs, dropout=stage.dropout)
+    start = Start(trained) if "reference_logprobs" in needs else None
+    checkpoint = checkpoints.latest(folder / "checkpoints", lambda text: run.emit(Warned(text)))
+    if checkpoint is not None:
+        load_checkpoint(trained, checkpoint)
+        if checkpoint.progress.done:
+            return None
+    return Begun(folder, trained, checkpoint, start)
+
+
+def resume(learner: Learner, loader: Loader, checkpoint: Checkpoint | None) -> int:
+    """Give a learner and a loader what a checkpoint holds of them; the step that comes next, from 0."""
+    if checkpoint is None:
+        return 0
+    load_optimizer_tensors(learner.optimizer, checkpoint.optimizer())
+    if learner.average is not None:
+        learner.average.load(checkpoint.average())
+    learner.watch.load_state_dict(checkpoint.progress.watch)
+    loader.load_state_dict(checkpoint.progress.cursor)
+    return checkpoint.progress.step
 
 
 def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack, *, draws: bool = True) -> Loader:
@@ -87,11 +132,6 @@ def open_loader(run: Run, stage: Stage, folder: Path, stack: ExitStack, *, draws
     return loader
 
 
-def preparing(system: System, stage: Stage) -> Callable[..., Prepared]:
-    """What makes a stage's samples of conversations: the system, told what the stage wants of it."""
-    return partial(system.prepare, learning=True, max_tokens=stage.max_tokens, show=show_of(stage))
-
-
 def check_share(stage: Stage, processes: int) -> None:
     """Demand a batch of which each process has as many samples as any other.
 
@@ -116,8 +156,24 @@ def open_metrics(run: Run, folder: Path, checkpoint: Checkpoint | None, stack: E
     return metrics
 
 
-def make_learner(run: Run, stage: Stage, trained: Groups, steps: int, dtype: torch.dtype | None = None) -> Learner:
-    """The stage's learner, on the run's device and in the stage's precision."""
+def make_learner(
+    run: Run,
+    stage: Stage,
+    trained: Groups,
+    steps: int,
+    dtype: torch.dtype | None = None,
+    start: Start | None = None,
+) -> Learner:
+    """The stage's learner, on the run's device and in the stage's precision.
+
+    Args:
+        run: The run.
+        stage: The stage.
+        trained: The groups that it trains.
+        steps: How many steps it has.
+        dtype: What matrix products are computed in, if not what the stage says.
+        start: What it trained when it began, where an objective measures by that; by default what it trains is so now.
+    """
     system = run.system
     dtype = dtype or resolve(stage.precision, run.device)
     modules: list[nn.Module] = [system.model, *system.generators.values()]
@@ -127,16 +183,22 @@ def make_learner(run: Run, stage: Stage, trained: Groups, steps: int, dtype: tor
             module.float()
     check_abilities(stage.objectives, system)
     once = Once(run.cache, dtype, run.device)
+    encoders = FrozenEncoders(system, stage.train, once)
+    if start is None and "reference_logprobs" in needs_of(stage):
+        start = Start(trained)
+    keeps = not stage.makes_samples
+    reference = None if start is None else Reference(start, system, encoders, once, keeps=keeps)
     return Learner(
         system=system,
         stage=stage,
         steps=steps,
         seed=seed_of(run.recipe.seed, stage.name),
         trained=trained,
-        encoders=FrozenEncoders(system, stage.train, once),
+        encoders=encoders,
         generators=frozen_generators(system, once),
         device=run.device,
         dtype=dtype,
+        reference=reference,
     )
 
 

@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from modalink.errors import TrainingError
 from modalink.kinds import named
 from modalink.model import System
-from modalink.model.batch import Batch, Prepared, collate
+from modalink.model.batch import Batch, Prepared
 from modalink.model.groups import Groups
 from modalink.model.items import Item
 from modalink.model.precision import autocast
@@ -32,6 +32,7 @@ from modalink.training.moving_average import MovingAverage
 from modalink.training.objectives import Output
 from modalink.training.optimization import build_optimizer, lr_factor, set_lr
 from modalink.training.randomness import ItemRngs, seed_everything
+from modalink.training.reference import Reference
 from modalink.training.terms import Terms
 
 _NOWHERE = -1
@@ -40,10 +41,17 @@ _NOWHERE = -1
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Samples of one forward pass, with their places in the whole step; a filler may stand behind them."""
+    """Samples of one forward pass; a filler may stand behind them.
+
+    Args:
+        batch: They as a batch.
+        positions: Place of each side of each of them in the whole step; the sides of a sample have one.
+        samples: They, without the filler.
+    """
 
     batch: Batch
     positions: list[int]
+    samples: Sequence[Prepared] = ()
 
 
 @dataclass
@@ -60,6 +68,7 @@ class Learner:
         generators: The frozen generators by modality.
         device: Where the model is.
         dtype: What matrix products are computed in.
+        reference: The state in which the stage began, where an objective measures by it.
     """
 
     system: System
@@ -71,6 +80,7 @@ class Learner:
     generators: Mapping[str, FrozenGenerator]
     device: torch.device
     dtype: torch.dtype
+    reference: Reference | None = None
     optimizer: torch.optim.Optimizer = field(init=False)
     watch: GradientWatch = field(init=False)
     fillers: Fillers = field(init=False)
@@ -151,14 +161,16 @@ class Learner:
         """Runs of samples as micro-batches, as many as on every other process, which calls this too.
 
         Args:
-            chunks: The samples of each; none at all is possible.
+            chunks: The samples of each, packed where the LLM can read that; none at all is possible.
             positions: Those of their samples, one behind the other.
         """
         places = iter(positions)
         made = []
         for number, filler in enumerate(self.fillers.complete(chunks)):
             own = [*chunks[number]] if number < len(chunks) else []
-            made.append(self.micro_batch([*own, *filler], [*islice(places, len(own)), *[_NOWHERE] * len(filler)]))
+            at = [*islice(places, len(own)), *[_NOWHERE] * len(filler)]
+            positions = [place for place, sample in zip(at, [*own, *filler], strict=True) for _ in sample.sides]
+            made.append(MicroBatch(self.system.batch([*own, *filler]), positions, own))
         return made
 
     def divided(self, samples: Sequence[Prepared]) -> list[Sequence[Prepared]]:
@@ -183,20 +195,8 @@ class Learner:
 
     def tokens(self, samples: Sequence[Prepared]) -> int:
         """What samples take in one forward pass: the sum of their tokens packed, rows of the longest one padded."""
-        lengths = [len(sample.input_ids) for sample in samples]
+        lengths = [len(side.input_ids) for sample in samples for side in sample.sides]
         return sum(lengths) if self.system.model.packs else max(lengths) * len(lengths)
-
-    def micro_batch(self, samples: Sequence[Prepared], positions: list[int]) -> MicroBatch:
-        """Samples as one batch, packed where the LLM can read that; all that has to be counted is, on the host."""
-        model, processor = self.system.model, self.system.processor
-        batch = collate(
-            samples,
-            packed=model.packs,
-            pad_id=processor.tokenizer.pad_token_id,
-            encoder_decoder=processor.encoder_decoder,
-            both_ways=processor.spec.llm.reads_both_ways,
-        )
-        return MicroBatch(batch, positions)
 
     def counts(self, batches: Sequence[Batch]) -> dict[str, int]:
         """Units of each term of the loss in the whole step: in all micro-batches of all processes."""
@@ -271,7 +271,7 @@ class Learner:
         with autocast(self.dtype, self.device):
             batch = self.encoders.encoded(part.batch).to(self.device)
             output = forward(self.system.model, batch, self.needs)
-            output = replace(output, peers=peers, **self.of_frozen(batch))
+            output = replace(output, peers=peers, **self.of_frozen(batch), **self.of_reference(part, batch))
             sums = {
                 name: objective.sum(output, batch, self.generators, rngs)
                 for name, objective in self.objectives.items()
@@ -291,6 +291,13 @@ class Learner:
                 found["reference_prompts"] = {m: project(modality, features) for m, features in made.items()}
         return found
 
+    def of_reference(self, part: MicroBatch, batch: Batch) -> dict[str, Any]:
+        """The field of `Output` that the reference fills."""
+        if "reference_logprobs" not in self.needs:
+            return {}
+        assert self.reference is not None
+        return {"reference_logprobs": self.reference.logprobs(part.samples, batch)}
+
     def note_gradients(
         self, parts: Sequence[MicroBatch], losses: Mapping[str, float], norms: Mapping[str, float]
     ) -> None:
@@ -301,10 +308,11 @@ class Learner:
 
     def sizes(self, samples: Sequence[Prepared]) -> dict[str, int]:
         """How much a step holds on all processes: samples, LLM tokens and media."""
-        items = [items for sample in samples for kind in (sample.media, sample.targets) for items in kind.values()]
+        sides = [side for sample in samples for side in sample.sides]
+        items = [items for side in sides for kind in (side.media, side.targets) for items in kind.values()]
         own = {
             "samples": len(samples),
-            "tokens": sum(len(sample.input_ids) for sample in samples),
+            "tokens": sum(sample.size for sample in samples),
             "items": sum(map(len, items)),
         }
         totals = parallel.summed([float(number) for number in own.values()])

@@ -30,7 +30,8 @@ from modalink.training.caching.work import Block, Done, Job, Left
 from modalink.training.freezing import show_of
 from modalink.training.frozen import FrozenEncoders, FrozenGenerator, frozen_generators
 from modalink.training.objectives.align import captioned
-from modalink.training.opening import chunk_of, preparing
+from modalink.training.opening import chunk_of
+from modalink.training.preparing import preparing
 from modalink.training.weights import find_lent, initialise
 
 
@@ -154,6 +155,7 @@ class _StageParts:
 
     def keep(self, samples: list[Prepared]) -> None:
         """Compute what the cache lacks of these samples."""
+        samples = [side for sample in samples for side in sample.sides]
         captions = show_of(self.plan.stage).captions
         for modality in self.plan.reads:
             read = [item for sample in samples for item in sample.media.get(modality, ())]

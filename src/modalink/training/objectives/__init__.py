@@ -6,6 +6,7 @@ the media of one pass with each other (`itc`, `itm`) depends on how many these a
 compare those of all processes in the same pass.
 """
 
+import random
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from modalink.data.preference import Preference, Side
 from modalink.errors import TrainingError
 from modalink.kinds import KindConfig
 from modalink.model.batch import Batch, Targets
@@ -38,11 +40,12 @@ Need = Literal[
     "contrast",
     "matching",
     "writing",
+    "reference_logprobs",
 ]
 """What objectives can ask for: a field of `Output`, or one of the ways of `Output.captioned`."""
 OF_CAPTIONS: frozenset[Need] = frozenset({"contrast", "matching", "writing"})
 """What a projector that learns captions fills, without a pass through the LLM."""
-OF_FROZEN: frozenset[Need] = frozenset({"target_features", "vocabulary", "reference_prompts"})
+OF_FROZEN: frozenset[Need] = frozenset({"target_features", "vocabulary", "reference_prompts", "reference_logprobs"})
 """What parts that do not learn give: no gradient goes there."""
 
 
@@ -102,6 +105,8 @@ class Output:
     """One row for each labelled token of the batch (`Batch.wanted`)."""
     logprobs: Float[Tensor, " m"] | None = None
     """Log-probability of each labelled token, float32."""
+    reference_logprobs: Float[Tensor, " m"] | None = None
+    """The same in the state in which the stage began; no gradient goes there."""
     conditions: Mapping[str, Conditions] | None = None
     """Modality -> conditions, one item for each of the batch's targets; None where the batch has none."""
     nothing: Mapping[str, Conditions] | None = None
@@ -165,6 +170,15 @@ class ObjectiveConfig(KindConfig):
     def teaches(cls, group: Group) -> bool:
         """Whether a gradient of it can reach a group: what it reads depends on the group, if not overridden."""
         return any(_reach(need, group) for need in cls.needs)
+
+    def variants(self, preference: Preference, rng: random.Random) -> Sequence[Side]:
+        """What the replies of a sample are compared with besides each other, for example the best about other media.
+
+        Args:
+            preference: The sample.
+            rng: What is drawn is drawn from it: anew each time that the sample comes, the same where a run is resumed.
+        """
+        return ()
 
     @abstractmethod
     def count(self, batch: Batch) -> int:

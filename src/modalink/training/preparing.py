@@ -1,0 +1,51 @@
+"""What makes a stage's samples of conversations: one row of tokens, or one for each of several replies."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+from modalink.conversation import Conversation
+from modalink.data.preference import Preference
+from modalink.errors import SampleError
+from modalink.model import System
+from modalink.model.batch import Prepared
+from modalink.recipe import Stage
+from modalink.training.freezing import show_of
+
+
+def preparing(system: System, stage: Stage) -> Callable[..., Prepared]:
+    """What makes a stage's samples ready: the system, told what the stage wants of it.
+
+    The replies of a preference, and what the stage's objectives compare them with, become one sample with its
+    alternatives, so that nothing parts them.
+    """
+    one = partial(system.prepare, learning=True, max_tokens=stage.max_tokens, show=show_of(stage))
+    return partial(_prepared, one=one, objectives=stage.objectives)
+
+
+def _prepared(conversation: Conversation, *, one: Callable[..., Prepared], objectives: Any, **options: Any) -> Prepared:
+    if not isinstance(conversation, Preference):
+        return one(conversation, **options)
+    for objective in objectives:
+        rng = random.Random(f"{options.get('seed')}/{conversation.id}/{objective.kind}")
+        conversation = conversation.with_variants(objective.variants(conversation, rng))
+    each = [replace(one(said, **options), judgement=judged) for said, judged in conversation.conversations()]
+    _demand_differences([side for side in each if side.judgement.variant is None])
+    return replace(each[0], alternatives=tuple(each[1:]))
+
+
+def _demand_differences(sides: list[Prepared]) -> None:
+    for one, other in combinations(sides, 2):
+        if _content(one) == _content(other):
+            cut = f"; {one.cut} and {other.cut} text tokens of them were cut" if one.cut or other.cut else ""
+            detail = f"two of its {len(sides)} replies are the same to the system, so that none is better{cut}"
+            raise SampleError(sides[0].id, "equal_replies", detail)
+
+
+def _content(side: Prepared) -> tuple[Any, ...]:
+    """All that the model sees of a side."""
+    items = [(m, item.digest) for kind in (side.media, side.targets) for m, own in kind.items() for item in own]
+    return side.input_ids, side.labels, items

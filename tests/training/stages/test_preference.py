@@ -1,0 +1,87 @@
+"""A stage that learns from pairs of replies: what it begins with, what it moves, and how it is resumed."""
+
+import json
+import math
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from modalink.recipe import Recipe
+from modalink.runs import checkpoints
+from modalink.training.train import train
+from tests.support.forks import ended, ended_together
+from tests.training import child
+
+CHILD = child.__file__
+TIMES = ("seconds", "data_seconds", "tokens_per_s")
+
+
+def _records(run: Path, stage: str = "prefer") -> list[dict]:
+    lines = (run / stage / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+
+
+def _file(recipe: Recipe, run: Path) -> str:
+    file = run.with_name(f"{run.name}.yaml")
+    file.write_text(recipe.to_yaml())
+    return str(file)
+
+
+def test_policy_and_reference_begin_as_one_and_pairs_are_learned(
+    make_recipe: Callable[..., Recipe], pretrain, prefer, tmp_path: Path
+) -> None:
+    """The reference is the state that the stage before has left, and dropout is off: the first loss is ln 2."""
+    run = train(make_recipe(pretrain(), prefer(batch=6, steps=12), lora_dropout=0.5), tmp_path / "run")
+    losses = [record["losses"]["dpo"] for record in _records(run)]
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-5)
+    assert losses[-1] < 0.2
+    assert _records(run)[0]["units"] == {"dpo": 6}
+    assert _records(run)[0]["samples"] == 6
+    states = [load_file(run / s / "checkpoints" / f"step-{n:08d}" / "weights.safetensors") for s, n in LAST]
+    assert {name.split(".")[1] for name in states[1]} == {"input_projectors", "language_model"}
+    moved = [name for name in states[0].keys() & states[1].keys() if not torch.equal(states[0][name], states[1][name])]
+    assert len(moved) == len(states[0]) > 0
+
+
+LAST = (("pretrain", 6), ("prefer", 12))
+
+
+def test_killed_it_is_resumed_to_the_bit_by_the_reference_that_it_began_with(
+    make_recipe: Callable[..., Recipe], pretrain, prefer, tmp_path: Path
+) -> None:
+    recipe = make_recipe(pretrain(steps=2), prefer(micro_tokens=100), lora_dropout=0.3)
+    whole, killed, output = train(recipe, tmp_path / "whole"), tmp_path / "killed", tmp_path / "output"
+    for step in ("1", "3"):
+        arguments = [_file(recipe, killed), str(killed), "kill", "prefer", step]
+        assert ended(CHILD, arguments, output) == -signal.SIGKILL, output.read_text()
+    assert checkpoints.latest(killed / "prefer" / "checkpoints", print).progress.step == 2
+    train(recipe, killed)
+    assert _records(killed) == _records(whole)
+    assert (killed / "model" / "model.safetensors").read_bytes() == (whole / "model" / "model.safetensors").read_bytes()
+
+
+def test_two_processes_learn_from_pairs_what_one_learns(
+    make_recipe: Callable[..., Recipe], prefer, tmp_path: Path
+) -> None:
+    recipe = make_recipe(prefer(batch=4, micro_batch=1, steps=2))
+    one, two, output = tmp_path / "one", tmp_path / "two", tmp_path / "output"
+    train(recipe, one)
+    assert ended_together(CHILD, [_file(recipe, two), str(two)], output=output, processes=2) == [0, 0], (
+        output.read_text()
+    )
+    for alone, together in zip(_records(one), _records(two), strict=True):
+        assert together["units"] == alone["units"] == {"dpo": 4}
+        assert together["losses"] == pytest.approx(alone["losses"], rel=1e-3)
+        assert together["grad_norms"] == pytest.approx(alone["grad_norms"], rel=1e-2)
+
+
+def test_an_objective_that_measures_by_the_start_needs_a_stage_that_keeps_it(
+    make_recipe: Callable[..., Recipe], prefer
+) -> None:
+    text = "the objective 'dpo' measures by the state in which its stage began, which a stage of kind 'supervised'"
+    with pytest.raises(ValueError, match=f"{text} does not keep: kind: preference"):
+        make_recipe(prefer(kind="supervised"))
