@@ -259,10 +259,8 @@ def collate(
         raise DataError("found no samples to join into a batch, needed at least one")
     owners = [number for number, sample in enumerate(prepared) for _ in sample.sides]
     prepared = [side for sample in prepared for side in sample.sides]
-    labels = [list(sample.labels) for sample in prepared]
-    if not encoder_decoder:
-        for row in labels:
-            row[0] = IGNORED  # nothing comes before a sample's first token that could predict it
+    # Nothing comes before a decoder's first token that could predict it.
+    labels = [[*side.labels] if encoder_decoder else [IGNORED, *side.labels[1:]] for side in prepared]
     ids = [sample.input_ids for sample in prepared]
     segments = Segments.of(map(len, ids), prefixes=[*map(_prefix, labels)] if both_ways else ()) if packed else None
     mask: Tensor
@@ -294,12 +292,13 @@ def collate(
         targets=_targets(prepared),
         samples=[sample.id for sample in prepared],
         owners={m: [index for index, _ in found] for m, found in read.items()},
-        sides=[
-            SideTokens(owner, side.judgement, tuple(token for token in row if token != IGNORED))
-            for owner, side, row in zip(owners, prepared, labels, strict=True)
-        ],
+        sides=[*map(_side, owners, prepared, labels)],
         source=prepared[0].source,
     )
+
+
+def _side(sample: int, side: Prepared, labels: Sequence[int]) -> SideTokens:
+    return SideTokens(sample, side.judgement, tuple(token for token in labels if token != IGNORED))
 
 
 def _prefix(labels: Sequence[int]) -> int:
