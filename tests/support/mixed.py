@@ -16,7 +16,7 @@ _DRAWING = {"kind": "transformer", "width": 16, "encoder_layers": 1, "decoder_la
 
 def mixed_spec(
     folder: Path, *, reads: Sequence[str] = ("image", "audio"), llm: Callable[..., Path] = tiny_llama,
-    template: str = "vicuna-v1.1",
+    template: str = "vicuna-v1.1", read_back: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """The parts of a system that makes pictures of three signal tokens and whistles of two; the kind must be installed."""
     encoders = {
@@ -24,7 +24,7 @@ def mixed_spec(
         "audio": {"kind": "whisper", "checkpoint": str(tiny_whisper(folder / "whisper")), "drop_padding": True},
     }
     diffusion = {"kind": "stable_diffusion", "checkpoint": str(tiny_stable_diffusion(folder / "diffusion")), "steps": 2}
-    return {
+    spec: dict[str, Any] = {
         "inputs": {name: {"encoder": encoders[name], "projector": {"kind": "mlp"}} for name in reads},
         "llm": {"checkpoint": str(llm(folder / "llm"))},
         "prompt": {"template": template},
@@ -33,6 +33,9 @@ def mixed_spec(
             "audio": {"signal_tokens": 2, "projector": {"kind": "mlp"}, "generator": {"kind": "whistle"}},
         },
     }
+    for modality in read_back:
+        spec["outputs"][modality]["read_back"] = True
+    return spec
 
 
 def mixed_system(folder: Path, **options: Any) -> System:

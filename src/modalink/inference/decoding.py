@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer, EncoderDecoderCache
 from modalink.inference.encoded import EncodedMedia
 from modalink.inference.row import Row
 from modalink.llms import encoded, keep_meeting, meeting_before, select_rows
-from modalink.model import System
+from modalink.model import Prepared, System
 from modalink.model.arguments import Given
 from modalink.model.batch import placed
 from modalink.model.items import Item, ragged, texts
@@ -126,13 +126,13 @@ def join(groups: Sequence[Group]) -> list[Group]:
     return [Group(rows, cache, torch.cat(masks), torch.cat([group.scores for group in groups]), heard=heard)]
 
 
-def embed_prompts(system: System, rows: Sequence[Row], encoded: EncodedMedia | None = None) -> Prompts:
-    """The prompts of rows; each encoder runs once over all their media, or over those that were not `encoded`."""
-    device, prompts = system.model.device, [row.request.prompt for row in rows]
+def embed_prompts(system: System, prompts: Sequence[Prepared], encoded: EncodedMedia | None = None) -> Prompts:
+    """Prompts side by side; each encoder runs once over all their media, or over those that were not `encoded`."""
+    device = system.model.device
     width = max(len(prompt.input_ids) for prompt in prompts)
     right = system.model.config.is_encoder_decoder
     before = [0 if right else width - len(prompt.input_ids) for prompt in prompts]
-    ids = torch.full((len(rows), width), system.processor.tokenizer.pad_token_id or 0)
+    ids = torch.full((len(prompts), width), system.processor.tokenizer.pad_token_id or 0)
     mask = torch.zeros_like(ids)
     for number, (start, prompt) in enumerate(zip(before, prompts, strict=True)):
         end = start + len(prompt.input_ids)
@@ -178,19 +178,28 @@ class Decoder:
         scores = output.logits[:, -1]
         return Group(rows, output.past_key_values, prompts.mask, scores, pads=self.model.fit.pads, heard=heard)
 
-    def extend(self, group: Group, ids: Int[Tensor, "b n"], *, states: bool = False) -> Extended:
+    def extend(
+        self,
+        group: Group,
+        ids: Int[Tensor, "b n"],
+        *,
+        states: bool = False,
+        embeds: Float[Tensor, "b n d_llm"] | None = None,
+    ) -> Extended:
         """A pass over further tokens, as many in each row.
 
         Args:
             group: The rows; their cache grows in place.
             ids: The tokens.
             states: Whether hidden states at the tokens are needed, and the logits at all of them.
+            embeds: What is read of the tokens, where media are among them.
         """
+        embeds = self.model.get_input_embeddings()(ids) if embeds is None else embeds
         if ids.shape[1] > 1 and not self.model.fit.spans:
-            return self._extend_singly(group, ids, states=states)
+            return self._extend_singly(group, ids, embeds, states=states)
         mask = torch.cat([group.mask, torch.ones_like(ids)], 1)
         output = self.model(
-            inputs_embeds=self.model.get_input_embeddings()(ids),
+            inputs_embeds=embeds,
             attention_mask=mask,
             position_ids=(mask.cumsum(1) - 1)[:, -ids.shape[1] :],
             past_key_values=group.cache,
@@ -203,11 +212,13 @@ class Decoder:
         group = replace(group, mask=mask, scores=output.logits[:, -1], cache=output.past_key_values, heard=heard)
         return Extended(group, output.logits, output.hidden_states if states else ())
 
-    def _extend_singly(self, group: Group, ids: Int[Tensor, "b n"], *, states: bool) -> Extended:
+    def _extend_singly(
+        self, group: Group, ids: Int[Tensor, "b n"], embeds: Float[Tensor, "b n d_llm"], *, states: bool
+    ) -> Extended:
         """A pass for each token, for an LLM that cannot read several behind its cache."""
         steps = []
-        for token in ids.split(1, 1):
-            steps.append(self.extend(group, token, states=states))
+        for token, read in zip(ids.split(1, 1), embeds.split(1, 1), strict=True):
+            steps.append(self.extend(group, token, states=states, embeds=read))
             group = steps[-1].group
         if not states:
             return steps[-1]

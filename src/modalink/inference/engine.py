@@ -13,14 +13,15 @@ from typing import Any
 import torch
 
 from modalink.conversation import Content, Medium, Text
+from modalink.errors import GenerationError, ModalinkError
 from modalink.inference.beams import beam_search
 from modalink.inference.decoding import Decoder, EncoderDecoder, Group, embed_prompts, join
 from modalink.inference.encoded import EncodedMedia
-from modalink.inference.making import Maker, check_options, of_words
+from modalink.inference.making import check_options, of_words
 from modalink.inference.request import Begun, Completion, Made, Request
 from modalink.inference.row import Row
 from modalink.inference.scores import Silent, not_numbers
-from modalink.model import System
+from modalink.model import Prepared, System
 from modalink.roles import Conditions
 
 
@@ -75,6 +76,12 @@ class Engine:
 
     def _row(self, request: Request) -> Row:
         check_options(self.system, request.sampling)
+        beams, outputs = request.sampling.beams, self.system.spec.outputs
+        if beams > 1 and request.media and (reads := [name for name, made in outputs.items() if made.read_back]):
+            raise GenerationError(
+                f"found beams: {beams}, and {reads[0]} that is made is read in the middle of the reply "
+                f"(outputs.{reads[0]}.read_back), which beams cannot; leave beams out"
+            )
         return Row(self.system, request)
 
     def _decode(self, rows: list[Row]) -> Iterator[None]:
@@ -89,7 +96,7 @@ class Engine:
         while groups or waiting:
             if not groups:
                 modality, found = waiting.popitem()
-                groups = [self._append_run(modality, group) for group in join(found)]
+                groups = [after for group in join(found) for after in self._append_run(modality, group)]
             else:
                 group = groups.pop()
                 self._draw(group)
@@ -113,7 +120,8 @@ class Engine:
 
     def _begin(self, rows: list[Row]) -> Group:
         with self._turn():
-            return self.llm.begin(rows, embed_prompts(self.system, rows, self.encoded))
+            prompts = [row.request.prompt for row in rows]
+            return self.llm.begin(rows, embed_prompts(self.system, prompts, self.encoded))
 
     def _extend(self, group: Group) -> Group:
         with self._turn():
@@ -135,8 +143,8 @@ class Engine:
         for row, token, log_probability in zip(group.rows, chosen.tolist(), probable.tolist(), strict=True):
             row.take(token, log_probability)
 
-    def _append_run(self, modality: str, group: Group) -> Group:
-        """The whole run of which the rows have drawn the first token."""
+    def _append_run(self, modality: str, group: Group) -> list[Group]:
+        """The whole run of which the rows have drawn the first token, and what is read behind it."""
         run = self.system.model.config.signals[modality]
         with self._turn():
             ids = torch.tensor([run] * len(group.rows), device=group.mask.device)
@@ -146,12 +154,39 @@ class Engine:
             conditions = model.conditions(asked, {modality: [row.noise(modality) for row in group.rows]})[modality]
         for row, own in zip(group.rows, conditions, strict=True):
             row.take_run(own)
-        return _unfinished(extended.group)
+        group = _unfinished(extended.group)
+        return self._read_back(modality, group) if self.system.spec.outputs[modality].read_back else [group]
+
+    def _read_back(self, modality: str, group: Group) -> list[Group]:
+        """Rows behind a medium that is made at once and read, so that what they say next sees it."""
+        after, unread = [], []
+        for number, row in enumerate(group.rows):
+            with self._turn():
+                form = self._form(modality, row) if row.request.media else None
+                if form is None:
+                    unread.append(number)
+                    continue
+                read = embed_prompts(self.system, [form], self.encoded)
+                after.append(self.llm.extend(group.select([number]), read.ids, embeds=read.read.embeds).group)
+            row.read += len(form.input_ids)
+        return join([*after, *([group.select(unread)] if unread else [])]) if group.rows else []
+
+    def _form(self, modality: str, row: Row) -> Prepared | None:
+        """How the medium that a row asks for is read, once it is made; None where it is not, or there is no room."""
+        made = row.make()
+        if made.missing:
+            return None
+        before = len(row.request.prompt.media.get(modality, ())) + sum(m == modality for _, m in row.reader.marks)
+        try:
+            form = self.system.processor.medium_prompt(modality, made.medium, row.reader.text, among=before)
+        except ModalinkError:  # an encoder that refuses what was made; it stands as its signal tokens
+            return None
+        return form if len(form.input_ids) < row.space else None
 
     def _search(self, row: Row) -> None:
         """A whole answer by beam search, and then its states in one pass."""
         with self._turn():
-            prompts = embed_prompts(self.system, [row], self.encoded)
+            prompts = embed_prompts(self.system, [row.request.prompt], self.encoded)
             found = beam_search(self.system, row, prompts)
             ids = torch.tensor([found], device=prompts.ids.device)
             group = self.llm.begin([row], prompts)
@@ -202,15 +237,16 @@ class Engine:
             worded: Conditions of its words; their media come last.
             refused: By modality why its words became none.
         """
-        maker = Maker(self.system, row.request.sampling, row.request.watch)
         waiting = {modality: iter(own) for modality, own in row.conditions.items()}
         asked: list[tuple[str, Conditions | None]] = [(m, next(waiting[m])) for _, m in row.reader.marks]
         if row.reader.text:
             asked += [(m, worded.get(m)) for m in self.system.spec.worded]
         made = []
-        for modality, conditions in asked[: max(len(row.reader.marks), row.request.sampling.max_media)]:
+        most = max(len(row.reader.marks), row.request.sampling.max_media)
+        for place, (modality, conditions) in enumerate(asked[:most]):
             with self._turn():
-                made.append(maker.make(modality, conditions, refused.get(modality, "")))
+                why = refused.get(modality, "")
+                made.append(row.made.get(place) or row.maker.make(modality, conditions, why, number=place + 1))
         return made
 
     @contextmanager

@@ -105,17 +105,16 @@ class Maker:
     def __init__(self, system: System, sampling: Sampling, watch: Watch) -> None:
         self.system, self.sampling, self.watch = system, sampling, watch
         self.counts: dict[str, int] = {}
-        self.number = 0
 
-    def make(self, modality: str, conditions: Conditions | None, refused: str = "") -> Made:
+    def make(self, modality: str, conditions: Conditions | None, refused: str = "", *, number: int) -> Made:
         """The next medium; not where its generator was left out or cannot make it, or where it is stopped.
 
         Args:
             modality: Its modality.
             conditions: What it is made from, one item; None where there are none.
             refused: Why there are none, where a generator could not read the words of the reply.
+            number: Which of the answer's media it is, from 1.
         """
-        self.number += 1
         seed = self.sampling.seed + self.counts.setdefault(modality, 0)
         self.counts[modality] += 1
         generator = self.system.generators.get(modality)
@@ -125,7 +124,7 @@ class Maker:
             return Made(modality, None, None, conditions, seed, {}, missing)
         told = {name: value for name, value in generator.defaults.model_dump().items() if name in generator.options}
         options = told | _given(self.system, modality, self.sampling)
-        steps = _Steps(Making(modality, self.number, 0, options.get("steps")), self.watch)
+        steps = _Steps(Making(modality, number, 0, options.get("steps")), self.watch)
         medium, missing = None, ""
         try:
             rng = [torch.Generator().manual_seed(seed)]

@@ -1,6 +1,7 @@
 """One answer while it is decoded: its tokens, its random source, and whether it is over."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,7 +11,8 @@ from torch import Tensor
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
 from modalink.inference.endings import Endings, longest
-from modalink.inference.request import Begun, Request
+from modalink.inference.making import Maker
+from modalink.inference.request import Begun, Made, Request
 from modalink.inference.sampling import Sampling
 from modalink.inference.text import Reader
 from modalink.model import System
@@ -56,6 +58,12 @@ class Row:
         # An encoder-decoder's answer stands after its own start token, a decoder's after the prompt.
         start = 1 if system.model.config.is_encoder_decoder else len(request.prompt.input_ids)
         self.length = longest(system, start, request.sampling.max_new_tokens)
+        self.limit = longest(system, start, sys.maxsize)
+        self.read = 0
+        """Tokens of media that were made and read in the middle of the answer: they take space, and are not its own."""
+        self.maker = Maker(system, request.sampling, request.watch)
+        self.made: dict[int, Made] = {}
+        """Media that were made before the answer was whole, by their place among its media."""
         self.ids: list[int] = []
         self.log_probabilities: list[float] = []
         self.conditions: dict[str, list[Conditions]] = {}
@@ -67,7 +75,12 @@ class Row:
     @property
     def room(self) -> int:
         """How many tokens the answer may still take."""
-        return self.length - len(self.ids)
+        return min(self.length - len(self.ids), self.space)
+
+    @property
+    def space(self) -> int:
+        """How many tokens the LLM can read behind it."""
+        return self.limit - self.read - len(self.ids)
 
     @property
     def full(self) -> bool:
@@ -97,6 +110,13 @@ class Row:
         self.pieces.append(Begun(self.begun, len(self.reader.marks)))
         self.begun = None
         self._finish()
+
+    def make(self) -> Made:
+        """The medium that was asked for last, made at once."""
+        place = len(self.reader.marks) - 1
+        modality = self.reader.marks[place][1]
+        self.made[place] = self.maker.make(modality, self.conditions[modality][-1], number=place + 1)
+        return self.made[place]
 
     def _read(self, tokens: Sequence[int], log_probabilities: Sequence[float]) -> None:
         self.ids.extend(tokens)

@@ -215,6 +215,12 @@ def _links(
             continue
         if wanted.states.at != "signals" and llm.config.is_encoder_decoder:
             raise PartError(f"outputs.{modality}.states: {type(llm).__name__} is an encoder-decoder, needed a decoder")
+        if wanted.read_back and (llm.config.is_encoder_decoder or spec.join.kind != "splice"):
+            how = "an encoder-decoder" if llm.config.is_encoder_decoder else f"the join {spec.join.kind!r}"
+            raise PartError(
+                f"outputs.{modality}.read_back: found {how}, needed a decoder into whose text media are spliced: only "
+                "there something can be read in the middle of a reply"
+            )
         check_names(modality, wanted, shapes[modality])
         count = states_read(modality, wanted, shapes[modality])
         with _named(f"outputs.{modality}"):

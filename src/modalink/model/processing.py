@@ -361,6 +361,24 @@ class ModalinkProcessor(ProcessorMixin):
                               f"{', '.join(self.readers) or 'text only'}")  # fmt: skip
         self._item(modality, modalities.get(modality).open(source), "", "reply").load()
 
+    def medium_prompt(self, modality: str, source: Any, said: str = "", among: int = 1) -> Prepared:
+        """What stands for a medium where it is read: its marks and prompt tokens alone, behind what was said.
+
+        Args:
+            modality: Its modality, which the system reads.
+            source: The medium.
+            said: The words of its turn, for projectors that read them.
+            among: How many media of the modality are read in the conversation.
+
+        Raises:
+            MediumError: It cannot be read.
+        """
+        item = self._item(modality, modalities.get(modality).open(source), said, "reply", among=among)
+        token = self.tokens.placeholders[modality]
+        ids = self._expand([token], [IGNORED], {modality: [item]}).ids
+        places = [*places_of(ids, [token], [item.tokens])]
+        return Prepared("reply", ids, [IGNORED] * len(ids), media={modality: [item]}, places={modality: places})
+
     def _sentence(self, modality: str, caption: str, sample: str) -> Item:
         """A caption as a medium of its own."""
         record = modalities.get(modality)

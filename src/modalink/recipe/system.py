@@ -104,6 +104,9 @@ class OutputSpec(Settings):
     nothing: Literal["generator", "zeros"] = "generator"
     """What guidance steers away from, and by what an item learns whose conditions are dropped: the generator's own
     conditions of nothing, or what the projector makes of states that are zero (MiniGPT-5), which needs no prompt."""
+    read_back: bool = False
+    """Whether what was made is read at once by the encoder of its modality, so that what is said behind it in the same
+    reply sees it. Taught by media that are made and read (`use: both` in data)."""
     projector: Projector | None = None
     """Turns these states into conditions: into each of them, where the generator reads several; left out with the
     signal tokens, the generator reads the words of the reply by itself: it speaks them, or draws them."""
@@ -232,6 +235,19 @@ class SystemSpec(Settings):
             elif made.states not in (StatesSpec(), other.states):
                 text = f"the states are those of {made.use}, whose projector it uses; leave them out"
                 found.append(Problem(("outputs", modality, "states"), text))
+        if found:
+            raise Problems(found)
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_read_back_is_an_input(self) -> "SystemSpec":
+        found = []
+        for modality, made in self.outputs.items():
+            place = ("outputs", modality, "read_back")
+            if made.read_back and modality not in self.inputs:
+                found.append(Problem(place, f"found no input {modality!r}, needed one that reads what is made"))
+            elif made.read_back and not made.signal_tokens:
+                found.append(Problem(place, "found no signal tokens, behind which it could be read"))
         if found:
             raise Problems(found)
         return self
