@@ -80,6 +80,7 @@ def test_every_command_is_one_file():
         "__init__",
         "data_check",
         "data_convert",
+        "data_filter",
         "filling",
         "main",
         "media",

@@ -46,7 +46,6 @@ def test_a_recipe_is_checked_with_its_labels(modalink, recipe):
     [
         (["--check", "lenghts"], "unknown kind of data_quality.checks 'lenghts'; did you mean 'lengths'?"),
         (["--check", "{kind: lengths, most: 0}"], "most: found 0"),
-        (["--check", "sides", "--check", "sides"], "found 'sides' twice"),
         (["--without", "side"], "unknown check 'side'; did you mean 'sides'?"),
         (["--against", "nowhere"], "nowhere: looked for pictures"),
         (["--llm", "nowhere/none"], "nowhere/none"),

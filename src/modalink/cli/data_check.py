@@ -40,6 +40,13 @@ Llm = Annotated[str | None, typer.Option("--llm", help="Checkpoint whose tokeniz
 Against = Annotated[
     list[Path] | None, typer.Option("--against", help="Pictures and tables of a benchmark that must not be in it.")
 ]
+Checks = Annotated[
+    list[str] | None, typer.Option("--check", help="A check, or '{kind: lengths, most: 2048}'; by default most.")
+]
+Also = Annotated[
+    list[str] | None, typer.Option("--also", help="A check beside those that are made by default; as --check.")
+]
+Without = Annotated[list[str] | None, typer.Option("--without", help="A check that is left out.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Look at the first records only.")]
 
 
@@ -62,11 +69,13 @@ def check(
     recipe: Reader = None,
     stage: StageName = None,
     llm: Llm = None,
-    checks: Annotated[
-        list[str] | None, typer.Option("--check", help="A check, or '{kind: lengths, most: 2048}'; by default most.")
-    ] = None,
-    without: Annotated[list[str] | None, typer.Option("--without", help="A check that is left out.")] = None,
+    checks: Checks = None,
+    also: Also = None,
+    without: Without = None,
     against: Against = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", dir_okay=False, help="Keeps long measurements, to resume them.")
+    ] = None,
     limit: Limit = None,
     html: Annotated[Path | None, typer.Option("--html", dir_okay=False, help="Write a page of faulty samples.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All faults as a JSON line for each source.")] = False,
@@ -80,9 +89,9 @@ def check(
     modalink data check chats.jsonl --recipe my.yaml --against benchmarks/gqa --html faults.html
     modalink data check my.yaml --stage instruct --check duplicates --check "{kind: lengths, least: 2}"
     """
-    wanted = chosen_checks(checks or [], without or [])
+    wanted = chosen_checks(checks or [], also or [], without or [])
     found: list[Checked] = []
-    sources = told(source, settings or [], recipe, stage, llm, against or [])
+    sources = told(source, settings or [], recipe, stage, llm, against or [], scores)
     for number, (config, context) in enumerate(sources, start=1):
         with watching(f"checking {config.name}", quiet=as_json) as on_sample:
             found.append(look(config, wanted, context, limit=limit, on_sample=on_sample))
@@ -104,6 +113,7 @@ def told(
     stage: str | None,
     llm: str | None,
     against: Sequence[Path],
+    scores: Path | None = None,
 ) -> list[Told]:
     """The sources that are meant, each with what checks may use of it.
 
@@ -115,27 +125,27 @@ def told(
     tokenizer = None if processor is None else processor.tokenizer
     if llm is not None:
         tokenizer = PretrainedLlmConfig(checkpoint=llm).tokenizer()
-    given = Context(processor, tokenizer, against=tuple(against))
+    given = Context(processor, tokenizer, against=tuple(against), scores=scores)
     return [
         Told(config, replace(given, max_tokens=None if processor is None else limit, template=config.template))
         for config, limit in sources
     ]
 
 
-def chosen_checks(named: Sequence[str], without: Sequence[str]) -> list[CheckConfig]:
-    """The checks that are named, or those that are made by default, without some.
+def chosen_checks(named: Sequence[str], also: Sequence[str], without: Sequence[str]) -> list[CheckConfig]:
+    """The checks that are named, or those that are made by default and others beside them, without some.
 
     Raises:
-        OptionError: A check is named twice, or its settings cannot be.
+        OptionError: The settings of a check cannot be.
         UnknownNameError: There is no such check.
     """
-    found = [parsed_check(text) for text in named] or default_checks()
-    names = [config.kind for config in found]
+    beside = [parsed_check(text) for text in also]
+    replaced = {config.kind for config in beside}
+    given = [parsed_check(text) for text in named] or [c for c in default_checks() if c.kind not in replaced]
+    found = [*given, *beside]
     for name in without:
         if name not in kinds(CheckConfig.room):
             raise UnknownNameError("check", name, kinds(CheckConfig.room))
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise OptionError(f"--check: found {twice[0]!r} twice, needed each check once")
     return [config for config in found if config.kind not in without]
 
 

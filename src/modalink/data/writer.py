@@ -51,6 +51,8 @@ class WriterConfig(KindConfig):
             SampleError: With the reason `cannot_carry`: the format has no form for something in it.
         """
         record = self.record(conversation)
+        if conversation.facts and record.get("facts") != conversation.facts:
+            raise cannot_carry(conversation, self.kind, f"its facts, {shown(dict(conversation.facts))}, would be lost")
         try:
             found = plain(self.read(dict(record), conversation.id, folder), folder)
         except DataError as error:

@@ -43,6 +43,7 @@ class Context:
         max_tokens: Longest sequence of the stage; None where nothing is cut.
         template: Prompt template of the source, where it has one of its own.
         against: Files and folders of benchmarks that must not be in the data.
+        scores: File in which checks that measure for long keep what they have, and find it again; None keeps nothing.
     """
 
     processor: ModalinkProcessor | None = None
@@ -50,6 +51,7 @@ class Context:
     max_tokens: int | None = None
     template: str | None = None
     against: Sequence[Path] = ()
+    scores: Path | None = None
 
 
 class Check(ABC):

@@ -59,8 +59,9 @@ class Checked:
 
 def default_checks() -> list[CheckConfig]:
     """The checks that are made where none is named, in the order of their names."""
-    found = (kinds.parse(CheckConfig.room, {"kind": name}) for name in sorted(kinds.kinds(CheckConfig.room)))
-    return [config for config in found if isinstance(config, CheckConfig) and config.by_default]
+    names = sorted(kinds.kinds(CheckConfig.room))
+    made = [name for name in names if getattr(kinds.config_class(CheckConfig.room, name), "by_default", False)]
+    return [config for name in made if isinstance(config := kinds.parse(CheckConfig.room, {"kind": name}), CheckConfig)]
 
 
 def check(
@@ -85,8 +86,9 @@ def check(
         OptionError: It is a stream, and there is no limit.
     """
     source = opened(config, limit)
-    left_out = {one.kind: why for one in checks if (why := one.lacks(context))}
-    begun = {one.kind: one.begin(context) for one in checks if one.kind not in left_out}
+    named = kinds.named(checks)
+    left_out = {name: why for name, one in named.items() if (why := one.lacks(context))}
+    begun = {name: one.begin(context) for name, one in named.items() if name not in left_out}
     faults: dict[str, list[Fault]] = {name: [] for name in begun}
     number = -1
     for number, sample in enumerate(samples(source, limit)):

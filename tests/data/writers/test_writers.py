@@ -234,3 +234,13 @@ def test_a_table_has_one_form(tmp_path):
         MessagesConfig(path=write(tmp_path / "m.jsonl", ROWS["messages"])), writer("messages"), tmp_path / "m.csv"
     )
     assert done.written == 0 and "a table has no form for" in done.ledger.read_text()
+
+
+def test_facts_are_carried_or_refused(tmp_path):
+    rows = [{"id": "f", **ROWS["llava"][0], "solution": 3}]
+    source = MessagesConfig(path=write(tmp_path / "old.jsonl", rows), facts={"answer": "solution"})
+    assert convert(source, writer("alpaca"), tmp_path / "new.jsonl").written == 1
+    (found,) = in_order(MessagesConfig(path=str(tmp_path / "new.jsonl")))
+    assert found.facts == {"answer": 3}
+    done = convert(source, writer("pairs", any_request=True), tmp_path / "p.csv")
+    assert done.written == 0 and "its facts, {'answer': 3}, would be lost" in done.ledger.read_text()

@@ -20,6 +20,11 @@ def text(turn: Turn) -> str:
     return "".join(pieces)
 
 
+def named(conversation: Conversation) -> dict[str, Any]:
+    """The columns of the record's name and, where there are any, of its facts, which the source `messages` reads."""
+    return {"id": conversation.id} | ({"facts": dict(conversation.facts)} if conversation.facts else {})
+
+
 def columns(conversation: Conversation, format: str, *, single: bool = False) -> dict[str, Any]:
     """The columns beside what is said: the record's name, its media by modality, its boxes.
 
@@ -31,7 +36,7 @@ def columns(conversation: Conversation, format: str, *, single: bool = False) ->
     Raises:
         SampleError: A region has no form in them.
     """
-    found: dict[str, Any] = {"id": conversation.id}
+    found = named(conversation)
     for row in modalities.records():
         sources = [medium.source for _, medium in conversation.media(row.name)]
         if sources:

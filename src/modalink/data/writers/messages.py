@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from modalink.conversation import Conversation
 from modalink.data import formats
+from modalink.data.writers import _marked
 from modalink.data.writers._chat import ChatWriterConfig
 
 
@@ -15,4 +16,4 @@ class MessagesWriterConfig(ChatWriterConfig):
 
     def record(self, conversation: Conversation) -> dict[str, Any]:
         """The record."""
-        return {"id": conversation.id, "messages": conversation.to_messages()}
+        return _marked.named(conversation) | {"messages": conversation.to_messages()}

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 from modalink.conversation import Conversation
 from modalink.data import formats
 from modalink.data.writer import cannot_carry
+from modalink.data.writers import _marked
 from modalink.data.writers._chat import ChatWriterConfig
 
 
@@ -20,4 +21,4 @@ class PromptCompletionWriterConfig(ChatWriterConfig):
         if not prompt or completion["role"] != "assistant":
             raise cannot_carry(conversation, self.kind, "needed an answer at its end, and something that it answers")
         asked = [{key: value for key, value in message.items() if key != "loss"} for message in prompt]
-        return {"id": conversation.id, "prompt": asked, "completion": [completion]}
+        return _marked.named(conversation) | {"prompt": asked, "completion": [completion]}

@@ -1,6 +1,6 @@
 """How long samples are, in tokens where a tokenizer is told, else in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -56,7 +56,7 @@ class _Lengths(Check):
         return len(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
-def quantiles(numbers: list[int]) -> dict[str, float]:
+def quantiles(numbers: Sequence[int | float]) -> dict[str, float]:
     """The least, the median, the 95th hundredth and the most of some numbers."""
     names = {"least": 0.0, "median": 0.5, "95 %": 0.95, "most": 1.0}
     return {name: float(np.quantile(numbers, share, method="nearest")) for name, share in names.items()}
