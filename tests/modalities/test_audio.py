@@ -379,3 +379,18 @@ def test_a_file_that_changes_after_it_was_opened_is_refused(tmp_path):
     path.write_bytes(plain(WAVE[:99]))
     with pytest.raises(MediumError, match=r"sample 3 .*a\.wav.*was changed since it was opened"):
         handle.samples(8000)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_channels_are_read_as_their_mean_and_written_as_they_are(tmp_path, suffix):
+    both = np.stack([WAVE, -0.5 * WAVE[::-1]], axis=1).astype(np.float32)
+    sound = audio.Sound(both, RATE)
+    opened = audio.open_audio(sound)
+    assert (opened.channels, opened.frames) == (2, len(WAVE))
+    assert np.array_equal(opened.read().values, both.mean(axis=1))
+    assert opened.digest != audio.open_audio(audio.Sound(both.ravel(), RATE)).digest
+    audio.write(sound, tmp_path / f"both.{suffix}")
+    stored, rate = soundfile.read(tmp_path / f"both.{suffix}", dtype="float32")
+    assert rate == RATE and np.abs(stored - both).max() <= (0 if suffix == "wav" else 2**-23)
+    audio.write(audio.Sound(WAVE.astype(np.float32), RATE), tmp_path / f"one.{suffix}")
+    assert soundfile.info(tmp_path / f"one.{suffix}").channels == 1

@@ -51,5 +51,5 @@ def heard(waves: Float[Tensor, "... n"]) -> Float[Tensor, "... n"]:
 
 
 def to_sounds(waves: Float[Tensor, "i n"] | list[Tensor], rate_hz: int) -> list[Sound]:
-    """Sounds from samples, which are cut at full scale."""
-    return [Sound(heard(wave).cpu().numpy(), rate_hz) for wave in waves]
+    """Sounds from samples `[n]`, or of channels `[c n]`, which are cut at full scale."""
+    return [Sound(heard(wave).cpu().numpy().T, rate_hz) for wave in waves]

@@ -230,11 +230,11 @@ class StableAudio(LatentDiffusion, ReadsText):
         return self.transformer.config.in_channels, self.latents
 
     def to_media(self, latents: Tensor, asked: MediaOptions, should_stop: ShouldStop | None) -> list[Sound]:
-        """Sounds from latents, as long as was asked: the mean of their channels."""
+        """Sounds from latents, as long as was asked, of as many channels as the autoencoder makes."""
         waves = []
         for number, own in enumerate(latents):  # each by itself, since a long sound needs much memory
             check_stop(should_stop, f"before the samples of sound {number + 1} of {len(latents)} were made")
-            waves.append(self._wave(own, asked))
+            waves.append(self._channels(own, asked))
         return to_sounds(waves, self.rate_hz)
 
     def visible(self, latents: Float[Tensor, "i c t"], asked: MediaOptions) -> Float[Tensor, "i n"]:
@@ -242,9 +242,12 @@ class StableAudio(LatentDiffusion, ReadsText):
         return heard(torch.stack([checkpoint(self._wave, own, asked, use_reentrant=False) for own in latents]))
 
     def _wave(self, latents: Float[Tensor, "c t"], asked: MediaOptions) -> Float[Tensor, " n"]:
+        return self._channels(latents, asked).mean(0)
+
+    def _channels(self, latents: Float[Tensor, "c t"], asked: MediaOptions) -> Float[Tensor, "a n"]:
         assert asked.seconds is not None
-        both: Tensor = self.vae.decode(latents[None].to(self.vae.dtype)).sample
-        return both[0, :, : int(asked.seconds * self.rate_hz)].float().mean(0)
+        made: Tensor = self.vae.decode(latents[None].to(self.vae.dtype)).sample
+        return made[0, :, : int(asked.seconds * self.rate_hz)].float()
 
     def predicting(self, asked: MediaOptions) -> Callable[[Tensor, Tensor, Conditions], Tensor]:
         """`predict` for a sound as long as is asked for."""

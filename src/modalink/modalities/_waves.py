@@ -46,7 +46,7 @@ def array(values: Any, label: str) -> Shaped[np.ndarray, "..."]:
         raise MediumError(label, "not_an_audio", f"its samples are no array: {error}") from error
 
 
-def full_scale(values: Shaped[np.ndarray, " n"], label: str) -> Float32[np.ndarray, " n"]:
+def full_scale(values: Shaped[np.ndarray, "..."], label: str) -> Float32[np.ndarray, "..."]:
     """Samples of any type as floating point, whole numbers scaled so that full scale is 1."""
     if values.dtype.kind == "f":
         with np.errstate(over="ignore"):  # `mono` refuses what becomes infinite

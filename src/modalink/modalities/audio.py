@@ -24,6 +24,8 @@ MAX_SAMPLES = 2**28
 MAX_BYTES = 2**30
 """Most bytes of one encoded sound, or of the video that holds it."""
 
+_MOST_CHANNELS = 64
+"""Of samples that are given; more are rows and columns the wrong way round."""
 _WRITTEN = {".wav": "FLOAT", ".flac": "PCM_24"}
 _SUFFIXES = (
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac"),
@@ -36,14 +38,15 @@ class Sound:
     """A decoded sound.
 
     Args:
-        values: Samples, mono: floating point from -1 to 1, int16 or int32.
+        values: Samples, mono, or a column a channel: floating point from -1 to 1, int16 or int32. What reads a sound
+            reads the mean of its channels; files hold them all.
         rate_hz: Samples a second.
     """
 
-    values: Shaped[np.ndarray, " n"]
+    values: Shaped[np.ndarray, " n"] | Shaped[np.ndarray, "n c"]
     rate_hz: int
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Shaped[np.ndarray, " n"]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Shaped[np.ndarray, "..."]:
         return np.array(self.values, dtype=dtype, copy=copy)
 
 
@@ -99,6 +102,15 @@ class AudioHandle(MediumHandle):
         """The whole sound, mono, at its own rate."""
         return Sound(self._mono(0, self.frames), self.rate_hz)
 
+    def all_channels(self) -> Float32[np.ndarray, "n c"]:
+        """The whole sound at its own rate, a column a channel."""
+        values, done = np.empty((self.frames, self.channels), np.float32), 0
+        for block in self._blocks(0, self.frames):
+            _waves.mono(block, self.label)  # refuses what is no sound
+            values[done : done + len(block)] = block
+            done += len(block)
+        return values
+
     def _mono(self, start: int, stop: int) -> Float32[np.ndarray, " n"]:
         if stop - start > MAX_SAMPLES:
             detail = f"{stop - start:,} samples are too many to be decoded together, at most {MAX_SAMPLES:,}; cut it"
@@ -147,24 +159,25 @@ class _GivenSound(AudioHandle):
     def __init__(self, samples: Any, rate_hz: Any, label: str, max_seconds: float) -> None:
         values = _waves.array(samples, label)
         _waves.check_rate(rate_hz, label)
-        if values.ndim != 1:
-            detail = f"found samples of the shape {values.shape}, needed [n]: one channel, or the mean of several"
-            raise MediumError(label, "not_an_audio", detail)
+        if values.ndim != 1 and not (values.ndim == 2 and 1 <= values.shape[1] <= _MOST_CHANNELS):
+            needed = f"needed [n], or [n c] of at most {_MOST_CHANNELS} channels"
+            raise MediumError(label, "not_an_audio", f"found samples of the shape {values.shape}, {needed}")
         self._source = values
-        facts = _tracks.Facts(int(rate_hz), 1, len(values))
+        facts = _tracks.Facts(int(rate_hz), 1 if values.ndim == 1 else values.shape[1], len(values))
         _check(facts, label, max_seconds)
         super().__init__(label, facts)
 
     @cached_property
-    def _values(self) -> Float32[np.ndarray, " n"]:
+    def _values(self) -> Float32[np.ndarray, "..."]:
         return _waves.full_scale(self._source, self.label)
 
     @cached_property
     def digest(self) -> str:
-        return hashlib.sha256(f"{self.rate_hz} ".encode() + self._values.tobytes()).hexdigest()
+        shape = f"{self.channels} channels " if self.channels > 1 else ""
+        return hashlib.sha256(f"{self.rate_hz} {shape}".encode() + self._values.tobytes()).hexdigest()
 
     def _blocks(self, start: int, stop: int) -> Iterator[Float32[np.ndarray, "n c"]]:
-        yield self._values[start:stop, None]
+        yield self._values.reshape(self.frames, self.channels)[start:stop]
 
 
 def open_audio(
@@ -205,7 +218,7 @@ def read(source: Any, name: str | None = None, **limits: Any) -> Sound:
 
 
 def write(sound: Sound, path: str | os.PathLike[str]) -> None:
-    """Write a sound in the format that the path's suffix names: WAV as floats, or FLAC.
+    """Write a sound with all its channels in the format that the path's suffix names: WAV as floats, or FLAC.
 
     Raises:
         MediumError: The suffix names no such format, or the file cannot be written.
@@ -214,9 +227,10 @@ def write(sound: Sound, path: str | os.PathLike[str]) -> None:
     if suffix not in _WRITTEN:
         detail = f"found the suffix {suffix!r}, needed one of {', '.join(_WRITTEN)}"
         raise MediumError(str(path), "unsupported", detail)
-    whole = read(sound)
+    opened = open_audio(sound)
+    values = opened.all_channels()
     try:
-        soundfile.write(path, whole.values, whole.rate_hz, subtype=_WRITTEN[suffix])
+        soundfile.write(path, values, opened.rate_hz, subtype=_WRITTEN[suffix])
     except (soundfile.LibsndfileError, OSError) as error:
         raise MediumError(str(path), "unwritable", f"cannot be written: {error}") from error
 
