@@ -100,6 +100,8 @@ class Summary:
     items: list[GradedQuestion] = field(default_factory=list)
     count: int | None = None
     """How many things were scored; None where the files do not tell."""
+    samples: Mapping[str, Sample] = field(default_factory=dict)
+    """Further metrics, by name, with what their error bars are computed from."""
 
 
 @dataclass(frozen=True, kw_only=True)

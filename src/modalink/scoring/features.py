@@ -3,6 +3,7 @@
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -123,8 +124,33 @@ def _unpacked_size(path: Path) -> int:
         return sum(member.file_size for member in archive.infolist())
 
 
-def read_gaussian(path: Path, modality: str, encoder: str, load_encoder: EncoderLoader) -> tuple[Gaussian, int | None]:
-    """The Gaussian of a set, and how many features it has: from features, from statistics {mu, sigma}, or from media.
+@dataclass(frozen=True)
+class FeatureSet:
+    """A set of features: its Gaussian, and the features [n d] themselves where they are known."""
+
+    gaussian: Gaussian
+    features: Float[np.ndarray, "n d"] | None = None
+
+    @property
+    def count(self) -> int | None:
+        """How many there are, where that is known."""
+        return None if self.features is None else len(self.features)
+
+
+def feature_set(features: Float[np.ndarray, "n d"], where: str) -> FeatureSet:
+    """Features as a set with a Gaussian.
+
+    Raises:
+        DataError: There are fewer than two, or some are not finite; the message begins with `where`.
+    """
+    check_finite(features, where)
+    if len(features) < 2:
+        raise DataError(f"{where}: found {len(features)} features, needed at least two for a covariance")
+    return FeatureSet(gaussian(features), features)
+
+
+def read_feature_set(path: Path, modality: str, encoder: str, load_encoder: EncoderLoader) -> FeatureSet:
+    """A set, from features, from statistics {mu, sigma}, or from media.
 
     Args:
         path: A .npy or .npz of features [n d], a .npz with `mu` and `sigma`, or a folder of media.
@@ -141,15 +167,10 @@ def read_gaussian(path: Path, modality: str, encoder: str, load_encoder: Encoder
                 f"{shown_path(path)}: a folder of media needed an encoder: --option encoder=CHECKPOINT, or give its "
                 "features as .npy"
             )
-        features = load_encoder(encoder).folder(path, modality)
-        check_finite(features, f"{shown_path(path)}: features of {encoder}")
-    elif path.suffix == ".npz" and {"mu", "sigma"} <= (arrays := read_arrays(path)).keys():
-        return _statistics(arrays, path), None
-    else:
-        features = read_array(path)
-    if len(features) < 2:
-        raise DataError(f"{shown_path(path)}: found {len(features)} features, needed at least two for a covariance")
-    return gaussian(features), len(features)
+        return feature_set(load_encoder(encoder).folder(path, modality), f"{shown_path(path)}: features of {encoder}")
+    if path.suffix == ".npz" and {"mu", "sigma"} <= (arrays := read_arrays(path)).keys():
+        return FeatureSet(_statistics(arrays, path))
+    return feature_set(read_array(path), shown_path(path))
 
 
 def _statistics(arrays: Mapping[str, np.ndarray], path: Path) -> Gaussian:

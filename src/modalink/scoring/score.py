@@ -52,6 +52,8 @@ class ScoreReport:
     summary: Summary = field(repr=False)
     options: dict[str, Any] = field(default_factory=dict)
     comparison: Comparison | None = None
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """95 % bootstrap intervals of further metrics, by name."""
 
     def as_dict(self, per_item: bool = False) -> dict[str, Any]:
         """The report as JSON data."""
@@ -69,6 +71,8 @@ class ScoreReport:
             "options",
         )
         data = {name: getattr(self, name) for name in names}
+        if self.intervals:
+            data["intervals"] = self.intervals
         if self.comparison is not None:
             data["against"] = {
                 "difference": self.comparison.difference,
@@ -126,6 +130,7 @@ def score(
             other = others[0] if others else None
         comparison = None if other is None or against is None else _compare(summary, other, against)
         spread = None if summary.sample is None else _finite(interval(summary.sample, checked.replicates))
+        intervals = {name: _finite(interval(of, checked.replicates)) for name, of in summary.samples.items()}
     _check_finite(predictions, summary)
     return ScoreReport(
         name,
@@ -141,6 +146,7 @@ def score(
         summary,
         checked.model_dump(mode="json", exclude_defaults=True),
         comparison,
+        {name: between for name, between in intervals.items() if between is not None},
     )
 
 
@@ -227,7 +233,7 @@ def _in_common(
 
 
 def _compare(left: Summary, right: Summary, against: Path) -> Comparison:
-    if left.sample is None or right.sample is None:
+    if left.sample is None or right.sample is None or not (left.items and right.items):
         raise DataError("this score is no mean over items, so that two files cannot be tested against each other")
     if [item.question.id for item in left.items] != [item.question.id for item in right.items]:
         raise DataError(

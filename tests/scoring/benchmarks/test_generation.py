@@ -33,10 +33,16 @@ def test_distance_of_features_and_of_statistics(tmp_path: Path) -> None:
     np.save(tmp_path / "fake.npy", real + np.array([3.0, 0.0, 4.0]))
     features = save(tmp_path / "real.npz", features=real)
     report = score("fid", tmp_path / "fake.npy", features)
-    assert report.score == pytest.approx(25) and report.interval is None
-    assert "no interval" in report.notes[-1] and "Inception-v3" in report.notes[0]
+    assert report.score == pytest.approx(25) and "Inception-v3" in report.notes[0]
+    assert report.interval is not None and 20 < report.interval[0] < 25 < report.interval[1] < 30
+    assert report.metrics["kernel_distance"] > 100 and report.intervals.keys() == {"kernel_distance"}
+    assert "kid_mean is of subsets of 200, published numbers are of 1,000" in report.notes
+    assert score("fid", features, features).metrics["kernel_distance"] < 0.1
     statistics = save(tmp_path / "stats.npz", mu=real.mean(0), sigma=np.cov(real, rowvar=False))
-    assert score("fad", tmp_path / "fake.npy", statistics).score == pytest.approx(25)
+    against_statistics = score("fad", tmp_path / "fake.npy", statistics)
+    assert against_statistics.score == pytest.approx(25)
+    assert against_statistics.interval == pytest.approx(report.interval)
+    assert "no interval" in score("fad", statistics, features).notes[-1]
     few = save(tmp_path / "few.npz", features=real[:3])
     assert "3 samples for 3 dimensions" in score("fvd", few, statistics).notes[1]
 

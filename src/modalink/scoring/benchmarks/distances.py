@@ -4,9 +4,9 @@ from pathlib import Path
 
 from modalink.errors import DataError
 from modalink.scoring.benchmark import ScoreOptions, SetBenchmark, Summary
-from modalink.scoring.features import EncoderLoader, read_gaussian
-from modalink.scoring.metrics.frechet import frechet_distance
+from modalink.scoring.features import EncoderLoader, read_feature_set
 from modalink.scoring.rows import shown_path
+from modalink.scoring.set_distance import set_distance
 
 
 class DistanceOptions(ScoreOptions):
@@ -22,26 +22,21 @@ def distance(title: str, modality: str, source: str, features: str) -> SetBenchm
     def compare(generated: Path, real: Path | None, options: DistanceOptions, load_encoder: EncoderLoader) -> Summary:
         if real is None:
             raise DataError(f"{title}: needed --annotations: features, statistics or a folder of the real {modality}s")
-        (left, n), (right, m) = (
-            read_gaussian(path, modality, options.encoder, load_encoder) for path in (generated, real)
-        )
+        left, right = (read_feature_set(path, modality, options.encoder, load_encoder) for path in (generated, real))
         try:
-            value = frechet_distance(left, right)
+            found = set_distance(left, right)
         except DataError as error:
             raise DataError(f"{shown_path(generated)} and {shown_path(real)}: {error}") from error
         notes = [f"features of {options.encoder or f'the given files; the published number needs {features}'}"]
-        if few := [str(count) for count in (n, m) if count is not None and count <= left.mean.size]:
-            notes.append(
-                f"{' and '.join(few)} samples for {left.mean.size} dimensions: the last digits are noise, and the "
-                f"distance is biased"
-            )
-        metrics = {"distance": value, "dimensions": float(left.mean.size)}
-        metrics |= {name: float(count) for name, count in (("generated", n), ("real", m)) if count is not None}
-        return Summary(value, metrics, None, notes, count=n)
+        metrics = {"distance": found.frechet} | found.metrics
+        sample = found.samples.get("frechet_distance")
+        samples = {name: of for name, of in found.samples.items() if name in metrics}
+        return Summary(found.frechet, metrics, sample, [*notes, *found.notes], count=left.count, samples=samples)
 
     return SetBenchmark(
         title=title,
-        rule=f"Fréchet distance of {modality} features as Gaussians, sample covariance; lower is better",
+        rule=f"Fréchet distance of {modality} features as Gaussians, sample covariance; beside it the kernel distance; "
+        "lower is better",
         source=source,
         unit="distance",
         annotations=f"the real {modality}s: .npy or .npz of features [n d], .npz with mu and sigma, or a folder with "
@@ -56,7 +51,7 @@ BENCHMARKS = {
     "fid": distance(
         "FID",
         "image",
-        "Heusel et al. 2017; mseitzer/pytorch-fid",
+        "Heusel et al. 2017; mseitzer/pytorch-fid; KID: Bińkowski et al. 2018",
         "Inception-v3 pool3 (2,048) with the TensorFlow weights",
     ),
     "fvd": distance(
