@@ -68,9 +68,9 @@ def score(
 
 def _load_encoder(checkpoint: str) -> FeatureEncoder:
     # torch takes seconds to load, and most benchmarks do without it.
-    from modalink.evaluation.media_features import HubEncoder
+    from modalink.evaluation.media_features import media_encoder
 
-    return HubEncoder(checkpoint)
+    return media_encoder(checkpoint)
 
 
 def pairs(texts: Sequence[str] | None) -> dict[str, Any]:

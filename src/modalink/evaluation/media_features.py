@@ -1,26 +1,40 @@
-"""Media and texts as features, by any Hugging Face encoder."""
+"""Media and texts as features, by any encoder that the user names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from jaxtyping import Float
-from scipy.signal import resample_poly
+from PIL import Image
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, AutoTokenizer
 
-from modalink import hub, modalities
-from modalink.errors import DataError, PartError
+from modalink import files, hub, modalities
+from modalink.errors import PartError
+from modalink.evaluation.inception import InceptionEncoder
+from modalink.evaluation.media_files import media_files
+from modalink.modalities.points import views
 
-SUFFIXES = {
-    "image": (".png", ".jpg", ".jpeg", ".webp", ".bmp"),
-    "audio": (".wav", ".flac", ".ogg", ".mp3"),
-    "video": (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif"),
-}
+FRAMES = 16
+"""Frames, at even distances, that stand for a video whose encoder does not say how many it reads."""
+VIEWS = 12
+"""Pictures from all around that stand for a shape."""
+
+
+def media_encoder(checkpoint: str, *, device: str = "cpu") -> "HubEncoder | InceptionEncoder":
+    """The encoder that a user names: a file of weights is Inception's, all else a checkpoint of Hugging Face's format.
+
+    Args:
+        checkpoint: A file of pytorch-fid's weights, a folder, or a hub id.
+        device: Where to compute.
+    """
+    if files.named(checkpoint, PartError).is_file():
+        return InceptionEncoder(checkpoint, device=device)
+    return HubEncoder(checkpoint, device=device)
 
 
 @dataclass(frozen=True)
@@ -30,15 +44,16 @@ class HubEncoder:
     Args:
         checkpoint: Folder or hub id of the encoder.
         batch: Media or texts that are encoded together.
-        frames: Frames, at even distances, that stand for a video.
+        device: Where to compute.
 
     Raises:
-        PartError: The encoder cannot be loaded, or gives no vector.
+        PartError: The encoder cannot be loaded, gives no vector, or is none for such media.
+        MediumError: A medium cannot be read.
     """
 
     checkpoint: str
     batch: int = 32
-    frames: int = 16
+    device: str = "cpu"
 
     def folder(self, folder: Path, modality: str) -> Float[np.ndarray, "n d"]:
         """Features of a folder's media, in alphabetical order.
@@ -46,38 +61,104 @@ class HubEncoder:
         Raises:
             DataError: The folder holds no such media.
         """
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES[modality])
-        if not paths:
-            raise DataError(f"{folder}: found no {modality}, needed files {', '.join(SUFFIXES[modality])}")
-        return self.media(paths, modality)
+        return self.media(media_files(folder, modality), modality)
 
     def media(self, paths: Sequence[Any], modality: str) -> Float[np.ndarray, "n d"]:
-        """Features of media, files or decoded, in their order."""
-        model = _model(self.checkpoint)
-        preprocess = self._preprocessing(modality)
-        encode = getattr(model, f"get_{modality}_features", model)
-        return self._in_batches(paths, lambda batch: encode(**preprocess(batch)))
+        """Features of media, files or decoded, in their order; of shapes the mean over their views."""
+        if modality == "points":
+            return np.stack([self.images(pictures(path, modality)).mean(0) for path in paths])
+        if modality == "audio":
+            # Padded to the longest of a batch, a sound would have other features beside other sounds.
+            return np.concatenate([self._in_batches([path], self._of("audio")) for path in paths])
+        return self._in_batches(paths, self._of(modality))
+
+    def images(self, images: Sequence[Image.Image]) -> Float[np.ndarray, "n d"]:
+        """Features of decoded images."""
+        processor = self._read(AutoImageProcessor)
+        encode = getattr(self._model, "get_image_features", self._model)
+        prepared: Callable[[Sequence[Any]], Any] = lambda batch: processor(list(batch), return_tensors="pt")  # noqa: E731
+        return self._in_batches(images, lambda batch: encode(**self._placed(prepared(batch))))
+
+    def aligned(self, paths: Sequence[Any], modality: str) -> Float[np.ndarray, "n d"]:
+        """Media in the space of the texts: unit vectors, or the mean of those of their frames or views.
+
+        The product with a text's unit vector is the cosine; of a video the mean over its frames, which is CLIPSIM.
+        """
+        if modality == "audio":
+            return unit(self.media(paths, modality))
+        return np.stack([unit(self.images(pictures(path, modality))).mean(0) for path in paths])
 
     def texts(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
         """Features of texts by an encoder that embeds texts and media alike; too long ones are cut."""
-        tokenizer, options = hub.read(AutoTokenizer, hub.locate(self.checkpoint)), {"padding": True, "truncation": True}
-        encode = _model(self.checkpoint).get_text_features
-        return self._in_batches(texts, lambda batch: encode(**tokenizer(list(batch), return_tensors="pt", **options)))
+        encode = getattr(self._model, "get_text_features", None)
+        if encode is None:
+            raise PartError(
+                f"{self.checkpoint}: found {type(self._model).__name__}, which embeds no texts; needed an encoder of "
+                "texts and media alike, such as openai/clip-vit-base-patch32, or for sounds laion/clap-htsat-unfused"
+            )
+        tokenizer, options = self._read(AutoTokenizer), {"padding": True, "truncation": True}
+        return self._in_batches(
+            texts, lambda batch: encode(**self._placed(tokenizer(list(batch), return_tensors="pt", **options)))
+        )
 
-    def _preprocessing(self, modality: str) -> Callable[[Sequence[Any]], Any]:
+    @property
+    def _model(self) -> Any:
+        return _model(self.checkpoint, self.device)
+
+    def _read(self, auto_class: Any) -> Any:
+        return hub.read(auto_class, hub.locate(self.checkpoint, weights=False))
+
+    def _of(self, modality: str) -> Callable[[Sequence[Any]], Any]:
+        """From media of a modality to the encoder's output."""
+        encode = getattr(self._model, f"get_{modality}_features", self._model)
+        if modality == "audio":
+            extractor = self._read(AutoFeatureExtractor)
+            rate = extractor.sampling_rate
+            options = {"sampling_rate": rate, "return_tensors": "pt", "padding": True}
+            return lambda paths: encode(**self._placed(extractor([_sound(path, rate) for path in paths], **options)))
+        processor = self._read(AutoImageProcessor)
         if modality == "video":
-            return _videos(self.checkpoint, self.frames)
-        return {"image": _images, "audio": _sounds}[modality](self.checkpoint)
+            frames = getattr(self._model.config, "num_frames", FRAMES)
+            clips: Callable[[Sequence[Any]], Any] = lambda paths: [_frames(path, frames) for path in paths]  # noqa: E731
+            return lambda paths: encode(**self._placed(processor(clips(paths), return_tensors="pt")))
+        read = modalities.get("image").read
+        return lambda paths: encode(**self._placed(processor([read(path) for path in paths], return_tensors="pt")))
+
+    def _placed(self, inputs: Any) -> dict[str, Any]:
+        return dict(inputs.to(self.device))
 
     def _in_batches(self, things: Sequence[Any], encode: Callable[[Sequence[Any]], Any]) -> Float[np.ndarray, "n d"]:
         rows = []
-        with torch.inference_mode():
-            for start in range(0, len(things), self.batch):
-                rows.append(_vector(encode(things[start : start + self.batch])).double().numpy())
+        for start in range(0, len(things), self.batch):
+            batch = things[start : start + self.batch]
+            with torch.inference_mode(), _without_chance(), hub.foreign(PartError, f"{self.checkpoint}: cannot encode"):
+                vectors = _vectors(encode(batch)).double().cpu().numpy()
+            if len(vectors) != len(batch):
+                raise PartError(
+                    f"{self.checkpoint}: found {len(vectors)} vectors of {len(batch)} media, needed one each; is it an "
+                    "encoder of this modality?"
+                )
+            rows.append(vectors)
         return np.concatenate(rows)
 
 
-def _vector(output: Any) -> torch.Tensor:
+def pictures(path: Any, modality: str) -> list[Image.Image]:
+    """The pictures that stand for a medium: itself, frames of a video, views of a shape."""
+    record = modalities.get(modality)
+    if record.fits({"points"}):
+        return views(record.read(path), VIEWS)
+    if record.fits({"video"}):
+        return [Image.fromarray(frame) for frame in _frames(path, FRAMES)]
+    return [record.read(path).convert("RGB")]
+
+
+def unit(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    """The same vectors with the length 1."""
+    lengths: Float[np.ndarray, "n d"] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return lengths
+
+
+def _vectors(output: Any) -> torch.Tensor:
     """One vector for each item: the pooled state, else the mean state."""
     if isinstance(output, torch.Tensor):
         return output
@@ -91,19 +172,19 @@ def _vector(output: Any) -> torch.Tensor:
 
 
 @lru_cache(maxsize=2)  # rewards of pictures and of sounds are asked in turn
-def _model(checkpoint: str) -> Any:
-    return hub.read(AutoModel, hub.locate(checkpoint), dtype=torch.float32).eval()
+def _model(checkpoint: str, device: str) -> Any:
+    return hub.read(AutoModel, hub.locate(checkpoint), dtype=torch.float32).eval().to(device)
 
 
-def _images(encoder: str) -> Callable[[Sequence[Any]], Any]:
-    processor = hub.read(AutoImageProcessor, hub.locate(encoder, weights=False))
-    read = modalities.get("image").read
-    return lambda paths: processor(images=[read(path) for path in paths], return_tensors="pt")
-
-
-def _videos(encoder: str, frames: int) -> Callable[[Sequence[Any]], Any]:
-    processor = hub.read(AutoImageProcessor, hub.locate(encoder, weights=False))
-    return lambda paths: processor([_frames(path, frames) for path in paths], return_tensors="pt")
+@contextmanager
+def _without_chance() -> Iterator[None]:
+    """CLAP's feature extractor draws which seconds of a long sound it takes from numpy's global state."""
+    before = np.random.get_state()
+    np.random.seed(0)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
 
 
 def _frames(path: Any, count: int) -> list[np.ndarray]:
@@ -112,21 +193,7 @@ def _frames(path: Any, count: int) -> list[np.ndarray]:
     return [frames[i] for i in np.linspace(0, len(frames) - 1, count).round().astype(int)]
 
 
-def _sounds(encoder: str) -> Callable[[Sequence[Any]], Any]:
-    extractor = hub.read(AutoFeatureExtractor, hub.locate(encoder, weights=False))
-    rate = extractor.sampling_rate
-    return lambda paths: extractor(
-        [_sound(path, rate) for path in paths], sampling_rate=rate, return_tensors="pt", padding=True
-    )
-
-
-def _sound(source: Any, rate: int) -> np.ndarray:
+def _sound(path: Any, rate: int) -> np.ndarray:
     """A sound in mono at the encoder's rate."""
-    if not isinstance(source, Path):
-        sound = modalities.get("audio").read(source)
-        return np.asarray(resample_poly(sound.values.astype(np.float64), rate, sound.rate_hz))
-    try:
-        samples, own_rate = soundfile.read(source, always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise DataError(f"{source}: cannot be decoded ({error})") from error
-    return np.asarray(resample_poly(samples.mean(1), rate, own_rate))
+    samples: np.ndarray = modalities.get("audio").open(path).samples(rate)  # type: ignore[attr-defined]
+    return samples

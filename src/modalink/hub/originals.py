@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from modalink import tensor_files
+from modalink import files, tensor_files
 from modalink.errors import PartError
 from modalink.hub.building import building
 from modalink.hub.causes import foreign
@@ -40,7 +40,7 @@ def load_original(
 
     Args:
         build: Builds the network; it is built on the meta device, so all that it keeps must come from the file.
-        reference: A local folder that holds one weight file, or a hub id.
+        reference: A weight file, a local folder that holds one, or a hub id.
         names: Pattern -> replacement: turns the names in the file into the network's, all patterns in their order.
         revision: Commit or tag of a hub id.
         dtype: `auto` (as saved), `float32`, `bfloat16` or `float16`.
@@ -51,8 +51,9 @@ def load_original(
     Raises:
         PartError: The checkpoint is absent, damaged, holds more than tensors, or is one of another architecture.
     """
-    folder = locate(reference, revision)
-    held = _state(_only_file(folder, reference), within, beside)
+    given = files.named(reference, PartError)
+    file = given if given.is_file() else _only_file(locate(reference, revision), reference)
+    held = _state(file, within, beside)
     state = {_renamed(name, names): tensor for name, tensor in held.items()}
     if len(state) != len(held):
         twice = Counter(_renamed(name, names) for name in held).most_common(1)[0][0]
@@ -63,7 +64,7 @@ def load_original(
     refuse(reference, kind, "lacks parameters that the model needs", own.keys() - state.keys(), ())
     refuse(reference, kind, "holds tensors that the model has not", state.keys() - own.keys(), allow_unexpected)
     state = {name: tensor for name, tensor in state.items() if name in own}
-    tensor_files.refuse_odd(state, own, folder, partial(_of, reference))
+    tensor_files.refuse_odd(state, own, file.parent, partial(_of, reference))
     network.load_state_dict(state, strict=False, assign=True)
     return (network if dtype == "auto" else network.to(getattr(torch, dtype))).eval()
 

@@ -72,12 +72,24 @@ def sound(samples: Float32[np.ndarray, " n"], rate_hz: int, duration_s: float) -
 
 def turning(cloud: Cloud) -> Preview:
     """Points, or some of a surface, that turn around the axis that is up."""
-    points, colors = cloud.drawn(POINTS)
-    views = [Image.fromarray(view) for view in _views(_in_unit_ball(points), colors)]
+    turned = views(cloud, TURNS, TURN_PX, POINTS)
     surface, count = cloud.faces is not None, len(cloud.points)
     note = f"{POINTS:,} points of its surface" if surface else f"{POINTS:,} of {count:,} points"
-    url = files.data_url("image/webp", moving(views, [TURN_MS] * TURNS))
+    url = files.data_url("image/webp", moving(turned, [TURN_MS] * TURNS))
     return Preview(url, note=note if surface or count > POINTS else "")
+
+
+def views(cloud: Cloud, count: int, side: int, points: int) -> list[Image.Image]:
+    """Points, or some of a surface, from all around the axis that is up.
+
+    Args:
+        cloud: The points.
+        count: How many views, at even angles, the first from the front.
+        side: Pixels of a side.
+        points: Most points that are drawn.
+    """
+    drawn, colors = cloud.drawn(points)
+    return [Image.fromarray(view) for view in _views(_in_unit_ball(drawn), colors, count, side)]
 
 
 def words(text: str) -> Preview:
@@ -131,18 +143,19 @@ def _in_unit_ball(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
 
 
 def _views(
-    points: Float[np.ndarray, "n 3"], colors: Float32[np.ndarray, "n 3"] | None
-) -> Iterator[UInt8[np.ndarray, "96 96 3"]]:
+    points: Float[np.ndarray, "n 3"], colors: Float32[np.ndarray, "n 3"] | None, count: int, side: int
+) -> Iterator[UInt8[np.ndarray, "{side} {side} 3"]]:
     """Views from all around, x to the right and y up, RGB in 0..255; what is farther is darker."""
     shades = np.full(points.shape, 0.8) if colors is None else colors
-    for angle in np.arange(TURNS) * (2 * np.pi / TURNS):
+    dot = max(1, side // 48)
+    for angle in np.arange(count) * (2 * np.pi / count):
         across = points[:, 0] * np.cos(angle) + points[:, 2] * np.sin(angle)
         depth = points[:, 2] * np.cos(angle) - points[:, 0] * np.sin(angle)
         order = np.argsort(depth)
-        columns = np.clip(TURN_PX * (0.5 + 0.48 * across[order]), 1, TURN_PX - 2).astype(int)
-        rows = np.clip(TURN_PX * (0.5 - 0.48 * points[order, 1]), 1, TURN_PX - 2).astype(int)
+        columns = np.clip(side * (0.5 + 0.48 * across[order]), 1, side - dot).astype(int)
+        rows = np.clip(side * (0.5 - 0.48 * points[order, 1]), 1, side - dot).astype(int)
         lit = 255 * shades[order] * (0.72 + 0.28 * depth[order, None])
-        view = np.full((TURN_PX, TURN_PX, 3), 24, np.uint8)
-        for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        view = np.full((side, side, 3), 24, np.uint8)
+        for down, right in np.ndindex(dot, dot):
             view[rows + down, columns + right] = lit.clip(0, 255)
         yield view

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from modalink.errors import MediumError, MissingExtraError
 from modalink.modalities import _arrays, _binary, _clouds, _gltf, _gltf_file, _ply, _previews, _text_shapes
 from modalink.modalities._clouds import MAX_FACES, MAX_POINTS, Cloud, Counts
 from modalink.roles import MediumHandle, ModalityRecord
 
-__all__ = ["MAX_BYTES", "MAX_FACES", "MAX_POINTS", "RECORD", "Cloud", "PointsHandle", "open_points", "read", "write"]
+__all__ = [
+    "MAX_BYTES", "MAX_FACES", "MAX_POINTS", "RECORD", "Cloud", "PointsHandle", "open_points", "read", "views", "write",
+]  # fmt: skip
 
 MAX_BYTES = 2**28
 """Most bytes of one file."""
@@ -180,6 +183,18 @@ def write(cloud: Cloud, path: str | os.PathLike[str]) -> None:
             Path(path).write_bytes(_exported(whole, suffix[1:]))
     except OSError as error:
         raise MediumError(str(path), "unwritable", f"cannot be written: {error}") from error
+
+
+def views(cloud: Cloud, count: int = 12, side: int = 224, points: int = 32_768) -> list[Image.Image]:
+    """Pictures of points, or of a mesh's surface, from all around; always the same ones.
+
+    Args:
+        cloud: The points.
+        count: How many pictures, at even angles around the axis that is up.
+        side: Pixels of a side.
+        points: Most points that are drawn.
+    """
+    return _previews.views(cloud, count, side, points)
 
 
 def _exported(cloud: Cloud, format: str) -> bytes:
