@@ -27,6 +27,7 @@ pytest_plugins = [
     "tests.support.tiny_run",
     "tests.support.chat_server",
     "tests.support.preferred",
+    "tests.support.made_media",
 ]
 Write = Callable[[str, Any], Path]
 

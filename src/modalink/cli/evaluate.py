@@ -9,22 +9,28 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from modalink import files
 from modalink.cli.options import Best, Device, Threads
 from modalink.cli.progress import answering
 from modalink.cli.score import Choices, pairs, show
 from modalink.errors import OptionError, brief
 from modalink.evaluation import runner
+from modalink.evaluation.answer_file import PREDICTIONS
 from modalink.evaluation.dataset import open_dataset
 from modalink.evaluation.evaluators import Evaluator, Results, evaluator_of
 from modalink.evaluation.examples import COUNT
+from modalink.evaluation.made.evaluate import Watching, split_options
+from modalink.evaluation.made.evaluate import evaluate as evaluate_made
 from modalink.evaluation.question import Skipped
 from modalink.evaluation.runner import Evaluation
 from modalink.inference import load
 from modalink.report import write_report
+from modalink.report.side_by_side import write_side_by_side
 from modalink.report.view import percent
 from modalink.runs.folder import RECIPE
 from modalink.runs.results import write_results
 from modalink.scoring import registry
+from modalink.scoring.benchmark import MediaBenchmark
 from modalink.scoring.measures import Measure
 from modalink.settings import RunSettings, run_settings
 
@@ -46,6 +52,13 @@ _Prompt = Annotated[
 _Partial = Annotated[
     bool, typer.Option("--partial", help="Leave out questions whose media are missing or damaged, and say so.")
 ]
+_Against = Annotated[
+    Path | None,
+    typer.Option(
+        "--against", help="Another run that was evaluated on the same, or its folder of answers: a paired test, and "
+        "of made media a page side by side."
+    ),
+]  # fmt: skip
 _Out = Annotated[
     Path | None,
     typer.Option("--out", file_okay=False, help="Folder for the answers; by default RUN/evaluation/BENCHMARK."),
@@ -68,6 +81,7 @@ def evaluate(
     prompt: _Prompt = "",
     partial: _Partial = False,
     out: _Out = None,
+    against: _Against = None,
     best: Best = False,
     device: Device = None,
     threads: Threads = None,
@@ -84,25 +98,36 @@ def evaluate(
     modalink evaluate runs/mine --benchmark vqav2 --data vqa --split val
     modalink evaluate runs/mine --benchmark pope --data pope --limit 100 --json
     modalink evaluate runs/mine --benchmark pope --data pope --best
+    modalink evaluate runs/mine --benchmark coco_images --data coco --option encoder=pt_inception.pth \
+        --option clip=openai/clip-vit-base-patch32 --option steps=30 --against runs/other
     """
-    name, _ = registry.load(benchmark)
+    name, asked = registry.load(benchmark)
     settings = run_settings(device=device, threads=threads)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     options = pairs(option)
     if evaluator := evaluator_of(name):
-        _refuse(name, data, annotations, prompt, out, max_new_tokens, partial)
+        _refuse(name, data, annotations, prompt, out, max_new_tokens, partial, against)
         options |= {key: value for key, value in (("split", split), ("limit", limit)) if value}
         _show_results(evaluate_by_itself(run, name, evaluator, options, settings, console, best=best), as_json)
         return
     label = _label(name, best)
     folder = out or _folder(run, label)
+    options, sampling = split_options(options) if isinstance(asked, MediaBenchmark) else (options, None)
     dataset = open_dataset(name, data, annotations, split, options, prompt)
+    other = None if against is None else _other(against, label)
     system = load(run, best=best, device=settings.device, threads=settings.threads).system
-    with answering(console, dataset.benchmark.title) as on_progress:
-        evaluation = runner.evaluate(
-            system, dataset, out=folder, limit=limit, batch=batch, max_new_tokens=max_new_tokens,
-            partial=partial, examples=COUNT if _has_report(run) else 0, on_progress=on_progress,
-        )  # fmt: skip
+    told: dict[str, Any] = {
+        "out": folder, "limit": limit, "batch": batch, "max_new_tokens": max_new_tokens, "partial": partial,
+        "examples": COUNT if _has_report(run) else 0, "against": other,
+    }  # fmt: skip
+    with answering(console, dataset.benchmark.title, "answered" if sampling is None else "made") as progress:
+        if sampling is None:
+            evaluation = runner.evaluate(system, dataset, on_progress=progress.tell, **told)
+        else:
+            watching, device = Watching(progress.tell, progress.say), str(system.model.device)
+            evaluation = evaluate_made(system, dataset, sampling=sampling, device=device, watching=watching, **told)
+    if other is not None and sampling is not None and evaluation.report is not None:
+        console.print(f"side by side {write_side_by_side(folder, other, evaluation.report)}", markup=False)
     if evaluation.report is not None:
         _keep(run, label, evaluation.report.as_dict() | {"examples": evaluation.examples})
     if as_json:
@@ -185,6 +210,18 @@ def _keep(run: str, benchmark: str, results: Mapping[str, Any]) -> None:
     if _has_report(run):
         write_results(Path(run), benchmark, results)
         write_report(Path(run))
+
+
+def _other(against: Path, label: str) -> Path:
+    """Where the answers of another run are."""
+    path = files.named(against, OptionError)
+    found = next((folder for folder in (path, path / "evaluation" / label) if (folder / PREDICTIONS).is_file()), None)
+    if found is None:
+        raise OptionError(
+            f"--against: found no answers in {path}, needed a run that was evaluated on {label}, or its folder "
+            f"RUN/evaluation/{label}"
+        )
+    return found
 
 
 def _has_report(run: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table
 
 from modalink.model.groups import GroupRow
@@ -161,21 +162,41 @@ def _fields(event: Event) -> dict[str, Any]:
     }
 
 
+class Answering:
+    """Tells how far a benchmark is.
+
+    Args:
+        console: Where.
+        status: The line that changes on a terminal.
+        title: The benchmark's.
+        done: What is done with its questions: `answered`, `made`.
+    """
+
+    def __init__(self, console: Console, status: Status, title: str, done: str) -> None:
+        self.console, self.status, self.title, self.done = console, status, title, done
+        self.told = -1
+
+    def tell(self, done: int, number: int) -> None:
+        """So many of all are done; of lines that stay there are about twenty."""
+        text, part = f"{self.title}: {done} of {number} {self.done}", _LINES_PER_BENCHMARK * done // max(number, 1)
+        self._show(text, part != self.told)
+        self.told = part
+
+    def say(self, task: str) -> None:
+        """What is done now."""
+        self._show(f"{self.title}: {task}", True)
+
+    def _show(self, text: str, line: bool) -> None:
+        self.status.update(text)
+        if line and not self.console.is_terminal:
+            self.console.print(text, markup=False, highlight=False)
+
+
 @contextmanager
-def answering(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
-    """Give the function that tells how many of a benchmark's questions are answered."""
-    told = -1
-
-    def tell(done: int, number: int) -> None:
-        nonlocal told
-        text, part = f"{title}: {done} of {number} answered", _LINES_PER_BENCHMARK * done // max(number, 1)
-        status.update(text)
-        if not console.is_terminal and part != told:
-            console.print(text, markup=False, highlight=False)
-        told = part
-
+def answering(console: Console, title: str, done: str = "answered") -> Iterator[Answering]:
+    """Give what tells how many of a benchmark's questions are answered."""
     with console.status(title) as status:
-        yield tell
+        yield Answering(console, status, title, done)
 
 
 def group_table(rows: Iterable[GroupRow], title: str) -> Table:

@@ -56,10 +56,13 @@ class AnswerFile:
 
     def add(self, answers: Iterable[tuple[str, str]]) -> None:
         """Write down (id, answer) pairs; when this returns they are on the disk."""
-        pairs = list(answers)
-        rows = [{"question_id": key, self.field: text} for key, text in pairs]
-        files.append_json_lines(self.path, rows, durable=True)
-        self.ids.update(key for key, _ in pairs)
+        self.add_rows({"question_id": key, self.field: text} for key, text in answers)
+
+    def add_rows(self, rows: Iterable[dict[str, str]]) -> None:
+        """Write down rows with a `question_id`, the answer, and further fields; see `add`."""
+        written = list(rows)
+        files.append_json_lines(self.path, written, durable=True)
+        self.ids.update(row["question_id"] for row in written)
 
     def _check_about(self) -> None:
         file = self.folder / ABOUT

@@ -11,7 +11,7 @@ from modalink import modalities
 from modalink.errors import DataError, OptionError, brief, shown
 from modalink.evaluation.layout import DataFolder, find_annotations, find_option_files
 from modalink.evaluation.question import PreparedQuestion, Skipped
-from modalink.scoring.benchmark import Question, QuestionBenchmark
+from modalink.scoring.benchmark import AskingBenchmark, MediaBenchmark, Question
 from modalink.scoring.prompts import lettered
 from modalink.scoring.registry import load, options_of
 
@@ -31,7 +31,7 @@ class Dataset:
     """
 
     name: str
-    benchmark: QuestionBenchmark
+    benchmark: AskingBenchmark
     given: dict[str, Any]
     annotations: Path | None
     folder: DataFolder | None
@@ -44,6 +44,11 @@ class Dataset:
             return self.benchmark.prompt(question)
         filled = self.prompt.replace("{options}", lettered(question.choices))
         return filled.replace("{question}", question.text)
+
+    @property
+    def options(self) -> Any:
+        """The benchmark's options, checked."""
+        return options_of(self.benchmark, self.given)
 
     @property
     def fingerprint(self) -> str:
@@ -87,6 +92,31 @@ class Dataset:
                 "folder, or leave them out with --partial"
             )
         return prepared_questions, missing
+
+    def real_media(self, questions: Sequence[Question], partial: bool = False) -> list[Path]:
+        """The files of real media that questions name, each once.
+
+        Args:
+            questions: Questions of a benchmark of made media.
+            partial: Whether files may be missing.
+
+        Raises:
+            DataError: A file is missing and `partial` does not allow it, or all are.
+        """
+        found: dict[Path, None] = {}
+        lost: list[str] = []
+        for question in questions:
+            media, names = self._media(question)
+            found |= dict.fromkeys(Path(source) for _, source in media)
+            lost += names or ([] if media else [f"question {brief(question.id)}, which names none"])
+        if lost and (not partial or not found):
+            where = f" in {self.folder.path}" if self.folder else ""
+            raise DataError(
+                f"{len(lost)} of {len(questions)} prompts have no real {self.benchmark.setup.modality}{where}: "
+                f"{'; '.join(brief(name, 120) for name in lost[:3])}; complete the folder, leave them out with "
+                "--partial, or give --option real=FOLDER or FILE"
+            )
+        return list(found)
 
     def _check_modalities(self, reads: Collection[str]) -> None:
         for question in self.questions:
@@ -152,9 +182,9 @@ def open_dataset(
         DataError: Files are missing, or questions cannot be asked.
     """
     name, benchmark = load(name)
-    if not isinstance(benchmark, QuestionBenchmark) or benchmark.setup.why_not_asked:
+    if not isinstance(benchmark, AskingBenchmark) or benchmark.setup.why_not_asked:
         why = f"it takes {benchmark.predictions}"
-        why = benchmark.setup.why_not_asked if isinstance(benchmark, QuestionBenchmark) else why
+        why = benchmark.setup.why_not_asked if isinstance(benchmark, AskingBenchmark) else why
         raise OptionError(
             f"{benchmark.title} asks a model no questions: {why}; then `modalink score {name} --predictions ... "
             "--annotations ...`"
@@ -166,10 +196,10 @@ def open_dataset(
     if folder is not None:
         annotations = annotations or find_annotations(benchmark, folder, split)
         given = find_option_files(benchmark, folder, given, split) | given
-    elif not benchmark.setup.generated:
+    elif not benchmark.setup.generated and not (isinstance(benchmark, MediaBenchmark) and annotations):
         files = " and ".join(benchmark.setup.files[:1]) or "its annotations by --annotations FILE"
         raise OptionError(f"{benchmark.title}: needed --data FOLDER with its media and {files}")
-    checked = options_of(benchmark, given)
+    checked: Any = options_of(benchmark, given)
     source = annotations or Path()
     questions = [question for question in benchmark.questions(source, checked) if question.scored]
     _check(benchmark, questions, source)
@@ -185,7 +215,7 @@ def _check_prompt(prompt: str, questions: list[Question]) -> None:
         raise OptionError(f"prompt: found {shown(prompt)}, needed {{question}} in it, where the question stands")
 
 
-def _check(benchmark: QuestionBenchmark, questions: list[Question], source: Path) -> None:
+def _check(benchmark: AskingBenchmark, questions: list[Question], source: Path) -> None:
     """Every question must have an id of its own, words, and something to show."""
     if not questions:
         raise DataError(f"{source}: found no questions of {benchmark.title}")
@@ -196,7 +226,7 @@ def _check(benchmark: QuestionBenchmark, questions: list[Question], source: Path
         seen.add(question.id)
 
 
-def _problems(benchmark: QuestionBenchmark, question: Question, seen: set[str]) -> Iterator[str]:
+def _problems(benchmark: AskingBenchmark, question: Question, seen: set[str]) -> Iterator[str]:
     setup = benchmark.setup
     if not question.id:
         yield "found no id, needed one"

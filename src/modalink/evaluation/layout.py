@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modalink.errors import DataError, OptionError
-from modalink.scoring.benchmark import QuestionBenchmark
+from modalink.scoring.benchmark import AskingBenchmark
 
 _NUMBERED = re.compile(r"(?:.*_)?(\d{12})")
 """COCO's names: the number of the image in twelve digits, after the split or alone."""
@@ -108,7 +108,7 @@ def _holders(files: list[Path], top: Path, depth: int) -> list[Path]:
     return sorted({path.parents[depth] for path in files if len(path.relative_to(top).parts) > depth})
 
 
-def find_annotations(benchmark: QuestionBenchmark, folder: DataFolder, split: str = "") -> Path:
+def find_annotations(benchmark: AskingBenchmark, folder: DataFolder, split: str = "") -> Path:
     """The annotation file of a benchmark in its folder of data, or the folder of its annotation files.
 
     Raises:
@@ -140,7 +140,7 @@ def find_annotations(benchmark: QuestionBenchmark, folder: DataFolder, split: st
 
 
 def find_option_files(
-    benchmark: QuestionBenchmark, folder: DataFolder, given: dict[str, Any], split: str = ""
+    benchmark: AskingBenchmark, folder: DataFolder, given: dict[str, Any], split: str = ""
 ) -> dict[str, Path]:
     """The files that options name and the user did not give, where the folder has just one of their official name.
 

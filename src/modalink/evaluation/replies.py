@@ -36,3 +36,20 @@ def replies(
         yield from engine.generate(
             [Request(prompt, sampling, media=start + place < media) for place, prompt in enumerate(prompts)]
         )
+
+
+def surplus(system: System, modality: str, reply: Completion) -> str:
+    """What a reply asks for beyond one medium of a modality, in words; empty where it is nothing.
+
+    Args:
+        system: The system.
+        modality: The modality that was asked for; empty: none.
+        reply: The reply.
+    """
+    beyond = []
+    for name, conditions in reply.conditions.items():
+        if name in system.spec.worded:
+            continue  # what says the reply's own words comes with every reply
+        if (count := len(conditions) - (name == modality)) > 0:
+            beyond.append(name if count == 1 else f"{count} {name}")
+    return ", ".join(beyond)

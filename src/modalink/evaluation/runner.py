@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from modalink import tensor_files
+from modalink import files, json_files, tensor_files
 from modalink.errors import DataError, MediumError, brief
 from modalink.evaluation import examples as example_data
 from modalink.evaluation.answer_file import AnswerFile
 from modalink.evaluation.dataset import Dataset, open_dataset
 from modalink.evaluation.question import PreparedQuestion, Skipped
-from modalink.evaluation.replies import replies
+from modalink.evaluation.replies import replies, surplus
+from modalink.inference import Completion
 from modalink.model import System
 from modalink.scoring.score import ScoreReport, score
 
@@ -53,6 +54,7 @@ def evaluate(
     max_new_tokens: int | None = None,
     partial: bool = False,
     examples: int = 0,
+    against: Path | None = None,
     on_progress: OnProgress = lambda done, number: None,
 ) -> Evaluation:
     """Answer a benchmark's questions and score the answers; an interrupted evaluation is resumed.
@@ -68,6 +70,7 @@ def evaluate(
         max_new_tokens: Longest answer; the benchmark's own by default.
         partial: Leave out questions whose media are missing or damaged, and say so, instead of stopping.
         examples: How many of the first questions are asked once more, the media of their replies made, for the report.
+        against: The folder of another system's answers, to test whether the two differ.
         on_progress: Hears how far it is.
 
     Raises:
@@ -90,7 +93,10 @@ def evaluate(
         )
     together = [talk for _, talk in _readable(prepared_questions[:examples], [], partial)]
     shown = example_data.of_conversations(system, together, longest) if together else []
-    return replace(_scored(dataset, answers.path, skipped, limit), examples=shown)
+    evaluation = replace(_scored(dataset, answers.path, skipped, limit, against), examples=shown)
+    if evaluation.report is not None and system.spec.outputs:
+        evaluation.report.notes.append(_unasked(answers.path))
+    return evaluation
 
 
 def answer_all(
@@ -117,9 +123,23 @@ def answer_all(
     for start in range(0, len(waiting), batch):
         together = list(_readable(waiting[start : start + batch], skipped, partial))
         generated = replies(system, [talk for _, talk in together], max_new_tokens=max_new_tokens, batch=batch)
-        answers.add([(key, reply.text) for (key, _), reply in zip(together, generated, strict=True)])
+        answers.add_rows(
+            _row(system, key, reply, answers.field) for (key, _), reply in zip(together, generated, strict=True)
+        )
         on_progress(len(prepared_questions) - len(waiting) + min(start + batch, len(waiting)), len(prepared_questions))
     return skipped
+
+
+def _row(system: System, key: str, reply: Completion, field: str) -> dict[str, str]:
+    """The row of an answer; `media` are those that it asks for, which no question in words does."""
+    beyond = surplus(system, "", reply)
+    return {"question_id": key, field: reply.text} | ({"media": beyond} if beyond else {})
+
+
+def _unasked(path: Path) -> str:
+    """How many answers ask for media, in words."""
+    rows = [json_files.parse(line, DataError, dict[str, str]) for line in files.whole_lines(path)]
+    return f"{sum('media' in row for row in rows)} of {len(rows)} answers ask for a medium, which no question does"
 
 
 def _readable(
@@ -155,20 +175,24 @@ def weights_hash(system: System) -> str:
     return tensor_files.digest(system.model.state_dict())
 
 
-def _scored(dataset: Dataset, predictions: Path, skipped: list[Skipped], limit: int | None) -> Evaluation:
+def _scored(
+    dataset: Dataset, predictions: Path, skipped: list[Skipped], limit: int | None, against: Path | None
+) -> Evaluation:
     given = dict(dataset.given)
     if limit is not None or skipped:
         given.setdefault("missing", "skip")
-    command = _command(dataset, predictions, given)
+    again = command(dataset, predictions, given)
     if dataset.benchmark.setup.judged and not (given.get("judge") or given.get("replies")):
-        return Evaluation(predictions, None, skipped, command)
-    report = score(dataset.name, predictions, dataset.annotations, given)
+        return Evaluation(predictions, None, skipped, again)
+    other = None if against is None else against / predictions.name
+    report = score(dataset.name, predictions, dataset.annotations, given, other)
     if dataset.prompt:
         report.notes.append(f"asked with the prompt {dataset.prompt!r}, not with the benchmark's own")
-    return Evaluation(predictions, report, skipped, command)
+    return Evaluation(predictions, report, skipped, again)
 
 
-def _command(dataset: Dataset, predictions: Path, given: dict[str, Any]) -> str:
+def command(dataset: Dataset, predictions: Path, given: dict[str, Any]) -> str:
+    """The command line that scores predictions again."""
     words = ["modalink", "score", dataset.name, "--predictions", str(predictions)]
     words += ["--annotations", str(dataset.annotations)] if dataset.annotations else []
     for key, value in given.items():

@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from modalink.conversation import Content, Medium, Text
 from modalink.errors import GenerationError, ModalinkError
@@ -60,6 +62,26 @@ class Engine:
                 pass
             completions += [self._completion(row) for row in rows]
         return completions
+
+    def first_log_probabilities(self, prompts: Sequence[Prepared]) -> Float[Tensor, "n v"]:
+        """What the LLM gives each token of its vocabulary as the first of an answer, as it is, on the CPU.
+
+        Args:
+            prompts: Conversations as tokens and items: `processor.prepare(..., reply=True)`.
+
+        Raises:
+            GenerationError: A conversation is too long for the LLM, or its scores are no numbers.
+        """
+        found: dict[int, Tensor] = {}
+        for start in range(0, len(prompts), self.batch):
+            rows = [self._row(Request(prompt)) for prompt in prompts[start : start + self.batch]]
+            places = {id(row): start + place for place, row in enumerate(rows)}
+            for together in self._together(rows):
+                scores = self._begin(together).scores.float().log_softmax(-1).cpu()
+                if scores.isnan().any():
+                    raise not_numbers()
+                found |= {places[id(row)]: own for row, own in zip(together, scores, strict=True)}
+        return torch.stack([found[place] for place in range(len(prompts))])
 
     def stream(self, request: Request) -> Iterator[str | Begun | Completion]:
         """One answer as it is decoded: pieces of its text as soon as they are certain, where media stand between them,

@@ -4,7 +4,7 @@ A file in `benchmarks/` holds a family: functions for each step, and a table `BE
 texts that tell a user its formats, its rule and its source.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -102,6 +102,10 @@ class Summary:
     """How many things were scored; None where the files do not tell."""
     samples: Mapping[str, Sample] = field(default_factory=dict)
     """Further metrics, by name, with what their error bars are computed from."""
+    unit: str = ""
+    """The score's unit, where it is not the benchmark's."""
+    by_item: str = ""
+    """Of a score of all together, the metric that says what each item is worth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,11 +174,21 @@ def wrong(question: Question, options: Any) -> Grade:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestionBenchmark(Benchmark):
-    """A benchmark of questions that are answered one by one."""
+class AskingBenchmark(Benchmark):
+    """A benchmark that asks a model something, one question or request after the other."""
 
     questions: Callable[[Path, Any], Iterator[Question]]
     """From the annotation file or folder and options to questions."""
+    prompt: Callable[[Question], str] = lambda question: question.text
+    """What the model is asked."""
+    setup: Setup = Setup()
+    """Where its files are, and what is shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionBenchmark(AskingBenchmark):
+    """A benchmark of questions that are answered one by one."""
+
     replies: Callable[[Path, Any], Iterator[Prediction]] = field(
         default=lambda path, options: plain_replies(path, options)
     )
@@ -183,16 +197,40 @@ class QuestionBenchmark(Benchmark):
     when_missing: Callable[[Question, Any], Grade] = wrong
     """The grade of a missing reply that counts as wrong; raises `OptionError` where the score has no such thing."""
     summarise: Callable[[list[GradedQuestion], Any], Summary]
-    prompt: Callable[[Question], str] = lambda question: question.text
-    """What the model is asked."""
-    setup: Setup = Setup()
-    """Where its files are, and what is shown."""
     when_unmatched: str = ""
     """What to try where predictions answer no question."""
     self_contained: bool = False
     """Whether prediction files carry the right answers, so that no annotation file is needed."""
     keeps_text: bool = False
     """Whether the summary needs the replies whole, not only their grades."""
+
+
+class MadeOptions(ScoreOptions):
+    """What every benchmark of made media lets a user choose."""
+
+    per_prompt: int = Field(default=1, ge=1, le=1000)
+    """Media that are made of each prompt, each from a seed of its own."""
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
+    """Decides all seeds, and what is drawn by chance."""
+    sample: int | None = Field(default=None, ge=1)
+    """So many prompts, drawn by the seed, in the place of all."""
+    ask: bool = True
+    """Whether the system itself is asked about what it made, where it reads what it makes."""
+    question: str = 'Does this {modality} show "{caption}"? Answer yes or no.'
+    """What it is asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaBenchmark(AskingBenchmark):
+    """A benchmark of media that a model makes: each question's text is what shall be made, its medium a real one.
+
+    Predictions are a folder that `modalink evaluate` has made: media, and what encoders or a detector say of them.
+    """
+
+    needs: Mapping[str, str]
+    """Options that name who looks at the media, with what each gives; at least one is needed."""
+    compare: Callable[[Path, Path | None, Any, Collection[str] | None], Summary]
+    """From the folder of predictions, annotations, options, and which media alone count, to a summary."""
 
 
 @dataclass(frozen=True, kw_only=True)

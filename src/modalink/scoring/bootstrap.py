@@ -7,7 +7,7 @@ Source: B. Efron, Bootstrap methods (1979), percentile interval; E. Noreen, Comp
 hypotheses (1989), approximate randomisation.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, Self, runtime_checkable
 
@@ -105,6 +105,13 @@ class Ranking:
 def means(scores: Float[np.ndarray, " n"], scale: float = 1.0) -> Sums:
     """The sample of a mean of item scores, times `scale`."""
     return Sums(np.stack([scores, np.ones_like(scores)], 1), lambda sums: scale * sums[:, 0] / sums[:, 1])
+
+
+def means_by(scores: Float[np.ndarray, " n"], owners: Sequence[str], scale: float = 1.0) -> Sums:
+    """The sample of a mean of scores of which several belong together and are drawn together, such as of one prompt."""
+    _, owner = np.unique(np.asarray(owners), return_inverse=True)
+    sums = np.stack([np.bincount(owner, scores), np.bincount(owner).astype(float)], 1)
+    return Sums(sums, lambda drawn: scale * drawn[:, 0] / drawn[:, 1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from modalink.errors import OptionError, RecipeError, UnknownNameError, shown
 from modalink.kinds import Settings
 from modalink.scoring import benchmarks
-from modalink.scoring.benchmark import Benchmark, BenchmarkOptions, QuestionBenchmark, ScoreOptions
+from modalink.scoring.benchmark import AskingBenchmark, Benchmark, BenchmarkOptions, ScoreOptions
 
 _Settings = TypeVar("_Settings", bound=Settings)
 
@@ -115,7 +115,7 @@ def _described(benchmark: Benchmark) -> dict[str, str]:
 
 def _data(benchmark: Benchmark) -> str:
     """What `modalink evaluate --data` looks for."""
-    if not isinstance(benchmark, QuestionBenchmark):
+    if not isinstance(benchmark, AskingBenchmark):
         return "not for a model: it compares two sets"
     setup = benchmark.setup
     if setup.why_not_asked:

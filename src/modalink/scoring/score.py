@@ -16,6 +16,7 @@ from modalink.errors import DataError, OptionError, brief
 from modalink.scoring.benchmark import (
     BenchmarkOptions,
     GradedQuestion,
+    MediaBenchmark,
     Question,
     QuestionBenchmark,
     ScoreOptions,
@@ -54,6 +55,10 @@ class ScoreReport:
     comparison: Comparison | None = None
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     """95 % bootstrap intervals of further metrics, by name."""
+    both: tuple[Summary, Summary] | None = field(default=None, repr=False)
+    """The summaries of two models that are compared, of what both answered."""
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
+    """The two models by further metrics, by name."""
 
     def as_dict(self, per_item: bool = False) -> dict[str, Any]:
         """The report as JSON data."""
@@ -74,15 +79,21 @@ class ScoreReport:
         if self.intervals:
             data["intervals"] = self.intervals
         if self.comparison is not None:
-            data["against"] = {
-                "difference": self.comparison.difference,
-                "interval": self.comparison.interval,
-                "p_value": self.comparison.p_value,
-                "test": "paired: approximate randomisation for p, bootstrap for the 95 % interval",
-            }
+            test = "paired: approximate randomisation for p, bootstrap for the 95 % interval"
+            data["against"] = {**_compared(self.comparison), "test": test}
+            if self.comparisons:
+                data["against"]["metrics"] = {name: _compared(own) for name, own in self.comparisons.items()}
         if per_item:
             data["items"] = [_item(item) for item in self.summary.items]
         return data
+
+
+def _compared(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "difference": comparison.difference,
+        "interval": comparison.interval,
+        "p_value": comparison.p_value,
+    }
 
 
 def _item(item: GradedQuestion) -> dict[str, Any]:
@@ -119,16 +130,20 @@ def score(
     for path in (annotations, predictions, against, *dict(checked).values()):
         if isinstance(path, Path):
             files.named(path, DataError)
+    left: Summary | None = None
     with np.errstate(all="ignore"):  # what is not finite in the end is refused below
         if isinstance(benchmark, QuestionBenchmark):
             summary, other = _of_questions(benchmark, checked, annotations, predictions, against)
+        elif isinstance(benchmark, MediaBenchmark):
+            summary = benchmark.compare(predictions, annotations, checked, None)
+            left, other = _media_in_common(benchmark, checked, annotations, predictions, against, summary)
         else:
             assert isinstance(benchmark, SetBenchmark)
             summary, *others = (
                 benchmark.compare(path, annotations, checked, load_encoder) for path in (predictions, against) if path
             )
             other = others[0] if others else None
-        comparison = None if other is None or against is None else _compare(summary, other, against)
+        comparison = None if other is None or against is None else _compare(left or summary, other, against)
         spread = None if summary.sample is None else _finite(interval(summary.sample, checked.replicates))
         intervals = {name: _finite(interval(of, checked.replicates)) for name, of in summary.samples.items()}
     _check_finite(predictions, summary)
@@ -136,7 +151,7 @@ def score(
         name,
         benchmark.rule_of(checked),
         benchmark.source,
-        benchmark.unit,
+        summary.unit or benchmark.unit,
         summary.score,
         summary.metrics,
         summary.count,
@@ -147,6 +162,8 @@ def score(
         checked.model_dump(mode="json", exclude_defaults=True),
         comparison,
         {name: between for name, between in intervals.items() if between is not None},
+        None if other is None else (left or summary, other),
+        _by_metric(left or summary, other),
     )
 
 
@@ -198,6 +215,27 @@ def _graded(
     return items, notes if by_row else [*notes, *_numbered(questions, source)]
 
 
+def _media_in_common(
+    benchmark: MediaBenchmark,
+    options: ScoreOptions,
+    annotations: Path | None,
+    predictions: Path,
+    against: Path | None,
+    summary: Summary,
+) -> tuple[Summary, Summary] | tuple[None, None]:
+    """Both systems' summaries of the prompts that both made media of, with a note where that leaves some out."""
+    if against is None:
+        return None, None
+    others = {item.question.id for item in benchmark.compare(against, annotations, options, None).items}
+    ids = others & {item.question.id for item in summary.items}
+    if not ids:
+        raise DataError(f"{shown_path(against)}: found no media of the same prompts, so that nothing can be compared")
+    if left_out := len(others) + len(summary.items) - 2 * len(ids):
+        summary.notes.append(f"compared: {len(ids)} media that both systems made, {left_out} of one alone left out")
+    left, right = (benchmark.compare(path, annotations, options, ids) for path in (predictions, against))
+    return left, right
+
+
 def _numbered(questions: list[Question], source: Path) -> list[str]:
     """A note on questions that are called by their rows' numbers."""
     if not (count := sum(question.numbered and question.scored for question in questions)):
@@ -244,6 +282,14 @@ def _compare(left: Summary, right: Summary, against: Path) -> Comparison:
     if _finite(comparison.interval) is None:
         raise DataError(f"{shown_path(against)}: found {len(left.items)} questions in common, too few to resample")
     return comparison
+
+
+def _by_metric(left: Summary, right: Summary | None) -> dict[str, Comparison]:
+    """Two models by the further metrics that both have."""
+    if right is None:
+        return {}
+    shared = {name: compare(own, right.samples[name]) for name, own in left.samples.items() if name in right.samples}
+    return {name: own for name, own in shared.items() if _finite(own.interval)}
 
 
 def _finite(interval: tuple[float, float]) -> tuple[float, float] | None:

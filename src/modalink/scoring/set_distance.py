@@ -1,9 +1,12 @@
 """How far a set of made media is from a set of real ones, by their features."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modalink.scoring.bootstrap import Sample, means
+import numpy as np
+from jaxtyping import Float
+
+from modalink.scoring.bootstrap import Sample, means, means_by
 from modalink.scoring.features import FeatureSet
 from modalink.scoring.metrics import frechet, kernel_distance
 
@@ -27,8 +30,13 @@ class SetDistance:
     notes: tuple[str, ...] = ()
 
 
-def set_distance(made: FeatureSet, real: FeatureSet) -> SetDistance:
+def set_distance(made: FeatureSet, real: FeatureSet, owners: Sequence[str] = ()) -> SetDistance:
     """The distances of two sets.
+
+    Args:
+        made: Features of made media.
+        real: Those of real ones.
+        owners: Whose each made medium is, where several of one prompt are drawn together; each by itself by default.
 
     Raises:
         DataError: The widths differ, or the numbers are too large.
@@ -38,13 +46,17 @@ def set_distance(made: FeatureSet, real: FeatureSet) -> SetDistance:
     counts = {name: s.count for name, s in (("generated", made), ("real", real)) if s.count is not None}
     metrics = {"dimensions": float(width), **{name: float(count) for name, count in counts.items()}}
     samples: dict[str, Sample] = {}
+
+    def sampled(effects: Float[np.ndarray, " n"]) -> Sample:
+        return means_by(effects, owners) if owners else means(effects)
+
     if made.features is not None:
-        samples["frechet_distance"] = means(value + frechet.influences(made.features, real.gaussian))
+        samples["frechet_distance"] = sampled(value + frechet.influences(made.features, real.gaussian))
     if made.features is not None and real.features is not None:
         whole = kernel_distance.kernel_distance(made.features, real.features)
         subsets = kernel_distance.subset_distances(made.features, real.features)
         metrics |= {"kernel_distance": whole, "kid_mean": float(subsets.mean()), "kid_std": float(subsets.std())}
-        samples["kernel_distance"] = means(whole + kernel_distance.influences(made.features, real.features))
+        samples["kernel_distance"] = sampled(whole + kernel_distance.influences(made.features, real.features))
     return SetDistance(value, metrics, samples, tuple(_notes(counts, width)))
 
 

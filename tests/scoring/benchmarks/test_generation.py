@@ -6,19 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    CLIPTokenizer,
-    ViTConfig,
-    ViTImageProcessor,
-    ViTModel,
-)
+from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer, ViTConfig, ViTImageProcessor, ViTModel
 
 from modalink.errors import DataError, PartError
 from modalink.evaluation.media_features import HubEncoder
 from modalink.scoring.score import score
+from modalink.testing.lookers import tiny_clip
 from tests.conftest import Write
 
 
@@ -147,22 +140,8 @@ def vit(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def clip(tmp_path: Path, write: Write) -> str:
-    letters = list("abcdefghijklmnopqrstuvwxyz")
-    tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
-    vocabulary = {token: n for n, token in enumerate(tokens)}
-    write("words/vocab.json", vocabulary)
-    write("words/merges.txt", "#version: 0.2\n")
-    ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
-    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
-    text = {**small, **ends, "vocab_size": len(tokens), "max_position_embeddings": 64}
-    config = CLIPConfig(text_config=text, vision_config={**small, "image_size": 8, "patch_size": 4}, projection_dim=6)
-    CLIPModel(config).save_pretrained(tmp_path / "clip")
-    CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8}).save_pretrained(
-        tmp_path / "clip"
-    )
-    CLIPTokenizer.from_pretrained(tmp_path / "words", model_max_length=64).save_pretrained(tmp_path / "clip")
-    return str(tmp_path / "clip")
+def clip(tmp_path: Path) -> str:
+    return str(tiny_clip(tmp_path / "clip"))
 
 
 def test_folders_of_images_by_a_named_encoder(images: Path, vit: str) -> None:
