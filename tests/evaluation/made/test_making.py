@@ -11,6 +11,7 @@ from mixed import mixed_system, saying
 from PIL import Image
 
 from modalink.errors import OptionError
+from modalink.evaluation import runner
 from modalink.evaluation.answer_file import AnswerFile
 from modalink.evaluation.dataset import open_dataset
 from modalink.evaluation.made.making import check_makes, make_all, requests
@@ -111,8 +112,21 @@ def test_replies_without_the_medium_or_with_others_are_counted(mixed: System, co
 
 def test_a_system_that_makes_no_such_media_is_refused(maker: Callable[..., System]) -> None:
     sounds = maker("audio", reads=False)
-    with pytest.raises(OptionError, match="it asks for image, and the system makes audio; evaluate a run with outputs.image"):
+    with pytest.raises(OptionError, match=r"it asks for image, and the system makes audio; .* outputs\.image"):
         check_makes(sounds, "image", "COCO")
     sounds.generators.clear()
     with pytest.raises(OptionError, match="found no generator of audio"):
         check_makes(sounds, "audio", "AudioCaps")
+
+
+def test_answers_in_words_that_ask_for_media_are_counted(mixed: System, tmp_path: Path) -> None:
+    rows = [{"img_path": f"{n}.png", "question": f"Q{n}?", "candidates": ["a", "b"], "correct_ans": "b"} for n in range(2)]
+    (tmp_path / "llvisionqa_dev.json").write_text(json.dumps(rows))
+    for row in rows:
+        Image.new("RGB", (32, 32)).save(tmp_path / row["img_path"])
+    with saying(mixed, None, "image"):
+        told = runner.evaluate(mixed, "qbench", tmp_path, out=tmp_path / "a", batch=1, max_new_tokens=12, limit=1)
+    assert "1 of 1 answers ask for a medium, which no question does" in told.report.notes
+    with saying(mixed, None):
+        told = runner.evaluate(mixed, "qbench", tmp_path, out=tmp_path / "a", batch=1, max_new_tokens=12)
+    assert "1 of 2 answers ask for a medium, which no question does" in told.report.notes
