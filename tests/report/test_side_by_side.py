@@ -25,7 +25,19 @@ def folder(path: Path, modality: str, worth: list[float], missing: int = -1) -> 
         file = "" if number == missing else f"media/{number}{record.written}"
         if file:
             record.write(record.example(number), path / file)
-        rows.append(MadeMedium(str(number), str(number), f"<b>thing</b> {number}", "make", "here", file, "" if file else "no reply", "", "1").row())
+        rows.append(
+            MadeMedium(
+                str(number),
+                str(number),
+                f"<b>thing</b> {number}",
+                "make",
+                "here",
+                file,
+                "" if file else "no reply",
+                "",
+                "1",
+            ).row()
+        )
     (path / "predictions.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     store = FeatureStore.of(path, "clip", "mine", prefix="")
     there = [n for n in range(3) if n != missing]
@@ -34,7 +46,9 @@ def folder(path: Path, modality: str, worth: list[float], missing: int = -1) -> 
     return path
 
 
-@pytest.mark.parametrize(("modality", "kind"), [("audio", "audio/wav"), ("video", "image/webp"), ("points", "image/webp")])
+@pytest.mark.parametrize(
+    ("modality", "kind"), [("audio", "audio/wav"), ("video", "image/webp"), ("points", "image/webp")]
+)
 def test_media_of_every_kind_are_shown_and_the_better_is_preferred(modality, kind, tmp_path):
     left = folder(tmp_path / "mine" / "evaluation" / "x", modality, [0.9, 0.1, 0.5])
     right = folder(tmp_path / "theirs" / "evaluation" / "x", modality, [0.2, 0.6, 0.5])
@@ -49,7 +63,10 @@ def test_media_of_every_kind_are_shown_and_the_better_is_preferred(modality, kin
 
 
 def test_a_missing_medium_is_told_and_the_other_preferred(tmp_path):
-    left, right = folder(tmp_path / "a", "audio", [0.9, 0.1, 0.5], missing=1), folder(tmp_path / "b", "audio", [0.2, 0.6, 0.5])
+    left, right = (
+        folder(tmp_path / "a", "audio", [0.9, 0.1, 0.5], missing=1),
+        folder(tmp_path / "b", "audio", [0.2, 0.6, 0.5]),
+    )
     page = write_side_by_side(left, right, score("audiocaps_sounds", left, against=right)).read_text(encoding="utf-8")
     assert "no reply" in page and page.count("data:audio/wav") == 5
 

@@ -25,7 +25,9 @@ def maker() -> Iterator[Callable[..., System]]:
         install(WhistleConfig)
 
         def make(modality: str = "image", *, reads: bool = True, kind: str = "seeded") -> System:
-            seeing = {"image": {"encoder": {"kind": "vision", "checkpoint": "zoo:vision"}, "projector": {"kind": "linear"}}}
+            seeing = {
+                "image": {"encoder": {"kind": "vision", "checkpoint": "zoo:vision"}, "projector": {"kind": "linear"}}
+            }
             generator = {"kind": kind, "modality": modality}
             if kind == "stable_diffusion":
                 generator = {"kind": kind, "checkpoint": "zoo:diffusion", "steps": 2}

@@ -16,14 +16,15 @@ from modalink.cli.score import Choices, pairs, show
 from modalink.errors import OptionError, brief
 from modalink.evaluation import runner
 from modalink.evaluation.answer_file import PREDICTIONS
-from modalink.evaluation.dataset import open_dataset
+from modalink.evaluation.dataset import Dataset, open_dataset
 from modalink.evaluation.evaluators import Evaluator, Results, evaluator_of
 from modalink.evaluation.examples import COUNT
 from modalink.evaluation.made.evaluate import Watching, split_options
 from modalink.evaluation.made.evaluate import evaluate as evaluate_made
 from modalink.evaluation.question import Skipped
 from modalink.evaluation.runner import Evaluation
-from modalink.inference import load
+from modalink.inference import Sampling, load
+from modalink.model import System
 from modalink.report import write_report
 from modalink.report.side_by_side import write_side_by_side
 from modalink.report.view import percent
@@ -116,24 +117,29 @@ def evaluate(
     dataset = open_dataset(name, data, annotations, split, options, prompt)
     other = None if against is None else _other(against, label)
     system = load(run, best=best, device=settings.device, threads=settings.threads).system
-    told: dict[str, Any] = {
-        "out": folder, "limit": limit, "batch": batch, "max_new_tokens": max_new_tokens, "partial": partial,
-        "examples": COUNT if _has_report(run) else 0, "against": other,
-    }  # fmt: skip
-    with answering(console, dataset.benchmark.title, "answered" if sampling is None else "made") as progress:
-        if sampling is None:
-            evaluation = runner.evaluate(system, dataset, on_progress=progress.tell, **told)
-        else:
-            watching, device = Watching(progress.tell, progress.say), str(system.model.device)
-            evaluation = evaluate_made(system, dataset, sampling=sampling, device=device, watching=watching, **told)
-    if other is not None and sampling is not None and evaluation.report is not None:
-        console.print(f"side by side {write_side_by_side(folder, other, evaluation.report)}", markup=False)
+    evaluation = _put(
+        system, dataset, sampling, console, out=folder, limit=limit, batch=batch, max_new_tokens=max_new_tokens,
+        partial=partial, examples=COUNT if _has_report(run) else 0, against=other,
+    )  # fmt: skip
     if evaluation.report is not None:
         _keep(run, label, evaluation.report.as_dict() | {"examples": evaluation.examples})
     if as_json:
         print(json.dumps(_data(name, evaluation), allow_nan=False))
     else:
         _show_evaluation(evaluation)
+
+
+def _put(system: System, dataset: Dataset, sampling: Sampling | None, console: Console, **told: Any) -> Evaluation:
+    """Put a benchmark to a system: questions in words, or with how media are made, requests for them."""
+    with answering(console, dataset.benchmark.title, "answered" if sampling is None else "made") as progress:
+        if sampling is None:
+            return runner.evaluate(system, dataset, on_progress=progress.tell, **told)
+        watching, device = Watching(progress.tell, progress.say), str(system.model.device)
+        evaluation = evaluate_made(system, dataset, sampling=sampling, device=device, watching=watching, **told)
+    if told["against"] is not None and evaluation.report is not None:
+        page = write_side_by_side(told["out"], told["against"], evaluation.report)
+        console.print(f"side by side {page}", markup=False)
+    return evaluation
 
 
 def evaluate_by_itself(

@@ -14,6 +14,7 @@ import numpy as np
 from modalink import files
 from modalink.errors import DataError, OptionError, brief
 from modalink.scoring.benchmark import (
+    Benchmark,
     BenchmarkOptions,
     GradedQuestion,
     MediaBenchmark,
@@ -130,20 +131,9 @@ def score(
     for path in (annotations, predictions, against, *dict(checked).values()):
         if isinstance(path, Path):
             files.named(path, DataError)
-    left: Summary | None = None
     with np.errstate(all="ignore"):  # what is not finite in the end is refused below
-        if isinstance(benchmark, QuestionBenchmark):
-            summary, other = _of_questions(benchmark, checked, annotations, predictions, against)
-        elif isinstance(benchmark, MediaBenchmark):
-            summary = benchmark.compare(predictions, annotations, checked, None)
-            left, other = _media_in_common(benchmark, checked, annotations, predictions, against, summary)
-        else:
-            assert isinstance(benchmark, SetBenchmark)
-            summary, *others = (
-                benchmark.compare(path, annotations, checked, load_encoder) for path in (predictions, against) if path
-            )
-            other = others[0] if others else None
-        comparison = None if other is None or against is None else _compare(left or summary, other, against)
+        summary, both = _summaries(benchmark, checked, annotations, predictions, against, load_encoder)
+        comparison = None if both is None or against is None else _compare(*both, against)
         spread = None if summary.sample is None else _finite(interval(summary.sample, checked.replicates))
         intervals = {name: _finite(interval(of, checked.replicates)) for name, of in summary.samples.items()}
     _check_finite(predictions, summary)
@@ -162,9 +152,31 @@ def score(
         checked.model_dump(mode="json", exclude_defaults=True),
         comparison,
         {name: between for name, between in intervals.items() if between is not None},
-        None if other is None else (left or summary, other),
-        _by_metric(left or summary, other),
+        both,
+        {} if both is None else _by_metric(*both),
     )
+
+
+def _summaries(
+    benchmark: Benchmark,
+    options: ScoreOptions,
+    annotations: Path | None,
+    predictions: Path,
+    against: Path | None,
+    load_encoder: EncoderLoader,
+) -> tuple[Summary, tuple[Summary, Summary] | None]:
+    """The summary of the predictions, and both models' of what is compared."""
+    if isinstance(benchmark, QuestionBenchmark):
+        summary, other = _of_questions(benchmark, options, annotations, predictions, against)
+        return summary, None if other is None else (summary, other)
+    if isinstance(benchmark, MediaBenchmark):
+        summary = benchmark.compare(predictions, annotations, options, None)
+        return summary, _media_in_common(benchmark, options, annotations, predictions, against, summary)
+    assert isinstance(benchmark, SetBenchmark)
+    summary, *others = (
+        benchmark.compare(path, annotations, options, load_encoder) for path in (predictions, against) if path
+    )
+    return summary, (summary, others[0]) if others else None
 
 
 def _of_questions(
@@ -222,10 +234,10 @@ def _media_in_common(
     predictions: Path,
     against: Path | None,
     summary: Summary,
-) -> tuple[Summary, Summary] | tuple[None, None]:
+) -> tuple[Summary, Summary] | None:
     """Both systems' summaries of the prompts that both made media of, with a note where that leaves some out."""
     if against is None:
-        return None, None
+        return None
     others = {item.question.id for item in benchmark.compare(against, annotations, options, None).items}
     ids = others & {item.question.id for item in summary.items}
     if not ids:
@@ -284,10 +296,8 @@ def _compare(left: Summary, right: Summary, against: Path) -> Comparison:
     return comparison
 
 
-def _by_metric(left: Summary, right: Summary | None) -> dict[str, Comparison]:
+def _by_metric(left: Summary, right: Summary) -> dict[str, Comparison]:
     """Two models by the further metrics that both have."""
-    if right is None:
-        return {}
     shared = {name: compare(own, right.samples[name]) for name, own in left.samples.items() if name in right.samples}
     return {name: own for name, own in shared.items() if _finite(own.interval)}
 

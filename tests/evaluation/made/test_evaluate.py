@@ -27,7 +27,9 @@ from tests.conftest import Write
 ENCODER = "zoo:vision"
 
 
-def run(system: System, data: Path, out: Path, name: str = "coco_images", prompt: str = "", **options: object) -> Evaluation:
+def run(
+    system: System, data: Path, out: Path, name: str = "coco_images", prompt: str = "", **options: object
+) -> Evaluation:
     """Evaluate with options of the benchmark; those of `evaluate` have its own names."""
     told = {key: options.pop(key) for key in ("limit", "partial", "against", "examples", "watching") if key in options}
     given, sampling = split_options({key: str(value) for key, value in options.items()})
@@ -66,7 +68,9 @@ def test_the_tiny_world_from_cocos_layout_to_every_number(
 
 
 def test_how_sure_a_system_is_hangs_on_the_question_alone(painter: System) -> None:
-    found = probabilities_of_yes(painter, [PreparedQuestion("a", "is there a red circle?"), PreparedQuestion("b", "x")] * 2, 3)
+    found = probabilities_of_yes(
+        painter, [PreparedQuestion("a", "is there a red circle?"), PreparedQuestion("b", "x")] * 2, 3
+    )
     assert found.shape == (4, 1) and ((found > 0) & (found < 1)).all()
     assert found[:2] == pytest.approx(found[2:], rel=1e-4) and found[0] != pytest.approx(found[1], rel=0.1)
 
@@ -116,7 +120,10 @@ def test_features_of_an_encoder_that_has_changed_are_computed_anew(coco: Path, t
     kept = extracting.store_of(tmp_path, "clip", "mine", "1", prefix="")
     assert kept.has("made", 0, ["a"]) and not kept.has("made", 0, ["b"]) and not kept.has("made", 1, ["a"])
     assert not extracting.store_of(tmp_path, "clip", "mine", "2", prefix="").has("made", 0, ["a"])
-    assert not old.folder.exists() and FeatureStore.of(tmp_path, "clip", "mine", sha256="1", prefix="").folder == old.folder
+    assert (
+        not old.folder.exists()
+        and FeatureStore.of(tmp_path, "clip", "mine", sha256="1", prefix="").folder == old.folder
+    )
 
 
 def test_missing_media_are_left_out_and_counted(
@@ -155,14 +162,22 @@ def test_two_systems_are_compared_on_what_both_made(painter: System, coco: Path,
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({}, OptionError, r"needed --option encoder=CHECKPOINT for the Fréchet distance \(FID\); --option clip=CHECKPOINT"),
+        (
+            {},
+            OptionError,
+            r"needed --option encoder=CHECKPOINT for the Fréchet distance \(FID\); --option clip=CHECKPOINT",
+        ),
         ({"encoder": "/no/such"}, PartError, "no such folder"),
         ({"clip": "/no/such"}, PartError, "no such folder"),
         ({"encoder": ENCODER, "real": "empty"}, DataError, r"empty: found no image, needed files"),
         ({"encoder": ENCODER, "real": "nowhere.npz"}, DataError, "needed a folder of media, or features"),
         ({"encoder": ENCODER, "question": "is it good?"}, OptionError, "needed {caption} in it"),
         ({"encoder": ENCODER, "steps": "0"}, OptionError, "steps: found '0'"),
-        ({"encoder": ENCODER, "seconds": "2"}, ValueError, "found seconds, which outputs.image.generator does not take"),
+        (
+            {"encoder": ENCODER, "seconds": "2"},
+            ValueError,
+            "found seconds, which outputs.image.generator does not take",
+        ),
         ({"encoder": ENCODER, "step": "2"}, UnknownNameError, "step"),
     ],
 )
@@ -209,7 +224,10 @@ def test_sounds_videos_and_shapes(name, maker, clip, write: Write, tmp_path: Pat
         sentences = [{"video_id": key, "caption": text} for key, text in (*rows, ("other", "never"), *rows)]
         write(f"data/{file}", {"videos": videos, "sentences": sentences})
     elif name == "audiocaps_sounds":
-        write(f"data/{file}", [("audiocap_id", "youtube_id", "start_time", "caption"), *((n, k, 0, t) for n, (k, t) in enumerate(rows))])
+        write(
+            f"data/{file}",
+            [("audiocap_id", "youtube_id", "start_time", "caption"), *((n, k, 0, t) for n, (k, t) in enumerate(rows))],
+        )
     else:
         write(f"data/{file}", rows)
     looks = str(tiny_clap_of_words(tmp_path / "clap")) if modality == "audio" else clip
@@ -223,5 +241,7 @@ def test_sounds_videos_and_shapes(name, maker, clip, write: Write, tmp_path: Pat
     assert -1 <= report.metrics["cosine"] <= 1 and "clip_score" not in report.metrics
     assert [path.suffix for path in sorted((tmp_path / "out" / "media").iterdir())] == [record.written] * 4
     assert any("p_yes is left out" in note for note in report.notes) and "features of captions" in tasks
-    captions = [json.loads(line)["caption"] for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
+    captions = [
+        json.loads(line)["caption"] for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    ]
     assert captions == [text for _, text in rows]

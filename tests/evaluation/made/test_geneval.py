@@ -39,7 +39,9 @@ def yolos(tmp_path: Path) -> str:
 
 
 def run(system: System, data: Path, out: Path, **options: object):
-    dataset = open_dataset("geneval", data, options={"ask": "false"} | {key: str(value) for key, value in options.items()})
+    dataset = open_dataset(
+        "geneval", data, options={"ask": "false"} | {key: str(value) for key, value in options.items()}
+    )
     return evaluate(system, dataset, out=out, max_new_tokens=8)
 
 
@@ -117,7 +119,10 @@ def test_wrong_use(painter: System, data: Path, yolos: str, clip: str, tmp_path:
         ({"tag": "x", "include": [], "prompt": "p"}, "found nothing under 'include'"),
         ({"tag": "x", "include": [{"class": "dog", "count": 0}], "prompt": "p"}, "needed {class, count}"),
         ({"tag": "x", "include": [{"class": "dog", "color": "teal"}], "prompt": "p"}, "found the colour 'teal'"),
-        ({"tag": "x", "include": [{"class": "dog", "position": ["left of", 0]}], "prompt": "p"}, "the place of an entry before"),
+        (
+            {"tag": "x", "include": [{"class": "dog", "position": ["left of", 0]}], "prompt": "p"},
+            "the place of an entry before",
+        ),
         ({"include": [{"class": "dog"}], "prompt": "p"}, "needed the task under 'tag'"),
     ],
 )

@@ -120,7 +120,9 @@ def test_a_system_that_makes_no_such_media_is_refused(maker: Callable[..., Syste
 
 
 def test_answers_in_words_that_ask_for_media_are_counted(mixed: System, tmp_path: Path) -> None:
-    rows = [{"img_path": f"{n}.png", "question": f"Q{n}?", "candidates": ["a", "b"], "correct_ans": "b"} for n in range(2)]
+    rows = [
+        {"img_path": f"{n}.png", "question": f"Q{n}?", "candidates": ["a", "b"], "correct_ans": "b"} for n in range(2)
+    ]
     (tmp_path / "llvisionqa_dev.json").write_text(json.dumps(rows))
     for row in rows:
         Image.new("RGB", (32, 32)).save(tmp_path / row["img_path"])
