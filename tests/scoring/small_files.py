@@ -1,5 +1,6 @@
 """The smallest files of every benchmark in which all is right: four questions, their right answers, their replies."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,18 @@ from typing import Any
 import numpy as np
 
 from modalink.scoring.benchmark import QuestionBenchmark
+from modalink.scoring.feature_store import FeatureStore
+from modalink.scoring.made_media import MadeMedium
 from modalink.scoring.registry import load
 from tests.conftest import Write
 
 FAST = {"tokenizer": "python", "meteor": "false", "spice": "false"}
 WORDS = ["a red cat", "a blue dog", "two green birds", "one small house"]
 JUDGED = {"llava_bench", "mmvet", "activitynet_qa_judge", "msrvtt_qa_judge", "msvd_qa_judge"}
-SETS = {"fid", "fad", "fvd", "inception_score", "clipscore"}
-"""Benchmarks without questions."""
+MADE = {"coco_images", "geneval", "audiocaps_sounds", "msrvtt_videos", "cap3d_shapes"}
+"""Benchmarks of made media, whose predictions are a folder."""
+SETS = {"fid", "fad", "fvd", "inception_score", "clipscore", *MADE}
+"""Benchmarks without questions that words answer."""
 GENERATED = {"tiny_world"}
 """Benchmarks without files of questions."""
 
@@ -167,6 +172,8 @@ class Case:
 
 def small_case(name: str, write: Write, folder: Path) -> Case:
     """The files of a benchmark, written down."""
+    if name in MADE:
+        return _made(name, write, folder)
     if name in SETS:
         return _set(name, folder)
     if name in GENERATED:
@@ -197,3 +204,37 @@ def _set(name: str, folder: Path) -> Case:
     np.save(folder / "given.npy", values / values.sum(1, keepdims=True))
     np.save(folder / "real.npy", rng.random((40, 3)))
     return Case(folder / "given.npy", None if name == "inception_score" else folder / "real.npy", {}, [])
+
+
+def made_folder(path: Path, *, missing: tuple[str, ...] = (), prompts: tuple[str, ...] = ("0", "1")) -> Path:
+    """Media of two prompts, two each, and what a made-up encoder says of them."""
+    path.mkdir(parents=True)
+    angles = dict(
+        zip([f"{p}-{k}" for p in prompts for k in range(2)], [(1, 0), (0.6, 0.8), (0, 1), (-1, 0)], strict=True)
+    )
+    rows = []
+    for name in angles:
+        prompt, _, _ = name.rpartition("-")
+        lost = "none was made" if name in missing else ""
+        file = "" if lost else f"media/{name}.png"
+        rows.append(MadeMedium(name, prompt, f"caption {prompt}", "make it", "here", file, lost, "", "7").row())
+    (path / "predictions.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    there = [row["question_id"] for row in rows if not row["missing"]]
+    clip = FeatureStore.of(path, "clip", "mine", prefix="")
+    clip.write("made", 0, there, np.array([angles[name] for name in there], float).reshape(-1, 2))
+    clip.write("texts", 0, list(prompts), np.array([[2.0, 0.0], [3.0, 0.0]]))
+    return path
+
+
+def _made(name: str, write: Write, folder: Path) -> Case:
+    if name != "geneval":
+        return Case(made_folder(folder / "made"), None, {}, [])
+    prompts = ("00000", "00001")
+    made = made_folder(folder / "made", prompts=prompts)
+    rows = [
+        {"tag": "single_object", "include": [{"class": "dog"}], "prompt": f"caption {prompt}"} for prompt in prompts
+    ]
+    dog = json.dumps([["dog", [0, 0, 1, 1], 0.9, ""]])
+    found = [{"question_id": f"{prompt}-{k}", "objects": dog if k else "[]"} for prompt in prompts for k in range(2)]
+    write("made/detections-1/predictions.jsonl", found)
+    return Case(made, write("evaluation_metadata.jsonl", rows), {}, [])

@@ -11,28 +11,11 @@ from modalink.scoring.bootstrap import interval, means, means_by
 from modalink.scoring.feature_store import SHARD, FeatureStore, only_store
 from modalink.scoring.made_media import MadeMedium, read_made
 from modalink.scoring.score import score
-
-
-def folder(path: Path, *, missing: tuple[str, ...] = (), count: int = 4) -> Path:
-    """Media of two prompts, two each, and what a made-up encoder says of them."""
-    path.mkdir(parents=True)
-    rows = []
-    for number in range(count):
-        name, prompt = f"{number // 2}-{number % 2}", str(number // 2)
-        lost = "none was made" if name in missing else ""
-        file = "" if lost else f"media/{name}.png"
-        rows.append(MadeMedium(name, prompt, f"caption {prompt}", "make it", "here", file, lost, "", "7").row())
-    (path / "predictions.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    there = [row["question_id"] for row in rows if not row["missing"]]
-    clip = FeatureStore.of(path, "clip", "mine", prefix="")
-    angles = {"0-0": (1, 0), "0-1": (0.6, 0.8), "1-0": (0, 1), "1-1": (-1, 0)}
-    clip.write("made", 0, there, np.array([angles[name] for name in there], float).reshape(-1, 2))
-    clip.write("texts", 0, ["0", "1"], np.array([[2.0, 0.0], [3.0, 0.0]]))
-    return path
+from tests.scoring.small_files import made_folder
 
 
 def test_cosines_with_the_captions_of_their_prompts(tmp_path: Path) -> None:
-    report = score("coco_images", folder(tmp_path / "a"))
+    report = score("coco_images", made_folder(tmp_path / "a"))
     assert report.metrics["cosine"] == pytest.approx((1 + 0.6 + 0 - 1) / 4)
     assert report.score == report.metrics["clip_score"] == pytest.approx(2.5 * 1.6 / 4) and report.unit == "points"
     assert [item.grade.score for item in report.summary.items] == pytest.approx([2.5, 1.5, 0, 0])
@@ -41,15 +24,15 @@ def test_cosines_with_the_captions_of_their_prompts(tmp_path: Path) -> None:
 
 
 def test_missing_media_have_a_share_and_no_score(tmp_path: Path) -> None:
-    report = score("coco_images", folder(tmp_path / "a", missing=("0-1", "1-0")))
+    report = score("coco_images", made_folder(tmp_path / "a", missing=("0-1", "1-0")))
     assert report.metrics["wrong_or_missing_media"] == 0.5 and report.metrics["media"] == 2
     assert report.score == pytest.approx(2.5 / 2)
     with pytest.raises(DataError, match="found 4 replies and no image in any of them"):
-        score("coco_images", folder(tmp_path / "b", missing=("0-0", "0-1", "1-0", "1-1")))
+        score("coco_images", made_folder(tmp_path / "b", missing=("0-0", "0-1", "1-0", "1-1")))
 
 
 def test_what_both_made_is_compared(tmp_path: Path) -> None:
-    whole, part = folder(tmp_path / "a"), folder(tmp_path / "b", missing=("0-0",))
+    whole, part = made_folder(tmp_path / "a"), made_folder(tmp_path / "b", missing=("0-0",))
     report = score("coco_images", whole, against=part)
     assert report.comparison is not None and report.comparison.difference == 0 and report.both is not None
     assert [item.question.id for item in report.both[0].items] == ["0-1", "1-0", "1-1"]
@@ -59,7 +42,7 @@ def test_what_both_made_is_compared(tmp_path: Path) -> None:
 def test_damaged_folders_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"found no predictions\.jsonl, needed a folder in which"):
         score("coco_images", tmp_path)
-    made = folder(tmp_path / "a")
+    made = made_folder(tmp_path / "a")
     FeatureStore.of(made, "clip", "other", prefix="").write("made", 0, ["x"], np.ones((1, 2)))
     with pytest.raises(DataError, match=r"found clip features of several encoders: .*choose one by its option"):
         score("coco_images", made)

@@ -97,8 +97,7 @@ def evaluate(
     modalink evaluate runs/demo --benchmark tiny-world
     modalink evaluate runs/demo --benchmark tiny-world --split validation --limit 200 --option seed=1 --json
     modalink evaluate runs/mine --benchmark vqav2 --data vqa --split val
-    modalink evaluate runs/mine --benchmark pope --data pope --limit 100 --json
-    modalink evaluate runs/mine --benchmark pope --data pope --best
+    modalink evaluate runs/mine --benchmark pope --data pope --best --limit 100 --json
     modalink evaluate runs/mine --benchmark coco_images --data coco --option encoder=pt_inception.pth \
         --option clip=openai/clip-vit-base-patch32 --option steps=30 --against runs/other
     """

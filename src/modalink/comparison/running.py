@@ -19,7 +19,7 @@ from modalink.comparison.measuring import Measured, measure, pace
 from modalink.comparison.recipes import Comparable, comparables, shown, split
 from modalink.comparison.results import Results, results
 from modalink.errors import CheckpointError, OptionError, RecipeError
-from modalink.evaluation.dataset import Dataset, open_dataset
+from modalink.evaluation.dataset import Dataset, of_questions, open_dataset
 from modalink.recipe import BenchmarkChoice
 from modalink.runs.folder import differences, write_json, write_text
 from modalink.settings import RunSettings, run_settings
@@ -92,7 +92,7 @@ def _hearing(hear: OnRun, design: str, seed: int | None) -> Callable[[Event], No
 def _dataset(heading: str, choice: BenchmarkChoice) -> Dataset:
     folder = None if choice.data is None else Path(choice.data)
     try:
-        return open_dataset(choice.name, folder, split=choice.split, options=choice.options)
+        return of_questions(open_dataset(choice.name, folder, split=choice.split, options=choice.options))
     except OptionError as error:
         raise OptionError(f"benchmark {heading}: {error}") from None
 

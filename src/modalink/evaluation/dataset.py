@@ -207,6 +207,20 @@ def open_dataset(
     return Dataset(name, benchmark, given, annotations, folder, questions, prompt)
 
 
+def of_questions(dataset: Dataset) -> Dataset:
+    """The same, refused where it asks for media, which are no answers.
+
+    Raises:
+        OptionError: It does.
+    """
+    if isinstance(dataset.benchmark, MediaBenchmark):
+        raise OptionError(
+            f"{dataset.benchmark.title} asks for {dataset.benchmark.setup.modality} and not for answers, so that it is "
+            f"no measure here; evaluate finished runs: `modalink evaluate RUN --benchmark {dataset.name}`"
+        )
+    return dataset
+
+
 def _check_prompt(prompt: str, questions: list[Question]) -> None:
     """Refuse words that would ask all questions alike, or with a misspelt place in them."""
     if unknown := set(re.findall(r"\{(\w+)\}", prompt)) - {"question", "options"}:

@@ -9,7 +9,7 @@ from typing import Any
 from modalink import files
 from modalink.errors import OptionError
 from modalink.evaluation import runner
-from modalink.evaluation.dataset import Dataset, open_dataset
+from modalink.evaluation.dataset import Dataset, of_questions, open_dataset
 from modalink.evaluation.evaluators import Evaluator, evaluator_of
 from modalink.model import System
 from modalink.recipe import BenchmarkChoice
@@ -47,7 +47,7 @@ def open_benchmark(chosen: BenchmarkChoice, reads: Collection[str]) -> OpenedBen
     if evaluator is not None:
         return _by_itself(chosen, evaluator)
     data = None if chosen.data is None else files.named(chosen.data, OptionError)
-    dataset = open_dataset(chosen.name, data, split=chosen.split, options=chosen.options)
+    dataset = of_questions(open_dataset(chosen.name, data, split=chosen.split, options=chosen.options))
     if dataset.benchmark.setup.judged and not (dataset.given.get("judge") or dataset.given.get("replies")):
         raise OptionError(
             f"{chosen.name}: a judge scores its answers; needed options: {{judge: URL, judge_model: NAME}}"

@@ -10,7 +10,7 @@ from modalink import files, json_files, tensor_files
 from modalink.errors import DataError, MediumError, brief
 from modalink.evaluation import examples as example_data
 from modalink.evaluation.answer_file import AnswerFile
-from modalink.evaluation.dataset import Dataset, open_dataset
+from modalink.evaluation.dataset import Dataset, of_questions, open_dataset
 from modalink.evaluation.question import PreparedQuestion, Skipped
 from modalink.evaluation.replies import replies, surplus
 from modalink.inference import Completion
@@ -79,6 +79,7 @@ def evaluate(
         UnknownNameError: There is no such benchmark or option.
     """
     dataset = benchmark if isinstance(benchmark, Dataset) else open_dataset(benchmark, data, options=options)
+    of_questions(dataset)
     prepared_questions, skipped = dataset.prepared_questions(tuple(system.spec.inputs), limit, partial)
     longest = max_new_tokens or dataset.benchmark.setup.max_new_tokens
     with AnswerFile(out, provenance(system, dataset, longest), dataset.benchmark.setup.reply_field) as answers:

@@ -10,14 +10,17 @@ import seeded
 
 from modalink import modalities
 from modalink.errors import DataError, OptionError, PartError, UnknownNameError
+from modalink.evaluation import runner
 from modalink.evaluation.dataset import open_dataset
 from modalink.evaluation.made import extracting
 from modalink.evaluation.made.asking import probabilities_of_yes
 from modalink.evaluation.made.evaluate import Watching, evaluate, split_options
 from modalink.evaluation.media_features import HubEncoder, unit
+from modalink.evaluation.numbers import open_benchmark
 from modalink.evaluation.question import PreparedQuestion
 from modalink.evaluation.runner import Evaluation
 from modalink.model import System
+from modalink.recipe import BenchmarkChoice
 from modalink.scoring.feature_store import FeatureStore
 from modalink.scoring.metrics.frechet import frechet_distance, gaussian
 from modalink.scoring.score import score
@@ -245,3 +248,12 @@ def test_sounds_videos_and_shapes(name, maker, clip, write: Write, tmp_path: Pat
         json.loads(line)["caption"] for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
     ]
     assert captions == [text for _, text in rows]
+
+
+def test_they_are_no_measure_of_questions(painter: System, coco: Path, tmp_path: Path) -> None:
+    says = "COCO captions to images asks for image and not for answers, so that it is no measure here"
+    with pytest.raises(OptionError, match=says):
+        runner.evaluate(painter, "coco_images", coco, out=tmp_path / "out")
+    with pytest.raises(OptionError, match=says):
+        open_benchmark(BenchmarkChoice(name="coco_images", data=str(coco)), ("image",))
+    assert not (tmp_path / "out").exists()
