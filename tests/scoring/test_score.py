@@ -22,6 +22,7 @@ activitynet_qa activitynet_qa_judge audiocaps chartqa clipscore clotho coco_capt
 hateful_memes iconqa inception_score llava_bench mmbench mmbench_cn mme mme_cognition mme_perception mmvet modelnet40
 msrvtt_qa msrvtt_qa_judge msvd_qa msvd_qa_judge nocaps okvqa pope qbench refcoco refcoco_plus refcocog
 scienceqa scienceqa_image seedbench seedbench_image speech_recognition textvqa tiny_world vizwiz vizwiz_answerability vqav2 vsr
+coco_images geneval audiocaps_sounds msrvtt_videos cap3d_shapes
 """
 GOLD = [
     {"question_id": 1, "question": "what is it", "answer": "cat"},
