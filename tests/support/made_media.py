@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import seeded
+import seeded_media
 from PIL import Image
 from plug_in import installing
 from whistle import WhistleConfig
@@ -21,7 +21,7 @@ from modalink.tiny_world import describe, render, sample_scene
 def maker() -> Iterator[Callable[..., System]]:
     """Composes a system of the zoo that makes media of the words of its replies."""
     with installing() as install:
-        install(seeded.SeededConfig)
+        install(seeded_media.SeededConfig)
         install(WhistleConfig)
 
         def make(modality: str = "image", *, reads: bool = True, kind: str = "seeded") -> System:

@@ -1,8 +1,8 @@
 import pytest
-import seeded
+import seeded_media
 
 
 @pytest.fixture(autouse=True)
 def _none_made_yet() -> None:
     """Tests count what generators made."""
-    seeded.made.clear()
+    seeded_media.made.clear()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import seeded
+import seeded_media
 
 from modalink import modalities
 from modalink.errors import DataError, OptionError, PartError, UnknownNameError
@@ -96,7 +96,7 @@ def test_it_resumes_behind_the_last_shard(
         run(painter, coco, tmp_path / "out", encoder=ENCODER)
     killed = calls.index("killed")
     first = run(painter, coco, tmp_path / "out", encoder=ENCODER)
-    assert seeded.made == [6] and len(calls[killed + 1 :]) == 6 - killed  # of 3 shards made and 3 real
+    assert seeded_media.made == [6] and len(calls[killed + 1 :]) == 6 - killed  # of 3 shards made and 3 real
     whole = run(painter, coco, tmp_path / "whole", encoder=ENCODER)
     assert first.report.metrics == whole.report.metrics
     done = len(calls)
@@ -133,7 +133,7 @@ def test_missing_media_are_left_out_and_counted(
     painter: System, coco: Path, clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = open_dataset("coco_images", coco).questions
-    encode = seeded.Seeded.encode_text
+    encode = seeded_media.Seeded.encode_text
     answered: list[str] = []
 
     def refuses(self, texts):
@@ -142,7 +142,7 @@ def test_missing_media_are_left_out_and_counted(
             raise PartError("no such words")
         return encode(self, texts)
 
-    monkeypatch.setattr(seeded.Seeded, "encode_text", refuses)
+    monkeypatch.setattr(seeded_media.Seeded, "encode_text", refuses)
     report = run(painter, coco, tmp_path / "out", clip=clip, ask=False).report
     assert report.metrics["wrong_or_missing_media"] == pytest.approx(1 / 6) and report.metrics["media"] == 5
     assert report.count == len(wanted) == 6 and len(report.summary.items) == 5
@@ -189,7 +189,7 @@ def test_wrong_use(painter, coco, tmp_path, monkeypatch, options, error, says):
     (tmp_path / "empty").mkdir()
     with pytest.raises(error, match=says):
         run(painter, coco, tmp_path / "out", **options)
-    assert not seeded.made or "question" in options
+    assert not seeded_media.made or "question" in options
 
 
 def test_real_media_may_be_a_folder_or_statistics_or_missing(painter: System, coco: Path, tmp_path: Path) -> None:

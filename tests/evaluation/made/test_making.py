@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import seeded
+import seeded_media
 from mixed import mixed_system, saying
 from PIL import Image
 
@@ -42,11 +42,11 @@ def test_requests_are_in_the_words_of_the_modality_or_of_the_user(coco: Path) ->
 
 def test_a_batch_is_as_one_by_one_and_nothing_is_made_twice(painter: System, coco: Path, tmp_path: Path) -> None:
     together = make(painter, coco, tmp_path / "together")
-    assert seeded.made == [6]
+    assert seeded_media.made == [6]
     some = make(painter, coco, tmp_path / "alone", limit=2, batch=1)
-    assert seeded.made == [6, 1, 1] and len(some) == 2
+    assert seeded_media.made == [6, 1, 1] and len(some) == 2
     alone = make(painter, coco, tmp_path / "alone", batch=1)
-    assert seeded.made == [6, *[1] * 6] and alone == together
+    assert seeded_media.made == [6, *[1] * 6] and alone == together
     for one in together:
         assert (tmp_path / "together" / one.file).read_bytes() == (tmp_path / "alone" / one.file).read_bytes()
     other_seed = make(painter, coco, tmp_path / "other", seed="1")
@@ -57,25 +57,25 @@ def test_a_batch_is_as_one_by_one_and_nothing_is_made_twice(painter: System, coc
 def test_a_killed_process_loses_its_batch_alone(
     painter: System, coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample = seeded.Seeded.sample
+    sample = seeded_media.Seeded.sample
 
     def killed(self, conditions, **options):
-        if len(seeded.made) == 2:
+        if len(seeded_media.made) == 2:
             raise KeyboardInterrupt
         return sample(self, conditions, **options)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(seeded.Seeded, "sample", killed)
+        patch.setattr(seeded_media.Seeded, "sample", killed)
         make(painter, coco, tmp_path / "out", batch=2)
     with (tmp_path / "out" / "predictions.jsonl").open("ab") as file:
         file.write(b'{"question_id": "5", "ans')
-    assert len(make(painter, coco, tmp_path / "out", batch=2)) == 6 and seeded.made == [2, 2, 2]
+    assert len(make(painter, coco, tmp_path / "out", batch=2)) == 6 and seeded_media.made == [2, 2, 2]
 
 
 def test_what_a_generator_refuses_is_missing_and_the_others_are_made(
     painter: System, coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample = seeded.Seeded.sample
+    sample = seeded_media.Seeded.sample
 
     def picky(self, conditions, **options):
         if any(options["rng"][0].initial_seed() == bad for bad in bad_seeds) or len(conditions) > 1:
@@ -83,7 +83,7 @@ def test_what_a_generator_refuses_is_missing_and_the_others_are_made(
         return sample(self, conditions, **options)
 
     bad_seeds = [requests(open_dataset("coco_images", coco), "image")[2].seed]
-    monkeypatch.setattr(seeded.Seeded, "sample", picky)
+    monkeypatch.setattr(seeded_media.Seeded, "sample", picky)
     made = make(painter, coco, tmp_path / "out")
     assert [bool(one.missing) for one in made] == [False, False, True, False, False, False]
     assert made[2].missing == "found 13 steps, which brings bad luck" and made[2].wrong and not made[2].file
