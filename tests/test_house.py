@@ -29,6 +29,7 @@ ROOMS = [
     "modalink.data.sources",
     "modalink.data.writers",
     "modalink.data_quality.checks",
+    "modalink.data_making.makers",
     "modalink.rewards",
 ]
 
@@ -81,6 +82,7 @@ def test_every_command_is_one_file():
         "data_check",
         "data_convert",
         "data_filter",
+        "data_make",
         "filling",
         "main",
         "media",

@@ -21,7 +21,7 @@ COMMANDS = {
     "demo": "Train, evaluate and report the tiny system.",
     "recipes": "Show what ships, or the JSON schema.",
     "doctor": "Check a recipe before training.",
-    "data": "Check and show data, or compute features ahead.",
+    "data": "Show, check, filter, make and convert data.",
     "index": "Build what a retriever finds in, or search it.",
     "train": "Train a recipe, or go on with a run.",
     "import": "Make a run of a released checkpoint.",

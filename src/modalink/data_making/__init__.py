@@ -1,0 +1,1 @@
+"""Instructions made of what data tell: by a language model, or by templates."""
