@@ -27,7 +27,7 @@ CASES = [
      "see.yaml, line 4, inputs.image.encoder: unknown kind of encoders 'visoin'; did you mean 'vision'? " + ENCODERS),
     ("source: tiny_world", "source: tinyworld",
      "see.yaml, line 16, stages.0.data.0: unknown kind of data.sources 'tinyworld'; did you mean 'tiny_world'? known: "
-     "feedback, interleaved, llava_json, messages, pairs, preferences, sentences, text, tiny_world"),
+     "feedback, interleaved, llava_json, messages, pairs, preferences, sentences, text, tiny_world, tiny_world_preferences"),
     ("{kind: language}", "{weight: 2}",
      "see.yaml, line 15, stages.0.objectives.0: found {'weight': 2}, needed a mapping with 'kind', one of: "
      "align, codes, diffusion, feature_regression, flow, itc, itg, itm, language, prompt_alignment, sentence_contrast, "

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from modalink import json_files, modalities
-from modalink.data import formats
+from modalink.data import formats, preference_formats
 from modalink.data.media_columns import holds_media
 from modalink.data.records import SUFFIXES, Records, columns, open_records
 from modalink.errors import DataError, SampleError
@@ -80,10 +80,9 @@ _Found = tuple[str, dict[str, Any] | None]
 
 
 def _preference(record: Record, path: str) -> _Found | None:
-    if not formats.is_preference(record):
+    if preference_formats.recognise(record) is None:
         return None
-    what = "preferences, answers with a judgement (TRL, LLaMA-Factory, ms-swift), which no stage learns from"
-    return f"{what}; keep the good answers alone, as `messages` or as `prompt` and `completion`", None
+    return "preferences, answers with a judgement", {"source": "preferences", "path": path}
 
 
 def _conversation(record: Record, path: str) -> _Found | None:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Progress:
         cursor: The data loader's place.
         watch: Which parameters have received a gradient.
         metrics_bytes: Length of `metrics.jsonl`.
+        noted: What objectives noted of the last step, by their names, see `ObjectiveConfig.noted`.
     """
 
     step: int
@@ -49,6 +50,7 @@ class Progress:
     cursor: dict[str, Any]
     watch: dict[str, Any]
     metrics_bytes: int
+    noted: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:

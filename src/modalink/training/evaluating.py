@@ -178,7 +178,8 @@ def validation_losses(learner: Learner, validation: Validation) -> dict[str, flo
     sums: dict[str, float] = defaultdict(float)
     counts: dict[str, float] = defaultdict(float)
     shares = validation.batches(learner.ready)
-    for part in (part for samples, places in shares for part in learner.parts(learner.divided(samples), places)):
+    ready = ((learner.matched(samples, places), places) for samples, places in shares)
+    for part in (part for samples, places in ready for part in learner.parts(learner.divided(samples), places)):
         for name, objective in learner.objectives.items():
             counts[name] += objective.count(part.batch)
         for name, value in learner.forward(_STEP, part)[1].items():

@@ -111,7 +111,7 @@ def save(run: Run, learner: Learner, loader: Loader, done: int) -> Path:
     if parallel.rank() == 0:
         run.check_folder()
         size = length(folder / "metrics.jsonl")
-        progress = Progress(done, learner.steps, place, learner.watch.state_dict(), size)
+        progress = Progress(done, learner.steps, place, learner.watch.state_dict(), size, learner.noted)
         average = None if learner.average is None else learner.average.tensors
         path = checkpoints.save(path, progress, learner.weights, optimizer_tensors(learner.optimizer), average)
         run.emit(CheckpointSaved(path))

@@ -89,6 +89,7 @@ def resume(learner: Learner, loader: Loader, checkpoint: Checkpoint | None) -> i
     if learner.average is not None:
         learner.average.load(checkpoint.average())
     learner.watch.load_state_dict(checkpoint.progress.watch)
+    learner.noted = dict(checkpoint.progress.noted)
     loader.load_state_dict(checkpoint.progress.cursor)
     return checkpoint.progress.step
 

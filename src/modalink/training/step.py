@@ -33,6 +33,7 @@ from modalink.training.objectives import Output
 from modalink.training.optimization import build_optimizer, lr_factor, set_lr
 from modalink.training.randomness import ItemRngs, seed_everything
 from modalink.training.reference import Reference
+from modalink.training.statistics import mismatched, totals
 from modalink.training.terms import Terms
 
 _NOWHERE = -1
@@ -84,6 +85,8 @@ class Learner:
     optimizer: torch.optim.Optimizer = field(init=False)
     watch: GradientWatch = field(init=False)
     fillers: Fillers = field(init=False)
+    noted: dict[str, dict[str, float]] = field(init=False, default_factory=dict)
+    """What objectives noted of the last step, by their names."""
     average: MovingAverage | None = field(init=False)
     """Of the trained parameters, where the stage keeps one."""
 
@@ -154,8 +157,20 @@ class Learner:
 
     def micro_batches(self, samples: Sequence[Prepared]) -> list[MicroBatch]:
         """This process's share of a step's samples in forward passes, as many as on every other process."""
-        order, positions = self.terms.order(samples), parallel.positions(len(samples))
+        positions = parallel.positions(len(samples))
+        samples, order = self.matched(samples, positions), self.terms.order(samples)
         return self.parts(self.divided([samples[i] for i in order]), [positions[i] for i in order])
+
+    def matched(self, samples: Sequence[Prepared], positions: Sequence[int]) -> Sequence[Prepared]:
+        """Samples with what an objective compares them with of other samples of the step; all processes ask at once.
+
+        Args:
+            samples: This process's samples.
+            positions: Their places in the whole step.
+        """
+        if not any(objective.mismatches for objective in self.objectives.values()):
+            return samples
+        return mismatched(samples, positions, max_tokens=self.stage.max_tokens)
 
     def parts(self, chunks: Sequence[Sequence[Prepared]], positions: Iterable[int]) -> list[MicroBatch]:
         """Runs of samples as micro-batches, as many as on every other process, which calls this too.
@@ -212,6 +227,8 @@ class Learner:
             Mean loss of each term that has units in the step, and the norm of each group's gradient.
         """
         self.optimizer.zero_grad()
+        parts = list(parts)
+        self.note(step, parts)
         sums = [self.backward(step, part, counts) for part in parts]
         parallel.add_gradients(self.parameters)
         names = [name for part in sums for name in part]
@@ -222,6 +239,20 @@ class Learner:
         totals = parallel.summed([float(own[name]) for name in counts])
         losses = {name: total / count for (name, count), total in zip(counts.items(), totals, strict=True) if count}
         return losses, dict(zip(self.trained, numbers[len(names) :], strict=True))
+
+    def note(self, step: int, parts: Sequence[MicroBatch]) -> None:
+        """Let objectives that measure the whole step note it before its losses."""
+        measuring = {name: one for name, one in self.objectives.items() if one.measures}
+        if not measuring:
+            return
+        with torch.no_grad():
+            sums = []
+            for part in parts:
+                with autocast(self.dtype, self.device):
+                    batch, output = self.output(part)
+                    sums.append({name: one.statistics(output, batch) for name, one in measuring.items()})
+        for name, found in totals(sums).items():
+            self.noted[name] = measuring[name].noted(self.noted.get(name, {}), found)
 
     def norms(self) -> list[Float[Tensor, ""]]:
         """The norm of each group's gradient, on the device."""
@@ -269,15 +300,20 @@ class Learner:
         peers = None if alone or parallel.world() == 1 else self.terms.name("", part.batch)
         rngs = ItemRngs(self.seed, step, part.positions)
         with autocast(self.dtype, self.device):
-            batch = self.encoders.encoded(part.batch).to(self.device)
-            output = forward(self.system.model, batch, self.needs)
-            output = replace(output, peers=peers, **self.of_frozen(batch), **self.of_reference(part, batch))
+            batch, output = self.output(part)
+            output = replace(output, peers=peers)
             sums = {
-                name: objective.sum(output, batch, self.generators, rngs)
+                name: objective.sum(replace(output, noted=self.noted.get(name, {})), batch, self.generators, rngs)
                 for name, objective in self.objectives.items()
                 if objective.count(batch) or (objective.compares and peers is not None)
             }
             return output, {name: value for name, value in sums.items() if self.objectives[name].count(batch)}
+
+    def output(self, part: MicroBatch) -> tuple[Batch, Output]:
+        """A micro-batch on the device, and what the parts make of it."""
+        batch = self.encoders.encoded(part.batch).to(self.device)
+        output = forward(self.system.model, batch, self.needs)
+        return batch, replace(output, **self.of_frozen(batch), **self.of_reference(part, batch))
 
     def of_frozen(self, batch: Batch) -> dict[str, Any]:
         """The fields of `Output` that frozen parts fill, from the cache where it has what they need."""

@@ -321,7 +321,7 @@ WRONG = {
     "captions.jsonl": ({"image": "1.png", "caption": "a"}, "images with captions", "{source: pairs, path: FOLDER, captions: captions.jsonl}"),
     "metadata.csv": ("file_name,text\n1.png,a cube\n", "images with captions", "{source: pairs, path: FOLDER, captions: metadata.csv, media_column: file_name, caption_column: text}"),
     "text.jsonl": ({"text": "a cube"}, "documents of text", "{source: text, path: PATH}"),
-    "dpo.jsonl": ({"prompt": "a", "chosen": "b", "rejected": "c"}, "preferences", None),
+    "dpo.jsonl": ({"prompt": "a", "chosen": "b", "rejected": "c"}, "preferences", "{source: preferences, path: PATH}"),
     "coco.json": (json.dumps({"images": [], "annotations": []}, indent=1), "one mapping with the tables annotations and images", None),
     "dataset_info.json": (json.dumps({"mine": {"file_name": "mine.json"}}, indent=1), "LLaMA-Factory's list of data sets", "{source: messages, path: FOLDER/mine.json}"),
     "qa.jsonl": ({"question": "Which?", "answer": "A cat.", "photo": "1.png"}, "questions and answers in columns of their own", "{source: messages, path: PATH, columns: {prompt: question, completion: answer, image: photo}, place: first}"),

@@ -49,7 +49,7 @@ def recognise(record: Record) -> Name | None:
 
 
 def is_preference(record: Record) -> bool:
-    """Whether a record tells good answers from bad ones, which no stage learns from: the bad must not be learned."""
+    """Whether a record tells good answers from bad ones, which must not be learned: the source `preferences` does."""
     judged = "label" in record and isinstance(record["label"], bool)
     return judged or bool({"chosen", "rejected", "rejected_response", "kto_tag"} & record.keys())
 

@@ -9,7 +9,7 @@ compare those of all processes in the same pass.
 import random
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -127,6 +127,8 @@ class Output:
     """Modality -> what the frozen encoder makes of the media that shall be made, of each of `Targets.shown`."""
     captioned: Mapping[str, Captioned] | None = None
     """Modality -> the media that have captions; no pass through the LLM."""
+    noted: Mapping[str, float] = field(default_factory=dict)
+    """What the objective that reads this has noted of the step, see `ObjectiveConfig.noted`."""
     peers: str | None = None
     """What those passes of other processes are called that run beside this one and whose media are compared with its
     media, see `ObjectiveConfig.compares`; None where none are."""
@@ -163,6 +165,10 @@ class ObjectiveConfig(KindConfig):
     compares: ClassVar[bool] = False
     """Whether it compares media of all processes (`Output.peers`): then its sum is asked for on each of them, also
     where a batch has no units of it."""
+    measures: ClassVar[bool] = False
+    """Whether its losses need statistics of the whole step, see `statistics`."""
+    mismatches: ClassVar[bool] = False
+    """Whether each sample is also read with the reply of the next one of its step, as the variant `mismatched`."""
     weight: float = 1.0
     """Factor of this objective in the step's loss."""
 
@@ -179,6 +185,22 @@ class ObjectiveConfig(KindConfig):
             rng: What is drawn is drawn from it: anew each time that the sample comes, the same where a run is resumed.
         """
         return ()
+
+    def statistics(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """Sums over a batch that its losses need of the whole step, before these; none if not overridden.
+
+        Where there are some, an objective `measures`: all batches of the step are read once without gradients first.
+        """
+        return {}
+
+    def noted(self, before: Mapping[str, float], totals: Mapping[str, float]) -> dict[str, float]:
+        """What the losses of a step read as `Output.noted`: of the sums over all its batches and processes.
+
+        Args:
+            before: What was noted at the step before; empty at the first.
+            totals: The sums.
+        """
+        return dict(totals)
 
     @abstractmethod
     def count(self, batch: Batch) -> int:
