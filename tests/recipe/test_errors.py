@@ -30,8 +30,8 @@ CASES = [
      "feedback, interleaved, llava_json, messages, pairs, preferences, sentences, text, tiny_world, tiny_world_preferences"),
     ("{kind: language}", "{weight: 2}",
      "see.yaml, line 15, stages.0.objectives.0: found {'weight': 2}, needed a mapping with 'kind', one of: "
-     "align, codes, diffusion, feature_regression, flow, itc, itg, itm, language, prompt_alignment, sentence_contrast, "
-     "vocabulary"),
+     "align, bco, bradley_terry, codes, cpo, ddpo, diffusion, dpo, feature_regression, flow, itc, itg, itm, kto, "
+     "language, mdpo, orpo, povid, prompt_alignment, rrhf, sentence_contrast, simpo, v_dpo, vocabulary"),
     ("llm.lora: {lr", "llm.loar: {lr",
      "see.yaml, line 14, stages.0.train.llm.loar: unknown parameter group 'llm.loar'; did you mean "
      "'llm.lora'? " + GROUPS),

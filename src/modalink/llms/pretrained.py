@@ -38,6 +38,8 @@ class PretrainedLlmConfig(LlmConfig):
     quantize: Quantised | None = None
     """What the frozen LLM's linear layers are rounded to when it is loaded: `nf4`, 4 bits a weight (QLoRA, arXiv
     2305.14314), or `int8` (arXiv 2208.07339). Only what stands beside them learns, such as `lora`."""
+    reward_head: bool = False
+    """A head on the LLM's state at the last token that says what a reply is worth; reward models have one."""
     prefix_lm: bool = False
     """Whether the tokens before the last reply see each other in both directions, and that reply alone is learned: for
     an LLM that was trained so, as ChatGLM-6B."""
@@ -57,6 +59,10 @@ class PretrainedLlmConfig(LlmConfig):
     @property
     def reads_both_ways(self) -> bool:
         return self.prefix_lm
+
+    @property
+    def has_reward_head(self) -> bool:
+        return self.reward_head
 
     @property
     def adapters(self) -> PeftConfig | None:

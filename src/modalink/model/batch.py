@@ -149,6 +149,8 @@ class Batch:
         targets: What generators shall make, by modality.
         samples: The samples' names, in order; one with alternatives stands here as often as it has sides.
         owners: Which of these each of the items belongs to, by modality.
+        ends: Place of the last token of each of these, counted through all rows: of what the LLM reads, of an
+            encoder-decoder what it says.
         sides: Whose labelled tokens these are: one entry for each of `samples`.
         source: The number of the data set of its samples, where data sets stand in batches of their own.
     """
@@ -168,6 +170,7 @@ class Batch:
     targets: dict[str, Targets]
     samples: list[str]
     owners: dict[str, list[int]] = field(default_factory=dict)
+    ends: list[int] = field(default_factory=list)
     sides: list[SideTokens] = field(default_factory=list)
     source: int = 0
 
@@ -292,6 +295,7 @@ def collate(
         targets=_targets(prepared),
         samples=[sample.id for sample in prepared],
         owners={m: [index for index, _ in found] for m, found in read.items()},
+        ends=[at + len(said) - 1 for at, said in zip(spoken, labels, strict=True)],
         sides=[*map(_side, owners, prepared, labels)],
         source=prepared[0].source,
     )

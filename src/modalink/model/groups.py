@@ -8,7 +8,7 @@ from torch import nn
 from modalink.adapters import ADAPTER
 from modalink.llms import weights_in
 from modalink.recipe import TrainGroup
-from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, Group
+from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, REWARD_HEAD, Group
 
 Groups = Mapping[str, list[tuple[str, nn.Parameter]]]
 """Name of a group -> names and parameters in it."""
@@ -29,6 +29,8 @@ def group_of(name: str) -> Group:
             return Group.encoder_lora(modality) if group == Group.encoder and ".lora_" in name else group(modality)
     if name.startswith("model.join."):
         return JOIN
+    if name.startswith("reward_head."):
+        return REWARD_HEAD
     if ".lora_" in name:
         return LORA
     if ADAPTER in name.split("."):

@@ -16,7 +16,7 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
-from modalink.errors import PromptError
+from modalink.errors import PartError, PromptError
 from modalink.llms import (
     ATTENTION,
     Decoded,
@@ -255,6 +255,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         self.state_readers = nn.ModuleDict(state_readers)
         self.condition_shapes = condition_shapes
         self.both_ways = bool(config.spec.get("llm", {}).get("prefix_lm"))
+        self.reward_head = _reward_head(config, language_model)
         self.generation_config = language_model.generation_config
         self.finish()
         self.fingerprint = self.traced(referenced)
@@ -463,6 +464,22 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         states = next(link.parameters()).new_zeros(1, self.reader(modality).count, width)
         return conditions_of(link, Asked(states), self.condition_shapes[modality])
 
+    def rewards(self, states: Float[Tensor, "b t d_llm"], ends: Sequence[int]) -> Float[Tensor, " s"]:
+        """What replies are worth, float32.
+
+        Args:
+            states: The LLM's last states.
+            ends: Places of the last tokens of the replies, counted through all rows.
+
+        Raises:
+            PartError: The system has no such head.
+        """
+        if self.reward_head is None:
+            raise PartError("found a system that scores no replies; give its LLM a head: llm.reward_head: true")
+        last = states.flatten(0, 1)[[*ends]]
+        scores: Tensor = self.reward_head(last.to(self.reward_head.weight.dtype))
+        return scores[:, 0].float()
+
     def link_owner(self, modality: str) -> str:
         """The modality whose output projectors make the conditions of this one."""
         return self.config.link_owners.get(modality, modality)
@@ -510,6 +527,16 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         if silent := [[token] for token in self.config.placeholders.values() if token < spoken]:
             kwargs["bad_words_ids"] = [*(kwargs.get("bad_words_ids") or []), *silent]
         return super().generate(input_ids, **kwargs)
+
+
+def _reward_head(config: ModalinkConfig, llm: PreTrainedModel) -> nn.Linear | None:
+    """A head that says 0 of everything until it learns."""
+    if not config.spec.get("llm", {}).get("reward_head"):
+        return None
+    embedding = cast(Any, llm.get_input_embeddings())
+    head = nn.Linear(embedding.embedding_dim, 1, bias=False, device=embedding.weight.device)
+    nn.init.zeros_(head.weight)
+    return head
 
 
 def _needed(input_ids: Tensor | None) -> Tensor:

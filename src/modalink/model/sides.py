@@ -63,15 +63,20 @@ class Pair:
     margin: float | None = None
 
 
-def pairs_of(sides: Sequence[SideTokens]) -> list[Pair]:
-    """All pairs of a batch whose sides are not equally good: of replies that are ranked, each with each worse one."""
+def pairs_of(sides: Sequence[SideTokens], *, ties: bool = False) -> list[Pair]:
+    """All pairs of a batch: of replies that are ranked, each with each worse one.
+
+    Args:
+        sides: The sides of the batch.
+        ties: Whether replies of the same score make a pair, too; its margin is 0.
+    """
     found = []
     for own in by_sample(sides):
         ranked = sorted((p for p in own if sides[p].judgement.variant is None), key=lambda p: sides[p].judgement.rank)
         for better, worse in combinations(ranked, 2):
             scores = sides[better].judgement.score, sides[worse].judgement.score
             margin = None if scores[0] is None or scores[1] is None else scores[0] - scores[1]
-            if margin is None or margin > 0:
+            if margin is None or margin > 0 or (ties and margin == 0):
                 found.append(Pair(better, worse, margin))
     return found
 

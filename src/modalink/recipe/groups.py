@@ -62,7 +62,7 @@ class Group(str):
 
     @property
     def part(self) -> str:
-        """`encoder`, `lora`, `projector`, `generator`; for the LLM `llm`, `lora`, `peft`, `join` or `new_tokens`."""
+        """`encoder`, `lora`, `projector`, `generator`; of the LLM what stands behind `llm.`, or `llm`."""
         found = _PART.fullmatch(self)
         return (self if found is None else found["part"]).rpartition(".")[2]
 
@@ -90,7 +90,7 @@ class Group(str):
     @property
     def is_link(self) -> bool:
         """Whether it is made new for its system, unlike an encoder or an LLM."""
-        return self.part in {"projector", "lora", "peft", "join", "new_tokens"}
+        return self.part in {"projector", "lora", "peft", "join", "new_tokens", "reward_head"}
 
 
 LLM = Group("llm")
@@ -98,3 +98,4 @@ LORA = Group("llm.lora")
 PEFT = Group("llm.peft")
 JOIN = Group("llm.join")
 NEW_TOKENS = Group("llm.new_tokens")
+REWARD_HEAD = Group("llm.reward_head")

@@ -33,6 +33,11 @@ class LlmConfig(PartConfig):
         """Whether the tokens of a prompt see each other in both directions, as in a prefix LM."""
         return False
 
+    @property
+    def has_reward_head(self) -> bool:
+        """Whether a head beside it says what replies are worth."""
+        return False
+
     def as_built(self, llm: PreTrainedModel) -> Self:
         """The same settings with what was left to choose while building; what is loaded later is built like it."""
         return self

@@ -22,7 +22,7 @@ from modalink.kinds import KindConfig
 from modalink.model.batch import Batch, Targets
 from modalink.model.items import Described
 from modalink.ragged import Ragged
-from modalink.recipe.groups import Group
+from modalink.recipe.groups import REWARD_HEAD, Group
 from modalink.roles import Compared, Conditions, Generator, LearnsCaptions, OutputProjector
 from modalink.training.randomness import ItemRngs
 
@@ -41,6 +41,7 @@ Need = Literal[
     "matching",
     "writing",
     "reference_logprobs",
+    "rewards",
 ]
 """What objectives can ask for: a field of `Output`, or one of the ways of `Output.captioned`."""
 OF_CAPTIONS: frozenset[Need] = frozenset({"contrast", "matching", "writing"})
@@ -107,6 +108,8 @@ class Output:
     """Log-probability of each labelled token, float32."""
     reference_logprobs: Float[Tensor, " m"] | None = None
     """The same in the state in which the stage began; no gradient goes there."""
+    rewards: Float[Tensor, " s"] | None = None
+    """What each side of the batch is worth by the system's own head, float32."""
     conditions: Mapping[str, Conditions] | None = None
     """Modality -> conditions, one item for each of the batch's targets; None where the batch has none."""
     nothing: Mapping[str, Conditions] | None = None
@@ -252,6 +255,8 @@ def _reach(need: Need, group: Group) -> bool:
     """Whether a field of `Output` depends on a group's parameters."""
     if need in OF_FROZEN:
         return False
+    if group == REWARD_HEAD:
+        return need == "rewards"
     if need == "features":
         return group.side == "inputs" and group.part in {"encoder", "lora"}
     if need in {"prompt_tokens", "embeddings"} or need in OF_CAPTIONS:
