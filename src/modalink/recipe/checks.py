@@ -252,6 +252,8 @@ def _evaluation_problems(evaluation: Evaluation, objectives: Collection[str]) ->
     metric = evaluation.keep_best.metric
     first, _, rest = metric.partition(".")
     known = ["loss", *(f"losses.{kind}" for kind in sorted(objectives))] if evaluation.data else []
+    if metric.startswith("accuracy.") and evaluation.data:  # of objectives about pairs
+        known += [f"accuracy.{kind}" for kind in sorted(objectives)]
     by_benchmark = any(first == benchmark.name for benchmark in evaluation.benchmarks) and bool(rest)
     if re.sub(r"-\d+$", "", metric) not in known and not by_benchmark:
         known += [f"a number of {b.name} such as {b.name}.score" for b in evaluation.benchmarks]

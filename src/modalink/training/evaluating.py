@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from modalink.data.loader import Loader
 from modalink.data.prefetch import Finish
@@ -170,20 +170,24 @@ def validation_losses(learner: Learner, validation: Validation) -> dict[str, flo
     """The mean loss of each objective over the validation samples of all processes, and their weighted sum.
 
     Returns:
-        `loss`, and `losses.NAME` of each objective that has units in the samples.
+        `loss`, and `losses.NAME` of each objective that has units in the samples; of one about pairs `accuracy.NAME`,
+        the share of pairs whose better reply wins, and `accuracy_error.NAME`, its standard error.
 
     Raises:
         TrainingError: They hold nothing for any objective.
     """
     sums: dict[str, float] = defaultdict(float)
     counts: dict[str, float] = defaultdict(float)
+    won: dict[str, list[float]] = {name: [] for name in learner.objectives}
     shares = validation.batches(learner.ready)
     ready = ((learner.matched(samples, places), places) for samples, places in shares)
     for part in (part for samples, places in ready for part in learner.parts(learner.divided(samples), places)):
         for name, objective in learner.objectives.items():
             counts[name] += objective.count(part.batch)
-        for name, value in learner.forward(_STEP, part)[1].items():
+        output, found = learner.forward(_STEP, part)
+        for name, value in found.items():
             sums[name] += float(value)
+            won[name] += _listed(learner.objectives[name].won(output, part.batch))
     names = list(learner.objectives)
     totals = parallel.summed([found[name] for found in (sums, counts) for name in names])
     pairs = zip(names, totals[: len(names)], totals[len(names) :], strict=True)
@@ -194,7 +198,25 @@ def validation_losses(learner: Learner, validation: Validation) -> dict[str, flo
             f"objectives {', '.join(names)}; give it data like those that it learns from"
         )
     loss = sum(learner.objectives[name].weight * value for name, value in losses.items())
-    return {"loss": loss} | {f"losses.{name}": value for name, value in losses.items()}
+    numbers = {"loss": loss} | {f"losses.{name}": value for name, value in losses.items()}
+    for name, own in won.items():
+        numbers |= _accuracy(name, parallel.gathered(own))
+    return numbers
+
+
+def _accuracy(name: str, won: Sequence[float]) -> dict[str, float]:
+    """The mean of what was won, and its standard error."""
+    if not won:
+        return {}
+    mean = sum(won) / len(won)
+    squares = sum((one - mean) ** 2 for one in won)
+    error = (squares / max(1, len(won) - 1) / len(won)) ** 0.5
+    return {f"accuracy.{name}": mean, f"accuracy_error.{name}": error}
+
+
+def _listed(values: Tensor | None) -> list[float]:
+    found: list[float] = [] if values is None else values.tolist()
+    return found
 
 
 @contextmanager

@@ -196,6 +196,13 @@ class ObjectiveConfig(KindConfig):
         """
         return {}
 
+    def won(self, output: Output, batch: Batch) -> Float[Tensor, " p"] | None:
+        """Of each pair of a batch 1 where the better reply wins by what it learns, 0 where it does not, 1/2 of a draw.
+
+        An evaluation reports the mean and its standard error; None: the objective is about no pairs.
+        """
+        return None
+
     def noted(self, before: Mapping[str, float], totals: Mapping[str, float]) -> dict[str, float]:
         """What the losses of a step read as `Output.noted`: of the sums over all its batches and processes.
 

@@ -18,6 +18,11 @@ class PairObjectiveConfig(ObjectiveConfig):
     def count(self, batch: Batch) -> int:
         return len(pairs_of(batch.sides))
 
+    def won(self, output: Output, batch: Batch) -> Float[Tensor, " p"] | None:
+        """By the log-ratios to the reference, or without one by log-probabilities; sums over tokens."""
+        values = logprobs_of(output) if output.reference_logprobs is None else ratios_of(output)
+        return wins(PairSums.of(sums(batch, values), pairs_of(batch.sides)))
+
 
 def logprobs_of(output: Output) -> Float[Tensor, " m"]:
     """Log-probability of each labelled token."""
@@ -47,6 +52,11 @@ class PairSums:
     def of(cls, values: Float[Tensor, " s"], pairs: Sequence[Pair]) -> "PairSums":
         """Those of each pair, from those of each side."""
         return cls(values[[pair.chosen for pair in pairs]], values[[pair.rejected for pair in pairs]])
+
+
+def wins(values: PairSums) -> Float[Tensor, " p"]:
+    """Of each pair 1 where the better reply has the larger number, 1/2 where both have the same."""
+    return (torch.sign(values.chosen - values.rejected) + 1) / 2
 
 
 def weighted(batch: Batch, values: Float[Tensor, " m"], weights: Sequence[Sequence[float]]) -> Float[Tensor, " s"]:

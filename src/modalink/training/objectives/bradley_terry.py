@@ -16,6 +16,7 @@ from torch.nn.functional import logsigmoid
 from modalink.model.batch import Batch
 from modalink.model.sides import Pair, pairs_of
 from modalink.training.objectives import GeneratorView, Need, ObjectiveConfig, Output
+from modalink.training.objectives._replies import PairSums, wins
 from modalink.training.randomness import ItemRngs
 
 
@@ -41,6 +42,10 @@ class BradleyTerryConfig(ObjectiveConfig):
         rewards = output.rewards
         means = [self._losses(rewards, pairs).mean() for pairs in self._by_prompt(batch).values()]
         return torch.stack(means).sum() if means else rewards.new_zeros(())
+
+    def won(self, output: Output, batch: Batch) -> Float[Tensor, " p"] | None:
+        assert output.rewards is not None
+        return wins(PairSums.of(output.rewards, pairs_of(batch.sides)))
 
     def _by_prompt(self, batch: Batch) -> dict[int, list[Pair]]:
         found: dict[int, list[Pair]] = {}
