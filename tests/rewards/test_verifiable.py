@@ -74,6 +74,12 @@ def test_answers_are_compared_as_scoring_compares_them(reply, normalise, said, r
     assert score(reward("exact_match", normalise=normalise), reply(said, answer=right)) == [expected]
 
 
+def test_words_in_common_may_count(reply):
+    partly = reward("exact_match", partial=True)
+    answers = [reply(said, answer="a large red cube") for said in ("A large red cube.", "a red ball", "no")]
+    assert score(partly, *answers) == pytest.approx([1.0, 2 * 2 / 7, 0.0])
+
+
 @pytest.mark.parametrize(
     ("said", "settings", "expected"),
     [

@@ -75,7 +75,7 @@ class Making:
             error.add_note(f"while preparing sample {conversation.id}")
             raise
         for side in prepared.sides:
-            if all(label == IGNORED for label in side.labels):
+            if side.asked is None and all(label == IGNORED for label in side.labels):
                 of = "" if side is prepared else f" in one of its {len(prepared.sides)} replies"
                 return Bad(conversation.id, "no_labels", f"no token carries loss{of}; {side.cut} text tokens were cut")
         return prepared

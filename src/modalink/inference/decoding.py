@@ -11,7 +11,7 @@ from torch.nn import functional
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, EncoderDecoderCache
 
-from modalink.inference.encoded import EncodedMedia
+from modalink.inference.encoded import MediaFeatures
 from modalink.inference.row import Row
 from modalink.llms import encoded, keep_meeting, meeting_before, select_rows
 from modalink.model import Prepared, System
@@ -126,7 +126,7 @@ def join(groups: Sequence[Group]) -> list[Group]:
     return [Group(rows, cache, torch.cat(masks), torch.cat([group.scores for group in groups]), heard=heard)]
 
 
-def embed_prompts(system: System, prompts: Sequence[Prepared], encoded: EncodedMedia | None = None) -> Prompts:
+def embed_prompts(system: System, prompts: Sequence[Prepared], encoded: MediaFeatures | None = None) -> Prompts:
     """Prompts side by side; each encoder runs once over all their media, or over those that were not `encoded`."""
     device = system.model.device
     width = max(len(prompt.input_ids) for prompt in prompts)

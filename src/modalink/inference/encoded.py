@@ -4,12 +4,21 @@ import json
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from itertools import chain
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from modalink.model import System
 from modalink.model.items import Item, ragged
 from modalink.ragged import Layout, Ragged
+
+
+@runtime_checkable
+class MediaFeatures(Protocol):
+    """What knows encoder outputs of media."""
+
+    def features(self, items: dict[str, list[Item]]) -> dict[str, Ragged]:
+        """Encoder outputs of media, by modality."""
 
 
 class EncodedMedia:

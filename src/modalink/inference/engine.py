@@ -18,7 +18,7 @@ from modalink.conversation import Content, Medium, Text
 from modalink.errors import GenerationError, ModalinkError
 from modalink.inference.beams import beam_search
 from modalink.inference.decoding import Decoder, EncoderDecoder, Group, embed_prompts, join
-from modalink.inference.encoded import EncodedMedia
+from modalink.inference.encoded import EncodedMedia, MediaFeatures
 from modalink.inference.making import check_options, of_words
 from modalink.inference.request import Begun, Completion, Made, Request
 from modalink.inference.row import Row
@@ -38,11 +38,14 @@ class Engine:
         batch: How many requests are answered side by side.
         keeps: Bytes of encoder outputs that are kept, so that a medium is not encoded again where a conversation goes
             on; none by default.
+        encoded: What knows encoder outputs already, instead.
     """
 
-    def __init__(self, system: System, *, batch: int = 64, keeps: int = 0) -> None:
+    def __init__(
+        self, system: System, *, batch: int = 64, keeps: int = 0, encoded: MediaFeatures | None = None
+    ) -> None:
         self.system, self.batch = system, batch
-        self.encoded = EncodedMedia(system, keeps) if keeps else None
+        self.encoded = EncodedMedia(system, keeps) if keeps else encoded
         model = system.model
         self.llm: Any = (EncoderDecoder if model.config.is_encoder_decoder else Decoder)(system)
         vocabulary = model.config.get_text_config(decoder=True).vocab_size

@@ -16,6 +16,7 @@ from modalink.llms import Segments
 from modalink.model.arguments import pack, pack_texts
 from modalink.model.items import Described, Item, ragged, texts
 from modalink.model.places import Placement
+from modalink.model.sampled import Asked, Sampled
 from modalink.model.sides import Judgement, SideTokens
 from modalink.ragged import Ragged
 
@@ -46,6 +47,8 @@ class Prepared:
         judgement: What is known of its reply's worth.
         alternatives: Other replies to the same prompt, or what an objective compares it with; they stay beside it
             wherever it goes, and none has alternatives of its own.
+        asked: What is asked, where replies are yet to be drawn; nothing is labelled then.
+        sampled: What is known of a reply that the policy drew.
     """
 
     id: str
@@ -59,6 +62,8 @@ class Prepared:
     source: int = 0
     judgement: Judgement = field(default_factory=Judgement)
     alternatives: tuple["Prepared", ...] = ()
+    asked: Asked | None = None
+    sampled: Sampled | None = None
 
     @property
     def sides(self) -> tuple["Prepared", ...]:
@@ -302,7 +307,8 @@ def collate(
 
 
 def _side(sample: int, side: Prepared, labels: Sequence[int]) -> SideTokens:
-    return SideTokens(sample, side.judgement, tuple(token for token in labels if token != IGNORED))
+    tokens = tuple(token for token in labels if token != IGNORED)
+    return SideTokens(sample, side.judgement, tokens, side.sampled)
 
 
 def _prefix(labels: Sequence[int]) -> int:

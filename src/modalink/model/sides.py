@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modalink.model.sampled import Sampled
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -35,11 +37,13 @@ class SideTokens:
         sample: Which sample of the batch it belongs to, where alternatives count as one with theirs.
         judgement: What is known of it.
         tokens: Its labelled tokens; those of all sides, one behind the other, are the batch's `wanted`.
+        sampled: What is known of it where the policy drew it.
     """
 
     sample: int
     judgement: Judgement
     tokens: tuple[int, ...]
+    sampled: Sampled | None = None
 
     @property
     def is_best(self) -> bool:

@@ -17,6 +17,7 @@ from modalink.training.freezing import freeze, needs_of
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
 from modalink.training.opening import make_learner, open_loader
+from modalink.training.stages import StageConfig
 
 
 def rehearse(recipe: Recipe, stage: Stage, system: System, device: torch.device) -> Iterator[str]:
@@ -32,15 +33,17 @@ def rehearse(recipe: Recipe, stage: Stage, system: System, device: torch.device)
         DataError: No batch can be made of the stage's data.
     """
     size = stage.micro_batch or stage.batch
-    small = stage.replace(batch=size, micro_batch=None)
+    small = stage.with_batch(size)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         run = Run(folder, recipe, system, FeatureCache(), device, lambda event: None, StopRequest())
-        trained = freeze(system.model, system.model.trainable_groups(), stage.train, needs_of(stage))
+        trained = freeze(
+            system.model, system.model.trainable_groups(), stage.train, needs_of(stage), dropout=stage.dropout
+        )
         loader = open_loader(run, small, folder, stack)
         samples = next(stack.enter_context(closing(cast(Generator[list[Prepared]], iter(loader)))))
         learner = make_learner(run, small, trained, steps=1)
-        parts = learner.micro_batches(samples)[:1]
+        parts = learner.micro_batches(cast(StageConfig, stage).rehearsed(learner, samples, folder))[:1]
         samples = [*parts[0].samples]
         counts = learner.counts([part.batch for part in parts])
         losses, norms = learner.gradients(0, parts, counts)

@@ -1,6 +1,6 @@
 """One stage of training, as a recipe describes it."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -108,6 +108,14 @@ class Stage(KindConfig):
     """Steps between checkpoints; the last step always makes one."""
     evaluate: Evaluation | None = None
     """What it is measured by while it learns; None measures nothing."""
+
+    def with_batch(self, size: int) -> Self:
+        """The same with another batch, which one forward pass takes."""
+        return self.replace(batch=size, micro_batch=None)
+
+    def small(self) -> dict[str, Any]:
+        """What a kind changes of its own settings in a recipe's tiny form."""
+        return {}
 
     @model_validator(mode="before")
     @classmethod

@@ -122,6 +122,7 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     return {
         **stage.model_dump(mode="json"),
         **small,
+        **stage.small(),
         "train": _train(recipe, stage),
         "image_size": _sides(recipe, stage),
         "init": None,

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from modalink import modalities
 from modalink.conversation import Content, Conversation, Medium, Region, Text
-from modalink.errors import DataError
+from modalink.errors import DataError, SampleError
 from modalink.kinds import KindConfig
 
 
@@ -69,7 +69,7 @@ def asked_of(record: Conversation) -> tuple[Conversation, dict[str, Any]]:
         shares).
 
     Raises:
-        DataError: Nothing is asked.
+        SampleError: Nothing is asked.
     """
     turns, facts = record.turns, dict(record.facts)
     if turns and turns[-1].role == "assistant":
@@ -80,7 +80,7 @@ def asked_of(record: Conversation) -> tuple[Conversation, dict[str, Any]]:
         if areas:
             facts.setdefault("regions", [list(area) for area in areas])
     if not turns or turns[-1].role == "assistant":
-        raise DataError(f"{record.id}: found no turn to reply to, needed one of the user before the reply")
+        raise SampleError(record.id, "not_asked", "found no turn to reply to, needed one of the user before the reply")
     return Conversation(turns, record.id), facts
 
 

@@ -9,6 +9,7 @@ from modalink.tiny_world.dialogues import (
     interview,
     sample_across,
     sample_dialogue,
+    sample_question,
 )
 from modalink.tiny_world.language import (
     QUESTION_KINDS,
@@ -58,6 +59,7 @@ __all__ = [
     "sample_across",
     "sample_dialogue",
     "sample_place",
+    "sample_question",
     "sample_scene",
     "split_of",
 ]

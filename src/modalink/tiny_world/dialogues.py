@@ -101,6 +101,17 @@ def sample_dialogue(split: str, rng: np.random.Generator, kind: str | None = Non
     return interview(shown, world.questions(thing, rng)[: rng.integers(1, _MAX_QUESTIONS + 1)])
 
 
+def sample_question(split: str, rng: np.random.Generator, subject: str, kinds: Sequence[str]) -> Dialogue:
+    """Draw one question of some kinds about a thing of one modality; of those that are among its kinds."""
+    world = WORLDS[subject]
+    kinds = [kind for kind in world.kinds if kind in kinds]
+    while True:
+        thing = world.sample(int(rng.integers(2**31)), split)
+        # Not every thing allows every kind: the kind is drawn first, so that none is rare for it.
+        if asked := world.questions(thing, rng, (pick(rng, kinds),)):
+            return interview(Shown.of(subject, thing, rng), asked)
+
+
 def sample_across(split: str, rng: np.random.Generator, kinds: Sequence[str] = ACROSS_KINDS) -> Dialogue:
     """Draw one question of some kinds about things of several modalities together."""
     things, question = ask_across(rng, split, pick(rng, kinds))

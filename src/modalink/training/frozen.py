@@ -49,6 +49,15 @@ class FrozenEncoders:
         features = {m: self._features(m, items) for m, items in batch.items.items() if m in self.keys}
         return replace(batch, features=features)
 
+    def features(self, items: dict[str, list[Item]]) -> dict[str, Ragged]:
+        """Encoder outputs of media by modality: from the cache of frozen encoders, anew of those that learn."""
+        encode, device = self.model.encode, self.once.device
+        return {
+            m: self._features(m, own) if m in self.keys else encode(m, ragged(own).to(device))
+            for m, own in items.items()
+            if own
+        }
+
     def of_targets(self, batch: Batch) -> dict[str, Ragged]:
         """The features of the media that shall be made, of each of `Targets.shown`, where encoders are frozen."""
         shown = {m: [*targets.shown.values()] for m, targets in batch.targets.items() if m in self.keys}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -47,6 +47,10 @@ class Run:
     """Raises `CheckpointError` when the run folder is gone."""
 
 
+Learn = Callable[[int, list[Prepared]], dict[str, Any]]
+"""Does a step with its samples and gives its record."""
+
+
 def train_steps(
     run: Run,
     learner: Learner,
@@ -54,8 +58,18 @@ def train_steps(
     first: int,
     metrics: Metrics | None,
     evaluate: Callable[[int], None] = lambda done: None,
+    learn: Learn | None = None,
 ) -> None:
-    """Learn from the loader's batches, from step `first` to the stage's last; `evaluate` hears the steps that are done.
+    """Learn from the loader's batches, from step `first` to the stage's last.
+
+    Args:
+        run: The run.
+        learner: The stage's learner.
+        loader: Its data.
+        first: The first step, from 0.
+        metrics: Where the steps' records go; None for all processes but one.
+        evaluate: Hears how many steps are done.
+        learn: What a step does with its samples; by default the learner learns from them.
 
     Raises:
         TrainingError: A step must not go on, or something that should learn did not.
@@ -65,7 +79,7 @@ def train_steps(
     stage = learner.stage
     for step, samples, waited in numbered(loader.batches(learner.ready), first, learner.steps):
         began = time.perf_counter()
-        record = learner.learn(step, samples)
+        record = (learn or learner.learn)(step, samples)
         seconds = waited + time.perf_counter() - began
         record |= {"seconds": seconds, "data_seconds": waited, "tokens_per_s": record["tokens"] / seconds}
         if metrics is not None:

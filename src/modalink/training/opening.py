@@ -72,7 +72,7 @@ def begin(run: Run, stage: Stage) -> Begun | None:
     """Bring a stage to where it stands: to its first step, or to its newest checkpoint; None when it is finished."""
     folder, model, needs = run.folder / stage.name, run.system.model, needs_of(stage)
     trained = freeze(model, model.trainable_groups(), stage.train, needs, dropout=stage.dropout)
-    start = Start(trained) if "reference_logprobs" in needs else None
+    start = Start(trained) if stage.makes_samples or "reference_logprobs" in needs else None
     checkpoint = checkpoints.latest(folder / "checkpoints", lambda text: run.emit(Warned(text)))
     if checkpoint is not None:
         load_checkpoint(trained, checkpoint)

@@ -12,7 +12,9 @@ from modalink.data.preference import Preference
 from modalink.errors import SampleError
 from modalink.model import System
 from modalink.model.batch import Prepared
+from modalink.model.sampled import Asked
 from modalink.recipe import Stage
+from modalink.rewards import asked_of
 from modalink.training.freezing import show_of
 
 
@@ -20,8 +22,10 @@ def preparing(system: System, stage: Stage) -> Callable[..., Prepared]:
     """What makes a stage's samples ready: the system, told what the stage wants of it.
 
     The replies of a preference, and what the stage's objectives compare them with, become one sample with its
-    alternatives, so that nothing parts them.
+    alternatives, so that nothing parts them. Of a stage that makes its samples by itself they are what is asked.
     """
+    if stage.makes_samples:
+        return partial(_asked, one=partial(system.prepare, learning=True, max_tokens=stage.max_tokens, reply=True))
     one = partial(system.prepare, learning=True, max_tokens=stage.max_tokens, show=show_of(stage))
     return partial(_prepared, one=one, objectives=stage.objectives)
 
@@ -35,6 +39,11 @@ def _prepared(conversation: Conversation, *, one: Callable[..., Prepared], objec
     each = [replace(one(said, **options), judgement=judged) for said, judged in conversation.conversations()]
     _demand_differences([side for side in each if side.judgement.variant is None])
     return replace(each[0], alternatives=tuple(each[1:]))
+
+
+def _asked(conversation: Conversation, *, one: Callable[..., Prepared], **options: Any) -> Prepared:
+    asked, facts = asked_of(conversation)
+    return replace(one(asked, **options), asked=Asked(asked, facts))
 
 
 def _demand_differences(sides: list[Prepared]) -> None:

@@ -159,3 +159,15 @@ def test_dialogues_stand_one_behind_the_other():
         assert [len([p for p in turn.content if isinstance(p, Medium)]) for turn in turns] == [1, 0] * 3
     located = TinyWorldConfig(count=5, tasks=["locate"], together=2).open()[0]
     assert sum(len(turn.content) for turn in located.turns) > 4
+
+
+def test_questions_of_some_kinds_are_asked_alone():
+    source = TinyWorldConfig(count=60, tasks=["vqa"], questions=["count", "comparison"]).open()
+    said = [source[i] for i in range(60)]
+    assert all(len(conversation.turns) == 2 for conversation in said)
+    answers = Counter(conversation.turns[1].text for conversation in said)
+    assert {*answers} <= {"zero", "one", "two", "three", "yes", "no"} and answers["yes"] + answers["no"] > 10
+    with pytest.raises(ValueError, match="found the questions counting, for image needed one at least of colour"):
+        TinyWorldConfig(tasks=["vqa"], questions=["counting"])
+    with pytest.raises(ValueError, match="for across needed no `questions`"):
+        TinyWorldConfig(tasks=["vqa"], shows=["across"], questions=["count"])

@@ -51,6 +51,9 @@ class TinyWorldConfig(SourceConfig):
     the modalities together, such as whether a sound fits a video."""
     modalities: list[Modality] = Field(default=["image", "video", "audio", "points"], min_length=2)
     """Of what modalities `across` may show things."""
+    questions: list[str] | None = Field(default=None, min_length=1)
+    """Kinds of the questions of `vqa` and `words`, one question a conversation, for example `[count, comparison]`; by
+    default all kinds, and several questions a conversation."""
     objects: list[Literal[1, 2, 3]] = Field(default=[1, 2, 3], min_length=1)
     """How many objects the pictures of conversations about images may have."""
 
@@ -79,6 +82,18 @@ class TinyWorldConfig(SourceConfig):
                 f"found the tasks {found} of which none is about {lacking[0]}; "
                 "add vqa to tasks, or leave it out of shows" + ("" if lacking[0] != "across" else _ACROSS_NEEDS)
             )
+        return self
+
+    @model_validator(mode="after")
+    def _each_subject_has_a_question(self) -> "TinyWorldConfig":
+        chosen = self.questions or []
+        for subject in self.shows if chosen else ():
+            known = tiny_world.WORLDS[subject].kinds if subject in tiny_world.WORLDS else ()
+            if not {*known} & {*chosen}:
+                needed = (
+                    f"one at least of {', '.join(known)}" if known else "no `questions`: they are of one thing alone"
+                )
+                raise ValueError(f"found the questions {', '.join(chosen)}, for {subject} needed {needed}")
         return self
 
     @property
@@ -147,13 +162,18 @@ class TinyWorld:
         kinds = _KINDS[task]
         # Small talk is about nothing that is shown: it comes beside pictures alone.
         kind = kinds[rng.integers(len(kinds))] if subject == "image" else kinds[-1]
-        dialogue = _sampled(split, rng, kind, subject)
+        chosen = self._config.questions if kind == "questions" else None
+        dialogue = _sampled(split, rng, kind, subject, chosen)
         while dialogue.scene is not None and len(dialogue.scene.objects) not in self._config.objects:
-            dialogue = _sampled(split, rng, kind, subject)
+            dialogue = _sampled(split, rng, kind, subject, chosen)
         return dialogue, task == "words"
 
 
-def _sampled(split: str, rng: np.random.Generator, kind: str, subject: str) -> tiny_world.Dialogue:
+def _sampled(
+    split: str, rng: np.random.Generator, kind: str, subject: str, chosen: list[str] | None
+) -> tiny_world.Dialogue:
+    if chosen is not None:
+        return tiny_world.sample_question(split, rng, subject, chosen)
     if kind in tiny_world.PLACE_KINDS:
         return tiny_world.sample_place(split, rng, kind)
     return tiny_world.sample_dialogue(split, rng, kind, subject)

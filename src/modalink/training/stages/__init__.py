@@ -6,9 +6,13 @@ is done with them.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 
+from modalink.model.batch import Prepared
 from modalink.recipe import Stage
 from modalink.training.loop import Run
+from modalink.training.step import Learner
 
 
 class StageConfig(Stage):
@@ -22,3 +26,13 @@ class StageConfig(Stage):
             TrainingError: A step must not go on, or the stage was interrupted.
             CheckpointError: The run folder cannot be read or written.
         """
+
+    def rehearsed(self, learner: Learner, samples: Sequence[Prepared], folder: Path) -> list[Prepared]:
+        """What the stage would learn from samples of its data: they themselves, if it makes none of its own.
+
+        Args:
+            learner: Its learner.
+            samples: The first samples of its data.
+            folder: Where it may write.
+        """
+        return [*samples]

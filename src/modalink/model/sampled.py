@@ -1,0 +1,58 @@
+"""What is asked before a reply is there, and what is known of a reply that the policy itself drew."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modalink.conversation import Conversation
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt whose replies are yet to be drawn.
+
+    Args:
+        conversation: What is asked.
+        facts: What rewards compare replies with.
+    """
+
+    conversation: Conversation
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How tokens are drawn from an LLM's scores, so that training gives them the probability that they had.
+
+    Args:
+        temperature: What scores are divided by.
+        never: Tokens that are never drawn: placeholders, and signal tokens behind the first of a run.
+        longest: Most tokens of a reply.
+        most_media: Most runs of signal tokens of a reply.
+    """
+
+    temperature: float = 1.0
+    never: tuple[int, ...] = ()
+    longest: int = 1
+    most_media: int = 16
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What training needs of a reply that was drawn.
+
+    Args:
+        drawing: How it was drawn.
+        barred: Further tokens that could not be drawn, each with its place among the reply's labelled tokens.
+        old: Log-probability of each labelled token when it was drawn.
+        reference: The same in the state in which the stage began.
+        advantages: How much better than expected each token was.
+        counts: Whether the reply teaches anything; one that was cut may not.
+    """
+
+    drawing: Drawing
+    barred: tuple[tuple[int, int], ...] = ()
+    old: tuple[float, ...] = ()
+    reference: tuple[float, ...] = ()
+    advantages: tuple[float, ...] = ()
+    counts: bool = True
