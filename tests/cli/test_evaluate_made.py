@@ -15,7 +15,7 @@ def test_it_makes_scores_and_tells_how_to_score_again(modalink, painter_run, coc
     assert result.exit_code == 0, result.stderr
     folder = painter_run / "evaluation" / "coco_images"
     assert "COCO captions to images: 2 of 4 made\nCOCO captions to images: 4 of 4 made" in result.stdout
-    assert "COCO captions to images: features of what is real: 0 of 4" in result.stdout
+    assert "COCO captions to images: features of real media: 0 of 4" in result.stdout
     assert (
         re.search(r"coco_images: \S+ distance   95 % interval", result.stdout) and f"answers: {folder}" in result.stdout
     )

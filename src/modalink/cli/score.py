@@ -102,10 +102,24 @@ def show(report: ScoreReport) -> None:
             f"p = {comparison.p_value:.4g}",
             markup=False,
         )
+    console.print(_metrics(report))
+
+
+def _metrics(report: ScoreReport) -> Table:
+    """The metrics, with their intervals and the differences to another model where there are any."""
     table = Table("metric", "value")
+    if report.intervals:
+        table.add_column("95 % interval")
+    if report.comparisons:
+        table.add_column("against")
     for name, value in report.metrics.items():
-        table.add_row(name, f"{value:.6g}")
-    console.print(table)
+        between, comparison = report.intervals.get(name), report.comparisons.get(name)
+        cells = [f"{between[0]:.4g} to {between[1]:.4g}" if between else ""] * bool(report.intervals)
+        cells += [f"{comparison.difference:+.4g}, p = {comparison.p_value:.2g}" if comparison else ""] * bool(
+            report.comparisons
+        )
+        table.add_row(name, f"{value:.6g}", *cells)
+    return table
 
 
 def _show_list(as_json: bool) -> None:

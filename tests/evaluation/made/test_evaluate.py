@@ -243,7 +243,7 @@ def test_sounds_videos_and_shapes(name, maker, clip, write: Write, tmp_path: Pat
     assert report.count == 4 and report.score == report.metrics["frechet_distance"] > 0
     assert -1 <= report.metrics["cosine"] <= 1 and "clip_score" not in report.metrics
     assert [path.suffix for path in sorted((tmp_path / "out" / "media").iterdir())] == [record.written] * 4
-    assert any("p_yes is left out" in note for note in report.notes) and "features of captions" in tasks
+    assert any("p_yes is left out" in note for note in report.notes) and "captions to compare with: 0 of 4" in tasks
     captions = [
         json.loads(line)["caption"] for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
     ]

@@ -16,6 +16,13 @@ from modalink.scoring.features import check_finite
 from modalink.scoring.made_media import MadeMedium
 
 OnTask = Callable[[str], None]
+_TASKS = {
+    ("distance", "made"): "features of what was made",
+    ("distance", "real"): "features of real media",
+    ("clip", "texts"): "captions to compare with",
+    ("clip", "made"): "media beside their captions",
+    ("yes", "made"): "the system asked about its own media",
+}
 Encode = Callable[[Sequence[Any]], Float[np.ndarray, "n d"]]
 
 
@@ -58,7 +65,7 @@ def extract(
         of_shard = list(ids[start : start + SHARD])
         if store.has(name, number, of_shard):
             continue
-        on_task(f"features of what is {name}: {start} of {len(ids)}" if name != "texts" else "features of captions")
+        on_task(f"{_TASKS[store.about['kind'], name]}: {start} of {len(ids)}")
         features = encode(things[start : start + SHARD])
         check_finite(features, f"features of {name} by {store.about['encoder']}")
         store.write(name, number, of_shard, features)
