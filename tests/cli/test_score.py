@@ -85,7 +85,7 @@ def test_options_reach_the_benchmark(modalink: Run, files: tuple[str, str, str])
 
 def test_list_names_every_benchmark_with_formats_and_rule(modalink: Run) -> None:
     rows = json.loads(modalink("score", "list", "--json").stdout)
-    assert len(rows) == 45
+    assert len(rows) == 50
     fields = {"name", "title", "unit", "rule", "source", "annotations", "predictions", "data", "options"}
     assert fields == rows[0].keys()
     text = modalink("score", "list").stdout
