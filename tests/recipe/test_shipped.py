@@ -39,6 +39,7 @@ NEXT_GPT = {
     "llm.lora": 32 * 32 * 4 * (4096 + 4096),  # the paper: 33M
     "outputs.image.projector": 31_958_784,  # the paper: 31M
 }
+ANY_TO_ANY = {"outputs.video.projector": 32_090_112, "outputs.audio.projector": 31_788_544}  # the paper: 32M and 31M
 QWEN_VL = {"inputs.image.encoder": 1_842_777_344, "inputs.image.projector": 91_791_360, "llm": 7_721_324_544}
 MINIGPT_5 = {
     "llm.new_tokens": 2 * 8 * 4096,
@@ -62,8 +63,8 @@ PUBLISHED = {
     "llava-1.5-13b": {"llm": LLAMA_13B, "inputs.image.projector": MLP_13B},
     "llava-7b": {"llm": LLAMA_7B, "inputs.image.projector": LINEAR_7B, "inputs.image.encoder": CLIP_L},
     "llava-13b": {"llm": LLAMA_13B, "inputs.image.projector": 1024 * 5120 + 5120},
-    "next-gpt-7b": NEXT_GPT,
-    "next-gpt-7b-grouping": NEXT_GPT | {"inputs.image.projector": 27_978_504},  # the paper: 28M
+    "next-gpt-7b": NEXT_GPT | ANY_TO_ANY,
+    "next-gpt-7b-grouping": NEXT_GPT | ANY_TO_ANY | {"inputs.image.projector": 27_978_504},  # the paper: 28M
     "next-gpt-image": NEXT_GPT | {"inputs.image.encoder": CLIP_L},
     # As BLIP-2, the paper: 188M with words and heads; the P-Former 130M, of which BERT has 110M with its pooler.
     "dlp-opt-2.7b": {

@@ -3,6 +3,7 @@
 What stays is the shape of the system: kinds of parts, signal tokens, stages, who trains in which, objectives.
 """
 
+import logging
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,9 @@ from modalink.recipe.stage import Stage
 from modalink.recipe.system import InputSpec, OutputSpec
 from modalink.roles import EncoderConfig
 
+_log = logging.getLogger(__name__)
+_ASKED_FOR = "image"
+"""The modality that the tiny world asks a system to make."""
 LINKS_LR, PARTS_LR = 3e-3, 1e-3
 """Learning rates from which tiny parts learn in some steps: of links, and of what comes trained. Published rates are
 for parts a hundred times as wide."""
@@ -25,9 +29,12 @@ for parts a hundred times as wide."""
 def tiny_form(recipe: Recipe) -> dict[str, Any]:
     """The data of a recipe's tiny form.
 
+    Outputs of modalities that nothing teaches at tiny size are left out, beside others, and a line of the log says so.
+
     Raises:
         RecipeError: A part is of a kind that has no tiny form.
     """
+    recipe = _without_untaught(recipe)
     changes = {
         "inputs": {modality: _input(recipe, modality) for modality in recipe.inputs},
         "outputs": {modality: _output(recipe, modality) for modality in recipe.outputs},
@@ -43,6 +50,23 @@ def tiny_form(recipe: Recipe) -> dict[str, Any]:
         "stages": [_stage(recipe, stage) for stage in recipe.stages],
         "provenance": {},
     }
+
+
+def _without_untaught(recipe: Recipe) -> Recipe:
+    """The recipe without what it makes beside pictures, where it makes these: the tiny world asks for nothing else."""
+    untaught = [m for m in recipe.signalled if m != _ASKED_FOR] if _ASKED_FOR in recipe.signalled else []
+    untaught = [m for m in untaught if recipe.outputs[m].use is None]
+    if not untaught:
+        return recipe
+    left_out = ", ".join(f"outputs.{modality}" for modality in untaught)
+    _log.warning("%s: the tiny form leaves out %s, which the tiny world does not teach", recipe.name, left_out)
+    groups = {Group.output_projector(modality) for modality in untaught}
+    stages = [
+        stage.model_copy(update={"train": {g: s for g, s in stage.train.items() if Group(g).whole not in groups}})
+        for stage in recipe.stages
+    ]
+    outputs = {modality: made for modality, made in recipe.outputs.items() if modality not in untaught}
+    return recipe.model_copy(update={"outputs": outputs, "stages": stages})
 
 
 def _input(recipe: Recipe, modality: str) -> InputSpec:
