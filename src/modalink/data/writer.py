@@ -50,6 +50,9 @@ class WriterConfig(KindConfig):
         Raises:
             SampleError: With the reason `cannot_carry`: the format has no form for something in it.
         """
+        if type(conversation) is not Conversation:
+            kind = type(conversation).__name__.lower()
+            raise cannot_carry(conversation, self.kind, f"it is a {kind}, of which the turns alone would stay")
         record = self.record(conversation)
         if conversation.facts and record.get("facts") != conversation.facts:
             raise cannot_carry(conversation, self.kind, f"its facts, {shown(dict(conversation.facts))}, would be lost")

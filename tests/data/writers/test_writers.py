@@ -14,6 +14,7 @@ from modalink.data.source import SourceConfig
 from modalink.data.sources.interleaved import InterleavedConfig
 from modalink.data.sources.messages import MessagesConfig
 from modalink.data.sources.pairs import PairsConfig
+from modalink.data.sources.preferences import PreferencesConfig
 from modalink.data.sources.text import TextConfig
 from modalink.data.sources.tiny_world import TinyWorldConfig
 from modalink.data.writer import WriterConfig, plain
@@ -244,3 +245,10 @@ def test_facts_are_carried_or_refused(tmp_path):
     assert found.facts == {"answer": 3}
     done = convert(source, writer("pairs", any_request=True), tmp_path / "p.csv")
     assert done.written == 0 and "its facts, {'answer': 3}, would be lost" in done.ledger.read_text()
+
+
+def test_judged_replies_are_not_lost_in_silence(tmp_path):
+    source = PreferencesConfig(path=write(tmp_path / "old.jsonl", [{"prompt": "a?", "chosen": "b", "rejected": "c"}]))
+    done = convert(source, writer("messages"), tmp_path / "new.jsonl")
+    assert done.left_out == {"cannot_carry": 1}
+    assert "it is a preference, of which the turns alone would stay" in done.ledger.read_text()
