@@ -31,7 +31,7 @@ CASES = [
     ("{kind: language}", "{weight: 2}",
      "see.yaml, line 15, stages.0.objectives.0: found {'weight': 2}, needed a mapping with 'kind', one of: "
      "align, bco, bradley_terry, codes, cpo, ddpo, diffusion, dpo, feature_regression, flow, itc, itg, itm, kto, "
-     "language, mdpo, orpo, povid, prompt_alignment, rrhf, sentence_contrast, simpo, v_dpo, vocabulary"),
+     "language, mdpo, orpo, policy, povid, prompt_alignment, rrhf, sentence_contrast, simpo, v_dpo, vocabulary"),
     ("llm.lora: {lr", "llm.loar: {lr",
      "see.yaml, line 14, stages.0.train.llm.loar: unknown parameter group 'llm.loar'; did you mean "
      "'llm.lora'? " + GROUPS),
