@@ -68,6 +68,25 @@ def test_clip_of_what_was_made_is_the_published_score(clip):
     check_reward(config, answers, right=int(np.argmax(found)), wrong=int(np.argmin(found)))
 
 
+def test_clip_has_gradients_to_the_pictures_that_it_judges(clip):
+    """Of pictures of its own side, where nothing is resized, the values are those of its scores."""
+    images = [noise(seed).resize((32, 32)) for seed in range(3)]
+    judge = reward("clip", checkpoint=str(clip)).build()
+    seen = torch.stack([torch.from_numpy(np.asarray(image) / np.float32(255)).permute(2, 0, 1) for image in images])
+    values, gradient = judge.gradient("image", seen, ["a red cube"] * 3)
+    scores = judge.score([drawn(Medium("image", image)) for image in images])
+    assert values.clamp(min=0).tolist() == pytest.approx(scores, abs=1e-5)
+    model, processor = CLIPModel.from_pretrained(clip).eval(), CLIPImageProcessor.from_pretrained(clip)
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (processor.image_mean, processor.image_std))
+    leaf, words = seen.clone().requires_grad_(), tiny_tokenizer()(["a red cube"], return_tensors="pt")
+    own = model(input_ids=words["input_ids"], attention_mask=words["attention_mask"], pixel_values=(leaf - mean) / std)
+    cosines = own.logits_per_image[:, 0] / model.logit_scale.exp()
+    (expected,) = torch.autograd.grad(2.5 * cosines.sum(), leaf)
+    assert (gradient - expected).abs().max() < 1e-3 * expected.abs().max()
+    with pytest.raises(DataError, match="found video to follow a gradient to; there is one of pictures alone"):
+        judge.gradient("video", seen[:, None], ["a red cube"] * 3)
+
+
 def test_clip_of_what_was_said_and_what_is_lacking(clip):
     shown = Conversation((Turn("user", (Medium("image", noise(0)), Text("Describe it."))),), "shown")
     says = reward("clip", checkpoint=str(clip), of="shown").build()

@@ -19,13 +19,14 @@ from transformers import (
 from transformers.utils.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from modalink import hub, json_files
+from modalink.encoders._pixels import read_pixels
 from modalink.errors import PartError, shown
-from modalink.roles import SquarePreprocessor, Window
+from modalink.roles import ReadsPixels, SquarePreprocessor, Window
 
 _RESAMPLE = {"bilinear": 2, "bicubic": 3, "nearest": 0, "lanczos": 1}
 
 
-class ImagePreprocessor(SquarePreprocessor):
+class ImagePreprocessor(SquarePreprocessor, ReadsPixels):
     """Resizes, crops and normalises one image to a square of `side` pixels; the same numbers on every machine.
 
     Args:
@@ -74,6 +75,10 @@ class ImagePreprocessor(SquarePreprocessor):
     def exact(self, square: Image.Image) -> Float[Tensor, "1 c side side"]:
         """An image of the right sides as one unit, normalised alone."""
         return self._values(square, do_resize=False, do_center_crop=False)
+
+    def of_pixels(self, pixels: Float[Tensor, "i 3 h w"]) -> Float[Tensor, "i 1 c side side"]:
+        """The units of pictures with colours from 0 to 1, with gradients."""
+        return read_pixels(pixels, self.processor.to_dict(), pad_to_square=self.pad_to_square)[:, None]
 
     def padded(self) -> "ImagePreprocessor":
         """The same, whose images are filled with the mean colour."""

@@ -14,6 +14,7 @@ from PIL import Image
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, AutoTokenizer
 
 from modalink import files, hub, modalities
+from modalink.encoders._images import ImagePreprocessor, image_processor
 from modalink.errors import PartError
 from modalink.evaluation.inception import InceptionEncoder
 from modalink.evaluation.media_files import media_files
@@ -100,6 +101,29 @@ class HubEncoder:
         return self._in_batches(
             texts, lambda batch: encode(**self._placed(tokenizer(list(batch), return_tensors="pt", **options)))
         )
+
+    def gradient(
+        self,
+        pixels: Float[torch.Tensor, "i 3 h w"],
+        texts: Sequence[str],
+        score: Callable[[torch.Tensor], torch.Tensor],
+    ) -> tuple[Float[torch.Tensor, " i"], Float[torch.Tensor, "i 3 h w"]]:
+        """A score of the cosine of each picture and its text, and its gradient to the picture.
+
+        Args:
+            pixels: Colours from 0 to 1.
+            texts: A text for each.
+            score: Scores of cosines.
+        """
+        model, leaf = self._model, pixels.detach().float().to(self.device).requires_grad_()
+        folder = hub.locate(self.checkpoint, weights=False)
+        units = ImagePreprocessor(image_processor(folder, getattr(model.config, "vision_config", model.config)))
+        words = torch.from_numpy(self.texts(texts)).float().to(self.device)
+        with torch.enable_grad():
+            found = _vectors(model.get_image_features(pixel_values=units.of_pixels(leaf)[:, 0]))
+            values = score(torch.cosine_similarity(found, words, dim=-1))
+            (gradient,) = torch.autograd.grad(values.sum(), leaf)
+        return values.detach().to(pixels.device), gradient.to(pixels.device)
 
     @property
     def _model(self) -> Any:

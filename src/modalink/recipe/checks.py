@@ -138,7 +138,7 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
         if "rewards" in objective.needs and not spec.llm.has_reward_head:
             text = f"the objective {objective.kind!r} needs a head that scores replies: llm.reward_head: true"
             yield Problem(("objectives", i), text)
-        if "reference_logprobs" in objective.needs and not stage.keeps_start:
+        if objective.needs & {"reference_logprobs", "reference_conditions"} and not stage.keeps_start:
             text = f"the objective {objective.kind!r} measures by the state in which its stage began, which a stage of"
             yield Problem(("objectives", i), f"{text} kind {stage.kind!r} does not keep: kind: preference")
     yield from _mixture_problems(stage)

@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from jaxtyping import Float
+from torch import Tensor
+
 from modalink import modalities
 from modalink.conversation import Content, Conversation, Medium, Region, Text
 from modalink.errors import DataError, SampleError
@@ -110,6 +113,28 @@ class Judgement:
     def lacking(cls, fact: str) -> "Judgement":
         """Of a record without a fact that the reward compares with."""
         return cls(None, f"the record tells no {fact!r}", applies=False)
+
+
+class Differentiable(ABC):
+    """The ability of a reward whose score has a gradient to the media that a reply made."""
+
+    @abstractmethod
+    def gradient(
+        self, modality: str, seen: Float[Tensor, "i ..."], captions: Sequence[str]
+    ) -> tuple[Float[Tensor, " i"], Float[Tensor, "i ..."]]:
+        """The score of each medium, and its gradient to what is seen of it.
+
+        The gradient is computed here and not left to the caller's backward pass: so weights that a reward borrows may
+        be given back, and nothing of it stays in memory.
+
+        Args:
+            modality: What the media are.
+            seen: The media in the range of what users are given, see `modalink.roles.Walk.visible`.
+            captions: What each should show.
+
+        Raises:
+            DataError: It does not judge such media.
+        """
 
 
 class Reward(ABC):

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
+from jaxtyping import Float
+from torch import Tensor
+
+from modalink.errors import DataError
 from modalink.evaluation.media_features import HubEncoder
-from modalink.rewards import Answered, Judgement, Reward, RewardConfig
+from modalink.rewards import Answered, Differentiable, Judgement, Reward, RewardConfig
 from modalink.rewards._texts import listed
 from modalink.scoring.metrics.clip_score import cosines
 
@@ -40,10 +44,14 @@ class SimilarityConfig(RewardConfig):
     def value(self, cosine: float) -> float:
         """The score of a cosine."""
 
+    def values(self, cosines: Float[Tensor, " i"]) -> Float[Tensor, " i"]:
+        """The scores of cosines, with gradients; not where they are cut, so that there is a way back."""
+        return cosines
+
 
 @dataclass(frozen=True)
-class Similarity(Reward):
-    """Compares words and media."""
+class Similarity(Reward, Differentiable):
+    """Compares words and media; of pictures also with gradients."""
 
     config: SimilarityConfig
 
@@ -60,6 +68,16 @@ class Similarity(Reward):
             pair if isinstance(pair, Judgement) else Judgement(self.config.value(values[i]))
             for i, pair in enumerate(pairs)
         ]
+
+    def gradient(
+        self, modality: str, seen: Float[Tensor, "i ..."], captions: Sequence[str]
+    ) -> tuple[Float[Tensor, " i"], Float[Tensor, "i ..."]]:
+        if modality != self.config.modality or modality != "image":
+            raise DataError(
+                f"reward {self.config.kind}: found {modality} to follow a gradient to; there is one of pictures alone, "
+                "by a reward of pictures: take clip for them, or learn from scores (stage kind online)"
+            )
+        return self.encoder.gradient(seen, [f"{self.config.prefix}{words}" for words in captions], self.config.values)
 
     def _pair(self, answer: Answered) -> tuple[Any, str] | Judgement:
         modality = self.config.modality

@@ -5,6 +5,9 @@ Source: CLIPScore (arXiv 2104.08718, eq. 1).
 
 from typing import ClassVar, Literal
 
+from jaxtyping import Float
+from torch import Tensor
+
 from modalink.rewards._similarity import SimilarityConfig
 from modalink.scoring.metrics.clip_score import WEIGHT
 
@@ -20,3 +23,7 @@ class ClipConfig(SimilarityConfig):
     def value(self, cosine: float) -> float:
         """2.5 · max(cosine, 0)."""
         return WEIGHT * max(cosine, 0.0)
+
+    def values(self, cosines: Float[Tensor, " i"]) -> Float[Tensor, " i"]:
+        """2.5 · cosine."""
+        return WEIGHT * cosines

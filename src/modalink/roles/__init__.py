@@ -33,7 +33,7 @@ from modalink.roles.output_projector import (
 )
 from modalink.roles.part import FromCheckpoint, OfPieces, PartConfig
 from modalink.roles.peft import EncoderLora, LoraSettings, PeftConfig
-from modalink.roles.preprocessor import Preprocessor, SquarePreprocessor, Window
+from modalink.roles.preprocessor import Preprocessor, ReadsPixels, SquarePreprocessor, Window
 from modalink.roles.retriever import EmbedsMedia, Found, Query, Retriever, RetrieverConfig
 from modalink.roles.walks import Noised, Step, Trajectory, Walk, Walks, drawn
 
@@ -79,6 +79,7 @@ __all__ = [
     "Preprocessor",
     "Preview",
     "Query",
+    "ReadsPixels",
     "ReadsText",
     "Retriever",
     "RetrieverConfig",

@@ -66,6 +66,18 @@ class Preprocessor(ABC):
         """All that decides the result, as JSON data: part of every feature-cache key."""
 
 
+class ReadsPixels(ABC):
+    """The ability of a preprocessor whose units have gradients to the picture, for rewards that are followed."""
+
+    @abstractmethod
+    def of_pixels(self, pixels: Float[Tensor, "i 3 h w"]) -> Float[Tensor, "i u c y x"]:
+        """The units of pictures with colours from 0 to 1: those of `__call__`, but for how a resizing rounds.
+
+        Raises:
+            PartError: What it does has no gradients.
+        """
+
+
 class SquarePreprocessor(Preprocessor):
     """Makes one square of every image; larger pictures can be cut into such squares, see `kind: tiles`."""
 

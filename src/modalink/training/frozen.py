@@ -196,8 +196,8 @@ def check_abilities(objectives: Iterable[ObjectiveConfig], system: System) -> No
                     kind = system.spec.outputs[modality].generator.kind
                     raise TrainingError(
                         f"{Group.generator(modality)}: the objective {objective.kind!r} asks for the ability "
-                        f"{ability.__name__}, which the generator {kind!r} lacks; choose another objective or "
-                        "generator, or say by `modalities` which the objective is about"
+                        f"{ability.__name__}, which the generator {kind!r} lacks; {objective.otherwise}, or "
+                        "say by `modalities` which the objective is about"
                     )
 
 

@@ -29,6 +29,7 @@ from modalink.training.events import Warned
 from modalink.training.freezing import freeze, needs_of
 from modalink.training.frozen import FrozenEncoders, check_abilities, frozen_generators
 from modalink.training.loop import Run
+from modalink.training.objectives import OF_START
 from modalink.training.optimization import load_optimizer_tensors
 from modalink.training.preparing import preparing
 from modalink.training.randomness import seed_of
@@ -72,7 +73,7 @@ def begin(run: Run, stage: Stage) -> Begun | None:
     """Bring a stage to where it stands: to its first step, or to its newest checkpoint; None when it is finished."""
     folder, model, needs = run.folder / stage.name, run.system.model, needs_of(stage)
     trained = freeze(model, model.trainable_groups(), stage.train, needs, dropout=stage.dropout)
-    start = Start(trained) if stage.makes_samples or "reference_logprobs" in needs else None
+    start = Start(trained) if stage.makes_samples or needs & OF_START else None
     checkpoint = checkpoints.latest(folder / "checkpoints", lambda text: run.emit(Warned(text)))
     if checkpoint is not None:
         load_checkpoint(trained, checkpoint)
@@ -185,7 +186,7 @@ def make_learner(
     check_abilities(stage.objectives, system)
     once = Once(run.cache, dtype, run.device)
     encoders = FrozenEncoders(system, stage.train, once)
-    if start is None and "reference_logprobs" in needs_of(stage):
+    if start is None and needs_of(stage) & OF_START:
         start = Start(trained)
     keeps = not stage.makes_samples
     reference = None if start is None else Reference(start, system, encoders, once, keeps=keeps)

@@ -22,6 +22,7 @@ from modalink.model.batch import Batch, Prepared
 from modalink.model.groups import Groups
 from modalink.model.items import Item
 from modalink.model.precision import autocast
+from modalink.roles import Conditions
 from modalink.tensor_files import weights_digest
 from modalink.training.forward import forward
 from modalink.training.frozen import FrozenEncoders
@@ -40,7 +41,7 @@ class Start(WeightsCopy):
 
 
 class Reference:
-    """Log-probabilities under the state in which a stage began.
+    """What the state in which a stage began says: log-probabilities, and conditions of media.
 
     Args:
         start: What it trains, as it was then.
@@ -78,6 +79,16 @@ class Reference:
             batch: The batch on the device, with the features of frozen encoders.
         """
         return self._kept(samples) if self.keeps else self._computed(batch)
+
+    @torch.no_grad()
+    def conditions(self, batch: Batch) -> Mapping[str, Conditions] | None:
+        """The conditions of each of a batch's targets; no gradient goes there.
+
+        Args:
+            batch: The batch on the device, with the features of frozen encoders.
+        """
+        with self.start.in_place(), autocast(self.once.dtype, self.once.device):
+            return forward(self.system.model, batch, {"conditions"}).conditions
 
     def _kept(self, samples: Sequence[Prepared]) -> Float[Tensor, " m"]:
         """Each sample with its alternatives is computed by itself, so that its bits hang on nothing else.

@@ -31,6 +31,7 @@ from modalink.training.mean_start import centre
 from modalink.training.moving_average import MovingAverage
 from modalink.training.objectives import Output
 from modalink.training.optimization import build_optimizer, lr_factor, set_lr
+from modalink.training.own_reading import OwnReading
 from modalink.training.randomness import ItemRngs, seed_everything
 from modalink.training.reference import Reference
 from modalink.training.statistics import mismatched, totals
@@ -328,11 +329,17 @@ class Learner:
         return found
 
     def of_reference(self, part: MicroBatch, batch: Batch) -> dict[str, Any]:
-        """The field of `Output` that the reference fills."""
-        if "reference_logprobs" not in self.needs:
+        """The fields of `Output` that the reference fills."""
+        if self.reference is None:
             return {}
-        assert self.reference is not None
-        return {"reference_logprobs": self.reference.logprobs(part.samples, batch)}
+        found: dict[str, Any] = {}
+        if "reference_logprobs" in self.needs:
+            found["reference_logprobs"] = self.reference.logprobs(part.samples, batch)
+        if "reference_conditions" in self.needs:
+            found["reference_conditions"] = self.reference.conditions(batch)
+        if "own_reading" in self.needs:
+            found["own_reading"] = OwnReading(self.reference)
+        return found
 
     def note_gradients(
         self, parts: Sequence[MicroBatch], losses: Mapping[str, float], norms: Mapping[str, float]

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from modalink.training.objectives import Output
 class Tutor:
     """A generator as objectives see it; its conditions of a text are that text's length."""
 
-    generator = None
+    generator: Any = None
 
     def __init__(self) -> None:
         self.seen: list[Tensor] = []

@@ -42,11 +42,15 @@ Need = Literal[
     "writing",
     "reference_logprobs",
     "rewards",
+    "reference_conditions",
+    "own_reading",
 ]
 """What objectives can ask for: a field of `Output`, or one of the ways of `Output.captioned`."""
 OF_CAPTIONS: frozenset[Need] = frozenset({"contrast", "matching", "writing"})
 """What a projector that learns captions fills, without a pass through the LLM."""
-OF_FROZEN: frozenset[Need] = frozenset({"target_features", "vocabulary", "reference_prompts", "reference_logprobs"})
+OF_START: frozenset[Need] = frozenset({"reference_logprobs", "reference_conditions", "own_reading"})
+"""What the state in which the stage began gives."""
+OF_FROZEN: frozenset[Need] = OF_START | {"target_features", "vocabulary", "reference_prompts"}
 """What parts that do not learn give: no gradient goes there."""
 
 
@@ -98,6 +102,22 @@ class Link:
     asked: Float[Tensor, "i k d_llm"]
 
 
+@runtime_checkable
+class ReadsBack(Protocol):
+    """How likely the state in which the stage began finds captions of media that were made."""
+
+    def asking(self, question: str | None) -> "ReadsBack":
+        """The same with another question about the media; itself if it is None."""
+
+    def gradient(
+        self, modality: str, seen: Float[Tensor, "i ..."], captions: Sequence[str]
+    ) -> tuple[Float[Tensor, " i"], Float[Tensor, "i ..."]]:
+        """See `modalink.rewards.Differentiable`."""
+
+    def score(self, modality: str, media: Sequence[Any], captions: Sequence[str]) -> Float[Tensor, " i"]:
+        """The score of each medium, as users are given it."""
+
+
 @dataclass(frozen=True)
 class Output:
     """What objectives read of a forward pass; what none of them needs stays None and costs nothing."""
@@ -110,6 +130,10 @@ class Output:
     """The same in the state in which the stage began; no gradient goes there."""
     rewards: Float[Tensor, " s"] | None = None
     """What each side of the batch is worth by the system's own head, float32."""
+    reference_conditions: Mapping[str, Conditions] | None = None
+    """The conditions that the same state makes; no gradient goes there."""
+    own_reading: "ReadsBack | None" = None
+    """How likely the same state finds captions of media that it is shown."""
     conditions: Mapping[str, Conditions] | None = None
     """Modality -> conditions, one item for each of the batch's targets; None where the batch has none."""
     nothing: Mapping[str, Conditions] | None = None
@@ -228,6 +252,9 @@ class ItemObjectiveConfig(ObjectiveConfig):
 
     modalities: tuple[str, ...] | None = None
     """The modalities that it teaches to make; None is all."""
+
+    otherwise: ClassVar[str] = "choose another objective or generator"
+    """What to do where a generator lacks an ability that it asks for."""
 
     def abilities(self) -> tuple[type, ...]:
         """What it asks of generators beside sampling, from `modalink.roles`."""
