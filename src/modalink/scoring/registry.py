@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from modalink.errors import OptionError, RecipeError, UnknownNameError, shown
 from modalink.kinds import Settings
 from modalink.scoring import benchmarks
-from modalink.scoring.benchmark import AskingBenchmark, Benchmark, BenchmarkOptions, ScoreOptions
+from modalink.scoring.benchmark import AskingBenchmark, Benchmark, BenchmarkOptions, MediaBenchmark, ScoreOptions
 
 _Settings = TypeVar("_Settings", bound=Settings)
 
@@ -123,4 +123,7 @@ def _data(benchmark: Benchmark) -> str:
     if setup.generated:
         return "none: it makes its questions itself"
     files = (*setup.files[:1], *setup.option_files.values())
+    if isinstance(benchmark, MediaBenchmark):
+        real = f", and for a distance real {setup.modality}, found by name" if "encoder" in benchmark.needs else ""
+        return f"{' and '.join(files)}{real}; it asks for {setup.modality}"
     return f"{' and '.join(files) or 'annotations by --annotations'}, {setup.modality} files by their names"
