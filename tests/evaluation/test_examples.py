@@ -2,16 +2,21 @@
 
 import numpy as np
 import pytest
+import torch
 from mixed import mixed_system, saying
 from plug_in import installing
 from whistle import WhistleConfig
 
 from modalink.conversation import Conversation, Medium, Text, Turn
+from modalink.errors import GenerationError
 from modalink.evaluation import examples
 from modalink.evaluation.replies import replies
 from modalink.evaluation.tiny_world import made
+from modalink.evaluation.tiny_world.examples import of_made
 from modalink.modalities.audio import Sound
 from modalink.roles import Conditions
+from modalink.tiny_world import WORLDS
+from modalink.tiny_world.media import SHOW
 
 SCRIPT = (None, "image", None, "audio", "image", None)
 
@@ -77,10 +82,46 @@ def test_a_medium_that_cannot_be_shown_says_why():
     assert piece["modality"] == "image" and piece["note"].startswith("cannot be shown: ")
 
 
-def test_the_tiny_world_asks_for_what_nobody_judges(system):
+def test_the_tiny_world_asks_for_media_and_reads_them_back(system):
     assert made.makes(system.spec.outputs) == ["audio"]
     with saying(system, "audio", None):
         found = made.ask(system, "audio", "test", 2, seed=0)
-    assert [example.right for example in found] == [None, None] and found[0].wanted in found[0].prompt
-    assert all(kinds(example.made)[0] == "data:audio/wav" for example in found)
-    assert found[0].wanted != found[1].wanted
+    assert all(kinds(item.pieces)[0] == "data:audio/wav" for item in found)
+    assert [item.right for item in found] == [False, False]  # a whistle is no note of the world
+    shown = of_made(found, 1)
+    assert [example.right for example in shown] == [False, False] and shown[0].made == found[0].pieces
+    assert shown[0].wanted in shown[0].prompt and shown[0].wanted != shown[1].wanted
+
+
+class _Player:
+    """Plays the world's own sounds, but for the second, of which nothing comes."""
+
+    def encode_text(self, texts):
+        return Conditions({"number": torch.arange(len(texts), dtype=torch.float32)[:, None]})
+
+    def sample(self, conditions, *, rng):
+        number = int(conditions["number"][0, 0])
+        if number == 1:
+            raise GenerationError("nothing")
+        return [SHOW["audio"](WORLDS["audio"].sample(number, "test"))]
+
+
+def test_what_is_right_is_counted_by_part_by_attribute_and_whole():
+    found = made.from_captions(_Player(), "audio", "test", 4, seed=0)
+    assert [item.right for item in found] == [True, False, True, True] and found[1].medium is None
+    shares = made.score(found, "made.audio")
+    lost = len(found[1].thing.notes)
+    parts = sum(len(item.thing.notes) for item in found)
+    assert (shares["made.audio.parts"].right, shares["made.audio.parts"].of) == (parts - lost, parts)
+    assert shares["made.audio.media"].value == shares["made.audio.replies"].value == 0.75
+    assert shares["made.audio.by_attribute.timbre"].right == parts - lost
+    assert found[0].sentence == WORLDS["audio"].describe(found[0].thing) and found[1].sentence == "nothing"
+
+
+def test_what_nobody_judges_has_no_verdict():
+    clip = made.Made("video", WORLDS["video"].sample(0, "test"), None, None)
+    assert clip.right is None and clip.sentence == ""
+
+
+def test_a_generator_that_reads_no_text_has_no_ceiling():
+    assert made.from_captions(object(), "audio", "test", 2, seed=0) == []

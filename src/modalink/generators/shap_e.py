@@ -59,6 +59,10 @@ class ShapEConfig(PipelineConfig):
         """Meshes with colours."""
         return frozenset({"points"})
 
+    def tiny(self) -> "ShapEConfig":
+        """The zoo's pipeline, which reads texts alone."""
+        return self.from_zoo("solid_diffusion", reads="text", guidance=1.0).at_most(steps=16, grid=40)
+
     def build(self, *, weights: bool = True) -> "ShapE":
         """The frozen generator, with the checkpoint's weights or only its architecture.
 

@@ -123,6 +123,7 @@ def page(facts: RunFacts) -> str:
         other_kinds=held_out.others_by_kind(heldout),
         caption_details=held_out.caption_details(heldout),
         drawing_details=held_out.drawing_details(heldout),
+        made_details=held_out.made_details(heldout),
         examples={task: [e for e in examples if e["task"] == task] for task in _TASKS},
         renderers=held_out.by_renderer(heldout),
         outside=held_out.out_of_distribution(heldout),

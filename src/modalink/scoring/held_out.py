@@ -37,6 +37,11 @@ _PLACES = {
     "locate": ("Boxes", "boxes that overlap the object, IoU >= 0.5"),
     "region": ("What a box holds", "right names of what is in a box"),
 }
+_MADE = {
+    "video": "requested objects with the right shape, colour and action",
+    "audio": "requested notes with the right timbre, pitch, motion and length",
+    "points": "requested solids with the right form, colour and size",
+}
 _BLIND = {"majority": "most frequent answer", "blind": "same model, nothing shown"}
 
 
@@ -54,6 +59,10 @@ def headline(heldout: Mapping[str, Any]) -> list[Measure]:
             },
             **{f"places.{kind}": Wanted(*words, _places(kind)) for kind, words in _PLACES.items()},
             "drawn_objects": Wanted("Drawings", drawn, _paths(_DRAWINGS)),
+            **{
+                f"made.{key}.parts": Wanted(f"{_OTHERS[key]} made", words, _made(f"{key}.parts"))
+                for key, words in _MADE.items()
+            },
         },
     )
 
@@ -109,6 +118,21 @@ def drawing_details(heldout: Mapping[str, Any]) -> list[Measure]:
     )
 
 
+def made_details(heldout: Mapping[str, Any]) -> dict[str, list[Measure]]:
+    """What clips, sounds and point clouds get right that were made, part by part."""
+    tables = {}
+    for key in _MADE:
+        names = look_up(heldout, f"made.{key}.by_attribute") or {}
+        wanted = {
+            f"made.{key}.by_attribute.{name}": Wanted(name, "", _made(f"{key}.by_attribute.{name}")) for name in names
+        }
+        wanted[f"made.{key}.media"] = Wanted("the whole, nothing else in it", "", _made(f"{key}.media"))
+        wanted[f"made.{key}.replies"] = Wanted("replies that make it")
+        if measures := read_measures(heldout, wanted):
+            tables[_OTHERS[key]] = measures
+    return tables
+
+
 class RendererRow(NamedTuple):
     """What a renderer's pictures leave of the accuracy: the accuracy, and its share of that with the world's own."""
 
@@ -139,6 +163,10 @@ def in_words(name: str) -> str:
 
 def _others(path: str) -> dict[str, str]:
     return {f"baselines.others.{key}.{path}": name for key, name in _BLIND.items()}
+
+
+def _made(path: str) -> dict[str, str]:
+    return {f"baselines.made.text_encoder.{path}": "own text encoder, true caption"}
 
 
 def _places(kind: str) -> dict[str, str]:

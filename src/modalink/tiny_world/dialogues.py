@@ -30,6 +30,7 @@ class Dialogue:
         turns: What the user says, and the reply.
         shown: Things that stand before the first turn.
         drawn: What the last reply draws.
+        made: What the last reply makes that is no picture.
         about: Where the turns are questions, the parts of what is shown that each of them names.
         boxes: Places in the picture, in pixels: left, top, right, bottom; they stand where the turns say `<bbox>`.
     """
@@ -38,6 +39,7 @@ class Dialogue:
     turns: tuple[tuple[str, str], ...]
     shown: tuple[Shown, ...] = ()
     drawn: Scene | None = None
+    made: Shown | None = None
     about: tuple[tuple[Any, ...], ...] = ()
     boxes: tuple[Box, ...] = ()
 

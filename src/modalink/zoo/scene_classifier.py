@@ -1,29 +1,17 @@
 """A small network that reads a picture of the tiny world back into its objects, to score drawings."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
-from typing_extensions import TypedDict
 
-from modalink import json_files, tensor_files
-from modalink.errors import PartError
 from modalink.tiny_world.scenes import CELLS, COLOURS, SHAPES, SIZES, WorldObject
+from modalink.zoo._classifier import Classifier
 
 _CROP_PX = 30
 _STRIDE_PX = 21
 _OUTPUTS = (2, len(SHAPES), len(COLOURS), len(SIZES))
-
-
-class _Config(TypedDict):
-    """What the part's `config.json` holds."""
-
-    width: PositiveInt
 
 
 class SceneClassifierNet(nn.Module):
@@ -56,11 +44,11 @@ class SceneClassifierNet(nn.Module):
         return logits.reshape(len(pixels), len(CELLS), sum(_OUTPUTS))
 
 
-class SceneClassifier:
+class SceneClassifier(Classifier[SceneClassifierNet]):
     """Reads pictures back into objects with a trained network."""
 
-    def __init__(self, net: SceneClassifierNet) -> None:
-        self.net = net
+    part = "scene_classifier"
+    network = SceneClassifierNet
 
     @torch.no_grad()
     def __call__(self, images: UInt8[np.ndarray, "b 64 64 3"]) -> list[list[WorldObject]]:
@@ -75,23 +63,6 @@ class SceneClassifier:
             parts = torch.split(self.net(chunk), list(_OUTPUTS), dim=-1)
             found += [_objects(picture) for picture in torch.stack([p.argmax(-1) for p in parts], dim=-1).tolist()]
         return found
-
-    def save(self, folder: Path) -> None:
-        """Write config and weights (bfloat16) into a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        config = {"model_type": "modalink_scene_classifier", "width": self.net.width}
-        (folder / "config.json").write_text(json.dumps(config) + "\n")
-        weights = {name: value.to(torch.bfloat16) for name, value in self.net.state_dict().items()}
-        tensor_files.save(weights, folder / "model.safetensors")
-
-    @classmethod
-    def load(cls, folder: Path | None = None) -> "SceneClassifier":
-        """Load the classifier that ships with the package, or one from another folder."""
-        folder = folder or Path(__file__).parent / "parts" / "scene_classifier"
-        net = SceneClassifierNet(width=json_files.read(folder / "config.json", PartError, _Config)["width"])
-        weights = tensor_files.read(folder / "model.safetensors", PartError)
-        net.load_state_dict({name: value.float() for name, value in weights.items()})
-        return cls(net.eval())
 
 
 def _objects(cells: list[list[int]]) -> list[WorldObject]:

@@ -171,3 +171,28 @@ def test_questions_of_some_kinds_are_asked_alone():
         TinyWorldConfig(tasks=["vqa"], questions=["counting"])
     with pytest.raises(ValueError, match="for across needed no `questions`"):
         TinyWorldConfig(tasks=["vqa"], shows=["across"], questions=["count"])
+
+
+@pytest.mark.parametrize("modality", ["video", "audio", "points"])
+def test_other_things_than_pictures_are_asked_for_in_words_and_made_by_the_reply(modality):
+    data = TinyWorldConfig(tasks=["make"], shows=[modality], count=20).open()
+    for number in range(20):
+        asked, reply = data[number].turns
+        assert [type(piece) for piece in asked.content] == [Text] and (asked.role, reply.role) == ("user", "assistant")
+        words, made = reply.content
+        assert made.modality == modality and words.text == f"here is {made.caption}."
+    assert len({data[number].turns[0].content[0].text for number in range(20)}) > 15
+
+
+def test_pictures_are_drawn_and_not_made():
+    with pytest.raises(ValueError, match="found the tasks make of which none is about image"):
+        TinyWorldConfig(tasks=["make"])
+    tasks = {"make": 1.0, "caption": 1.0}
+    data = TinyWorldConfig(tasks=tasks, shows=["image", "points"], count=40).open()
+    made = [
+        turn.content[-1].modality
+        for talk in map(data.__getitem__, range(40))
+        for turn in talk.turns
+        if turn.role == "assistant" and len(turn.content) > 1
+    ]
+    assert set(made) == {"points"} and len(made) > 3

@@ -9,9 +9,10 @@ from pydantic import Field, field_validator, model_validator
 from modalink import tiny_world
 from modalink.conversation import Conversation, Region, Text, Turn
 from modalink.data.source import SourceConfig
+from modalink.tiny_world.making import sample_making
 from modalink.tiny_world.media import medium, user_turn
 
-Task = Literal["caption", "vqa", "draw", "talk", "locate", "region", "words"]
+Task = Literal["caption", "vqa", "draw", "make", "talk", "locate", "region", "words"]
 Modality = Literal["image", "video", "audio", "points"]
 Subject = Literal["image", "video", "audio", "points", "across"]
 
@@ -21,6 +22,7 @@ _KINDS = {
     "vqa": ("questions",),
     "words": ("questions",),
     "draw": ("drawing",),
+    "make": ("making",),
     "talk": ("small talk", "decline"),
     **{kind: (kind,) for kind in tiny_world.PLACE_KINDS},
 }
@@ -39,7 +41,8 @@ class TinyWorldConfig(SourceConfig):
     seed: int = Field(default=0, ge=0)
     """With the split fixes every word and pixel."""
     tasks: dict[Task, float] = Field(default={"caption": 1.0, "vqa": 1.0, "draw": 1.0}, min_length=1)
-    """Shares of describing, answering questions, drawing, and talk beside the media; of telling an object's box
+    """Shares of describing, answering questions, drawing, and talk beside the media; of being asked to `make` other
+    things than pictures; of telling an object's box
     (`locate`) and what a box holds (`region`), which the recipe's coordinate codec writes; of questions about a
     picture that is described in `words` instead of shown. A list means equal shares. Of what is not a picture there
     are neither drawings nor boxes, nor questions in words alone."""
@@ -125,8 +128,8 @@ def _possible(config: TinyWorldConfig, subject: str) -> dict[str, float]:
     """The tasks that there are of a subject, with their shares."""
     if subject == "across":
         return {"vqa": 1.0} if "vqa" in config.tasks and _kinds_across(config) else {}
-    picture = subject == "image"
-    return {task: share for task, share in config.tasks.items() if picture or task not in _OF_PICTURES}
+    others = ("make",) if subject == "image" else _OF_PICTURES
+    return {task: share for task, share in config.tasks.items() if task not in others}
 
 
 class TinyWorld:
@@ -176,6 +179,8 @@ def _sampled(
         return tiny_world.sample_question(split, rng, subject, chosen)
     if kind in tiny_world.PLACE_KINDS:
         return tiny_world.sample_place(split, rng, kind)
+    if kind == "making":
+        return sample_making(split, rng, subject)
     return tiny_world.sample_dialogue(split, rng, kind, subject)
 
 
@@ -191,6 +196,6 @@ def _turns(dialogue: tiny_world.Dialogue, *, in_words: bool = False) -> tuple[Tu
         shown = dialogue.shown if number == 0 else ()
         described = "".join(f"{thing.description}\n" for thing in shown) if in_words else ""
         turns.append(user_turn(() if in_words else shown, f"{described}{question}"))
-        drawn = () if dialogue.drawn is None else (medium(tiny_world.Shown.of("image", dialogue.drawn)),)
-        turns.append(Turn("assistant", (Text(answer), *drawn)))
+        made = dialogue.made if dialogue.drawn is None else tiny_world.Shown.of("image", dialogue.drawn)
+        turns.append(Turn("assistant", (Text(answer), *(() if made is None else (medium(made),)))))
     return tuple(turns)

@@ -55,6 +55,8 @@ class Sizes(Settings):
     codec."""
     drawings: NonNegativeInt = 500
     """Requests for drawings."""
+    made: NonNegativeInt = 100
+    """Requests for each other medium that the system makes: clips, sounds, point clouds."""
     robustness: NonNegativeInt = 225
     """Questions, the first of those above, that are asked again about pictures that other code draws; 0 leaves
     robustness out."""
@@ -73,7 +75,7 @@ class Sizes(Settings):
         """The sizes within the limit."""
         if self.limit is None:
             return self
-        bounded = ("questions", "captions", "others", "places", "drawings")
+        bounded = ("questions", "captions", "others", "places", "drawings", "made")
         counts = {name: min(getattr(self, name), self.limit) for name in bounded}
         return self.replace(**counts, ood=min(self.ood or self.limit, self.limit))
 
@@ -135,9 +137,8 @@ def evaluate(
         _ask_about(system, subject, sizes, shares, chosen, on_task)
     if "image" in system.spec.outputs and sizes.drawings:
         _draw(system, sizes, classifier or SceneClassifier.load(), shares, chosen, on_task)
-    for modality in made.makes(system.spec.outputs) if sizes.examples else ():
-        on_task(f"what it makes of {modality}")
-        chosen += made.ask(system, modality, sizes.split, sizes.examples, sizes.seed)
+    for modality in made.makes(system.spec.outputs) if sizes.made else ():
+        _make(system, modality, sizes, shares, chosen, on_task)
     return HeldOut(sizes, shares, chosen, time.perf_counter() - began)
 
 
@@ -261,6 +262,20 @@ def _draw(
         shares |= {
             f"baselines.{name}{_below(path)}": share for path, share in scored.items() if path.startswith("drawn_")
         }
+
+
+def _make(
+    system: System, modality: str, sizes: Sizes, shares: dict[str, Number], chosen: list[Example], on_task: OnTask
+) -> None:
+    on_task(f"what it makes of {modality}")
+    found = made.ask(system, modality, sizes.split, sizes.made, sizes.seed)
+    chosen += examples.of_made(found, sizes.examples)
+    if found[0].read is None:
+        return
+    shares |= made.score(found, f"made.{modality}")
+    on_task("the same from the generator's own text encoder")
+    own = made.from_captions(system.generators[modality], modality, sizes.split, sizes.made, sizes.seed)
+    shares |= made.score(own, f"baselines.made.text_encoder.{modality}") if own else {}
 
 
 def _drawn(

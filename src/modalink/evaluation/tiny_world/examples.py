@@ -12,10 +12,11 @@ from modalink.evaluation.examples import Piece
 from modalink.evaluation.tiny_world import captions
 from modalink.evaluation.tiny_world.captions import Caption
 from modalink.evaluation.tiny_world.drawings import Drawing
+from modalink.evaluation.tiny_world.made import Made
 from modalink.evaluation.tiny_world.places import Located
 from modalink.evaluation.tiny_world.questions import AnsweredQuestion
 from modalink.evaluation.tiny_world.subjects import Answered, Described
-from modalink.tiny_world import Scene, WorldObject, describe, place, render
+from modalink.tiny_world import WORLDS, Scene, WorldObject, describe, place, render
 from modalink.tiny_world.previews import data_url
 from modalink.tiny_world.rendering import png_data_url
 
@@ -33,7 +34,7 @@ class Example:
     Args:
         task: What was asked for. `renderer` is one question about one scene that every renderer drew, `lost` a
             question that only the world's own pictures got right; `other` is about what is no picture, or not alone;
-            `made` asks for a medium that nobody judges; `picture`, `message` and `ood_question` come from outside the
+            `made` asks for another medium than a picture; `picture`, `message` and `ood_question` come from outside the
             world.
         kind: Kind of question, modality that is asked for, name of the renderer, or which picture or message; "" where
             there is one kind only.
@@ -120,6 +121,17 @@ def of_descriptions(described: Sequence[Described], count: int) -> list[Example]
             media=(data_url(d.shown),),
         )
         for d in pick_examples(described, lambda d: d.hits[0] == d.hits[1], -(-count // 3))
+    ]  # fmt: skip
+
+
+def of_made(made: Sequence[Made], count: int) -> list[Example]:
+    """The first media that were made, and some more that are wrong."""
+    return [
+        Example(
+            "made", m.modality, "", m.prompt, m.reply, WORLDS[m.modality].describe(m.thing), m.right, m.sentence,
+            made=m.pieces,
+        )
+        for m in pick_examples(made, lambda m: m.right is not False, count)
     ]  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from modalink.tiny_world.solids.bodies import Bodies, Solid
 POINTS = 512
 RADIUS = {"small": 0.26, "large": 0.45}
 """How far a solid reaches from its middle; the whole cloud fits the unit sphere."""
-_PLACE = {"center": 0.0, "left": -0.5, "right": 0.5}
-_TILT = np.pi / 5
+PLACE = {"center": 0.0, "left": -0.5, "right": 0.5}
+TILT = np.pi / 5
 _JITTER = 0.006
 
 
@@ -29,10 +29,10 @@ def sculpt(bodies: Bodies) -> Float32[np.ndarray, "512 6"]:
 
 def _body(body: Solid, count: int, rng: np.random.Generator) -> np.ndarray:
     points = _SURFACES[body.solid](count, rng) * RADIUS[body.size] * rng.uniform(0.94, 1.06)
-    angle = (_TILT if body.pose == "tilted" else 0.0) + rng.normal(0, 0.04)
+    angle = (TILT if body.pose == "tilted" else 0.0) + rng.normal(0, 0.04)
     cos, sin = np.cos(angle), np.sin(angle)
     x, y = points[:, 0] * cos - points[:, 1] * sin, points[:, 0] * sin + points[:, 1] * cos
-    x += _PLACE[body.place] + rng.uniform(-0.04, 0.04)
+    x += PLACE[body.place] + rng.uniform(-0.04, 0.04)
     y += rng.uniform(-0.06, 0.06)
     place = np.stack([x, y, points[:, 2]], axis=1) + rng.normal(0, _JITTER, points.shape)
     shade = np.asarray(RGB[body.colour]) / 255 + rng.normal(0, 0.02, points.shape)

@@ -6,7 +6,25 @@ from pathlib import Path
 import torch
 
 from modalink.errors import UnknownNameError
-from modalink.zoo.build import audio, llm, points, scene_classifier, t5, text, unet, unified, vae, video, vision
+from modalink.zoo.build import (
+    audio,
+    caption_towers,
+    clip_classifier,
+    llm,
+    points,
+    scene_classifier,
+    solid_classifier,
+    solid_prior,
+    solid_renderer,
+    sound_classifier,
+    t5,
+    text,
+    unet,
+    unified,
+    vae,
+    video,
+    vision,
+)
 from modalink.zoo.build.options import Options
 
 BUILDERS = {
@@ -21,6 +39,12 @@ BUILDERS = {
     "unified": unified.build,
     "vae": vae.build,
     "unet": unet.build,
+    "clip_classifier": clip_classifier.build,
+    "sound_classifier": sound_classifier.build,
+    "solid_classifier": solid_classifier.build,
+    "solid_text": caption_towers.SOLIDS.build,
+    "solid_renderer": solid_renderer.build,
+    "solid_prior": solid_prior.build,
 }
 """What can be built, in an order in which each finds what it needs: t5 reads llm, vision text, unet text and vae."""
 

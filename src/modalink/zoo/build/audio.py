@@ -13,28 +13,15 @@ from torch import Tensor, nn
 from transformers import WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from modalink.tiny_world.asking import pick
-from modalink.tiny_world.sounds.notes import (
-    LENGTHS,
-    MAX_NOTES,
-    MOTIONS,
-    ORDINALS,
-    PITCHES,
-    TIMBRES,
-    Note,
-    Sound,
-    sample_sound,
-)
+from modalink.tiny_world.sounds.notes import Sound, sample_sound
 from modalink.tiny_world.sounds.synthesis import MAX_SECONDS, RATE_HZ, play, spans_s
-from modalink.zoo.build import cards
+from modalink.zoo.build import between, cards
 from modalink.zoo.build.loop import Metrics, Schedule, Trainer, autocast
 from modalink.zoo.build.options import Options
 from modalink.zoo.build.targets import NOT_ASKED, ROSTERS, attribute_hits, attribute_loss
 
 SCHEDULE = Schedule(steps=1200, lr=2e-3, batch=64, evaluate_every=400)
 _SOUNDS = 16_000
-_BETWEEN = (2.5, 11.5)
-"""Semitones above or below a pitch at which a note is neither it nor the next one, which is 14 away."""
 _MELS = 40
 _TOKENS = 100
 _ROSTER = ROSTERS["audio"]
@@ -90,30 +77,14 @@ class Pool:
     @classmethod
     def between(cls, count: int) -> "Pool":
         """Play sounds whose notes have none of the world's pitches, which is not asked then."""
-        rng = np.random.default_rng(6)
-        sounds = [_any_sound(rng) for _ in range(count)]
-        played = [play(sound, _semitones(rng, len(sound.notes))) for sound in sounds]
+        sounds, semitones = between.sample(np.random.default_rng(6), count)
+        played = [play(*pair) for pair in zip(sounds, semitones, strict=True)]
         targets = torch.stack([token_targets(sound) for sound in sounds])
         targets[..., _ROSTER.names.index("pitch")] = NOT_ASKED
         return cls(_spectrograms(played), targets)
 
     def __add__(self, other: "Pool") -> "Pool":
         return Pool(torch.cat([self.spectrograms, other.spectrograms]), torch.cat([self.targets, other.targets]))
-
-
-def _any_sound(rng: np.random.Generator) -> Sound:
-    """Notes of any timbre and motion."""
-    count = int(rng.integers(1, MAX_NOTES + 1))
-    notes = tuple(
-        Note(pick(rng, TIMBRES), pick(rng, PITCHES), pick(rng, MOTIONS), pick(rng, LENGTHS), ORDINALS[i])
-        for i in range(count)
-    )
-    return Sound(notes, int(rng.integers(2**31)))
-
-
-def _semitones(rng: np.random.Generator, count: int) -> list[float]:
-    """How much higher or lower than its pitch each note is played."""
-    return list(rng.choice((-1.0, 1.0), count) * rng.uniform(*_BETWEEN, count))
 
 
 def _spectrograms(sounds: list[Float32[np.ndarray, "_"]]) -> Float[Tensor, "b mel frame"]:

@@ -23,6 +23,14 @@ _ABOUT = {
     "text": "CLIP text tower that turns captions into conditions for the UNet.",
     "vae": "Image autoencoder of Stable Diffusion's kind: 64 x 64 pixels to 4 x 16 x 16 latents.",
     "unet": "Conditional UNet of Stable Diffusion's kind, v-prediction, with classifier-free guidance.",
+    "sound_classifier": "Small convolutional network that reads sounds back into notes; used in training no "
+    "other part.",
+    "solid_text": "CLIP's text tower, whose one vector of a caption conditions the prior of solids.",
+    "clip_classifier": "Small convolutional network that reads clips back into actors; used in training no other part.",
+    "solid_renderer": "Shap-E's renderer: 64 x 8 latents to a network that knows depth and colour of a solid's points.",
+    "solid_prior": "Shap-E's prior: restores the latents of solids from noise, given a caption's vector.",
+    "solid_classifier": "Small network over points that reads clouds and meshes back into solids; used in training no "
+    "other part.",
     "scene_classifier": "Small convolutional network that reads pictures back into objects; used in training no other "
     "part.",
 }

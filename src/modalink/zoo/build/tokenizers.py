@@ -12,10 +12,10 @@ from transformers import CLIPTokenizer, PreTrainedTokenizerFast
 
 from modalink.tiny_world.clips.actors import ACTIONS, PLACES, WHENS
 from modalink.tiny_world.dialogues import SUBJECTS, sample_dialogue
-from modalink.tiny_world.language import describe
-from modalink.tiny_world.scenes import CELLS, COLOURS, SHAPES, SIZES, sample_scene
+from modalink.tiny_world.scenes import CELLS, COLOURS, SHAPES, SIZES
 from modalink.tiny_world.solids.bodies import POSES, SOLIDS
 from modalink.tiny_world.sounds.notes import LENGTHS, MOTIONS, ORDINALS, PITCHES, TIMBRES
+from modalink.tiny_world.worlds import WORLDS, World
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
@@ -56,8 +56,8 @@ def chat_tokenizer(length: int) -> PreTrainedTokenizerFast:
     )
 
 
-def caption_tokenizer(length: int) -> CLIPTokenizer:
-    """CLIP's lower-case word-end BPE, in which each word of a caption is one token."""
+def caption_tokenizer(length: int, modality: str = "image") -> CLIPTokenizer:
+    """CLIP's lower-case word-end BPE, in which each word of a modality's captions is one token."""
     base = CLIPTokenizer().backend_tokenizer
     learner = Tokenizer(BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
     learner.normalizer, learner.pre_tokenizer = base.normalizer, base.pre_tokenizer
@@ -65,7 +65,7 @@ def caption_tokenizer(length: int) -> CLIPTokenizer:
     trainer = BpeTrainer(
         vocab_size=_MOST_TOKENS, initial_alphabet=letters, end_of_word_suffix="</w>", show_progress=False
     )
-    learner.train_from_iterator(_caption_corpus(), trainer)
+    learner.train_from_iterator(_caption_corpus(WORLDS[modality]), trainer)
     merges: list[Any] = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     # The trainer keeps only the word endings that it saw; with all of them every text has tokens.
     names = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
@@ -89,6 +89,6 @@ def _chat_corpus() -> Iterator[str]:
                 yield f"{message['role']}\n{message['content']}"
 
 
-def _caption_corpus() -> Iterable[str]:
+def _caption_corpus(world: World) -> Iterable[str]:
     rng = np.random.default_rng(0)
-    return [describe(sample_scene(i, "train"), rng if i % 2 else None) for i in range(_CORPUS)]
+    return [world.describe(world.sample(i, "train"), rng if i % 2 else None) for i in range(_CORPUS)]

@@ -1,4 +1,4 @@
-"""The table of marching cubes that tiny pipelines have."""
+"""The table of marching cubes that the renderers of the zoo and of tiny pipelines have."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers.pipelines.shap_e.renderer import MeshDecoder
 
-from modalink.testing.shape_pipelines import marching_cubes
+from modalink.zoo.build.marching_cubes import marching_cubes
 
 
 @pytest.mark.parametrize("seed", range(3))
