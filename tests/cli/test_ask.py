@@ -45,6 +45,27 @@ def test_the_answer_is_printed(ask, run, tmp_path):
     assert ask(*words[:-4], "--image", tmp_path / "a.png", "--max-new-tokens", 8).stdout != plain.stdout
 
 
+def test_an_answer_is_given_again_in_the_light_of_feedback(ask, run, monkeypatch):
+    heard = []
+
+    def answer(self, asked, **given):
+        heard.append((asked, given["temperature"]))
+        text = f"Answer {len(heard)}."
+        return Answer(text, [], Conversation((*asked.turns, Turn("assistant", (Text(text),)))), True)
+
+    monkeypatch.setattr(Session, "chat", answer)
+    words = (run, "What is it?", "--feedback", "It is not red.", "--feedback", "Be short.", "--temperature", 0.5)
+    result = ask(*words)
+    assert (result.exit_code, result.stdout) == (0, "Answer 3.\n")
+    assert "answer 1, before feedback: Answer 1.\nanswer 2, before feedback: Answer 2.\n" in result.stderr
+    last = heard[-1][0].turns
+    assert [turn.text for turn in last] == ["What is it?", "Answer 1.", "It is not red.", "Answer 2.", "Be short."]
+    assert {temperature for _, temperature in heard} == {0.5}
+    assert json.loads(ask(*words, "--json").stdout)["before"] == ["Answer 4.", "Answer 5."]
+    empty = ask(run, "What is it?", "--feedback", " ")
+    assert empty.exit_code == 2 and "--feedback: found an empty text, needed words" in empty.stderr
+
+
 def test_media_are_written_beside_and_named(ask, run, artist, tmp_path):
     result = ask(run, "Draw it.", "--out", tmp_path / "out", "--guidance", 2, "--steps", 3, "--seed", 0)
     files = [tmp_path / "out" / f"answer-{i}-image.png" for i in (1, 2)]

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,15 @@ Out = Annotated[
         "written where this is given.",
     ),
 ]
+Feedback = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--feedback",
+        metavar="TEXT",
+        help="What the answer should do better: it is answered again in the light of this; may be repeated. The last "
+        "answer is printed, those before stand beside it.",
+    ),
+]
 
 
 @tells_media
@@ -54,6 +64,7 @@ def ask(
     *,
     media: list[Medium],
     region: Regions = None,
+    feedback: Feedback = None,
     out: Out = None,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as a JSON object.")] = False,
     max_new_tokens: MaxNewTokens = 256,
@@ -76,22 +87,32 @@ def ask(
     modalink ask runs/demo "Draw a small red circle." --out drawings --steps 30 --negative "two circles"
     modalink ask runs/demo "Draw a small red circle." --out circle.webp
     modalink ask runs/grounding "What is in <bbox>?" --image a.png --region 10,20,200,120
+    modalink ask runs/dress "What is on the table?" --image a.png --feedback "There is no cup in the picture."
     """
     words = asked(question, media, regions=[_region(text) for text in region or ()])
+    _demand_words(feedback or [])
     destination = Destination.of(str(out or "."))
     session = load(run, best=best, generators=not without_generators, device=device, threads=threads)
     destination.check(session.makes)
+    before: list[Answer] = []
     with watched() as watch:
-        answer = session.chat(
-            words, watch=watch, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams,
+        say = partial(
+            session.chat, watch=watch, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams,
             max_media=max_media, seed=seed, **making,
         )  # fmt: skip
+        answer = say(words)
+        for text in feedback or ():
+            before.append(answer)
+            answer = say(asked(text, after=answer.conversation))
     paths = answer.save_media(destination)
     drawn = None if out is None else answer.save_annotated(destination.folder)
     if as_json:
-        print(json.dumps(_data(answer, paths, drawn), ensure_ascii=False))
+        told = {"before": [one.text for one in before]} if before else {}
+        print(json.dumps(_data(answer, paths, drawn) | told, ensure_ascii=False))
     else:
         _print(answer, paths, drawn)
+    for number, one in enumerate(before, 1):
+        print(f"answer {number}, before feedback: {one.text}", file=sys.stderr)
     for note in (*destination.notes(answer.media), *_notes(answer, max_new_tokens)):
         print(f"note: {note}", file=sys.stderr)
 
@@ -113,6 +134,12 @@ def _notes(answer: Answer, max_new_tokens: int) -> Iterator[str]:
     yield from (f"not read as a place in the picture: {unread}" for unread in answer.unread)
     if not answer.complete:
         yield f"the answer was cut at {max_new_tokens} tokens; see --max-new-tokens"
+
+
+def _demand_words(feedback: Sequence[str]) -> None:
+    for text in feedback:
+        if not text.strip():
+            raise OptionError('--feedback: found an empty text, needed words: --feedback "It is not red."')
 
 
 def _region(text: str) -> Region:
