@@ -98,12 +98,13 @@ def beginning(seed: int) -> Recipe:
 
 def learning(begun: Path, name: str, way: Way, seed: int) -> Recipe:
     """The same reader, to learn from the records in one way."""
+    records = {"source": "feedback", "path": str(FOLDER / f"{way.file}.jsonl"), "media": str(FOLDER / "pictures")}
     stage = {
         "name": name,
         "init": {"from": str(begun), "groups": ["inputs.image.projector"]},
         "train": {"inputs.image.projector": {"lr": 1e-3}, "llm.lora": {"lr": 2e-3}},
         "objectives": [{"kind": "language"}],
-        "data": [{"source": "feedback", "path": str(FOLDER / f"{way.file}.jsonl"), **way.source}],
+        "data": [records | way.source],
         "batch": BATCH,
         "steps": STEPS,
         "precision": "float32",
