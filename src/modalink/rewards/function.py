@@ -16,12 +16,13 @@ from modalink.rewards import Answered, Judgement, Reward, RewardConfig
 
 GROUP = "modalink.reward_functions"
 """Entry points that name functions."""
-Function = Callable[..., Sequence[float | None]]
+Function = Callable[..., Sequence[float | tuple[float | None, str] | None]]
 
 
 class FunctionConfig(RewardConfig):
     """What a function gives: it is called with a list of `modalink.rewards.Answered`, and with `options` by keyword,
-    and gives as many numbers, None of a reply that it cannot judge."""
+    and gives as many numbers, None of a reply that it cannot judge. In the place of a number may stand a pair of it and
+    the reasons, in words."""
 
     alone: ClassVar[bool] = False
 
@@ -62,8 +63,11 @@ class OfFunction(Reward):
         return [self._judged(value, answer) for value, answer in zip(values, answers, strict=True)]
 
     def _judged(self, value: Any, answer: Answered) -> Judgement:
+        why = ""
+        if isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[1], str):
+            value, why = value
         if value is None:
-            return Judgement(None, f"{self.name} gave None")
+            return Judgement(None, why or f"{self.name} gave None")
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -73,7 +77,7 @@ class OfFunction(Reward):
                 f"reward function {self.name}, {answer.conversation.id}: found {shown(value)}, needed a finite number "
                 "or None"
             )
-        return Judgement(number)
+        return Judgement(number, why)
 
 
 def find(name: str) -> Function:

@@ -18,8 +18,8 @@ from modalink.inference.request import Request
 from modalink.inference.sampling import Sampling
 from modalink.model.batch import Prepared
 from modalink.model.precision import autocast
-from modalink.rewards import Answered
-from modalink.rewards._combined import Combined
+from modalink.rewards import Answered, Judgement
+from modalink.rewards._combined import Combined, Rated
 from modalink.runs.unwritable import unwritable
 from modalink.training import parallel
 from modalink.training.randomness import seed_of
@@ -36,7 +36,8 @@ class Reply:
         complete: Whether it came to its end.
         reward: What it is worth; None where that is not known.
         parts: Score of each reward, unweighted.
-        why: Why its worth is not known, or the reasons of a judge.
+        why: Why its worth is not known, or the reasons of those that judged.
+        makes: Whether it asks for media.
     """
 
     ids: tuple[int, ...]
@@ -45,6 +46,7 @@ class Reply:
     reward: float | None
     parts: dict[str, float] = field(default_factory=dict)
     why: str = ""
+    makes: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Rollouts:
         sampling: How they are drawn; their seeds are set here.
         beside: How many replies are drawn side by side.
         media: Whether the media are made that replies ask for.
+        name: What the draws of a step are called, where it has several: their files' folder, and their randomness.
     """
 
     learner: Learner
@@ -88,23 +91,32 @@ class Rollouts:
     sampling: Sampling
     beside: int = 64
     media: bool = False
+    name: str = "rollouts"
 
-    def draw(self, step: int, prompts: Sequence[Prepared], mixed: int | None = None) -> list[Group]:
+    def draw(
+        self,
+        step: int,
+        prompts: Sequence[Prepared],
+        mixed: int | None = None,
+        *,
+        places: Sequence[int] | None = None,
+    ) -> list[Group]:
         """The replies to this process's prompts of a step.
 
         Args:
             step: The step, from 0.
             prompts: What is asked.
             mixed: No more are drawn once so many prompts have replies of different worth; None draws all.
+            places: The prompts' places in the whole step; by default those of this process's share.
 
         Raises:
             GenerationError: A prompt leaves no room for a reply.
             DataError: A judge cannot be reached, or a function gives no scores.
             CheckpointError: The run folder cannot be written.
         """
-        places, size = parallel.positions(len(prompts)), max(1, self.beside // self.replies)
+        places, size = places or parallel.positions(len(prompts)), max(1, self.beside // self.replies)
         chunks = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-        kept = Kept(self.folder / "rollouts", step, tensor_files.digest(self.learner.weights))
+        kept = Kept(self.folder / self.name, step, tensor_files.digest(self.learner.weights))
         known = kept.read(chunks)
         engine = Engine(self.learner.system, batch=max(self.beside, self.replies), encoded=self.learner.encoders)
         groups: list[Group] = []
@@ -124,7 +136,9 @@ class Rollouts:
         self, engine: Engine, step: int, prompts: Sequence[Prepared], places: Sequence[int]
     ) -> list[tuple[Reply, ...]]:
         requests = [
-            Request(prompt, self.sampling.replace(seed=seed_of(self.learner.seed, step, place, "reply", n)), self.media)
+            Request(
+                prompt, self.sampling.replace(seed=seed_of(self.learner.seed, step, place, self.name, n)), self.media
+            )
             for prompt, place in zip(prompts, places, strict=True)
             for n in range(self.replies)
         ]
@@ -132,10 +146,7 @@ class Rollouts:
             completions = engine.generate(requests)
         answers = [answered(request.prompt, one) for request, one in zip(requests, completions, strict=True)]
         rated = self.rewards.rate(answers)
-        replies = [
-            Reply(one.ids, one.text, one.finish_reason == "stop", own.total, own.values, own.why or _reasons(own.parts))
-            for one, own in zip(completions, rated, strict=True)
-        ]
+        replies = [_reply_of(one, own) for one, own in zip(completions, rated, strict=True)]
         return [tuple(replies[i : i + self.replies]) for i in range(0, len(replies), self.replies)]
 
     def forget(self, steps: int) -> None:
@@ -144,7 +155,7 @@ class Rollouts:
         Args:
             steps: How many these are.
         """
-        for path in (self.folder / "rollouts").glob("*.jsonl"):
+        for path in self.folder.glob("*/*-*.jsonl"):
             step, _, process = path.stem.partition("-")
             if step.isdigit() and int(step) < steps and process == str(parallel.rank()):
                 path.unlink(missing_ok=True)
@@ -162,8 +173,16 @@ def answered(prompt: Prepared, completion: Completion) -> Answered:
     )
 
 
-def _reasons(parts: Mapping[str, Any]) -> str:
-    return "; ".join(f"{name}: {part.why}" for name, part in parts.items() if part.why)
+def _reply_of(completion: Completion, rated: Rated) -> Reply:
+    complete = completion.finish_reason == "stop"
+    why, makes = rated.why or _reasons(rated.parts), bool(completion.conditions)
+    return Reply(completion.ids, completion.text, complete, rated.total, rated.values, why, makes)
+
+
+def _reasons(parts: Mapping[str, Judgement]) -> str:
+    """What was said by those that judged, by name where there are several."""
+    said = {name: part.why for name, part in parts.items() if part.why}
+    return "; ".join(f"{name}: {why}" for name, why in said.items()) if len(said) > 1 else "".join(said.values())
 
 
 class Kept:

@@ -35,15 +35,6 @@ def fussy(answers: Sequence[Answered]) -> list[float | None]:
     return [None if i % 2 else early([answer])[0] for i, answer in enumerate(answers)]
 
 
-@pytest.fixture(scope="session")
-def good(data: dict[str, str]) -> str:
-    """The questions whose pictures are there: where one is not, two processes read other samples than one."""
-    lines = Path(data["ask"]).read_text().splitlines(keepends=True)
-    file = Path(data["ask"]).with_name("good.jsonl")
-    file.write_text("".join(line for line in lines if "absent" not in line))
-    return str(file)
-
-
 @pytest.fixture
 def rollout(good: str) -> Callable[..., dict[str, Any]]:
     """A stage that draws; keywords change it."""
