@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +21,7 @@ from modalink.cli.options import (
     WithoutGenerators,
 )
 from modalink.cli.watching import watched
-from modalink.conversation import Medium, Region
+from modalink.conversation import Conversation, Medium, Region
 from modalink.errors import OptionError
 from modalink.inference import Answer, Destination, asked, load
 
@@ -96,10 +95,13 @@ def ask(
     destination.check(session.makes)
     before: list[Answer] = []
     with watched() as watch:
-        say = partial(
-            session.chat, watch=watch, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams,
-            max_media=max_media, seed=seed, **making,
-        )  # fmt: skip
+
+        def say(words: Conversation) -> Answer:
+            return session.chat(
+                words, watch=watch, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams,
+                max_media=max_media, seed=seed, **making,
+            )  # fmt: skip
+
         answer = say(words)
         for text in feedback or ():
             before.append(answer)

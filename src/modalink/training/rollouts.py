@@ -81,7 +81,7 @@ class Rollouts:
         sampling: How they are drawn; their seeds are set here.
         beside: How many replies are drawn side by side.
         media: Whether the media are made that replies ask for.
-        name: What the draws of a step are called, where it has several: their files' folder, and their randomness.
+        round: Which of the draws of a step this is, from 0: each has randomness and files of its own.
     """
 
     learner: Learner
@@ -91,7 +91,7 @@ class Rollouts:
     sampling: Sampling
     beside: int = 64
     media: bool = False
-    name: str = "rollouts"
+    round: int = 0
 
     def draw(
         self,
@@ -116,7 +116,11 @@ class Rollouts:
         """
         places, size = places or parallel.positions(len(prompts)), max(1, self.beside // self.replies)
         chunks = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-        kept = Kept(self.folder / self.name, step, tensor_files.digest(self.learner.weights))
+        kept = Kept(
+            self.folder / (f"rollouts-{self.round}" if self.round else "rollouts"),
+            step,
+            tensor_files.digest(self.learner.weights),
+        )
         known = kept.read(chunks)
         engine = Engine(self.learner.system, batch=max(self.beside, self.replies), encoded=self.learner.encoders)
         groups: list[Group] = []
@@ -135,9 +139,12 @@ class Rollouts:
     def _drawn(
         self, engine: Engine, step: int, prompts: Sequence[Prepared], places: Sequence[int]
     ) -> list[tuple[Reply, ...]]:
+        rounds = [self.round] if self.round else []
         requests = [
             Request(
-                prompt, self.sampling.replace(seed=seed_of(self.learner.seed, step, place, self.name, n)), self.media
+                prompt,
+                self.sampling.replace(seed=seed_of(self.learner.seed, step, place, "reply", n, *rounds)),
+                self.media,
             )
             for prompt, place in zip(prompts, places, strict=True)
             for n in range(self.replies)
@@ -155,7 +162,7 @@ class Rollouts:
         Args:
             steps: How many these are.
         """
-        for path in self.folder.glob("*/*-*.jsonl"):
+        for path in self.folder.glob("rollouts*/*.jsonl"):
             step, _, process = path.stem.partition("-")
             if step.isdigit() and int(step) < steps and process == str(parallel.rank()):
                 path.unlink(missing_ok=True)

@@ -5,8 +5,9 @@ each step, by a critic of one's choice or by the system itself. The wording of c
 """
 
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -17,7 +18,10 @@ from modalink.model.batch import IGNORED, Prepared
 from modalink.model.sampled import Asked
 from modalink.training import parallel
 from modalink.training.rollouts import Group, Reply
-from modalink.training.stages._rollouts import RolloutStageConfig, Teacher
+from modalink.training.stages._rollouts import Policy, RolloutStageConfig, Teacher
+
+Note = Callable[[str, str, str], None]
+"""Writes a sample's name, a reason and details in the ledger."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,14 @@ class RefineConfig(RolloutStageConfig):
             )
         return self
 
+    def taught(self, policy: Policy, groups: Sequence[Group]) -> list[Prepared]:
+        """The first answers; those that follow advice are drawn by `learn`."""
+        talks = self._first([answer for group in groups for answer in self._answers(group)])
+        made = [self._prepared(policy, talk, _forgotten) for talk in talks]
+        return [sample for sample in made if sample is not None]
+
     def learn(self, teacher: Teacher, step: int, groups: Sequence[Group]) -> dict[str, Any]:
+        note = partial(teacher.ledger.add, step)
         answers = [answer for group in groups for answer in self._answers(group)]
         talks = [*self._first(answers)]
         advised = better = 0
@@ -99,12 +110,13 @@ class RefineConfig(RolloutStageConfig):
             gained = [answer for answer in answers if answer.reward > (answer.before or 0.0)]
             talks += [_answered(answer.asked.conversation, answer) for answer in gained]
             advised, better = advised + len(failed), better + len(gained)
-        samples = [sample for talk in talks if (sample := self._prepared(teacher, step, talk)) is not None]
+        made = [self._prepared(teacher.policy, talk, note) for talk in talks]
+        samples = [sample for sample in made if sample is not None]
         counts = parallel.summed([float(len(samples)), float(advised), float(better)])
         measured = {"learned": int(counts[0]), "advised": int(counts[1]), "refined": counts[2] / max(1.0, counts[1])}
         if not counts[0]:
             return teacher.nothing(step, groups) | measured
-        return teacher.learner.learn(step, samples) | measured
+        return teacher.policy.learner.learn(step, samples) | measured
 
     def _answers(self, group: Group, before: float | None = None) -> Iterator[Answer]:
         """The answers of a prompt whose worth is known, and which are words alone."""
@@ -129,25 +141,25 @@ class RefineConfig(RolloutStageConfig):
             advice = Turn("user", (Text(self._said(self.advice, answer)),))
             said = _answered(answer.asked.conversation, answer, learns=False)
             talk = replace(said, turns=(*said.turns, advice))
-            if (prompt := self._prepared(teacher, step, talk, reply=True)) is not None:
+            prompt = self._prepared(teacher.policy, talk, partial(teacher.ledger.add, step), reply=True)
+            if prompt is not None:
                 advised.append((answer, replace(prompt, asked=Asked(talk, answer.asked.facts))))
-        rollouts = replace(teacher.rollouts, name=f"refined-{number}", replies=1)
+        rollouts = replace(teacher.rollouts, round=number, replies=1)
         prompts, places = [prompt for _, prompt in advised], [answer.place for answer, _ in advised]
         for (answer, _), group in zip(advised, rollouts.draw(step, prompts, places=places), strict=True):
             for found in self._answers(group, answer.reward):
                 yield replace(found, place=answer.place)
 
-    def _prepared(self, teacher: Teacher, step: int, talk: Conversation, *, reply: bool = False) -> Prepared | None:
-        """A conversation made ready; None, with a line in the ledger, where it cannot be."""
+    def _prepared(self, policy: Policy, talk: Conversation, note: Note, *, reply: bool = False) -> Prepared | None:
+        """A conversation made ready; None, which is noted, where it cannot be."""
         try:
-            system = teacher.learner.system
+            system = policy.learner.system
             made = system.prepare(talk, learning=True, max_tokens=self.max_tokens, reply=reply)
         except (DataError, PromptError) as error:
-            _, reason = reason_of(error, talk.id) if isinstance(error, DataError) else ("", "prompt")
-            teacher.ledger.add(step, talk.id, reason, str(error))
+            note(talk.id, reason_of(error, talk.id)[1] if isinstance(error, DataError) else "prompt", str(error))
             return None
         if not reply and all(label == IGNORED for label in made.labels):
-            teacher.ledger.add(step, talk.id, "no_labels", f"no token carries loss; {made.cut} text tokens were cut")
+            note(talk.id, "no_labels", f"no token carries loss; {made.cut} text tokens were cut")
             return None
         return made
 
@@ -156,6 +168,10 @@ class RefineConfig(RolloutStageConfig):
         rating = low + round(min(1.0, max(0.0, answer.reward)) * (high - low))
         unsaid = self.unsaid[answer.reward >= self.passes]
         return form.format(rating=rating, critique=answer.reply.why.strip() or unsaid)
+
+
+def _forgotten(sample: str, reason: str, detail: str) -> None:
+    pass
 
 
 def _answered(asked: Conversation, answer: Answer, *, learns: bool = True) -> Conversation:
