@@ -16,6 +16,8 @@ _OF_THE_INPUT = (
 )
 GROUPS = f"known: {_OF_THE_INPUT}, llm.lora"
 ENCODERS = "known: " + ", ".join(sorted(kinds("modalink.encoders")))
+SOURCES = "known: " + ", ".join(sorted(kinds("modalink.data.sources")))
+OBJECTIVES = "one of: " + ", ".join(sorted(kinds("modalink.training.objectives")))
 CASES = [
     ("batch: 8", "bacth: 8", "see.yaml: 2 problems\n"
      "  see.yaml, line 11, stages.0: the key 'batch' is missing\n"
@@ -26,12 +28,11 @@ CASES = [
     ("kind: vision", "kind: visoin",
      "see.yaml, line 4, inputs.image.encoder: unknown kind of encoders 'visoin'; did you mean 'vision'? " + ENCODERS),
     ("source: tiny_world", "source: tinyworld",
-     "see.yaml, line 16, stages.0.data.0: unknown kind of data.sources 'tinyworld'; did you mean 'tiny_world'? known: "
-     "feedback, interleaved, llava_json, messages, pairs, preferences, sentences, text, tiny_world, tiny_world_preferences"),
+     "see.yaml, line 16, stages.0.data.0: unknown kind of data.sources 'tinyworld'; did you mean 'tiny_world'? "
+     + SOURCES),
     ("{kind: language}", "{weight: 2}",
-     "see.yaml, line 15, stages.0.objectives.0: found {'weight': 2}, needed a mapping with 'kind', one of: "
-     "align, bco, bradley_terry, codes, cpo, ddpo, diffusion, dpo, feature_regression, flow, itc, itg, itm, kto, "
-     "language, mdpo, orpo, policy, povid, prompt_alignment, rrhf, sentence_contrast, simpo, v_dpo, vocabulary"),
+     "see.yaml, line 15, stages.0.objectives.0: found {'weight': 2}, needed a mapping with 'kind', "
+     + OBJECTIVES),
     ("llm.lora: {lr", "llm.loar: {lr",
      "see.yaml, line 14, stages.0.train.llm.loar: unknown parameter group 'llm.loar'; did you mean "
      "'llm.lora'? " + GROUPS),

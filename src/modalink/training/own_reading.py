@@ -85,7 +85,7 @@ class OwnReading(Differentiable):
         if not isinstance(reader, ReadsPixels):
             raise TrainingError(
                 f"own reading: the system reads {modality} through {type(reader).__name__}, which has no gradients; "
-                f"{_INSTEAD}, or learn from scores alone (condition_policy)"
+                f"{_INSTEAD}, or learn from judged media (diffusion_dpo, diffusion_kto)"
             )
         return reader
 

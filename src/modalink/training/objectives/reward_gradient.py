@@ -39,8 +39,7 @@ class RewardGradientConfig(ItemObjectiveConfig):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions", "own_reading"})
     otherwise: ClassVar[str] = (
-        "learn from scores instead, which needs nothing but sampling (a policy gradient on conditions), or choose a "
-        "generator that restores latents by steps"
+        "choose a generator that restores latents by steps, or learn from judged media (diffusion_dpo, diffusion_kto)"
     )
 
     kind: Literal["reward_gradient"] = "reward_gradient"
