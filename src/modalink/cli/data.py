@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from modalink import files
-from modalink.cli import data_check, data_convert, data_filter, data_make, filling
+from modalink.cli import data_check, data_convert, data_filter, data_make, data_mix, filling
 from modalink.cli.options import Cache, Device, Threads
 from modalink.cli.sources import processor_of, sources_of
 from modalink.planning.preview import ShownSample, page, preview
@@ -22,11 +22,12 @@ data.command("check")(data_check.check)
 data.command("filter")(data_filter.filter_)
 data.command("make")(data_make.make_)
 data.command("convert")(data_convert.convert)
+data.command("mix")(data_mix.mix)
 
 
 @data.callback()
 def _group() -> None:
-    """Look at data, find their faults, filter, make or convert them; or compute ahead what frozen parts give."""
+    """Look at data, find their faults, filter, make, convert or mix them; or compute ahead what frozen parts give."""
 
 
 @data.command("preview")
