@@ -79,10 +79,12 @@ def test_every_command_is_one_file():
     folder = ROOT / "src" / "modalink" / "cli"
     files = {file.stem for file in folder.glob("*.py")} - {
         "__init__",
+        "comparing",
         "data_check",
         "data_convert",
         "data_filter",
         "data_make",
+        "data_mix",
         "filling",
         "main",
         "media",

@@ -69,7 +69,9 @@ def test_odd_requests_end_in_words_or_in_a_medium(kind: str, tmp_path: Path) -> 
             outcomes["made"] += 1
             record.write(medium, tmp_path / f"{number}{record.written}")
             read = record.read(tmp_path / f"{number}{record.written}")
-            assert np.asarray(read).shape == np.asarray(medium).shape
+            shape = np.asarray(medium).shape
+            # What reads a sound reads the mean of its channels.
+            assert np.asarray(read).shape == (shape[:1] if record.name == "audio" else shape)
     assert min(outcomes.values()) >= 2, outcomes
 
 

@@ -17,7 +17,7 @@ from modalink.testing.lookers import tiny_clip
 from modalink.tiny_world import describe, render, sample_scene
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def maker() -> Iterator[Callable[..., System]]:
     """Composes a system of the zoo that makes media of the words of its replies."""
     with installing() as install:
@@ -42,7 +42,7 @@ def maker() -> Iterator[Callable[..., System]]:
         yield make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def painter(maker: Callable[..., System]) -> System:
     """Reads images and makes them; no test changes it."""
     return maker()

@@ -50,6 +50,10 @@ def save_tensors_bf16(module: nn.Module, folder: Path) -> None:
     tensor_files.save(weights, folder / "model.safetensors")
 
 
+HEAD = "---\nlicense: apache-2.0\n---\n\n"
+"""What every card begins with, as the hub reads it."""
+
+
 def write(
     options: Options, name: str, folder: str, schedule: Schedule, module: nn.Module, validation: Metrics, test: Metrics
 ) -> None:
@@ -60,7 +64,7 @@ def write(
     target = options.out / folder
     target.mkdir(parents=True, exist_ok=True)
     (target / "README.md").write_text(
-        f"---\nlicense: apache-2.0\n---\n\n# {folder}\n\n{_ABOUT[name]}\n\n"
+        f"{HEAD}# {folder}\n\n{_ABOUT[name]}\n\n"
         f"- Made by: `modalink zoo build {name}` (seed {schedule.seed}), on a CPU in {arithmetic}.\n"
         f"- Trained: {schedule.steps} steps of {schedule.batch} samples, AdamW, learning rate {schedule.lr:g}, "
         f"{validation.get('seconds', 0):.0f} s.\n"

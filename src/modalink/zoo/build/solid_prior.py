@@ -120,4 +120,4 @@ def publish(prior: PriorTransformer, options: Options) -> None:
         "tokenizer": ["transformers", "CLIPTokenizer"],
     }
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    (folder / "README.md").write_text(_CARD)
+    (folder / "README.md").write_text(cards.HEAD + _CARD)

@@ -196,4 +196,4 @@ def publish(unet: UNet2DConditionModel, options: Options) -> None:
         "vae": ["diffusers", "AutoencoderKL"],
     }
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    (folder / "README.md").write_text(_CARD)
+    (folder / "README.md").write_text(cards.HEAD + _CARD)
