@@ -88,9 +88,16 @@ def instruct(data: dict[str, str]) -> MakeStage:
 
 @pytest.fixture(scope="session")
 def make_recipe(parts: dict[str, Path], pretrain: MakeStage, instruct: MakeStage) -> Callable[..., Recipe]:
-    """A recipe of tiny random parts, image in and out, with these stages or both; keywords change every stage."""
+    """A recipe of tiny random parts, image in and out, with these stages or both; keywords change every stage, `llm` adds
+    to the LLM's settings."""
 
-    def make(*stages: dict[str, Any], seed: int = 0, lora_dropout: float = 0.0, **changes: Any) -> Recipe:
+    def make(
+        *stages: dict[str, Any],
+        seed: int = 0,
+        lora_dropout: float = 0.0,
+        llm: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Recipe:
         lora = {"rank": 2, "alpha": 4.0, "dropout": lora_dropout}
         drawing = {"kind": "transformer", "width": 16, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
         return Recipe.model_validate(
@@ -103,7 +110,7 @@ def make_recipe(parts: dict[str, Path], pretrain: MakeStage, instruct: MakeStage
                         "projector": {"kind": "mlp", "layers": 2},
                     }
                 },
-                "llm": {"checkpoint": str(parts["llm"]), "lora": lora},
+                "llm": {"checkpoint": str(parts["llm"]), "lora": lora, **(llm or {})},
                 "prompt": {"template": "vicuna-v1.1"},
                 "outputs": {
                     "image": {

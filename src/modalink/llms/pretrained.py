@@ -40,6 +40,8 @@ class PretrainedLlmConfig(LlmConfig):
     2305.14314), or `int8` (arXiv 2208.07339). Only what stands beside them learns, such as `lora`."""
     reward_head: bool = False
     """A head on the LLM's state at the last token that says what a reply is worth; reward models have one."""
+    value_head: bool = False
+    """A head on the LLM's states that says what is expected of a reply from a token on, which PPO learns beside it."""
     prefix_lm: bool = False
     """Whether the tokens before the last reply see each other in both directions, and that reply alone is learned: for
     an LLM that was trained so, as ChatGLM-6B."""
@@ -63,6 +65,10 @@ class PretrainedLlmConfig(LlmConfig):
     @property
     def has_reward_head(self) -> bool:
         return self.reward_head
+
+    @property
+    def has_value_head(self) -> bool:
+        return self.value_head
 
     @property
     def adapters(self) -> PeftConfig | None:

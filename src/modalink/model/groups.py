@@ -8,7 +8,7 @@ from torch import nn
 from modalink.adapters import ADAPTER
 from modalink.llms import weights_in
 from modalink.recipe import TrainGroup
-from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, REWARD_HEAD, Group
+from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, REWARD_HEAD, VALUE_HEAD, Group
 
 Groups = Mapping[str, list[tuple[str, nn.Parameter]]]
 """Name of a group -> names and parameters in it."""
@@ -19,6 +19,8 @@ PREFIXES = {
     "output_projectors.": Group.output_projector,
     "state_readers.": Group.output_projector,
 }
+WHOLE = {"model.join.": JOIN, "reward_head.": REWARD_HEAD, "value_head.": VALUE_HEAD}
+"""Beginnings of the names of groups of which a system has one."""
 
 
 def group_of(name: str) -> Group:
@@ -27,15 +29,21 @@ def group_of(name: str) -> Group:
         if name.startswith(prefix):
             modality = name.removeprefix(prefix).partition(".")[0]
             return Group.encoder_lora(modality) if group == Group.encoder and ".lora_" in name else group(modality)
-    if name.startswith("model.join."):
-        return JOIN
-    if name.startswith("reward_head."):
-        return REWARD_HEAD
+    if (whole := next((group for prefix, group in WHOLE.items() if name.startswith(prefix)), None)) is not None:
+        return whole
     if ".lora_" in name:
         return LORA
     if ADAPTER in name.split("."):
         return PEFT
     return NEW_TOKENS if name.endswith("new_rows") else LLM
+
+
+def beginning(group: Group) -> str | None:
+    """How the names of a group's parameters begin; None where that does not tell them from others."""
+    whole = {named: prefix for prefix, named in WHOLE.items()}
+    modality = group.modality
+    parts = {} if modality is None else {make(modality): f"{prefix}{modality}." for prefix, make in PREFIXES.items()}
+    return whole.get(group, parts.get(group))
 
 
 def inner_name(name: str) -> Group:

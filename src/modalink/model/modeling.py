@@ -16,7 +16,7 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
-from modalink.errors import PartError, PromptError
+from modalink.errors import PromptError
 from modalink.llms import (
     ATTENTION,
     Decoded,
@@ -32,6 +32,7 @@ from modalink.llms import (
 from modalink.model.arguments import Given, unpack
 from modalink.model.conditioning import conditions_of, heads
 from modalink.model.configuration import ModalinkConfig
+from modalink.model.heads import scalar_head, scores_of
 from modalink.model.places import Placement, signal_runs
 from modalink.model.pretrained import ModalinkPreTrainedModel, SavedByReference
 from modalink.model.states import Asked, Earlier, StateReader
@@ -255,7 +256,8 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         self.state_readers = nn.ModuleDict(state_readers)
         self.condition_shapes = condition_shapes
         self.both_ways = bool(config.spec.get("llm", {}).get("prefix_lm"))
-        self.reward_head = _reward_head(config, language_model)
+        self.reward_head = scalar_head(config, language_model, "reward_head")
+        self.value_head = scalar_head(config, language_model, "value_head")
         self.generation_config = language_model.generation_config
         self.finish()
         self.fingerprint = self.traced(referenced)
@@ -474,11 +476,20 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         Raises:
             PartError: The system has no such head.
         """
-        if self.reward_head is None:
-            raise PartError("found a system that scores no replies; give its LLM a head: llm.reward_head: true")
-        last = states.flatten(0, 1)[[*ends]]
-        scores: Tensor = self.reward_head(last.to(self.reward_head.weight.dtype))
-        return scores[:, 0].float()
+        return scores_of(self.reward_head, states.flatten(0, 1)[[*ends]], "reward_head")
+
+    def values(self, states: Float[Tensor, "b t d_llm"], predicting: Tensor) -> Float[Tensor, " m"]:
+        """What is expected of replies from each labelled token on, before it is said, float32.
+
+        Args:
+            states: The LLM's last states.
+            predicting: Where these tokens are predicted, see `Batch.predicting`.
+
+        Raises:
+            PartError: The system has no such head.
+        """
+        at = states[0][predicting] if predicting.ndim == 1 else states[predicting]
+        return scores_of(self.value_head, at, "value_head")
 
     def link_owner(self, modality: str) -> str:
         """The modality whose output projectors make the conditions of this one."""
@@ -527,16 +538,6 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         if silent := [[token] for token in self.config.placeholders.values() if token < spoken]:
             kwargs["bad_words_ids"] = [*(kwargs.get("bad_words_ids") or []), *silent]
         return super().generate(input_ids, **kwargs)
-
-
-def _reward_head(config: ModalinkConfig, llm: PreTrainedModel) -> nn.Linear | None:
-    """A head that says 0 of everything until it learns."""
-    if not config.spec.get("llm", {}).get("reward_head"):
-        return None
-    embedding = cast(Any, llm.get_input_embeddings())
-    head = nn.Linear(embedding.embedding_dim, 1, bias=False, device=embedding.weight.device)
-    nn.init.zeros_(head.weight)
-    return head
 
 
 def _needed(input_ids: Tensor | None) -> Tensor:

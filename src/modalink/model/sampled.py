@@ -47,6 +47,8 @@ class Sampled:
         old: Log-probability of each labelled token when it was drawn.
         reference: The same in the state in which the stage began.
         advantages: How much better than expected each token was.
+        values: What was expected of its reward from each token on, when it was drawn; empty where nothing expects.
+        returns: What should have been expected.
         counts: Whether the reply teaches anything; one that was cut may not.
     """
 
@@ -55,4 +57,6 @@ class Sampled:
     old: tuple[float, ...] = ()
     reference: tuple[float, ...] = ()
     advantages: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+    returns: tuple[float, ...] = ()
     counts: bool = True

@@ -9,7 +9,7 @@ from modalink.errors import PartError, RecipeError, UnknownNameError
 from modalink.kinds import config_class, kinds
 from modalink.recipe.errors import Problem
 from modalink.recipe.evaluation import Evaluation
-from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, REWARD_HEAD, Group
+from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, REWARD_HEAD, VALUE_HEAD, Group
 from modalink.recipe.paths import look_up
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import SystemSpec
@@ -38,6 +38,8 @@ def train_groups(spec: SystemSpec) -> list[Group]:
         groups.append(JOIN)
     if spec.llm.has_reward_head:
         groups.append(REWARD_HEAD)
+    if spec.llm.has_value_head:
+        groups.append(VALUE_HEAD)
     if spec.signalled or spec.prompt.add_tokens:
         groups.append(NEW_TOKENS)
     for modality, made in spec.linked.items():
@@ -138,6 +140,9 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
         if "rewards" in objective.needs and not spec.llm.has_reward_head:
             text = f"the objective {objective.kind!r} needs a head that scores replies: llm.reward_head: true"
             yield Problem(("objectives", i), text)
+        if "values" in objective.needs and not spec.llm.has_value_head:
+            text = f"the objective {objective.kind!r} needs a head that expects rewards: llm.value_head: true"
+            yield Problem(("objectives", i), text)
         if objective.needs & {"reference_logprobs", "reference_conditions"} and not stage.keeps_start:
             text = f"the objective {objective.kind!r} measures by the state in which its stage began, which a stage of"
             yield Problem(("objectives", i), f"{text} kind {stage.kind!r} does not keep: kind: preference")
@@ -210,6 +215,7 @@ def _unknown_group(spec: SystemSpec, group: Group, known: list[Group]) -> str:
         LORA: "; give the LLM adapters: llm.lora: {rank: 8, alpha: 16}",
         PEFT: "; give the LLM parameters of another kind than LoRA: llm.peft: ia3",
         REWARD_HEAD: "; give the LLM one: llm.reward_head: true",
+        VALUE_HEAD: "; give the LLM one: llm.value_head: true",
         JOIN: f"; the join {spec.join.kind!r} has nothing to learn as it is set",
         NEW_TOKENS: "; new tokens come with the signal tokens of outputs, and the recipe has none",
     }.get(group, "")

@@ -90,7 +90,7 @@ class Group(str):
     @property
     def is_link(self) -> bool:
         """Whether it is made new for its system, unlike an encoder or an LLM."""
-        return self.part in {"projector", "lora", "peft", "join", "new_tokens", "reward_head"}
+        return self.part in {"projector", "lora", "peft", "join", "new_tokens", "reward_head", "value_head"}
 
 
 LLM = Group("llm")
@@ -99,3 +99,4 @@ PEFT = Group("llm.peft")
 JOIN = Group("llm.join")
 NEW_TOKENS = Group("llm.new_tokens")
 REWARD_HEAD = Group("llm.reward_head")
+VALUE_HEAD = Group("llm.value_head")

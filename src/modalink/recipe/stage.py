@@ -45,6 +45,8 @@ class Init(Settings):
     """Of that last stage: where it stands, or the best that its evaluation kept."""
     groups: Annotated[list[str], Field(min_length=1)] | None = None
     """Parameter groups that are taken; None takes all that were saved there."""
+    renamed: dict[str, str] = Field(default_factory=dict)
+    """Groups that take the weights of a group of another name there: {llm.value_head: llm.reward_head}."""
 
 
 class Stage(KindConfig):

@@ -38,6 +38,11 @@ class LlmConfig(PartConfig):
         """Whether a head beside it says what replies are worth."""
         return False
 
+    @property
+    def has_value_head(self) -> bool:
+        """Whether a head beside it says what is expected of a reply from each of its tokens on."""
+        return False
+
     def as_built(self, llm: PreTrainedModel) -> Self:
         """The same settings with what was left to choose while building; what is loaded later is built like it."""
         return self

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,6 +16,7 @@ from modalink.model.sampled import Drawing, Sampled
 from modalink.model.sides import Judgement, spans
 from modalink.training import parallel
 from modalink.training.forward import forward
+from modalink.training.objectives import Need
 from modalink.training.policy_gradient import drawn_logprobs
 from modalink.training.reference import Start
 from modalink.training.rollouts import Group, Reply
@@ -81,9 +82,24 @@ def side_of(
     )
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers of each labelled token of every side of some samples, one row a side.
+
+    Args:
+        logprobs: Log-probabilities.
+        values: What the value head expects; rows of nothing where it was not asked.
+    """
+
+    logprobs: list[list[float]]
+    values: list[list[float]]
+
+
 @torch.no_grad()
-def logprobs_of(learner: Learner, samples: Sequence[Prepared], start: Start | None = None) -> list[list[float]]:
-    """Log-probability of each labelled token of every side of some samples, by the passes that learn from them.
+def numbers_of(
+    learner: Learner, samples: Sequence[Prepared], start: Start | None = None, *, values: bool = False
+) -> Numbers:
+    """What the policy says of replies, by the passes that learn from them.
 
     Not those of the engine: in bfloat16 a pass of many tokens and one for each differ by several hundredths.
 
@@ -91,20 +107,24 @@ def logprobs_of(learner: Learner, samples: Sequence[Prepared], start: Start | No
         learner: The stage's learner.
         samples: Samples that were drawn; all processes ask this together.
         start: The state whose probabilities these are; by default that of now.
+        values: Whether its value head is asked, too.
     """
     order = learner.terms.order(samples)
     places = [parallel.positions(len(samples))[i] for i in order]
-    found: list[list[float]] = []
+    found: list[tuple[list[float], list[float]]] = []
+    needs: set[Need] = {"logits", "values"} if values else {"logits"}
     with nullcontext() if start is None else start.in_place(), autocast(learner.dtype, learner.device):
         for part in learner.parts(learner.divided([samples[i] for i in order]), places):
             batch = learner.encoders.encoded(part.batch).to(learner.device)
-            logits = forward(learner.system.model, batch, {"logits"}).logits
-            assert logits is not None
-            values = drawn_logprobs(logits, batch.wanted, batch.sides).tolist()
+            output = forward(learner.system.model, batch, needs)
+            assert output.logits is not None
+            logprobs = drawn_logprobs(output.logits, batch.wanted, batch.sides).tolist()
+            expected = [] if output.values is None else output.values.tolist()
             own = sum(len(sample.sides) for sample in part.samples)
-            found += [values[begin:end] for begin, end in [*spans(batch.sides)][:own]]
+            found += [(logprobs[begin:end], expected[begin:end]) for begin, end in [*spans(batch.sides)][:own]]
     sizes = iter([len(samples[i].sides) for i in order])
     rows, by_place = iter(found), {}
     for i in order:
         by_place[i] = [next(rows) for _ in range(next(sizes))]
-    return [row for i in range(len(samples)) for row in by_place[i]]
+    ordered = [row for i in range(len(samples)) for row in by_place[i]]
+    return Numbers([logprobs for logprobs, _ in ordered], [expected for _, expected in ordered])

@@ -15,7 +15,7 @@ from modalink.model.states import Asked
 from modalink.roles import Conditions, Embeds, LearnsCaptions
 from modalink.training.objectives import OF_CAPTIONS, Captioned, Embedded, Link, Need, Output
 
-OF_THE_LLM: frozenset[Need] = frozenset({"logits", "logprobs", "rewards", "conditions", "links"})
+OF_THE_LLM: frozenset[Need] = frozenset({"logits", "logprobs", "rewards", "values", "conditions", "links"})
 """Needs that only a pass through the LLM fills."""
 
 
@@ -44,12 +44,14 @@ def forward(model: ModalinkForConditionalGeneration, batch: Batch, needs: Set[Ne
     if needs & OF_THE_LLM:
         words = bool(needs & {"logits", "logprobs"})
         asks = {"return_asked": "links" in needs and bool(batch.targets)}
-        asks |= {"output_hidden_states": True} if "rewards" in needs else {}
+        asks |= {"output_hidden_states": True} if needs & {"rewards", "values"} else {}
         given = model(**batch.inputs(logits=words, conditions="conditions" in needs), **asks)
         logprobs = _logprobs(given.logits, batch) if "logprobs" in needs else None
         found = replace(found, logits=given.logits, logprobs=logprobs, conditions=given.conditions)
         if "rewards" in needs:
             found = replace(found, rewards=model.rewards(given.hidden_states[-1], batch.ends))
+        if "values" in needs:
+            found = replace(found, values=model.values(given.hidden_states[-1], batch.predicting))
         found = replace(found, nothing=_nothing(model, batch) if given.conditions else None)
         if given.asked is not None:
             found = replace(found, links={m: _link(model, m, asked) for m, asked in given.asked.items()})

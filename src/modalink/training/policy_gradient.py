@@ -14,7 +14,7 @@ from torch import Tensor
 
 from modalink.model.sides import SideTokens, spans
 
-Advantage = Literal["grpo", "dr_grpo", "batch", "rloo", "reinforce"]
+Comparison = Literal["grpo", "dr_grpo", "batch", "rloo", "reinforce"]
 Ratio = Literal["token", "sequence", "sequence_sum"]
 Clip = Literal["ppo", "cispo", "none"]
 Aggregation = Literal["grpo", "bnpo", "dapo", "dr_grpo"]
@@ -51,7 +51,7 @@ def drawn_logprobs(
 
 
 def outcome_advantages(
-    rewards: Sequence[Sequence[float]], kind: Advantage, everything: Sequence[float]
+    rewards: Sequence[Sequence[float]], kind: Comparison, everything: Sequence[float]
 ) -> list[list[float]]:
     """The advantage of each reply over others, from rewards of whole replies.
 
@@ -69,7 +69,7 @@ def outcome_advantages(
     return [_group(own, kind, everything) for own in rewards]
 
 
-def _group(own: Sequence[float], kind: Advantage, everything: Sequence[float]) -> list[float]:
+def _group(own: Sequence[float], kind: Comparison, everything: Sequence[float]) -> list[float]:
     if kind == "reinforce":
         return [reward - _mean(everything) for reward in own]
     if len(own) < 2:
@@ -120,6 +120,23 @@ def generalised_advantages(
         found.append(later)
     advantages = torch.stack(found[::-1], 1)
     return advantages, advantages + values
+
+
+def token_rewards(
+    scores: Float[Tensor, " b"], log_ratio: Float[Tensor, "b t"], mask: Float[Tensor, "b t"], kl: float
+) -> Float[Tensor, "b t"]:
+    """The reward of each token: at the last one the reply's, and at each its share of the divergence taken off.
+
+    Source: Ziegler et al., arXiv 1909.08593, eq. 2, with k1.
+
+    Args:
+        scores: What the replies are worth.
+        log_ratio: Log-probability when they were drawn minus that in the state in which the stage began.
+        mask: 1 for tokens that were chosen; a reply's stand at its beginning.
+        kl: Weight of the divergence.
+    """
+    last = torch.arange(mask.shape[1], device=mask.device) == mask.sum(1, keepdim=True) - 1
+    return scores[:, None] * last - kl * log_ratio * mask
 
 
 def kl_penalty(
@@ -189,6 +206,27 @@ def policy_losses(
     return -torch.min(bounded * wide, ratio.clamp(1 - low, 1 + high) * wide)
 
 
+def clipped(
+    ratio: Float[Tensor, "b n"],
+    advantages: Float[Tensor, "b t"],
+    *,
+    clip: Clip,
+    low: float = 0.2,
+    high: float = 0.2,
+    most: float | None = None,
+) -> Float[Tensor, "b n"]:
+    """1 where the bounds of `policy_losses`, whose arguments these are, decide the loss, 0 where the ratio does."""
+    if clip == "none":
+        return torch.zeros_like(ratio)
+    wide = advantages if ratio.shape[1] > 1 or advantages.shape[1] == 1 else advantages[:, :1]
+    if clip == "cispo":
+        return (ratio > (torch.inf if most is None else most)).to(ratio)
+    beyond = ratio.clamp(1 - low, 1 + high) * wide < ratio * wide
+    if most is not None:
+        beyond = beyond | ((wide < 0) & (ratio > most))
+    return beyond.to(ratio)
+
+
 def aggregated(
     losses: Float[Tensor, "b n"], mask: Float[Tensor, "b t"], kind: Aggregation, longest: int
 ) -> Float[Tensor, ""]:
@@ -211,7 +249,7 @@ def aggregated(
 
 
 def value_losses(
-    values: Float[Tensor, "b t"], old: Float[Tensor, "b t"], returns: Float[Tensor, "b t"], clip: float
+    values: Float[Tensor, "b t"], old: Float[Tensor, "b t"], returns: Float[Tensor, "b t"], clip: float | None
 ) -> Float[Tensor, "b t"]:
     """What each token's value costs: half its squared error, or that of the clipped value if it is larger.
 
@@ -219,8 +257,10 @@ def value_losses(
         values: Of the head that learns.
         old: When the replies were drawn.
         returns: What they should be.
-        clip: How far a value may move at once.
+        clip: How far a value may move at once; None: any way.
     """
+    if clip is None:
+        return (values - returns).square() / 2
     clipped = values.clamp(old - clip, old + clip)
     return torch.max((values - returns).square(), (clipped - returns).square()) / 2
 

@@ -22,6 +22,7 @@ from modalink.model.items import Item
 from modalink.model.precision import autocast
 from modalink.recipe import Stage
 from modalink.training import parallel
+from modalink.training.diagnostics import Diagnostics
 from modalink.training.filler import Fillers, no_loss
 from modalink.training.forward import forward
 from modalink.training.freezing import needs_of, show_of
@@ -88,11 +89,13 @@ class Learner:
     fillers: Fillers = field(init=False)
     noted: dict[str, dict[str, float]] = field(init=False, default_factory=dict)
     """What objectives noted of the last step, by their names."""
+    diagnostics: Diagnostics = field(init=False)
     average: MovingAverage | None = field(init=False)
     """Of the trained parameters, where the stage keeps one."""
 
     def __post_init__(self) -> None:
         self.objectives = named(self.stage.objectives)
+        self.diagnostics = Diagnostics(self.objectives)
         self.terms = Terms.of(self.stage, self.objectives)
         self.needs = needs_of(self.stage)
         self.parameters = [parameter for members in self.trained.values() for _, parameter in members]
@@ -146,7 +149,8 @@ class Learner:
         if self.average is not None:
             self.average.update(step)
         done = {"stage": self.stage.name, "step": step + 1, "loss": loss, "losses": losses, "lr": rates}
-        return done | {"grad_norm": norm, "grad_norms": norms, "units": counts} | self.sizes(samples)
+        done |= {"grad_norm": norm, "grad_norms": norms, "units": counts}
+        return done | self.diagnostics.record() | self.sizes(samples)
 
     def ready(self, sample: Prepared) -> Prepared:
         """A sample whose media are loaded where no frozen part has kept what it makes of them."""
@@ -228,6 +232,7 @@ class Learner:
             Mean loss of each term that has units in the step, and the norm of each group's gradient.
         """
         self.optimizer.zero_grad()
+        self.diagnostics.clear()
         parts = list(parts)
         self.note(step, parts)
         sums = [self.backward(step, part, counts) for part in parts]
@@ -304,11 +309,14 @@ class Learner:
             batch, output = self.output(part)
             output = replace(output, peers=peers)
             sums = {
-                name: objective.sum(replace(output, noted=self.noted.get(name, {})), batch, self.generators, rngs)
+                name: objective.sum(self._read_by(name, output), batch, self.generators, rngs)
                 for name, objective in self.objectives.items()
                 if objective.count(batch) or (objective.compares and peers is not None)
             }
             return output, {name: value for name, value in sums.items() if self.objectives[name].count(batch)}
+
+    def _read_by(self, objective: str, output: Output) -> Output:
+        return replace(output, noted=self.noted.get(objective, {}), diagnostics=self.diagnostics.of(objective))
 
     def output(self, part: MicroBatch) -> tuple[Batch, Output]:
         """A micro-batch on the device, and what the parts make of it."""

@@ -10,9 +10,10 @@ from modalink import tensor_files
 from modalink.errors import CheckpointError, UnknownNameError
 from modalink.model import ModalinkForConditionalGeneration
 from modalink.model.configuration import spec_of
-from modalink.model.groups import Groups, group_of, inner_name
+from modalink.model.groups import Groups, beginning, group_of, inner_name
 from modalink.model.references import references
 from modalink.recipe import Init, Recipe
+from modalink.recipe.groups import Group
 from modalink.runs.checkpoints import WEIGHTS, Checkpoint
 from modalink.runs.saved_weights import SavedWeights, find
 from modalink.training.freezing import unread
@@ -64,6 +65,8 @@ def initialise(model: ModalinkForConditionalGeneration, saved: SavedWeights) -> 
         if name in buffers:
             continue
         by_group.setdefault(group_of(name), {})[name] = tensor
+    for here, there in saved.init.renamed.items():
+        by_group[here] = _renamed(by_group.get(there, {}), Group(there), Group(here), origin)
     optional = _borrowed(model).union(*(unread(model, {need}) for need in get_args(Need)))
     for group in saved.init.groups or by_group:
         if group not in by_group:
@@ -71,6 +74,15 @@ def initialise(model: ModalinkForConditionalGeneration, saved: SavedWeights) -> 
         if group not in groups:
             raise UnknownNameError("parameter group of this system", group, groups, origin)
         _fill(dict(groups[group]), by_group[group], optional, f"{origin}, {group}")
+
+
+def _renamed(tensors: Mapping[str, Tensor], there: Group, here: Group, origin: str) -> dict[str, Tensor]:
+    """The weights of a group under the names that another has."""
+    before, after = beginning(there), beginning(here)
+    if before is None or after is None or not tensors:
+        lacks = "no weights of it" if before and after else "a group that cannot be renamed"
+        raise CheckpointError(f"{origin}: renamed {here}: {there}: found {lacks}; name groups that both systems have")
+    return {after + name.removeprefix(before): tensor for name, tensor in tensors.items()}
 
 
 def _borrowed(model: ModalinkForConditionalGeneration) -> set[str]:

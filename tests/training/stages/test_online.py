@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +33,6 @@ def constant(answers: Sequence[Answered]) -> list[float]:
 def fussy(answers: Sequence[Answered]) -> list[float | None]:
     """Judges no second reply."""
     return [None if i % 2 else early([answer])[0] for i, answer in enumerate(answers)]
-
-
-@pytest.fixture
-def rollout(good: str) -> Callable[..., dict[str, Any]]:
-    """A stage that draws; keywords change it."""
-    return lambda **changes: {
-        "name": "draw",
-        "kind": "online",
-        "train": {"inputs.image.projector": {"lr": 3e-3}, "llm.lora": {"lr": 3e-3}},
-        "objectives": [{"kind": "policy"}],
-        "rewards": [{"kind": "function", "function": f"{HERE}:early"}],
-        "data": [{"source": "messages", "path": good}],
-        "batch": 4,
-        "replies": 4,
-        "beside": 8,
-        "max_new_tokens": 4,
-        "steps": 4,
-        "schedule": "constant",
-        "checkpoint_every": 2,
-        "precision": "float32",
-        **changes,
-    }
 
 
 def _records(run: Path) -> list[dict[str, Any]]:

@@ -65,9 +65,7 @@ def learning(request: pytest.FixtureRequest, make_recipe: Callable[..., Recipe],
         groups = ("inputs.image.projector", "llm.lora", "llm.reward_head")
         scoring = {"kind": "reward", "objectives": [{"kind": "bradley_terry"}]}
         stages = [pretrain(steps=2), prefer(**scoring, train={name: {"lr": 1e-2} for name in groups}, **changes)]
-        data = make_recipe(pretrain(steps=2)).model_dump(mode="json")
-        data["llm"]["reward_head"] = True
-        return Recipe.model_validate({**data, "stages": stages})
+        return make_recipe(*stages, llm={"reward_head": True})
 
     return make
 

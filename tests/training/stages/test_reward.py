@@ -25,9 +25,7 @@ def recipe(make_recipe: Callable[..., Recipe], prefer) -> Recipe:
         batch=6,
         steps=12,
     )
-    data = make_recipe(prefer()).model_dump(mode="json")
-    data["llm"]["reward_head"] = True
-    return Recipe.model_validate({**data, "stages": [stage]})
+    return make_recipe(stage, llm={"reward_head": True})
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from modalink.kinds import KindConfig
 from modalink.model.batch import Batch, Targets
 from modalink.model.items import Described
 from modalink.ragged import Ragged
-from modalink.recipe.groups import REWARD_HEAD, Group
+from modalink.recipe.groups import REWARD_HEAD, VALUE_HEAD, Group
 from modalink.roles import Compared, Conditions, Generator, LearnsCaptions, OutputProjector
 from modalink.training.randomness import ItemRngs
 
@@ -42,6 +42,7 @@ Need = Literal[
     "writing",
     "reference_logprobs",
     "rewards",
+    "values",
     "reference_conditions",
     "own_reading",
 ]
@@ -130,6 +131,8 @@ class Output:
     """The same in the state in which the stage began; no gradient goes there."""
     rewards: Float[Tensor, " s"] | None = None
     """What each side of the batch is worth by the system's own head, float32."""
+    values: Float[Tensor, " m"] | None = None
+    """What is expected of its side's reward at each labelled token, before it is said, float32."""
     reference_conditions: Mapping[str, Conditions] | None = None
     """The conditions that the same state makes; no gradient goes there."""
     own_reading: "ReadsBack | None" = None
@@ -156,6 +159,8 @@ class Output:
     """Modality -> the media that have captions; no pass through the LLM."""
     noted: Mapping[str, float] = field(default_factory=dict)
     """What the objective that reads this has noted of the step, see `ObjectiveConfig.noted`."""
+    diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    """Where the objective that reads this leaves what it `diagnoses`."""
     peers: str | None = None
     """What those passes of other processes are called that run beside this one and whose media are compared with its
     media, see `ObjectiveConfig.compares`; None where none are."""
@@ -196,6 +201,9 @@ class ObjectiveConfig(KindConfig):
     """Whether its losses need statistics of the whole step, see `statistics`."""
     mismatches: ClassVar[bool] = False
     """Whether each sample is also read with the reply of the next one of its step, as the variant `mismatched`."""
+    diagnoses: ClassVar[tuple[str, ...]] = ()
+    """What `sum` leaves in `Output.diagnostics` for people, each as the sum over a batch and the number of what was
+    added, `[2]`; the step's record has the means."""
     weight: float = 1.0
     """Factor of this objective in the step's loss."""
 
@@ -285,12 +293,16 @@ def captions_of(batch: Batch) -> dict[str, list[int]]:
     return {modality: places for modality, places in found.items() if places}
 
 
+_HEADS: Mapping[str, Need] = {REWARD_HEAD: "rewards", VALUE_HEAD: "values"}
+"""Groups that one field of `Output` alone depends on."""
+
+
 def _reach(need: Need, group: Group) -> bool:
     """Whether a field of `Output` depends on a group's parameters."""
     if need in OF_FROZEN:
         return False
-    if group == REWARD_HEAD:
-        return need == "rewards"
+    if group in _HEADS:
+        return need == _HEADS[group]
     if need == "features":
         return group.side == "inputs" and group.part in {"encoder", "lora"}
     if need in {"prompt_tokens", "embeddings"} or need in OF_CAPTIONS:

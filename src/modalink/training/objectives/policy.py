@@ -11,17 +11,17 @@ import torch
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from modalink.model.batch import Batch
-from modalink.model.sides import SideTokens, spans
 from modalink.training.objectives import GeneratorView, Need, ObjectiveConfig, Output
+from modalink.training.objectives._drawn import Drawn, counted_tokens, share
 from modalink.training.policy_gradient import (
     Aggregation,
     Clip,
     Kl,
     Ratio,
     aggregated,
+    clipped,
     drawn_logprobs,
     importance,
     kl_penalty,
@@ -35,6 +35,7 @@ class PolicyConfig(ObjectiveConfig):
     `dapo`."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits"})
+    diagnoses: ClassVar[tuple[str, ...]] = ("clipped", "kl_of_update")
 
     kind: Literal["policy"] = "policy"
     ratio: Ratio = "token"
@@ -67,22 +68,34 @@ class PolicyConfig(ObjectiveConfig):
         return self
 
     def count(self, batch: Batch) -> int:
-        sides = [side for side in batch.sides if side.sampled is not None]
-        return sum(len(side.tokens) for side in sides if _counts(side)) if self.aggregation == "dapo" else len(sides)
+        if self.aggregation == "dapo":
+            return counted_tokens(batch.sides)
+        return sum(side.sampled is not None for side in batch.sides)
 
     def sum(
         self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
     ) -> Float[Tensor, ""]:
         assert output.logits is not None
         logprobs = drawn_logprobs(output.logits, batch.wanted, batch.sides)
-        sides = [(side, *span) for side, span in zip(batch.sides, spans(batch.sides), strict=True) if side.sampled]
-        own = pad_sequence([logprobs[start:end] for _, start, end in sides], batch_first=True)
-        known = [side.sampled for side, _, _ in sides if side.sampled is not None]
-        rows = [torch.full((end - start,), float(_counts(side)), device=own.device) for side, start, end in sides]
-        mask = pad_sequence(rows, batch_first=True).to(own.dtype)
-        old, reference = _padded([one.old for one in known], own), _padded([one.reference for one in known], own)
-        advantages = _padded([one.advantages for one in known], own)
-        return self.loss(own, mask, old, reference, advantages, known[0].drawing.longest)
+        drawn = Drawn.of(batch, logprobs)
+        own, mask = drawn.rows(logprobs), drawn.mask
+        old, reference, advantages = (drawn.known(name) for name in ("old", "reference", "advantages"))
+        output.diagnostics.update(self._told(own - old, mask, advantages))
+        return self.loss(own, mask, old, reference, advantages, drawn.replies[0].drawing.longest)
+
+    @torch.no_grad()
+    def _told(
+        self, log_ratio: Float[Tensor, "b t"], mask: Float[Tensor, "b t"], advantages: Float[Tensor, "b t"]
+    ) -> dict[str, Tensor]:
+        """The share of tokens whose ratio is bounded, and how far the policy has gone from the one that drew (k3)."""
+        ratio = importance(log_ratio, mask, self.ratio)
+        bounded = clipped(ratio, advantages, clip=self.clip, low=self.low, high=self.high, most=self._most)
+        moved = kl_penalty(-log_ratio, torch.zeros_like(log_ratio), "k3")
+        return {"clipped": share(bounded.expand_as(mask), mask), "kl_of_update": share(moved, mask)}
+
+    @property
+    def _most(self) -> float | None:
+        return 5.0 if self.clip == "cispo" and self.most is None else self.most
 
     def loss(
         self,
@@ -95,17 +108,9 @@ class PolicyConfig(ObjectiveConfig):
     ) -> Float[Tensor, ""]:
         """The sum over units from the numbers of each token, replies in rows; see `policy_gradient`."""
         ratio = importance(logprobs - old, mask, self.ratio)
-        most = 5.0 if self.clip == "cispo" and self.most is None else self.most
-        losses = policy_losses(logprobs, ratio, advantages, clip=self.clip, low=self.low, high=self.high, most=most)
+        losses = policy_losses(
+            logprobs, ratio, advantages, clip=self.clip, low=self.low, high=self.high, most=self._most
+        )
         if self.kl:
             losses = losses + self.kl * kl_penalty(logprobs, reference, self.kl_estimator, ratio)
         return aggregated(losses, mask, self.aggregation, longest)
-
-
-def _counts(side: SideTokens) -> bool:
-    return side.sampled is not None and side.sampled.counts
-
-
-def _padded(rows: list[tuple[float, ...]], like: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
-    tensors = [torch.tensor(row, dtype=like.dtype, device=like.device) for row in rows]
-    return pad_sequence(tensors, batch_first=True)

@@ -225,8 +225,8 @@ class Teacher:
             *(float(len(groups)), float(sum(group.is_mixed for group in groups))),
             *(float(len(replies)), float(sum(len(reply.ids) for reply in replies))),
             *(float(sum(not reply.complete for reply in replies)), float(sum(_is_empty(reply) for reply in replies))),
-            *(float(len(rewards)), sum(rewards), sum(reward**2 for reward in rewards)),
-            *(number for name in names for number in (float(len(parts[name])), sum(parts[name]))),
+            *(float(len(rewards)), sum(rewards, 0.0), sum((reward**2 for reward in rewards), 0.0)),
+            *(number for name in names for number in (float(len(parts[name])), sum(parts[name], 0.0))),
         ]
         prompts, mixed, count, tokens, cut, empty, known, total, squares, *rest = parallel.summed(own)
         mean = total / max(1.0, known)

@@ -5,31 +5,35 @@ ratio, the clip, the aggregation and the divergence.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from modalink.model.batch import Prepared
+from modalink.recipe.groups import VALUE_HEAD
 from modalink.training import parallel
-from modalink.training.drawn import logprobs_of, sample_of
-from modalink.training.policy_gradient import Advantage, outcome_advantages
+from modalink.training.drawn import Numbers, numbers_of, sample_of
+from modalink.training.policy_gradient import Comparison, outcome_advantages
 from modalink.training.rollouts import Group
 from modalink.training.stages._rollouts import Policy, RolloutStageConfig, Teacher
+from modalink.training.token_advantages import Gae, Judged, token_advantages
 
 
 class OnlineConfig(RolloutStageConfig):
     """Policy gradients on replies that are drawn for the prompts of the data and judged by rewards."""
 
     kind: Literal["online"] = "online"
-    advantage: Advantage = "grpo"
+    advantage: Comparison | Literal["gae"] = "grpo"
     """What a reply is compared with: `grpo`, the prompt's others, by their mean and standard deviation; `dr_grpo`, by
     their mean alone; `batch`, by the standard deviation of all; `rloo`, by the mean of the others alone; `reinforce`,
-    the mean of all replies of the step."""
+    the mean of all replies of the step; `gae`, what the LLM's value head expects at each token (PPO)."""
+    gae: Gae = Gae()
+    """How advantages are estimated from values, for `gae`."""
     kl_in_reward: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the divergence from the state in which the stage began (k1, summed over tokens) taken from each reward
-    (RLOO: 0.05), instead of, or beside, that of the objective."""
+    """Weight of the divergence from the state in which the stage began (k1) taken from each reward (RLOO, PPO: 0.05),
+    instead of, or beside, that of the objective: by `gae` from that of each token, else summed over tokens."""
     updates: PositiveInt = 1
     """Updates from the replies of a step: `batch` is divided into so many parts."""
     inner_epochs: PositiveInt = 1
@@ -46,10 +50,24 @@ class OnlineConfig(RolloutStageConfig):
             raise ValueError(f"found batch {self.batch} and {self.updates} updates, needed a batch that they divide")
         if self.mixed is not None and self.mixed > self.batch:
             raise ValueError(f"found mixed {self.mixed} of a batch of {self.batch} prompts, needed as many at most")
-        if self.replies < 2 and self.advantage != "reinforce":
+        if self.replies < 2 and self.advantage not in ("reinforce", "gae"):
             raise ValueError(f"advantage {self.advantage} compares the replies to a prompt, needed two at least")
         if not any(objective.kind == "policy" for objective in self.objectives):
             raise ValueError("found no objective `policy`, needed one: it learns from what is drawn")
+        return self
+
+    @model_validator(mode="after")
+    def _values_fit(self) -> Self:
+        learned = any(objective.kind == "value" for objective in self.objectives)
+        if self.advantage != "gae" and self.gae != Gae():
+            raise ValueError(f"found gae and advantage {self.advantage}, which knows no values; set advantage: gae")
+        if learned != (self.advantage == "gae"):
+            raise ValueError(
+                f"found advantage {self.advantage} {'with' if learned else 'without'} the objective `value`, needed "
+                "advantage: gae and objectives: [{kind: policy}, {kind: value}] together"
+            )
+        if learned and VALUE_HEAD not in self.train:
+            raise ValueError(f"found the objective `value`, whose head nothing trains; add {VALUE_HEAD} to train")
         return self
 
     def with_batch(self, size: int) -> Self:
@@ -63,29 +81,39 @@ class OnlineConfig(RolloutStageConfig):
         return None if self.mixed is None else max(1, self.mixed // parallel.world())
 
     def taught(self, policy: Policy, groups: Sequence[Group]) -> list[Prepared]:
+        return self._taught(policy, groups)[0]
+
+    def _taught(self, policy: Policy, groups: Sequence[Group]) -> tuple[list[Prepared], dict[str, float]]:
+        """The same, and what is measured of the values."""
         system, how = policy.learner.system, policy.how
         made = [sample_of(system, group, how, learns_cut=self.learns_cut) for group in self._chosen(groups)]
         samples = [sample for sample in made if sample is not None]
-        old = logprobs_of(policy.learner, samples)
-        reference = logprobs_of(policy.learner, samples, policy.start)
-        return [*_told(samples, old, reference, self._advantages(samples, old, reference))]
+        old = numbers_of(policy.learner, samples, values=self.advantage == "gae")
+        reference = numbers_of(policy.learner, samples, policy.start)
+        if self.advantage == "gae":
+            return self._by_values(samples, old, reference)
+        advantages = self._advantages(samples, old, reference)
+        rows = [(own,) * len(row) for own, row in zip(advantages, old.logprobs, strict=True)]
+        fields = _rows(old=old.logprobs, reference=reference.logprobs, advantages=rows)
+        return [*_told(samples, fields)], {}
 
     def learn(self, teacher: Teacher, step: int, groups: Sequence[Group]) -> dict[str, Any]:
         signal = self._signal(groups)
-        if not signal:
+        if not signal and self.advantage != "gae":
             return teacher.nothing(step, groups) | {"signal": signal}
-        samples = self.taught(teacher.policy, groups)
+        samples, measured = self._taught(teacher.policy, groups)
         parts = [part for part in self._parts(samples) if parallel.summed([float(len(part))])[0]]
+        if not parts:
+            return teacher.nothing(step, groups) | {"signal": signal}
         records = [teacher.policy.learner.learn(step, part) for part in parts]
-        loss = sum(record["loss"] for record in records) / len(records)
-        return records[-1] | {"loss": loss, "kl": divergence(samples), "signal": signal}
+        return _together(records) | measured | {"kl": divergence(samples), "signal": signal}
 
     def _signal(self, groups: Sequence[Group]) -> float:
         """The share of prompts, of all processes, whose replies teach something."""
         mixed, prompts = parallel.summed([float(sum(group.is_mixed for group in groups)), float(len(groups))])
-        if self.advantage == "reinforce":
+        if self.advantage in ("reinforce", "gae"):
             rewards = parallel.gathered([reward for group in groups for reward in group.rewards])
-            return float(len({*rewards}) > 1)
+            return float(len({*rewards}) > 1 or (self.advantage == "gae" and len(rewards) == 1))
         return mixed / max(1.0, prompts)
 
     def _chosen(self, groups: Sequence[Group]) -> list[Group]:
@@ -93,17 +121,27 @@ class OnlineConfig(RolloutStageConfig):
             return [*groups]
         return [group for group in groups if group.is_mixed][:most]
 
-    def _advantages(
-        self, samples: Sequence[Prepared], old: Sequence[Sequence[float]], reference: Sequence[Sequence[float]]
-    ) -> list[float]:
-        """One a reply."""
-        moved = [sum(own) - sum(before) for own, before in zip(old, reference, strict=True)]
+    def _advantages(self, samples: Sequence[Prepared], old: Numbers, reference: Numbers) -> list[float]:
+        """One a reply, from its comparison with others."""
+        assert self.advantage != "gae"
+        moved = [sum(own) - sum(before) for own, before in zip(old.logprobs, reference.logprobs, strict=True)]
         rows, rewards = iter(moved), []
         for sample in samples:
-            worth = [side.judgement.score or 0.0 for side in sample.sides]
-            rewards.append([reward - self.kl_in_reward * next(rows) for reward in worth])
+            rewards.append([_worth(side) - self.kl_in_reward * next(rows) for side in sample.sides])
         everything = parallel.gathered([reward for own in rewards for reward in own])
         return [value for own in outcome_advantages(rewards, self.advantage, everything) for value in own]
+
+    def _by_values(
+        self, samples: Sequence[Prepared], old: Numbers, reference: Numbers
+    ) -> tuple[list[Prepared], dict[str, float]]:
+        """The samples with an advantage of each token, from what the value head expected."""
+        sides = [side for sample in samples for side in sample.sides]
+        rows = zip(sides, old.logprobs, reference.logprobs, old.values, strict=True)
+        judged = [Judged(_worth(side), own, start, values, _counts(side)) for side, own, start, values in rows]
+        found = token_advantages(judged, self.gae, self.kl_in_reward)
+        told = {"old": old.logprobs, "reference": reference.logprobs, "values": old.values}
+        fields = _rows(**told, advantages=found.advantages, returns=found.returns)
+        return [*_told(samples, fields)], {"explained_variance": found.explained}
 
     def _parts(self, samples: Sequence[Prepared]) -> Iterator[list[Prepared]]:
         """The samples of each update, as many updates on every process."""
@@ -112,24 +150,42 @@ class OnlineConfig(RolloutStageConfig):
                 yield [*samples[number :: self.updates]]
 
 
-def _told(
-    samples: Sequence[Prepared],
-    old: Sequence[Sequence[float]],
-    reference: Sequence[Sequence[float]],
-    advantages: Sequence[float],
-) -> Iterator[Prepared]:
+def _worth(side: Prepared) -> float:
+    return side.judgement.score or 0.0
+
+
+def _counts(side: Prepared) -> bool:
+    return side.sampled is not None and side.sampled.counts
+
+
+def _rows(**columns: Sequence[Sequence[float]]) -> Iterator[dict[str, tuple[float, ...]]]:
+    """The fields of `Sampled` of each reply, from those of all replies by name."""
+    for rows in zip(*columns.values(), strict=True):
+        yield {name: tuple(row) for name, row in zip(columns, rows, strict=True)}
+
+
+def _told(samples: Sequence[Prepared], fields: Iterator[dict[str, tuple[float, ...]]]) -> Iterator[Prepared]:
     """The samples with what training needs of their replies, which are numbered through."""
-    rows = zip(old, reference, advantages, strict=True)
     for sample in samples:
-        sides = [_with(side, *next(rows)) for side in sample.sides]
+        sides = [_with(side, next(fields)) for side in sample.sides]
         yield replace(sides[0], alternatives=tuple(sides[1:]))
 
 
-def _with(side: Prepared, old: Sequence[float], reference: Sequence[float], advantage: float) -> Prepared:
+def _with(side: Prepared, fields: Mapping[str, Any]) -> Prepared:
     assert side.sampled is not None
-    advantages = (advantage,) * len(old)
-    sampled = replace(side.sampled, old=tuple(old), reference=tuple(reference), advantages=advantages)
-    return replace(side, alternatives=(), sampled=sampled)
+    return replace(side, alternatives=(), sampled=replace(side.sampled, **fields))
+
+
+def _together(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One record of several updates: the last, with means of what differs from one to the other."""
+    means = {name: _means([record.get(name, {}) for record in records]) for name in ("losses", "diagnostics")}
+    loss = sum(record["loss"] for record in records) / len(records)
+    return records[-1] | {"loss": loss} | {name: found for name, found in means.items() if name in records[-1]}
+
+
+def _means(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    held = {name: [own[name] for own in found if name in own] for own in found for name in own}
+    return {name: sum(values) / len(values) for name, values in held.items()}
 
 
 def divergence(samples: Sequence[Prepared]) -> float:

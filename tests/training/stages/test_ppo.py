@@ -1,0 +1,144 @@
+"""PPO: a value head that learns beside the policy, and what it is worth."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from modalink.errors import CheckpointError, TrainingError
+from modalink.model import System, compose
+from modalink.recipe import Recipe
+from modalink.training.train import train
+from tests.support.forks import ended, ended_together
+from tests.training import child, rollout_child
+from tests.training.stages.test_online import _file, _records
+
+GROUPS = ("inputs.image.projector", "llm.lora", "llm.value_head")
+LOSSES = [{"kind": "policy", "high": 0.2, "kl": 0}, {"kind": "value"}]
+
+
+@pytest.fixture(scope="module")
+def ppo(make_recipe: Callable[..., Recipe], rollout) -> Callable[..., Recipe]:
+    """A recipe with one stage of PPO; keywords change the stage."""
+    changed = {"train": {group: {"lr": 3e-3} for group in GROUPS}, "objectives": LOSSES}
+    changed |= {"advantage": "gae", "kl_in_reward": 0.05, "replies": 2, "updates": 2, "inner_epochs": 2}
+    return lambda **changes: make_recipe(rollout(**changed | changes), llm={"value_head": True})
+
+
+@pytest.fixture(scope="module")
+def run(ppo: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(ppo(), tmp_path_factory.mktemp("ppo") / "run")
+
+
+def test_rewards_rise_and_are_foreseen(ppo: Callable[..., Recipe], tmp_path: Path) -> None:
+    rates = {"llm": {"lr": 1e-2}, "llm.value_head": {"lr": 1e-1}}
+    small = {"batch": 6, "replies": 16, "beside": 96, "max_new_tokens": 2, "train": rates, "updates": 1}
+    records = _records(train(ppo(steps=6, **small), tmp_path / "run"))
+    assert sum(record["reward"] for record in records[-3:]) / 3 > records[0]["reward"] + 0.08
+    assert all(0 <= record["kl"] < 3 for record in records)
+    assert records[0]["explained_variance"] == pytest.approx(0, abs=1e-6)
+    assert records[-1]["losses"]["value"] < records[0]["losses"]["value"]
+
+
+def test_a_step_tells_how_far_it_went(run: Path) -> None:
+    first, second, *_ = _records(run)
+    assert first["kl"] == 0.0 and second["kl"] > 0
+    assert first["losses"].keys() == {"policy", "value"} and first["losses"]["value"] > 0
+    assert first["diagnostics"].keys() == {"policy.clipped", "policy.kl_of_update", "value.clipped"}
+    assert all(0 <= value <= 1 for value in first["diagnostics"].values())
+    assert first["diagnostics"]["policy.kl_of_update"] > 0
+    assert first["explained_variance"] == 0 and second["explained_variance"] != 0
+
+
+def test_what_learns_is_what_is_trained_and_the_head_which_is_saved(run: Path, ppo: Callable[..., Recipe]) -> None:
+    before = {name: p.detach() for name, p in compose(ppo(), seed=0).model.named_parameters()}
+    after = dict(System.load(run / "model").model.named_parameters())
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    system = compose(ppo(), seed=0)
+    trained = {name for group in GROUPS for name, _ in system.model.trainable_groups()[group]}
+    assert moved == trained and "value_head.weight" in moved
+    saved = load_file(run / "draw" / "checkpoints" / "step-00000004" / "weights.safetensors")
+    assert torch.equal(saved["value_head.weight"], after["value_head.weight"])
+
+
+def test_killed_in_the_middle_of_drawing_it_is_resumed_to_the_bit_with_its_head(
+    run: Path, ppo: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    killed, output = tmp_path / "killed", tmp_path / "output"
+    arguments = [_file(ppo(), killed), str(killed), "3"]
+    assert ended(rollout_child.__file__, arguments, output) == -signal.SIGKILL, output.read_text()
+    train(ppo(), killed)
+    assert _records(killed) == _records(run)
+    for name in ("model/model.safetensors", "draw/replies.jsonl"):
+        assert (killed / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_two_processes_learn_what_one_learns(ppo: Callable[..., Recipe], tmp_path: Path) -> None:
+    recipe = ppo(steps=1, micro_batch=1, updates=1)
+    one, two, output = tmp_path / "one", tmp_path / "two", tmp_path / "output"
+    train(recipe, one)
+    codes = ended_together(child.__file__, [_file(recipe, two), str(two)], output=output, processes=2)
+    assert codes == [0, 0], output.read_text()
+    (alone,), (together,) = _records(one), _records(two)
+    assert together["units"] == alone["units"]
+    for name, tolerance in (("losses", 1e-3), ("grad_norms", 1e-2), ("diagnostics", 1e-2)):
+        assert together[name] == pytest.approx(alone[name], rel=tolerance, abs=1e-4), name
+
+
+def test_where_no_reply_can_be_judged_nothing_is_learned(ppo: Callable[..., Recipe], tmp_path: Path) -> None:
+    rewards = [{"kind": "function", "function": "tests.training.stages.test_ppo:silent"}]
+    (record,) = _records(train_until_refused(ppo(rewards=rewards, steps=1), tmp_path / "run"))
+    assert record["unjudged"] == record["replies"] == 8 and record["grad_norm"] == 0.0 and record["signal"] == 0
+
+
+def silent(answers: Any) -> list[None]:
+    return [None] * len(answers)
+
+
+def train_until_refused(recipe: Recipe, run: Path) -> Path:
+    """A run whose one step taught nothing ends in words: what it wrote is looked at."""
+    with pytest.raises(TrainingError, match="should train"):
+        train(recipe, run)
+    return run
+
+
+def test_the_head_can_begin_as_that_of_a_reward_model(
+    make_recipe: Callable[..., Recipe], ppo: Callable[..., Recipe], prefer, tmp_path: Path
+) -> None:
+    rates = {group: {"lr": 1e-2} for group in ("llm.lora", "llm.reward_head")}
+    scoring = prefer(name="score", kind="reward", objectives=[{"kind": "bradley_terry"}], train=rates, steps=2)
+    judge = train(make_recipe(scoring, llm={"reward_head": True}), tmp_path / "judge")
+    origin = {"from": str(judge), "groups": ["llm.value_head"], "renamed": {"llm.value_head": "llm.reward_head"}}
+    still = {"llm.value_head": {"lr": 1e-12}, "llm.lora": {"lr": 1e-3}}
+    run = train(ppo(init=origin, steps=1, train=still), tmp_path / "run")
+    one, other = (dict(System.load(folder / "model").model.named_parameters()) for folder in (judge, run))
+    torch.testing.assert_close(other["value_head.weight"], one["reward_head.weight"], rtol=0, atol=1e-6)
+    assert one["reward_head.weight"].norm() > 0
+    wrong = {**origin, "renamed": {"llm.value_head": "llm.new_tokens"}}
+    with pytest.raises(CheckpointError, match=r"renamed llm\.value_head: llm.new_tokens: found a group that cannot be"):
+        train(ppo(init=wrong, steps=1), tmp_path / "wrong")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"objectives": [{"kind": "policy"}]}, "found advantage gae without the objective `value`"),
+        ({"advantage": "grpo"}, "found advantage grpo with the objective `value`"),
+        ({"advantage": "grpo", "gae": {"lam": 1.0}}, "which knows no values; set advantage: gae"),
+        ({"gae": {"lam": 1.5}}, "less than or equal to 1"),
+        ({"train": {"llm.lora": {"lr": 1e-3}}}, "whose head nothing trains; add llm.value_head to train"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(ppo, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        ppo(**changes)
+
+
+def test_a_system_without_a_head_is_refused(make_recipe: Callable[..., Recipe], rollout) -> None:
+    stage = rollout(train={group: {"lr": 1e-3} for group in GROUPS}, objectives=LOSSES, advantage="gae")
+    with pytest.raises(ValueError, match=r"needs a head that expects rewards: llm\.value_head: true"):
+        make_recipe(stage)
