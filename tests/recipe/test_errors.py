@@ -65,7 +65,7 @@ CASES = [
      "[{kind: diffusion, condition_dropout: 0.1}]"),
     ("batch: 8", "batch: 8\n    optimizer: {kind: adam}",
      "see.yaml, line 18, stages.0.optimizer: unknown kind of training.optimizers 'adam'; did you mean 'adamw'? known: "
-     "adamw"),
+     "adafactor, adamw"),
     ("batch: 8", "batch: 8\n    optimizer: {betas: [0.9, 1]}",
      "see.yaml, line 18, stages.0.optimizer.betas.1: found 1, needed less than 1"),
     ("count: 20", "count: 20, weight: 1",

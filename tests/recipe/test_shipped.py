@@ -218,12 +218,12 @@ def _trained(tiny: str, folder: Path) -> tuple[Recipe, Path]:
 
 
 def _reached(stage: Path, train: dict[str, object]) -> dict[str | None, bool]:
-    """Group -> whether a gradient has reached it: its running mean, which AdamW keeps of all that learns."""
+    """Group -> whether a gradient has reached it: its running mean (AdamW) or mean square (Adafactor) is not zero."""
     (checkpoint,) = (stage / "checkpoints").glob("*/optimizer.safetensors")
     found: dict[str | None, bool] = {}
     for name, value in load_file(checkpoint).items():
         parameter, _, kept = name.rpartition("/")
-        if kept == "exp_avg":
+        if kept in ("exp_avg", "row_var", "variance"):
             group = inner_name(parameter).within(train)
             found[group] = found.get(group, False) or bool(torch.any(value))
     return found
