@@ -1,4 +1,4 @@
-"""Adafactor: the mean square of a matrix's gradients is kept as one row and one column, so that its state takes little memory.
+"""Adafactor: the mean square of a matrix's gradients is kept as one row and one column, which takes little memory.
 
 PaLI-X, UL2 and Flan-T5 were trained with it. The step is in proportion to the parameters' own size: a learning rate of
 1e-3 moves a parameter by a thousandth of its root mean square.
