@@ -4,10 +4,13 @@ Files that may be read by whoever may read their neighbours: safetensors writes 
 """
 
 import hashlib
+import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -40,6 +43,29 @@ def save(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | N
     """
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata)
     _share(path)
+
+
+def join(parts: Mapping[str, tuple[Path, str, tuple[int, ...]]], path: Path) -> None:
+    """Write a safetensors file of tensors that lie on the disk as bare bytes, without a copy of them in memory.
+
+    Args:
+        parts: Name -> file of the values in C order, dtype as safetensors calls it (`F32`, `I64`), and shape.
+        path: The file that is written.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    header, end = dict[str, Any](), 0
+    for name, (file, dtype, shape) in parts.items():
+        start, end = end, end + file.stat().st_size
+        header[name] = {"dtype": dtype, "shape": [*shape], "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as joined:
+        joined.write(len(text).to_bytes(8, "little") + text)
+        for file, _, _ in parts.values():
+            with file.open("rb") as values:
+                shutil.copyfileobj(values, joined, 2**20)
 
 
 def read(path: Path, damaged: Damaged, *, remedy: str = "") -> dict[str, Tensor]:

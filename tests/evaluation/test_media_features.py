@@ -7,7 +7,8 @@ import pytest
 
 from modalink import modalities
 from modalink.errors import DataError, PartError
-from modalink.evaluation.media_features import FRAMES, VIEWS, HubEncoder, pictures, unit
+from modalink.evaluation.media_features import HubEncoder
+from modalink.hub.embedding import FRAMES, VIEWS, pictures, unit
 from modalink.modalities.audio import Sound
 from modalink.testing.checkpoints import tiny_clap
 

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from modalink import modalities
-from modalink.retrievers._index import IndexWriter
+from modalink.retrievers._index_writer import IndexWriter
 
 COLOURS = ("red", "green", "blue")
 TEXTS = ("A red flag over a house.", "A green flag.", "The blue sea, and the red house by the sea.")
@@ -29,8 +29,9 @@ def flag(colour):
 @pytest.fixture
 def index(tmp_path):
     """The folder of an index of a red, a green and a blue picture."""
-    writer = IndexWriter(tmp_path / "index")
+    made = {"kind": "encoder", "modality": "image", "pool": "max", "encoder": Shades.sha256}
+    writer = IndexWriter(tmp_path / "index", made)
     for colour, text in zip(COLOURS, TEXTS, strict=True):
         writer.add(f"{colour} row", text, [("image", flag(colour))], Shades()([flag(colour)], "max"))
-    writer.close({"kind": "encoder", "modality": "image", "pool": "max", "encoder": Shades.sha256})
+    writer.close()
     return tmp_path / "index"

@@ -5,16 +5,52 @@ import pytest
 
 from modalink.errors import PartError
 from modalink.kinds import parse
+from modalink.retrievers._index import Index
+from modalink.retrievers.random import RandomRetriever, RandomRetrieverConfig
 from modalink.roles.retriever import Query
+from modalink.testing import check_retriever
 from tests.retrievers.conftest import TEXTS, Shades, flag
 
 
-def retriever(kind, index, embed=None, **settings):
-    return parse("modalink.retrievers", {"kind": kind, "index": str(index), **settings}).build(embed)
+def settings(kind, index, **given):
+    return parse("modalink.retrievers", {"kind": kind, "index": str(index), **given})
+
+
+def retriever(kind, index, embed=None, **given):
+    return settings(kind, index, **given).build(embed)
 
 
 def seen(*colours):
     return Query("What is it?", tuple(("image", flag(colour)) for colour in colours))
+
+
+@pytest.mark.parametrize(
+    ("kind", "embed", "queries"),
+    [
+        ("encoder", Shades(), [seen("red"), seen("lime", (200, 100, 0))]),
+        ("words", None, [Query("A green flag by the house"), Query("the red sea", (("image", flag("red")),))]),
+        ("random", None, [Query("anything"), Query(""), seen("red")]),
+    ],
+)
+def test_kinds_keep_the_promises_of_their_role(index, kind, embed, queries):
+    check_retriever(settings(kind, index), queries, embed)
+
+
+class Forgetful(RandomRetriever):
+    """Finds what it was asked to leave out."""
+
+    def search(self, query, count, without=()):
+        return super().search(query, count)
+
+
+class ForgetfulConfig(RandomRetrieverConfig):
+    def build(self, embed):
+        return Forgetful(Index.open(self.index), self.seed)
+
+
+def test_the_kit_names_the_promise_that_is_broken(index):
+    with pytest.raises(AssertionError, match="entries of a source that is left out must not be found"):
+        check_retriever(ForgetfulConfig(index=str(index)), [Query("anything")])
 
 
 def test_an_encoder_finds_the_nearest_medium_by_its_cosine(index):
@@ -32,16 +68,16 @@ def test_an_encoder_looks_at_the_last_medium_and_finds_nothing_without_one(index
 
 
 @pytest.mark.parametrize(
-    ("settings", "embed", "message"),
+    ("given", "embed", "message"),
     [
         ({"pool": "mean"}, Shades(), "found an index with pool max, needed mean; make it anew"),
         ({"modality": "audio"}, Shades(), "found an index with modality image, needed audio"),
         ({}, None, "found no encoder of image to look at media with"),
     ],
 )
-def test_an_index_that_was_made_otherwise_is_refused(index, settings, embed, message):
+def test_an_index_that_was_made_otherwise_is_refused(index, given, embed, message):
     with pytest.raises(PartError, match=message):
-        retriever("encoder", index, embed, **settings)
+        retriever("encoder", index, embed, **given)
 
 
 def test_an_index_of_another_encoder_is_refused(index):

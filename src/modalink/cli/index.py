@@ -1,32 +1,37 @@
 """`modalink index`: what a retriever finds in."""
 
 import json
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from modalink import files, modalities
+from modalink import files, modalities, yaml_files
 from modalink.cli.media import takes_media
 from modalink.cli.options import Device, Threads
+from modalink.cli.progress import Answering, answering
 from modalink.cli.sources import sources_of
 from modalink.conversation import Medium
 from modalink.errors import OptionError
 from modalink.inference.indexing import build_index
-from modalink.kinds import parse
 from modalink.model import System, compose_without_llm
 from modalink.model.device import use
 from modalink.model.retrieving import embedding
 from modalink.recipe import Recipe, load
+from modalink.recipe.errors import Problems
+from modalink.recipe.kind_field import Kinds
 from modalink.roles.retriever import Found, Query, RetrieverConfig
 from modalink.settings import run_settings
 
 index = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 By = Annotated[
-    Literal["encoder", "words"], typer.Option("--by", help="What finds: an encoder of the recipe, or the words alone.")
+    str, typer.Option("--by", help="What finds: `encoder`, `words`, or a mapping of a kind and its settings, in YAML.")
 ]
-Modality = Annotated[str, typer.Option("--modality", help="The input whose encoder finds.")]
+Modality = Annotated[str | None, typer.Option("--modality", help="The media by which is found, image by default.")]
 Tiny = Annotated[bool, typer.Option("--tiny", help="The recipe with every part at tiny size.")]
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Whose encoder finds: a recipe, or RUN/recipe.yaml.")]
 
@@ -44,7 +49,7 @@ def build(
     out: Annotated[Path, typer.Option("--out", file_okay=False, help="Folder of the index; it must not be there yet.")],
     recipe: RecipeOption = "demo",
     by: By = "encoder",
-    modality: Modality = "image",
+    modality: Modality = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Take the first samples only.")] = None,
     tiny: Tiny = False,
     device: Device = None,
@@ -52,11 +57,14 @@ def build(
 ) -> None:
     """Build an index: an entry for each sample, with its media and what is answered in it.
 
-    Media are copied into it. The encoder that finds must be the one of the recipe that uses the index.
+    Media are copied into it. An encoder that finds must be the one of the recipe that uses the index; towers of words
+    and media are their own. Stopped, the same command resumes.
 
     \b
     modalink index build photos source=pairs captions=captions.csv --recipe my.yaml --out runs/index
     modalink index build facts.jsonl --by words --out runs/facts
+    modalink index build photos source=folder --by "{kind: towers, checkpoint: openai/clip-vit-base-patch32}" \\
+        --out runs/photos
     """
     chosen = load(recipe, tiny=tiny)
     config = _retriever(by, modality, out)
@@ -65,10 +73,13 @@ def build(
         raise OptionError(
             f"{source}: found {1 + len(more_sources)} sources of a recipe, needed one; name its data and their settings"
         )
-    system = _system(chosen, device, threads) if by == "encoder" else None
-    done = build_index(given, config, system, limit=limit)
-    for line in done.left_out[:20]:
-        print(f"left out: {line}")
+    system = _system(chosen, device, threads) if config.embeds() is not None else None
+    with answering(Console(stderr=True, highlight=False), f"{out}: indexing", "samples taken") as line:
+        done = build_index(given, config, system, limit=limit, on_taken=partial(_tell, line))
+    if done.resumed:
+        print(f"resumed after {done.resumed} samples")
+    for why in done.left_out[:20]:
+        print(f"left out: {why}")
     more = f", {len(done.left_out)} samples left out" if done.left_out else ""
     print(f"{out}: {len(done.index)} entries{more}")
     print(f"  in a recipe: retrieval: {{retriever: {{{_line(config)}}}}}")
@@ -83,7 +94,7 @@ def search(
     media: list[Medium],
     recipe: RecipeOption = "demo",
     by: By = "encoder",
-    modality: Modality = "image",
+    modality: Modality = None,
     count: Annotated[int, typer.Option("--count", min=1, help="Entries to show.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
     tiny: Tiny = False,
@@ -97,22 +108,47 @@ def search(
     modalink index search runs/facts "how tall is the tower?" --by words
     """
     config = _retriever(by, modality, files.named(folder, OptionError))
-    if by == "encoder" and not any(medium.modality == modality for medium in media):
-        raise OptionError(f"found nothing to look at, needed --{modality} FILE; or find by --by words")
-    if by == "words" and not words:
-        raise OptionError("found no words to look for, needed some behind the index")
-    system = _system(load(recipe, tiny=tiny), device, threads) if by == "encoder" else None
+    _demand(config.looks_at(), {medium.modality for medium in media} | ({"words"} if words.strip() else set()))
+    system = _system(load(recipe, tiny=tiny), device, threads) if config.embeds() is not None else None
     retriever = config.build(None if system is None else embedding(config, system.model, system.processor))
     query = Query(words, tuple((m.modality, modalities.get(m.modality).open(m.source)) for m in media))
     for found in retriever.search(query, count):
         print(_as_json(found) if as_json else _shown(found))
 
 
-def _retriever(by: str, modality: str, folder: Path) -> RetrieverConfig:
-    given = {"kind": by, "index": str(folder)} | ({"modality": modality} if by == "encoder" else {})
-    config = parse(RetrieverConfig.room, given)
+def _retriever(by: str, modality: str | None, folder: Path) -> RetrieverConfig:
+    """The retriever that is named or described, over a folder.
+
+    Raises:
+        OptionError: Its settings cannot be.
+    """
+    value = yaml_files.parse(by, f"--by {by}", OptionError).data
+    given = dict(value) if isinstance(value, dict) else {"kind": value}
+    given |= {"index": str(folder)} | ({} if modality is None else {"modality": modality})
+    try:
+        config = Kinds(RetrieverConfig.room).parse(given)
+    except Problems as error:
+        raise OptionError(f"--by {by}: {error}") from None
     assert isinstance(config, RetrieverConfig)
     return config
+
+
+def _demand(looks_at: Collection[str], given: Collection[str]) -> None:
+    """Demand something that a retriever looks at."""
+    if not looks_at or not {*looks_at}.isdisjoint(given):
+        return
+    if looks_at == {"words"}:
+        raise OptionError("found no words to look for, needed some behind the index")
+    media = " or ".join(f"--{modality} FILE" for modality in sorted({*looks_at} - {"words"}))
+    words = "words behind the index, or " if "words" in looks_at else ""
+    raise OptionError(f"found nothing to look at, needed {words}{media}; or find by --by words")
+
+
+def _tell(line: Answering, taken: int, number: int | None) -> None:
+    if number is None:
+        line.say(f"{taken} samples taken")
+    else:
+        line.tell(taken, number)
 
 
 def _system(recipe: Recipe, device: str | None, threads: int | None) -> System:
@@ -124,7 +160,8 @@ def _system(recipe: Recipe, device: str | None, threads: int | None) -> System:
 
 
 def _line(config: RetrieverConfig) -> str:
-    return ", ".join(f"{key}: {value}" for key, value in config.model_dump(mode="json").items())
+    said = {"kind": config.kind} | config.model_dump(mode="json", exclude_defaults=True)
+    return ", ".join(f"{key}: {value}" for key, value in said.items())
 
 
 def _shown(found: Found) -> str:

@@ -8,26 +8,22 @@
 A kind without vectors writes no `vectors.safetensors`.
 """
 
-import hashlib
-import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from modalink import files, json_files, modalities, tensor_files
-from modalink.errors import DataError, PartError
-from modalink.roles import MediumHandle
+from modalink import files, json_files, tensor_files
+from modalink.errors import PartError
 from modalink.roles.retriever import Found
 
 FORMAT = 1
-_HEAD, _ENTRIES, _VECTORS, _MEDIA = "index.json", "entries.jsonl", "vectors.safetensors", "media"
+HEAD, ENTRIES, VECTORS, MEDIA = "index.json", "entries.jsonl", "vectors.safetensors", "media"
 _REMEDY = "make it anew with `modalink index build`"
 
 
@@ -50,7 +46,9 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class _Head:
+class Head:
+    """What an index says of itself."""
+
     format: int
     made: dict[str, Any]
     entries: int
@@ -69,18 +67,16 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        head = json_files.read(folder / _HEAD, PartError, _Head, remedy=_REMEDY)
+        head = json_files.read(folder / HEAD, PartError, Head, remedy=_REMEDY)
         if head.format != FORMAT:
             raise PartError(f"{folder}: found an index of format {head.format}, needed {FORMAT}; {_REMEDY}")
         self.made: Mapping[str, Any] = head.made
-        self.sha256 = files.sha256(folder / _HEAD)
+        self.sha256 = files.sha256(folder / HEAD)
         for name, digest in head.files.items():
             path = files.inside(folder, name, PartError)
             if not path.is_file() or files.known_sha256(path) != digest:
-                raise PartError(f"{path}: it is not the file that {_HEAD} tells of; {_REMEDY}")
-        self.entries: list[Entry] = list(json_files.lines(folder / _ENTRIES, PartError, Entry, remedy=_REMEDY))
-        if len(self.entries) != head.entries:
-            raise PartError(f"{folder}: found {len(self.entries)} entries, needed {head.entries}; {_REMEDY}")
+                raise PartError(f"{path}: it is not the file that {HEAD} tells of; {_REMEDY}")
+        self._count, self.vectors_sha256 = head.entries, head.files.get(VECTORS, "")
 
     @classmethod
     def open(cls, reference: str) -> Self:
@@ -95,7 +91,19 @@ class Index:
         return cls(folder)
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return self._count
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """What can be found.
+
+        Raises:
+            PartError: They are others than the index tells of.
+        """
+        found = list(json_files.lines(self.folder / ENTRIES, PartError, Entry, remedy=_REMEDY))
+        if len(found) != self._count:
+            raise PartError(f"{self.folder}: found {len(found)} entries, needed {self._count}; {_REMEDY}")
+        return found
 
     def demand(self, made: Mapping[str, Any]) -> None:
         """Demand that it was made in such a way.
@@ -114,7 +122,7 @@ class Index:
         Raises:
             PartError: There are none, or they fit the entries badly.
         """
-        path = self.folder / _VECTORS
+        path = self.folder / VECTORS
         tensors = tensor_files.read(path, PartError, remedy=_REMEDY)
         vectors, owners = tensors.get("vectors"), tensors.get("owners")
         if vectors is None or owners is None or vectors.ndim != 2 or owners.shape != vectors.shape[:1]:
@@ -135,18 +143,25 @@ class Index:
                 found.setdefault(name, []).append(number)
         return found
 
-    def nearest(self, scores: Float[np.ndarray, " e"], count: int, without: Collection[str]) -> list[Found]:
+    def nearest(
+        self,
+        scores: Float[np.ndarray, " e"],
+        count: int,
+        without: Collection[str],
+        numbers: Int[np.ndarray, " e"] | None = None,
+    ) -> list[Found]:
         """The entries of the highest scores, the nearest first; of equal ones the earlier.
 
         Args:
             scores: One for each entry; entries of minus infinity are not found.
             count: How many at most.
             without: See `Retriever.search`.
+            numbers: Which entries these are, in rising order; all, if not given.
         """
-        scores = scores.copy()
-        scores[list(self.left_out(without))] = -np.inf
+        numbers, scores = np.arange(len(self)) if numbers is None else numbers, scores.copy()
+        scores[np.isin(numbers, [*self.left_out(without)])] = -np.inf
         order = np.argsort(-scores, kind="stable")[:count]
-        return [self.found(int(number), float(scores[number])) for number in order if np.isfinite(scores[number])]
+        return [self.found(int(numbers[at]), float(scores[at])) for at in order if np.isfinite(scores[at])]
 
     def found(self, number: int, score: float) -> Found:
         """An entry as what was found.
@@ -157,81 +172,3 @@ class Index:
         entry = self.entries[number]
         media = [(medium.modality, files.inside(self.folder, medium.file, PartError)) for medium in entry.media]
         return Found(number, score, entry.source, entry.text, tuple(media))
-
-
-class IndexWriter:
-    """Writes an index beside its place, and puts it there when it is whole.
-
-    Args:
-        folder: Where it shall lie; it must not be there yet.
-
-    Raises:
-        DataError: Something lies there.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DataError(f"{folder}: there is something already; choose another folder, or remove it first")
-        self.folder, self._beside = folder, folder.with_name(f".{folder.name}.unfinished")
-        shutil.rmtree(self._beside, ignore_errors=True)
-        (self._beside / _MEDIA).mkdir(parents=True)
-        self._entries: list[Entry] = []
-        self._vectors: list[Tensor] = []
-        self._owners: list[int] = []
-
-    def add(
-        self,
-        source: str,
-        text: str,
-        media: Sequence[tuple[str, MediumHandle]],
-        vectors: Float[Tensor, "n d"] | None = None,
-    ) -> None:
-        """Add an entry.
-
-        Args:
-            source: Where it comes from.
-            text: Its words.
-            media: Modality and opened medium, in order.
-            vectors: One for each medium by which it shall be found.
-
-        Raises:
-            MediumError: A medium cannot be read.
-        """
-        kept = [self._keep(modality, handle) for modality, handle in media]
-        if vectors is not None:
-            self._vectors.append(vectors.float().cpu())
-            self._owners += [len(self._entries)] * len(vectors)
-        self._entries.append(Entry(source, text, kept))
-
-    def close(self, made: Mapping[str, Any]) -> Index:
-        """Write what was added, and open it.
-
-        Args:
-            made: What it says of how it was made.
-
-        Raises:
-            DataError: Nothing was added.
-        """
-        if not self._entries:
-            raise DataError(f"{self.folder}: found nothing to put into the index, needed one entry at least")
-        files.write(self._beside / _ENTRIES, b"".join(files.json_line(asdict(entry)) for entry in self._entries))
-        names = [_ENTRIES]
-        if self._vectors:
-            names.append(_VECTORS)
-            tensors = {"vectors": torch.cat(self._vectors), "owners": torch.tensor(self._owners)}
-            tensor_files.save(tensors, self._beside / _VECTORS)
-        hashes = {name: files.sha256(self._beside / name) for name in names}
-        head = _Head(FORMAT, dict(made), len(self._entries), hashes)
-        files.write_json(self._beside / _HEAD, asdict(head))
-        if self.folder.is_dir():
-            self.folder.rmdir()
-        self._beside.replace(self.folder)
-        return Index(self.folder)
-
-    def _keep(self, modality: str, handle: MediumHandle) -> KeptMedium:
-        record = modalities.get(modality)
-        name = hashlib.sha256(f"{modality} {handle.digest}".encode()).hexdigest()[:32] + record.written
-        path = self._beside / _MEDIA / name
-        if not path.exists():
-            record.write(handle.read(), path)
-        return KeptMedium(modality, f"{_MEDIA}/{name}", handle.digest)

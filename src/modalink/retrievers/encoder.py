@@ -1,23 +1,23 @@
 """Finds by an encoder of the system: entries whose media lie nearest to the medium that is asked about.
 
 The frozen encoder that reads a modality is what finds, too: no part is added (RA-CM3, arXiv 2211.12561, finds with a
-frozen CLIP). The search is exact: the cosine of a medium's vector with each of the index.
+frozen CLIP), by the cosine of its vectors.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from modalink.errors import PartError
+from modalink.retrievers._graph import Graph
 from modalink.retrievers._index import Index
-from modalink.roles import MediumHandle
-from modalink.roles.retriever import EmbedsMedia, Found, Pool, Query, Retriever, RetrieverConfig
+from modalink.retrievers._vectors import VectorRetriever, VectorRetrieverConfig
+from modalink.roles.retriever import EmbedsMedia, Pool, Query, Vectors
 
 
-class EncoderRetrieverConfig(RetrieverConfig):
+class EncoderRetrieverConfig(VectorRetrieverConfig):
     """Settings of a retriever that looks at media."""
 
     kind: Literal["encoder"] = "encoder"
@@ -36,9 +36,13 @@ class EncoderRetrieverConfig(RetrieverConfig):
         own = {"kind": self.kind, "modality": self.modality, "pool": self.pool}
         return own | {"encoder": embed.sha256 if embed else None}
 
-    def vectors(self, media: Sequence[MediumHandle], embed: EmbedsMedia) -> Float[Tensor, "n d"]:
+    def looks_at(self) -> frozenset[str]:
+        """The modality."""
+        return frozenset({self.modality})
+
+    def vectors(self, embed: EmbedsMedia | None) -> Vectors | None:
         """The vectors of media, pooled as the settings say."""
-        return embed(media, self.pool)
+        return None if embed is None else lambda media: embed(media, self.pool)
 
     def build(self, embed: EmbedsMedia | None) -> "EncoderRetriever":
         """The retriever over the index."""
@@ -46,10 +50,10 @@ class EncoderRetrieverConfig(RetrieverConfig):
             raise PartError(f"{self.index}: found no encoder of {self.modality} to look at media with; needed one")
         index = Index.open(self.index)
         index.demand(self.facts(embed))
-        return EncoderRetriever(index, self.modality, self.pool, embed)
+        return EncoderRetriever(index, self.modality, self.pool, embed, self.graph(index))
 
 
-class EncoderRetriever(Retriever):
+class EncoderRetriever(VectorRetriever):
     """Looks at the last medium of its modality.
 
     Args:
@@ -57,19 +61,14 @@ class EncoderRetriever(Retriever):
         modality: What it looks at.
         pool: How its vectors are pooled.
         embed: Makes the vector of what is looked for.
+        graph: Tells which vectors are near; None compares with all.
     """
 
-    def __init__(self, index: Index, modality: str, pool: Pool, embed: EmbedsMedia) -> None:
-        self.index, self.modality, self.pool, self.embed = index, modality, pool, embed
-        self.sha256 = index.sha256
+    def __init__(self, index: Index, modality: str, pool: Pool, embed: EmbedsMedia, graph: Graph | None = None) -> None:
+        super().__init__(index, graph)
+        self.modality, self.pool, self.embed = modality, pool, embed
 
-    def search(self, query: Query, count: int, without: Collection[str] = ()) -> list[Found]:
-        """The entries of the nearest media; nothing where the query has no medium of the modality."""
+    def vector(self, query: Query) -> Float[Tensor, " d"] | None:
+        """That of the last medium."""
         seen = [handle for modality, handle in query.media if modality == self.modality]
-        if not seen:
-            return []
-        vectors, owners = self.index.vectors
-        likeness = (vectors @ self.embed(seen[-1:], self.pool)[0]).double().numpy()
-        scores = np.full(len(self.index), -np.inf)
-        np.maximum.at(scores, owners.numpy(), likeness)
-        return self.index.nearest(scores, count, without)
+        return self.embed(seen[-1:], self.pool)[0] if seen else None

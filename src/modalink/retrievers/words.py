@@ -23,6 +23,10 @@ class WordsRetrieverConfig(RetrieverConfig):
 
     kind: Literal["words"] = "words"
 
+    def looks_at(self) -> frozenset[str]:
+        """Words."""
+        return frozenset({"words"})
+
     def build(self, embed: EmbedsMedia | None) -> "WordsRetriever":
         """The retriever over the index, whatever kind made it."""
         return WordsRetriever(Index.open(self.index))

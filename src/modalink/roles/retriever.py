@@ -1,7 +1,7 @@
 """The role of a retriever: it finds in an index of media and texts what lies nearest to a question."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -76,6 +76,10 @@ class Retriever(ABC):
         """
 
 
+Vectors = Callable[[Sequence[MediumHandle]], Float[Tensor, "n d"]]
+"""Makes a vector of length 1 of each opened medium, float32 on the CPU."""
+
+
 class RetrieverConfig(KindConfig):
     """Base of retriever settings."""
 
@@ -89,12 +93,27 @@ class RetrieverConfig(KindConfig):
         return self
 
     def embeds(self) -> str | None:
-        """The modality whose encoder makes its vectors; None if it needs none."""
+        """The modality whose encoder, of the system, makes its vectors; None if it needs none of the system's."""
         return None
 
-    def vectors(self, media: Sequence[MediumHandle], embed: EmbedsMedia) -> Float[Tensor, "n d"]:
-        """The vectors of media of the modality that `embeds` names, as the index keeps them."""
-        return embed(media, "mean")
+    def looks_at(self) -> frozenset[str]:
+        """What of a query it looks at: `words`, or modalities; where a query has none of these, nothing is found.
+
+        Empty for a kind that looks at nothing, and finds all the same.
+        """
+        return frozenset()
+
+    def keeps(self) -> str | None:
+        """The modality of the media whose vectors its index keeps; that of `embeds`, if not overridden."""
+        return self.embeds()
+
+    def vectors(self, embed: EmbedsMedia | None) -> Vectors | None:
+        """What makes the vectors of media that its index keeps; None where it keeps none.
+
+        Args:
+            embed: The encoder that `embeds` names.
+        """
+        return None
 
     @abstractmethod
     def build(self, embed: EmbedsMedia | None) -> Retriever:

@@ -126,6 +126,8 @@ def _of_index(system: System) -> Iterable[dict[str, Any]]:
         retriever = system.retrieving.spec.retriever
         kept = {"id": retriever.index, "sha256": system.retrieving.retriever.sha256}
         yield {"part": "retrieval.retriever", "kind": retriever.kind} | kept
+        if (towers := getattr(retriever, "checkpoint", None)) is not None:
+            yield {"part": "retrieval.retriever.checkpoint", **asdict(identity(towers))}
 
 
 def _of_adapters(recipe: Recipe) -> dict[str, Any]:

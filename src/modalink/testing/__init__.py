@@ -16,6 +16,7 @@ from modalink.testing.join_kit import check_join
 from modalink.testing.llm_kit import check_llm
 from modalink.testing.modality_kit import check_modality
 from modalink.testing.projector_kit import check_input_projector, check_output_projector
+from modalink.testing.retriever_kit import check_retriever
 from modalink.testing.reward_kit import check_reward
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "check_llm",
     "check_modality",
     "check_output_projector",
+    "check_retriever",
     "check_reward",
 ]

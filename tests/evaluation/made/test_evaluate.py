@@ -15,10 +15,11 @@ from modalink.evaluation.dataset import open_dataset
 from modalink.evaluation.made import extracting
 from modalink.evaluation.made.asking import probabilities_of_yes
 from modalink.evaluation.made.evaluate import Watching, evaluate, split_options
-from modalink.evaluation.media_features import HubEncoder, unit
+from modalink.evaluation.media_features import HubEncoder
 from modalink.evaluation.numbers import open_benchmark
 from modalink.evaluation.question import PreparedQuestion
 from modalink.evaluation.runner import Evaluation
+from modalink.hub.embedding import unit
 from modalink.model import System
 from modalink.recipe import BenchmarkChoice
 from modalink.scoring.feature_store import FeatureStore

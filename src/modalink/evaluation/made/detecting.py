@@ -27,7 +27,8 @@ from modalink import hub, modalities
 from modalink.errors import OptionError, PartError
 from modalink.evaluation.answer_file import AnswerFile
 from modalink.evaluation.made.extracting import OnTask, identity
-from modalink.evaluation.media_features import HubEncoder, unit
+from modalink.evaluation.media_features import HubEncoder
+from modalink.hub.embedding import unit
 from modalink.scoring.benchmark import Question
 from modalink.scoring.benchmarks.geneval import DETECTIONS
 from modalink.scoring.made_media import MadeMedium
