@@ -112,6 +112,11 @@ PUBLISHED = {
     "uniworld-mlp": {"outputs.image.projector": 3584 * 3072 + 3072 + 3072 * 1024 + 1024, "llm.new_tokens": 2 * 3584},
     # The card: 0.9B, which counts the tied table of words (136M) twice.
     "internvl-2.5-1b": {"inputs.image.encoder": 304_012_288, "llm": 494_032_768},
+    "internvl-mpo-1b": {"inputs.image.encoder": 304_012_288, "llm": 494_032_768},
+    "rlhf-v-13b": {"llm": LLAMA_13B, "inputs.image.projector": MLP_13B},
+    "rlaif-v-7b": {"llm": LLAMA_7B, "inputs.image.projector": MLP_7B},
+    # Phi-2's card: 2.7B. Adapters on all linear layers of each of its 32 blocks.
+    "mdpo-3b": {"llm": 2_779_683_840, "llm.lora": 32 * 64 * (4 * (2560 + 2560) + 2 * (2560 + 10240))},
 }
 """Recipe -> sizes of some of its groups."""
 
@@ -130,6 +135,9 @@ LEARNING = {
     "blip-2-opt-2.7b": {"represent": 186_702_654, "generate": 107_130_880},
     "minigpt-4-13b": {"pretrain": 768 * 5120 + 5120, "instruct": 768 * 5120 + 5120},
     "pandagpt-7b": {"instruct": 37_752_832},
+    # What learns from pairs is all but the eyes, or adapters alone.
+    "rlaif-v-7b": {"prefer": LLAMA_7B + MLP_7B},
+    "mdpo-3b": {"prefer": 94_371_840},
     "flamingo-open-9b": {"pretrain": 63_019_008 + 1_115_824_144},
 }
 """Recipe -> of what learns in each of some stages."""

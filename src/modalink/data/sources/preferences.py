@@ -13,6 +13,7 @@ from modalink.data.lookalike import check_fits, open_fitting
 from modalink.data.preference import Preference
 from modalink.data.records import RecordSource
 from modalink.data.source import SourceConfig, files_of, media_folder
+from modalink.data.sources.tiny_world_preferences import TinyWorldPreferencesConfig
 from modalink.errors import SampleError, UnknownNameError
 
 
@@ -60,6 +61,10 @@ class PreferencesConfig(SourceConfig):
     def name(self) -> str:
         """Kind and origin."""
         return f"{self.kind} {self.path or self.dataset}"
+
+    def tiny(self) -> TinyWorldPreferencesConfig:
+        """Those of the tiny world."""
+        return TinyWorldPreferencesConfig()
 
     def files(self) -> list[Path]:
         """Those under `path`, or of a data set in a local folder."""
