@@ -19,7 +19,7 @@ from transformers import (
     YolosImageProcessorPil,
 )
 
-from modalink.testing.checkpoints import _save
+from modalink.testing.checkpoints._drawn import save
 from modalink.testing.tokenizers import _merges, tiny_clip_tokenizer, tiny_tokenizer
 
 _SMALL: dict[str, Any] = {
@@ -37,7 +37,7 @@ def tiny_clip(folder: Path | str, *, seed: int = 0) -> Path:
     config = CLIPConfig(text_config=text, vision_config=_SMALL | {"image_size": 32, "patch_size": 8}, projection_dim=8)
     tokenizer.save_pretrained(folder)
     processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    return _save(folder, CLIPModel, config, seed, processor)
+    return save(folder, CLIPModel, config, seed, processor)
 
 
 def tiny_clap_of_words(folder: Path | str, *, seed: int = 0) -> Path:
@@ -52,7 +52,7 @@ def tiny_clap_of_words(folder: Path | str, *, seed: int = 0) -> Path:
     extractor = ClapFeatureExtractor(
         sampling_rate=16_000, hop_length=160, max_length_s=1, frequency_max=8000, truncation="rand_trunc"
     )
-    return _save(folder, ClapModel, config, seed, extractor)
+    return save(folder, ClapModel, config, seed, extractor)
 
 
 def tiny_yolos(folder: Path | str, labels: tuple[str, ...], *, seed: int = 0) -> Path:
@@ -63,7 +63,7 @@ def tiny_yolos(folder: Path | str, labels: tuple[str, ...], *, seed: int = 0) ->
         id2label=names, label2id={name: number for number, name in names.items()},
     )  # fmt: skip
     size = {"height": 32, "width": 32}
-    return _save(folder, YolosForObjectDetection, config, seed, YolosImageProcessorPil(size=size))
+    return save(folder, YolosForObjectDetection, config, seed, YolosImageProcessorPil(size=size))
 
 
 def tiny_owlvit(folder: Path | str, *, seed: int = 0) -> Path:
@@ -82,4 +82,4 @@ def tiny_owlvit(folder: Path | str, *, seed: int = 0) -> Path:
     )
     tokenizer.save_pretrained(folder)
     processor = OwlViTImageProcessorPil(size={"height": 32, "width": 32}, crop_size={"height": 32, "width": 32})
-    return _save(folder, OwlViTForObjectDetection, config, seed, processor)
+    return save(folder, OwlViTForObjectDetection, config, seed, processor)

@@ -7,12 +7,12 @@ from typing import Any
 
 import diffusers
 import torch
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection, Gemma2Config, Gemma2Model
+from transformers import CLIPTextModelWithProjection, Gemma2Config, Gemma2Model
 
 from modalink.testing.checkpoints import tiny_stable_diffusion
+from modalink.testing.checkpoints.diffusion import NOISE, clip_text_config
 from modalink.testing.tokenizers import tiny_clip_tokenizer, tiny_tokenizer
 
-_NOISE: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 _VIDEO: dict[str, Any] = {
     "sample_size": 16,
     "block_out_channels": (8, 8),
@@ -29,7 +29,7 @@ def tiny_stable_diffusion_xl(folder: Path | str, *, scheduler: Any = None, seed:
     """A Stable Diffusion XL folder: 32 px images, 16 tokens of width 32 + 24, a pooled vector of width 20."""
     folder = tiny_stable_diffusion(
         folder,
-        scheduler=scheduler or diffusers.EulerDiscreteScheduler(**_NOISE, steps_offset=1, timestep_spacing="leading"),
+        scheduler=scheduler or diffusers.EulerDiscreteScheduler(**NOISE, steps_offset=1, timestep_spacing="leading"),
         seed=seed,
         cross_attention_dim=56,
         addition_embed_type="text_time",
@@ -37,19 +37,7 @@ def tiny_stable_diffusion_xl(folder: Path | str, *, scheduler: Any = None, seed:
         projection_class_embeddings_input_dim=20 + 6 * 4,
     )
     shutil.copytree(folder / "tokenizer", folder / "tokenizer_2")
-    tokenizer = tiny_clip_tokenizer()
-    second = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=24,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        projection_dim=20,
-        max_position_embeddings=tokenizer.model_max_length,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    second = clip_text_config(tiny_clip_tokenizer(), 24, projection_dim=20)
     _save(folder / "text_encoder_2", lambda: CLIPTextModelWithProjection(second), seed)
     index = _index("StableDiffusionXLPipeline", folder, force_zeros_for_empty_prompt=True)
     index |= {"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"]}

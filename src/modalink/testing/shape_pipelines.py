@@ -9,12 +9,12 @@ from diffusers import HeunDiscreteScheduler, PriorTransformer
 from diffusers.pipelines.shap_e import ShapERenderer
 from transformers import (
     CLIPImageProcessor,
-    CLIPTextConfig,
     CLIPTextModelWithProjection,
     CLIPVisionConfig,
     CLIPVisionModel,
 )
 
+from modalink.testing.checkpoints.diffusion import clip_text_config
 from modalink.testing.tokenizers import tiny_clip_tokenizer
 from modalink.zoo.build.marching_cubes import marching_cubes
 
@@ -73,16 +73,7 @@ def tiny_shap_e(
 def _text_tower(folder: Path) -> CLIPTextModelWithProjection:
     tokenizer = tiny_clip_tokenizer()
     tokenizer.save_pretrained(folder / "tokenizer")
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        projection_dim=_WIDTHS["text"],
-        max_position_embeddings=tokenizer.model_max_length,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        **_SMALL,
-    )
+    config = clip_text_config(tokenizer, 16, projection_dim=_WIDTHS["text"], **_SMALL)
     return CLIPTextModelWithProjection(config)
 
 
