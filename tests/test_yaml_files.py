@@ -22,6 +22,16 @@ def test_values_keep_their_lines() -> None:
     assert found.place(("b", 0, "z")) == "r.yaml, line 3"  # what is not there stands where its mapping stands
 
 
+def test_what_one_reader_changes_no_other_sees() -> None:
+    text = "a: {b: [1, {c: 2}]}\n"
+    first = document(text)
+    first.data["a"]["b"][1]["c"], first.places[("a",)] = 3, "elsewhere"
+    del first.data["a"]["b"][0]
+    again = document(text)
+    assert again.data == {"a": {"b": [1, {"c": 2}]}} and again.place(("a",)) == "r.yaml, line 1"
+    assert parse(text, "s.yaml", RecipeError).place(("a",)) == "s.yaml, line 1"
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("1e-3", 0.001), ("2E5", 2e5), ("-1.5e+2", -150.0), ("1e-3x", "1e-3x"), ("8", 8), ("", None)]
 )

@@ -5,7 +5,9 @@ is too long, too deep or too many is refused, and all that goes wrong becomes an
 """
 
 import re
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +65,15 @@ def parse(text: str, name: str, damaged: Damaged) -> Document:
     if len(text) > LONGEST:
         raise damaged(f"{name}: holds {len(text):,} characters of YAML or more, needed {LONGEST:,} at most")
     try:
-        loader = _Loader(text)
+        document = _parsed(text, name)
     except ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise damaged(f"{name}, line {line}: found {chr(error.character)!r}, which YAML forbids") from None
-    try:
-        return _Reading(loader, name).document()
     except _NotRead as error:
         raise damaged(str(error)) from None
     except yaml.MarkedYAMLError as error:
         raise damaged(_syntax(error, name)) from None
-    finally:
-        loader.dispose()
+    return Document(deepcopy(document.data), dict(document.places))
 
 
 def read(path: Path, damaged: Damaged, *, name: str | None = None, remedy: str = "") -> Document:
@@ -110,6 +109,16 @@ def written(path: Path, damaged: Damaged, *, name: str | None = None) -> str:
 
 class _NotRead(Exception):
     """What is wrong, with its line."""
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str, name: str) -> Document:
+    """The document of a text; one process reads the same recipes again and again, with what they extend."""
+    loader = _Loader(text)
+    try:
+        return _Reading(loader, name).document()
+    finally:
+        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):
