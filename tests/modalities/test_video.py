@@ -13,7 +13,7 @@ from films import film, numbered
 from PIL import Image
 
 from modalink.errors import MediumError
-from modalink.modalities import audio, video
+from modalink.modalities import _stored_video, _video_handle, audio, video
 from modalink.testing import check_modality
 
 
@@ -149,7 +149,9 @@ def test_only_what_leads_to_the_wanted_frames_is_decoded(place, name, codec):
 
 def test_frames_are_decoded_as_they_are_taken(plain, monkeypatch):
     decoded = []
-    monkeypatch.setattr(video, "picture", lambda frame, label: decoded.append(frame) or Image.new("RGB", (1, 1)))
+    monkeypatch.setattr(
+        _stored_video, "picture", lambda frame, label: decoded.append(frame) or Image.new("RGB", (1, 1))
+    )
     frames = video.open_video(plain).frames([0.0, 1.0, 2.0])
     assert decoded == []
     next(frames)
@@ -158,7 +160,7 @@ def test_frames_are_decoded_as_they_are_taken(plain, monkeypatch):
 
 def test_all_at_once_only_where_they_are_few(plain, monkeypatch):
     assert np.asarray(video.open_video(plain)).shape == (20, 24, 32, 3)
-    monkeypatch.setattr(video, "MAX_WHOLE", 24 * 32 * 19)
+    monkeypatch.setattr(_video_handle, "MAX_WHOLE", 24 * 32 * 19)
     with pytest.raises(MediumError, match="ask for some of them by their times"):
         np.asarray(video.open_video(plain))
 

@@ -12,12 +12,11 @@ from modalink.errors import MediumError
 from modalink.modalities import _binary, _film_files, _previews
 from modalink.modalities._clip import Clip
 from modalink.modalities._stored_video import StoredVideo
-from modalink.modalities._video_handle import MAX_WHOLE, VideoHandle
+from modalink.modalities._video_handle import VideoHandle
 from modalink.roles import ModalityRecord
 
 __all__ = [
-    "MAX_BYTES", "MAX_PIXELS", "MAX_SECONDS", "MAX_WHOLE", "MAX_WORK", "RECORD", "Clip", "VideoHandle", "open_video",
-    "write",
+    "MAX_BYTES", "MAX_PIXELS", "MAX_SECONDS", "MAX_WORK", "RECORD", "Clip", "VideoHandle", "open_video", "write",
 ]  # fmt: skip
 
 MAX_PIXELS = 2**25
