@@ -1,4 +1,7 @@
-"""Every test runs on the CPU, without a network, and from known random states."""
+"""Every test runs on the CPU, without a network, and from known random states.
+
+What imports the package stands in functions: the process that only hands out tests starts at once.
+"""
 
 import os
 
@@ -12,36 +15,42 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 
-from modalink.model import System
-from tests.support.little_recipes import system_of, vision
+from tests.support.typecheck import check_annotations
 
-THREADS = torch.get_num_threads()
-pytest_plugins = [
-    "tests.support.plug_in",
-    "tests.support.plugged_modality",
-    "tests.support.tiny_run",
-    "tests.support.chat_server",
-    "tests.support.preferred",
-    "tests.support.made_media",
-]
+if TYPE_CHECKING:
+    from modalink.model import System
+
+check_annotations("modalink")
+FIXTURES = ("plug_in", "plugged_modality", "tiny_run", "chat_server", "preferred", "made_media")
 Write = Callable[[str, Any], Path]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fixtures that import the package, in every process that runs tests."""
+    only_hands_out = getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput")
+    for name in () if only_hands_out else FIXTURES:
+        config.pluginmanager.import_plugin(f"tests.support.{name}")
 
 
 @pytest.fixture(autouse=True)
 def _known_random_state() -> None:
+    import torch
+
     torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
 def _known_threads() -> Iterator[None]:
     """No test leaves its number of threads to the next: the last bits of a step hang on it."""
+    import torch
+
+    threads = torch.get_num_threads()
     yield
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +61,11 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 
 @pytest.fixture(scope="session")
-def make_reader() -> Callable[..., System]:
+def make_reader() -> "Callable[..., System]":
     """Composes a system of tiny random parts in a folder: image in, text out, all of it nonsense."""
+    from tests.support.little_recipes import system_of, vision
 
-    def make(folder: Path, projector: str = "mlp") -> System:
+    def make(folder: Path, projector: str = "mlp") -> "System":
         return system_of(folder, {"image": {"encoder": vision(folder), "projector": {"kind": projector}}})
 
     return make
