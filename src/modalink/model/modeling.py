@@ -3,17 +3,15 @@
 Generators stay outside: they are diffusers modules with their own format, joined in `modalink.model.compose.System`.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GenerationMixin, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
 from modalink.errors import PromptError
@@ -26,18 +24,17 @@ from modalink.llms import (
     decode,
     fit_of,
     keep_meeting,
-    meeting_before,
-    rows_of,
 )
-from modalink.model.arguments import Given, unpack
-from modalink.model.conditioning import conditions_of, heads
+from modalink.model.arguments import unpack
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.heads import scalar_head, scores_of
-from modalink.model.places import Placement, signal_runs
-from modalink.model.pretrained import ModalinkPreTrainedModel, SavedByReference
-from modalink.model.states import Asked, Earlier, StateReader
+from modalink.model.input_side import ModalinkModel, Read, needed
+from modalink.model.output_side import OutputSide
+from modalink.model.places import Placement
+from modalink.model.pretrained import SavedByReference
+from modalink.model.states import Asked, StateReader
 from modalink.ragged import Ragged
-from modalink.roles import Conditions, ConditionShape, Encoder, Join, Meeting, OutputProjector, Placed
+from modalink.roles import Conditions, ConditionShape, Join
 
 
 @dataclass
@@ -63,166 +60,7 @@ class ModalinkOutput(ModelOutput):
     asked: dict[str, Asked] | None = None
 
 
-@dataclass(frozen=True)
-class Read:
-    """What the LLM reads of tokens and media.
-
-    Args:
-        embeds: Its embedded input, `[b, t, d_llm]`.
-        items: The media in it, by modality.
-        prompt: How many of the first columns are the prompt, which a prefix LM reads in both directions; None for all
-            before the first label.
-    """
-
-    embeds: Float[Tensor, "b t d_llm"]
-    items: tuple[Placed, ...] = ()
-    prompt: int | None = None
-
-    @classmethod
-    def of(cls, read: "Read | None", embeds: Float[Tensor, "c t d_llm"] | None) -> "Read":
-        """What is read where embeddings may be given apart; each row may stand in them several times, as beams do."""
-        if embeds is None or read is None:
-            return read or cls(cast(Tensor, embeds))
-        times = embeds.shape[0] // max(1, read.embeds.shape[0])
-        items = read.items if times == 1 else tuple(placed.repeated(times, embeds.shape[1]) for placed in read.items)
-        return cls(embeds, items, read.prompt)
-
-
-class ModalinkModel(ModalinkPreTrainedModel):
-    """The input side and the LLM's decoder: token ids and media in, last hidden states out.
-
-    Args:
-        config: The composite's configuration.
-        encoders: Encoder by modality.
-        input_projectors: Input projector by modality.
-        language_model: The whole LLM, with its head.
-        join: How media meet the LLM; it is put into it.
-    """
-
-    def __init__(
-        self,
-        config: ModalinkConfig,
-        encoders: dict[str, nn.Module],
-        input_projectors: dict[str, nn.Module],
-        language_model: PreTrainedModel,
-        join: Join,
-    ) -> None:
-        super().__init__(config)
-        self.encoders = nn.ModuleDict(encoders)
-        self.input_projectors = nn.ModuleDict(input_projectors)
-        self.language_model = language_model
-        self.join = join
-        join.put_into(language_model)
-        self.finish()
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.language_model.set_input_embeddings(value)
-
-    def encoder(self, modality: str) -> Encoder:
-        """The encoder that reads a modality, as it reads that one."""
-        owner = cast(Encoder, self.encoders[self.config.encoder_owners.get(modality, modality)])
-        return owner.for_modality(modality)
-
-    def input_projector(self, modality: str) -> nn.Module:
-        """The input projector that a modality goes through."""
-        return self.input_projectors[self.config.projector_owners.get(modality, modality)]
-
-    def prompt_tokens(self, modality: str, features: Ragged, texts: Ragged | None = None) -> Ragged:
-        """What the LLM reads of encoded items."""
-        projector = self.input_projector(modality)
-        learned = next(projector.parameters(), None)
-        found: Ragged = projector(features if learned is None else features.to(dtype=learned.dtype), texts)
-        return found
-
-    def embed(
-        self,
-        input_ids: Int[Tensor, "b t"],
-        given: Given | None = None,
-        places: Mapping[str, Placement] | None = None,
-    ) -> Float[Tensor, "b t d_llm"]:
-        """The LLM's input: embedded tokens, with what the join puts where placeholders stand.
-
-        For example, with two prompt tokens an image that are spliced in, `[the, <image>, <image>, shows]` becomes
-        `[e(the), image_0, image_1, e(shows)]`. Arguments and errors as for `read`.
-        """
-        return self.read(input_ids, given, places).embeds
-
-    def read(
-        self,
-        input_ids: Int[Tensor, "b t"],
-        given: Given | None = None,
-        places: Mapping[str, Placement] | None = None,
-    ) -> Read:
-        """The LLM's input, and the media in it.
-
-        Args:
-            input_ids: Token ids.
-            given: The media, in reading order.
-            places: The places that stand for each item; found in the tokens where they are not given.
-
-        Raises:
-            PromptError: An item does not have the places that the join needs for it.
-        """
-        given = given or Given()
-        placeholders: dict[str, int] = self.config.placeholders
-        if unknown := {*given.media, *given.features} - placeholders.keys():
-            raise PromptError(f"found media {sorted(unknown)}; this system reads {sorted(placeholders) or 'text only'}")
-        held = torch.zeros_like(input_ids, dtype=torch.bool)
-        for token in placeholders.values():
-            held |= input_ids == token
-        embeds = self.get_input_embeddings()(input_ids.masked_fill(held, 0))
-        items: list[Placed] = []
-        for modality, token in placeholders.items():
-            prompt = self._prompt(modality, given)
-            lengths = self.join.lengths(prompt) if prompt is not None else ()
-            if places is None:
-                placed = Placement.find(input_ids, token, lengths, modality)
-            else:
-                placed = places.get(modality, Placement.of([], []))
-                placed.check(lengths, modality)
-            if prompt is not None:
-                items.append(Placed(modality, prompt, placed.index, placed.lengths, placed.starts))
-        return Read(self.join.embed(embeds, items), tuple(items))
-
-    @contextmanager
-    def meeting(self, read: Read, attention_mask: Tensor | None, cache: Any) -> Iterator[Meeting | None]:
-        """Tell the join's layers of a pass, as long as it lasts."""
-        met = self.join.meet(rows_of(read.embeds, attention_mask), read.items, meeting_before(cache))
-        with self.join.told(met):
-            yield met
-
-    def _prompt(self, modality: str, given: Given) -> Ragged | None:
-        features = given.features.get(modality)
-        if features is None and modality in given.media:
-            features = self.encoder(modality)(given.media[modality])
-        if features is None:
-            return None
-        texts = given.texts.get(modality)
-        return self.prompt_tokens(modality, features, None if texts is None else texts.to(features.values.device))
-
-    def forward(
-        self,
-        input_ids: Int[Tensor, "b t"] | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Float[Tensor, "b t d_llm"] | None = None,
-        **kwargs: Any,
-    ) -> BaseModelOutputWithPast:
-        """The LLM's decoder over text and media; media go under the argument names of their modalities."""
-        kwargs, given = unpack(kwargs)
-        read = self.read(_needed(input_ids), given) if inputs_embeds is None else Read(inputs_embeds)
-        decoder = self.language_model.get_decoder()
-        with self.meeting(read, attention_mask, kwargs.get("past_key_values")) as met:
-            if met is not None:
-                kwargs["position_ids"] = met.positions(kwargs.get("position_ids"))
-            output = decoder(inputs_embeds=read.embeds, attention_mask=attention_mask, **kwargs)
-        keep_meeting(met, output.get("past_key_values"))
-        return cast(BaseModelOutputWithPast, output)
-
-
-class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
+class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationMixin):
     """An MM-LLM: text and media in; text, and conditions for generators, out.
 
     Args:
@@ -340,7 +178,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             PromptError: The items do not fill the placeholders, or a run of signal tokens is not whole.
         """
         items, (kwargs, given) = kwargs.pop("num_items_in_batch", None), unpack(kwargs)
-        own = self.model.read(_needed(input_ids), given, places) if inputs_embeds is None else read
+        own = self.model.read(needed(input_ids), given, places) if inputs_embeds is None else read
         read = Read.of(own, inputs_embeds)
         kwargs |= {"output_hidden_states": True} if return_conditions or return_asked else {}
         kwargs.update(inputs_embeds=read.embeds, attention_mask=attention_mask, labels=labels)
@@ -356,7 +194,7 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
             loss = None if labels is None else _cross_entropy(logits[:, :-1], labels[:, 1:], items)
         asked = None
         if return_conditions or return_asked:
-            asked = self._asked(_needed(spoken), decoded.states, signals, attention_mask)
+            asked = self._asked(needed(spoken), decoded.states, signals, attention_mask)
         made, told = self.conditions(asked or {}) if return_conditions else None, asked if return_asked else None
         return ModalinkOutput(loss, logits, decoded.cache, decoded.hidden_states, decoded.attentions, made, told)
 
@@ -401,70 +239,9 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         signals: Mapping[str, Placement] | None,
         mask: Tensor | None,
     ) -> dict[str, Asked]:
-        """The same of a pass of `forward`: where it is told the runs, no padding stands before them."""
+        """`asked` of a pass of `forward`: where it is told the runs, no padding stands before them."""
         rows = None if signals is not None or isinstance(mask, SegmentsMask) else mask
         return self.asked(spoken, layers, signals, None if rows is None else rows[:, -spoken.shape[1] :])
-
-    def asked(
-        self,
-        spoken: Int[Tensor, "b t"],
-        layers: Sequence[Float[Tensor, "b t d_llm"]],
-        signals: Mapping[str, Placement] | None = None,
-        mask: Tensor | None = None,
-        earlier: Mapping[str, Earlier] | None = None,
-    ) -> dict[str, Asked]:
-        """What output projectors read for each run of signal tokens, in reading order, by modality.
-
-        Args:
-            spoken: Ids of the tokens at which the states stand.
-            layers: The LLM's hidden states of every layer.
-            signals: The places of the runs, by modality; found in the tokens where they are not given.
-            mask: 1 for tokens and 0 for padding, where some may stand on the left.
-            earlier: What `heard` gave of the tokens before.
-
-        Raises:
-            PromptError: A run of signal tokens is not whole, or nothing stands before one whose prompt is read.
-        """
-        found = {}
-        for modality, ids in self.config.signals.items():
-            runs = signal_runs(spoken, ids, modality) if signals is None else signals.get(modality)
-            if runs is not None:
-                owner = self.link_owner(modality)
-                found[modality] = self.reader(modality).asked(layers, runs, mask, (earlier or {}).get(owner))
-        return found
-
-    def heard(self, layers: Sequence[Float[Tensor, "b t d_llm"]]) -> dict[str, Float[Tensor, "b t d_llm"]]:
-        """What must be kept of all tokens for output projectors that look back, by their modality."""
-        return {owner: self.reader(owner).joined(layers) for owner in self.listening}
-
-    @property
-    def listening(self) -> tuple[str, ...]:
-        """The modalities whose output projectors read what stands before the signal tokens."""
-        return tuple(m for m in self.state_readers if self.reader(m).looks_back)
-
-    def conditions(
-        self, asked: Mapping[str, Asked], rngs: Mapping[str, Sequence[torch.Generator]] | None = None
-    ) -> dict[str, Conditions]:
-        """The conditions that output projectors make of what they read.
-
-        Args:
-            asked: What they read, by modality.
-            rngs: By modality, for each item its own source of noise, for projectors that draw.
-        """
-        return {
-            modality: conditions_of(
-                self.link(modality), found, self.condition_shapes[modality], (rngs or {}).get(modality)
-            )
-            for modality, found in asked.items()
-        }
-
-    def nothing(self, modality: str) -> Conditions | None:
-        """What output projectors make of states that are zero, one item, where guidance steers away from that."""
-        if self.config.spec["outputs"][modality].get("nothing") != "zeros":
-            return None
-        link, width = self.link(modality), cast(Any, self.get_input_embeddings()).embedding_dim
-        states = next(link.parameters()).new_zeros(1, self.reader(modality).count, width)
-        return conditions_of(link, Asked(states), self.condition_shapes[modality])
 
     def rewards(self, states: Float[Tensor, "b t d_llm"], ends: Sequence[int]) -> Float[Tensor, " s"]:
         """What replies are worth, float32.
@@ -490,22 +267,6 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         """
         at = states[0][predicting] if predicting.ndim == 1 else states[predicting]
         return scores_of(self.value_head, at, "value_head")
-
-    def link_owner(self, modality: str) -> str:
-        """The modality whose output projectors make the conditions of this one."""
-        return self.config.link_owners.get(modality, modality)
-
-    def link(self, modality: str) -> nn.Module:
-        """The output projectors that make the conditions of a modality."""
-        return self.output_projectors[self.link_owner(modality)]
-
-    def reader(self, modality: str) -> StateReader:
-        """What reads the LLM's states for them."""
-        return cast(StateReader, self.state_readers[self.link_owner(modality)])
-
-    def heads(self, modality: str) -> dict[str, OutputProjector]:
-        """The output projectors of a modality by the condition that each makes; none where one makes all at once."""
-        return heads(self.link(modality), self.condition_shapes[modality])
 
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
@@ -538,12 +299,6 @@ class ModalinkForConditionalGeneration(SavedByReference, GenerationMixin):
         if silent := [[token] for token in self.config.placeholders.values() if token < spoken]:
             kwargs["bad_words_ids"] = [*(kwargs.get("bad_words_ids") or []), *silent]
         return super().generate(input_ids, **kwargs)
-
-
-def _needed(input_ids: Tensor | None) -> Tensor:
-    if input_ids is None:
-        raise PromptError("found neither input_ids nor inputs_embeds; give one of them")
-    return input_ids
 
 
 def _cross_entropy(logits: Float[Tensor, "b t v"], labels: Int[Tensor, "b t"], items: Any) -> Float[Tensor, ""]:
