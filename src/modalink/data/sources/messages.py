@@ -9,35 +9,23 @@ from pydantic import Field, model_validator
 
 from modalink.conversation import Conversation, Medium, Turn, Use
 from modalink.data import formats
-from modalink.data.arrow import ArrowRecords, RecordStream, load_dataset
-from modalink.data.lookalike import check_fits, open_fitting, seems
+from modalink.data.arrow import RecordStream
+from modalink.data.lookalike import seems
+from modalink.data.origin import OriginConfig
 from modalink.data.records import RecordSource, converted
-from modalink.data.source import SourceConfig, files_of, media_folder
 from modalink.errors import SampleError
 
 
-class MessagesConfig(SourceConfig):
+class MessagesConfig(OriginConfig):
     """Settings of message data; either `path` or `dataset` is given."""
 
     kind: Literal["messages"] = "messages"
-    path: str | None = None
-    """jsonl, json, csv, tsv or parquet: a file, a folder or a pattern."""
-    dataset: str | None = None
-    """What `datasets.load_dataset` takes: a hub id or a local folder."""
-    subset: str | None = None
-    """Configuration of the hub data set."""
-    split: str = "train"
-    """Split of the hub data set."""
-    revision: str | None = None
-    """Commit or tag of the hub data set."""
     streaming: bool = False
     """Read the data set as it comes, without keeping it."""
     window: int = Field(default=1000, ge=1)
     """How many records of a stream are shuffled at a time; 1 keeps their order."""
     seed: int = 0
     """Decides the order within a stream's windows."""
-    media: str | None = None
-    """Folder that relative paths hang against; by default the file's own, for a data set the working folder."""
     format: Literal["auto"] | formats.Name = "auto"
     """How a record is written; by default told by its columns. `messages`: OpenAI's and Hugging Face's. `sharegpt`:
     also LLaVA's, InternVL's and Qwen-VL's. `alpaca`, `query_response`, `prompt_completion`: a column each."""
@@ -60,36 +48,17 @@ class MessagesConfig(SourceConfig):
     A column `facts` that holds a mapping is read too."""
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Self:
-        if (self.path is None) == (self.dataset is None):
-            raise ValueError(f"found path={self.path!r} and dataset={self.dataset!r}, needed exactly one of the two")
+    def _streams_from_afar(self) -> Self:
         if self.streaming and self.dataset is None:
             raise ValueError("files under `path` are read in place; streaming needs `dataset`")
         return self
 
-    @property
-    def name(self) -> str:
-        """Kind and origin."""
-        return f"{self.kind} {self.path or self.dataset}"
-
-    def files(self) -> list[Path]:
-        """Those under `path`, or of a data set in a local folder."""
-        return files_of(str(self.path or self.dataset))
-
     def open(self) -> RecordSource | RecordStream:
         """Find the records, or begin the stream."""
-        if self.path is not None:
-            read = partial(self._read, folder=media_folder(self.media, self.path))
-            return RecordSource(open_fitting(self.path, self._fits, _NEEDED), read)
-        read, name = partial(self._read, folder=Path(self.media or "").expanduser()), str(self.dataset)
-        found = load_dataset(
-            name, subset=self.subset, split=self.split, revision=self.revision, streaming=self.streaming
-        )
-        if self.streaming:
-            return RecordStream(found, partial(converted, convert=read), name, self.window, self.seed)
-        records = ArrowRecords(found, name)
-        check_fits(records, self._fits, _NEEDED, name)
-        return RecordSource(records, read)
+        if not self.streaming:
+            return self.records(self._fits, _NEEDED, self._read)
+        convert = partial(converted, convert=partial(self._read, folder=self.media_folder()))
+        return RecordStream(self.hub_data(streaming=True), convert, str(self.dataset), self.window, self.seed)
 
     def _named(self, record: dict[str, Any]) -> dict[str, Any]:
         """The record, its columns called as its format calls them."""
