@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modalink.errors import PartError
-from modalink.ragged import Layout, Ragged
+from modalink.ragged import Layout, Ragged, by_shape
 
 
 def layouts(*lengths: int) -> list[Layout]:
@@ -82,3 +82,15 @@ def test_items_are_changed_one_by_one(lengths: tuple[int, ...]) -> None:
     halved = Ragged.of(items, layouts(*lengths)).by_item(lambda x: x.unflatten(1, (-1, 2)).mean(2), after)
     for one, other in zip(halved, items, strict=True):
         assert torch.allclose(one, other.unflatten(0, (-1, 2)).mean(1))
+
+
+def test_items_of_one_shape_are_computed_together_and_keep_their_order() -> None:
+    asked = []
+
+    def sums(same: torch.Tensor, places: list[int]) -> torch.Tensor:
+        asked.append((tuple(same.shape), places))
+        return same.flatten(1).sum(1)
+
+    items = [torch.full(shape, float(number)) for number, shape in enumerate([(2, 3), (4,), (2, 3), (4,), (1,)])]
+    assert by_shape(items, sums).tolist() == [0.0, 4.0, 12.0, 12.0, 4.0]
+    assert asked == [((2, 2, 3), [0, 2]), ((2, 4), [1, 3]), ((1, 1), [4])]

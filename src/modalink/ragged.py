@@ -196,3 +196,22 @@ class Ragged:
         """The same items on a device, in a type."""
         values = self.values if device is None else to_device(self.values, device)
         return replace(self, values=values.to(dtype=dtype))
+
+
+def by_shape(items: Sequence[Tensor], compute: Callable[[Tensor, list[int]], Tensor]) -> Shaped[Tensor, "i ..."]:
+    """What is computed of items, those of one shape together.
+
+    Args:
+        items: Tensors of any shapes.
+        compute: Gives a row for each of some items of one shape: of them in a stack, and of their places.
+
+    Returns:
+        The rows in the order of the items.
+    """
+    groups: dict[torch.Size, list[int]] = {}
+    for place, item in enumerate(items):
+        groups.setdefault(item.shape, []).append(place)
+    rows: dict[int, Tensor] = {}
+    for places in groups.values():
+        rows.update(zip(places, compute(torch.stack([items[i] for i in places]), places), strict=True))
+    return torch.stack([rows[place] for place in range(len(items))])

@@ -15,7 +15,7 @@ from modalink.features.compute import Once
 from modalink.model import System
 from modalink.model.batch import Batch, Targets
 from modalink.model.items import Item, ragged
-from modalink.ragged import Ragged
+from modalink.ragged import Ragged, by_shape
 from modalink.recipe.groups import Group
 from modalink.roles import Conditions, ConditionShape, Denoises, Generator, ReadsText
 from modalink.tensor_files import weights_digest
@@ -155,15 +155,8 @@ class FrozenGenerator:
     ) -> Float[Tensor, " i"]:
         """See `modalink.roles.Denoises`; latents of different shapes are denoised apart."""
         assert isinstance(self.generator, Denoises)
-        groups: dict[torch.Size, list[int]] = {}
-        for place, latent in enumerate(latents):
-            groups.setdefault(latent.shape, []).append(place)
-        errors: dict[int, Tensor] = {}
-        for places in groups.values():
-            stacked = torch.stack([latents[i] for i in places])
-            found = self.generator.denoising_error(stacked, conditions.take(places), [rng[i] for i in places])
-            errors.update(zip(places, found, strict=True))
-        return torch.stack([errors[place] for place in range(len(latents))])
+        denoise = self.generator.denoising_error
+        return by_shape(latents, lambda same, places: denoise(same, conditions.take(places), [rng[i] for i in places]))
 
 
 def frozen_generators(system: System, once: Once) -> dict[str, FrozenGenerator]:
