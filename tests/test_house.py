@@ -88,6 +88,7 @@ def test_every_command_is_one_file():
         "filling",
         "main",
         "media",
+        "option_groups",
         "options",
         "paths",
         "progress",

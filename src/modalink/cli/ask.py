@@ -8,18 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from modalink.cli.media import takes_media, tells_media
-from modalink.cli.options import (
-    Best,
-    Device,
-    MaxMedia,
-    MaxNewTokens,
-    Seed,
-    Temperature,
-    Threads,
-    TopP,
-    WithoutGenerators,
-)
+from modalink.cli.media import takes_media
+from modalink.cli.option_groups import takes_loading, takes_sampling, tells_media
 from modalink.cli.watching import watched
 from modalink.conversation import Conversation, Medium, Region
 from modalink.errors import OptionError
@@ -55,8 +45,10 @@ Feedback = Annotated[
 ]
 
 
-@tells_media
 @takes_media
+@takes_loading
+@takes_sampling
+@tells_media
 def ask(
     run: Annotated[str, typer.Argument(help="A run folder, or a hub id of a saved system.")],
     question: Annotated[str, typer.Argument(help="What to ask, or what to draw.")],
@@ -66,17 +58,10 @@ def ask(
     feedback: Feedback = None,
     out: Out = None,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as a JSON object.")] = False,
-    max_new_tokens: MaxNewTokens = 256,
-    temperature: Temperature = 0.0,
-    top_p: TopP = 1.0,
+    sampling: dict[str, Any],
     beams: Annotated[int, typer.Option(min=1, help="Answers to follow side by side.")] = 1,
-    max_media: MaxMedia = 16,
-    seed: Seed = 0,
     making: dict[str, Any],
-    best: Best = False,
-    without_generators: WithoutGenerators = False,
-    device: Device = None,
-    threads: Threads = None,
+    loading: dict[str, Any],
 ) -> None:
     """Ask a trained run one question; media that it makes are written beside.
 
@@ -91,16 +76,13 @@ def ask(
     words = asked(question, media, regions=[_region(text) for text in region or ()])
     _demand_words(feedback or [])
     destination = Destination.of(str(out or "."))
-    session = load(run, best=best, generators=not without_generators, device=device, threads=threads)
+    session = load(run, **loading)
     destination.check(session.makes)
     before: list[Answer] = []
     with watched() as watch:
 
         def say(words: Conversation) -> Answer:
-            return session.chat(
-                words, watch=watch, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, beams=beams,
-                max_media=max_media, seed=seed, **making,
-            )  # fmt: skip
+            return session.chat(words, watch=watch, beams=beams, **sampling, **making)
 
         answer = say(words)
         for text in feedback or ():
@@ -115,7 +97,7 @@ def ask(
         _print(answer, paths, drawn)
     for number, one in enumerate(before, 1):
         print(f"answer {number}, before feedback: {one.text}", file=sys.stderr)
-    for note in (*destination.notes(answer.media), *_notes(answer, max_new_tokens)):
+    for note in (*destination.notes(answer.media), *_notes(answer, sampling["max_new_tokens"])):
         print(f"note: {note}", file=sys.stderr)
 
 

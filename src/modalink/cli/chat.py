@@ -7,18 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from modalink import modalities
-from modalink.cli.media import takes_media, tells_media
-from modalink.cli.options import (
-    Best,
-    Device,
-    MaxMedia,
-    MaxNewTokens,
-    Seed,
-    Temperature,
-    Threads,
-    TopP,
-    WithoutGenerators,
-)
+from modalink.cli.media import takes_media
+from modalink.cli.option_groups import takes_loading, takes_sampling, tells_media
 from modalink.cli.watching import watched
 from modalink.conversation import Conversation, Medium
 from modalink.errors import ModalinkError
@@ -40,8 +30,10 @@ HELP = (
 )
 
 
-@tells_media
 @takes_media
+@takes_loading
+@takes_sampling
+@tells_media
 def chat(
     run: Annotated[str, typer.Argument(help="A run folder, or a hub id of a saved system.")],
     *,
@@ -57,16 +49,9 @@ def chat(
     resume: Annotated[
         Path | None, typer.Option("--resume", help="A folder that /save wrote: the conversation goes on.")
     ] = None,
-    max_new_tokens: MaxNewTokens = 256,
-    temperature: Temperature = 0.0,
-    top_p: TopP = 1.0,
-    max_media: MaxMedia = 16,
-    seed: Seed = 0,
+    sampling: dict[str, Any],
     making: dict[str, Any],
-    best: Best = False,
-    without_generators: WithoutGenerators = False,
-    device: Device = None,
-    threads: Threads = None,
+    loading: dict[str, Any],
 ) -> None:
     """Talk with a trained run in the terminal.
 
@@ -74,17 +59,10 @@ def chat(
     modalink chat runs/demo
     modalink chat runs/demo --image a.png --temperature 0.7
     """
-    options: dict[str, Any] = {
-        "max_new_tokens": max_new_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "max_media": max_media,
-        "seed": seed,
-        **making,
-    }
+    options = {**sampling, **making}
     Sampling.checked(**options)
     destination = Destination.of(str(out))
-    session = load(run, best=best, generators=not without_generators, device=device, threads=threads)
+    session = load(run, **loading)
     destination.check(session.makes)
     talk = _Talk(session, destination, options)
     talk.conversation = None if resume is None else load_conversation(resume)

@@ -8,7 +8,7 @@ import typer
 
 from modalink import yaml_files
 from modalink.cli.data_check import Limit, SourceName, SourceSettings, StageName, watching
-from modalink.cli.sources import sources_of
+from modalink.cli.sources import one_source_of
 from modalink.data.converting import convert as convert_source
 from modalink.data.output import read_back
 from modalink.data.writer import WriterConfig
@@ -46,11 +46,8 @@ def convert(
     modalink data convert chats.jsonl --to llava --out chats.json --keep license
     modalink data convert chats.jsonl --to "{kind: pairs, any_request: true}" --out captions.csv
     """
-    sources, _ = sources_of(source, settings or [], "demo", stage)
-    if len(sources) > 1:
-        names = ", ".join(config.name for config, _ in sources)
-        raise OptionError(f"found {len(sources)} sources, {names}, needed one: name its file and its settings")
-    (config, _), writer = sources[0], parsed_writer(to)
+    config = one_source_of(source, settings, stage)
+    writer = parsed_writer(to)
     with watching(f"converting {config.name}", quiet=as_json) as on_sample:
         found = convert_source(config, writer, out, ledger=ledger, keep=keep or [], limit=limit, on_sample=on_sample)
     left_out = sum(found.left_out.values())

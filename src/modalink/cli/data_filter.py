@@ -21,9 +21,9 @@ from modalink.cli.data_check import (
     watching,
 )
 from modalink.cli.data_convert import Keep, LedgerFile, Out, parsed_writer, print_left_out
+from modalink.cli.sources import demand_one
 from modalink.data.output import read_back
 from modalink.data_quality.filtering import keep_good, scores_of
-from modalink.errors import OptionError
 
 
 def filter_(
@@ -55,9 +55,7 @@ def filter_(
         "{kind: reward, reward: {kind: judge, url: 'http://localhost:8000/v1', model: m}, least: 0.6}"
     """
     sources = told(source, settings or [], recipe, stage, llm, against or [], scores_of(out))
-    if len(sources) > 1:
-        names = ", ".join(one.config.name for one in sources)
-        raise OptionError(f"found {len(sources)} sources, {names}, needed one: name its file and its settings")
+    demand_one([one.config.name for one in sources])
     (config, context), writer = sources[0], parsed_writer(to)
     wanted = chosen_checks(checks or [], also or [], without or [])
     with watching(f"checking {config.name}", quiet=as_json) as on_sample:

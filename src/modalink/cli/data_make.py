@@ -9,7 +9,7 @@ from modalink import yaml_files
 from modalink.cli.data_check import Limit, SourceName, SourceSettings, StageName, watching
 from modalink.cli.data_convert import LedgerFile, Out, parsed_writer, print_left_out
 from modalink.cli.options import run_option
-from modalink.cli.sources import sources_of
+from modalink.cli.sources import one_source_of
 from modalink.data.output import read_back
 from modalink.data_making.maker import MakerConfig
 from modalink.data_making.making import OwnRun, make
@@ -49,11 +49,8 @@ def make_(
         --endpoint http://localhost:8000/v1 --model qwen3
     modalink data make photos source=pairs --kind "{kind: templates, each: 3}" --out made.jsonl
     """
-    sources, _ = sources_of(source, settings or [], "demo", stage)
-    if len(sources) > 1:
-        names = ", ".join(config.name for config, _ in sources)
-        raise OptionError(f"found {len(sources)} sources, {names}, needed one: name its file and its settings")
-    (config, _), maker, writer = sources[0], parsed_maker(kind), parsed_writer(to)
+    config = one_source_of(source, settings, stage)
+    maker, writer = parsed_maker(kind), parsed_writer(to)
     asked = asked_of(endpoint, model, run)
     with watching(f"making {maker.kind}", quiet=as_json) as on_sample:
         found = make(

@@ -1,6 +1,7 @@
 """Data that people name on the command line: a recipe's, or a file with settings."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from modalink import yaml_files
@@ -43,6 +44,28 @@ def sources_of(
         raise OptionError(f"{source}: {error}") from None
     assert isinstance(config, SourceConfig)
     return [(config, _stage(chosen, stage).max_tokens)], chosen
+
+
+def one_source_of(source: str, settings: list[str] | None, stage: str | None) -> SourceConfig:
+    """The same for commands that write what they read: one source; data are read as the demo reads them.
+
+    Raises:
+        OptionError: There are several, or a setting is none of the source's.
+    """
+    sources, _ = sources_of(source, settings or [], "demo", stage)
+    demand_one([config.name for config, _ in sources])
+    return sources[0][0]
+
+
+def demand_one(names: Sequence[str]) -> None:
+    """Refuse a recipe's stage of several sources.
+
+    Raises:
+        OptionError: There are several.
+    """
+    if len(names) > 1:
+        found = f"found {len(names)} sources, {', '.join(names)}"
+        raise OptionError(f"{found}, needed one: name its file and its settings")
 
 
 def processor_of(recipe: Recipe) -> ModalinkProcessor | None:
