@@ -110,6 +110,14 @@ def refuse_odd(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor], where:
             raise damaged(f"{where}: {name} holds values that are no finite numbers; take an earlier checkpoint")
 
 
+def fill(like: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: Path, damaged: Damaged) -> None:
+    """Copy weights into a model's, by their names; arguments and errors as for `refuse_odd`, which looks first."""
+    refuse_odd(tensors, like, where, damaged)
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            like[name].copy_(tensor)
+
+
 def share(folder: Path) -> None:
     """Give the safetensors files that a library wrote into a folder the permissions of any new file."""
     for path in folder.glob("*.safetensors"):

@@ -7,7 +7,6 @@ Sources of names: peft's `adapter_model.safetensors`, and what `state_dict` give
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from modalink import hub, json_files, tensor_files
@@ -49,10 +48,7 @@ def load_lora(llm: PreTrainedModel, checkpoint: str, revision: str | None, *, ra
     where = f"{checkpoint}: LoRA of {', '.join(targets)}"
     hub.refuse(where, type(llm), "lacks adapters of layers that have some", own.keys() - held.keys(), ())
     hub.refuse(where, type(llm), "holds adapters of layers that have none", held.keys() - own.keys(), ())
-    tensor_files.refuse_odd(held, own, folder, PartError)
-    with torch.no_grad():
-        for name, tensor in held.items():
-            own[name].copy_(tensor)
+    tensor_files.fill(own, held, folder, PartError)
 
 
 def _place(name: str) -> str:

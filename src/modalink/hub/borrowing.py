@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
@@ -123,10 +122,7 @@ class Borrowing(KindConfig):
         refuse(where, kind, "holds tensors that are not here", left, ())
         # A vector of theirs may have axes for the batch.
         held = {n: held[n].reshape(p.shape) if held[n].numel() == p.numel() else held[n] for n, p in own.items()}
-        tensor_files.refuse_odd(held, own, self._folder(), PartError)
-        with torch.no_grad():
-            for name, tensor in held.items():
-                own[name].copy_(tensor)
+        tensor_files.fill(own, held, self._folder(), PartError)
 
     def _folder(self) -> Path:
         return locate(self.checkpoint or "", self.revision, weights=False)

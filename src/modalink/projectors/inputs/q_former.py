@@ -171,10 +171,7 @@ class QFormerConfig(InputProjectorConfig):
         hub.refuse(where, QFormer, "holds tensors that are not here", held.keys() - own.keys(), unused)
         # Theirs have an axis for the batch.
         held = {n: tensor[0] if n == "queries" else tensor for n, tensor in held.items() if n in own}
-        tensor_files.refuse_odd(held, own, hub.locate(self.checkpoint, self.revision, weights=False), PartError)
-        with torch.no_grad():
-            for name, tensor in held.items():
-                own[name].copy_(tensor)
+        tensor_files.fill(own, held, hub.locate(self.checkpoint, self.revision, weights=False), PartError)
 
     def text_ids(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """The first tokens of a turn's words.
