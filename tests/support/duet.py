@@ -1,7 +1,7 @@
 """Generators of two conditions, a masked sequence and a pooled vector, which are no kinds until a test installs them."""
 
 import hashlib
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,12 +15,12 @@ from modalink.roles import (
     ConditionShape,
     Denoises,
     Generator,
-    GeneratorConfig,
     ReadsText,
     ShouldStop,
     check_stop,
 )
 from modalink.testing.fakes import TinyPreprocessor
+from tests.support.weightless import WeightlessConfig
 
 SHAPES = {"words": ConditionShape(8, tokens=6, masked=True), "style": ConditionShape(5)}
 
@@ -31,20 +31,13 @@ def drawn(text: str, *shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-class DuetConfig(GeneratorConfig):
+class DuetConfig(WeightlessConfig):
     """Settings of a generator of two conditions."""
 
     kind: Literal["duet"] = "duet"
-    checkpoint: str = "none"
-
-    def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
-        return ()
 
     def makes(self) -> frozenset[str]:
         return frozenset({"image"})
-
-    def tiny(self) -> Self:
-        return self
 
     def condition_shapes(self) -> dict[str, ConditionShape]:
         return SHAPES

@@ -1,7 +1,7 @@
 """Generators of any modality that make a medium of the words of a reply and a seed, no kinds until a test installs them."""
 
 import hashlib
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,33 +15,26 @@ from modalink.roles import (
     Conditions,
     ConditionShape,
     Generator,
-    GeneratorConfig,
     MediaOptions,
     Preprocessor,
     ReadsText,
     ShouldStop,
 )
+from tests.support.weightless import WeightlessConfig
 
 SHAPES = {"words": ConditionShape(4)}
 made: list[int] = []
 """How many media each call made, of all generators."""
 
 
-class SeededConfig(GeneratorConfig):
+class SeededConfig(WeightlessConfig):
     """Settings of such a generator."""
 
     kind: Literal["seeded"] = "seeded"
-    checkpoint: str = "none"
     modality: str = "image"
-
-    def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
-        return ()
 
     def makes(self) -> frozenset[str]:
         return frozenset({self.modality})
-
-    def tiny(self) -> Self:
-        return self
 
     def condition_shapes(self) -> dict[str, ConditionShape]:
         return SHAPES

@@ -1,6 +1,6 @@
 """A generator of sounds that whistle, no kind until a test installs it: beside one of pictures it makes mixed replies."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,12 +13,12 @@ from modalink.roles import (
     ConditionShape,
     Denoises,
     Generator,
-    GeneratorConfig,
     MediaOptions,
     Preprocessor,
     ShouldStop,
     check_stop,
 )
+from tests.support.weightless import WeightlessConfig
 
 SHAPES = {"pitches": ConditionShape(4, tokens=2)}
 RATE_HZ, PARTS = 8000, 16
@@ -35,21 +35,14 @@ class Loudness(Preprocessor):
         return {"parts": PARTS}
 
 
-class WhistleConfig(GeneratorConfig):
+class WhistleConfig(WeightlessConfig):
     """Settings of a generator of whistles."""
 
     kind: Literal["whistle"] = "whistle"
-    checkpoint: str = "none"
     seconds: float = 0.25
-
-    def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
-        return ()
 
     def makes(self) -> frozenset[str]:
         return frozenset({"audio"})
-
-    def tiny(self) -> Self:
-        return self
 
     def condition_shapes(self) -> dict[str, ConditionShape]:
         return SHAPES
