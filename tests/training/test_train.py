@@ -48,6 +48,20 @@ def test_each_stage_changes_exactly_what_it_trains(make_recipe, data, tmp_path: 
     assert seen.count("CheckpointSaved") == 6
 
 
+def test_new_tokens_learn_to_ask_where_nothing_is_said(make_recipe, instruct, data, tmp_path: Path) -> None:
+    """A stage on conditions alone trains what is read of a new token; nothing trains the row by which it is written."""
+    train_groups = {group: {"lr": 1e-2} for group in ("outputs.image.projector", "llm.new_tokens")}
+    drawn = [{"source": "messages", "path": data["draw"]}]
+    recipe = make_recipe(instruct(train=train_groups, objectives=[{"kind": "align"}], data=drawn))
+    system = compose(recipe, seed=recipe.seed)
+    before = _state(system)
+    train(recipe, tmp_path / "run", system=system)
+    changed = {name for name, tensor in _state(system).items() if not torch.equal(tensor, before[name])}
+    rows = {part: f"model.language_model.{part}.new_rows" for part in ("model.embed_tokens", "lm_head")}
+    assert rows["model.embed_tokens"] in changed and rows["lm_head"] in before and rows["lm_head"] not in changed
+    assert all(name == rows["model.embed_tokens"] or name.startswith("output_projectors.") for name in changed)
+
+
 def test_a_run_folder_holds_what_is_needed_to_know_it(make_recipe, tmp_path: Path) -> None:
     recipe, run = make_recipe(), tmp_path / "run"
     train(recipe, run)

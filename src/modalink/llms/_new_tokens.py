@@ -83,6 +83,10 @@ class NewTokenHead(nn.Module):
         bias: Tensor | None = self.base.bias
         return None if bias is None else functional.pad(bias, (0, self.out_features - self.base.out_features))
 
+    def unread_for(self, needs: Collection[str]) -> frozenset[str]:
+        """The new rows, where a stage's objectives ask for nothing that the LLM says; as of an `InputProjector`."""
+        return frozenset() if not needs or {"logits", "logprobs"} & {*needs} else frozenset({"new_rows"})
+
     def forward(self, states: Float[Tensor, "... d_llm"]) -> Float[Tensor, "... v"]:
         """Logits over the frozen vocabulary and the new rows."""
         logits = self.base(states)

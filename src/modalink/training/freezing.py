@@ -1,7 +1,7 @@
 """Who learns: the groups of parameters that a stage trains, all others frozen."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -9,7 +9,6 @@ from modalink.errors import UnknownNameError
 from modalink.model.groups import Groups, divided
 from modalink.model.items import Shown
 from modalink.recipe import Stage, TrainGroup
-from modalink.roles import InputProjector
 from modalink.training.layer_decay import by_depth
 
 
@@ -70,10 +69,9 @@ def unread(model: nn.Module, needs: Collection[str] = frozenset()) -> set[str]:
     """Names of the parameters that, by what their part declares, nothing reads, or nothing of these needs."""
 
     def declared(module: nn.Module) -> Collection[str]:
-        if isinstance(module, InputProjector):
-            return module.unread_for(needs)
-        names: Collection[str] = getattr(module, "unread", ())
-        return names
+        if (unread_for := getattr(module, "unread_for", None)) is not None:
+            return cast(Collection[str], unread_for(needs))
+        return cast(Collection[str], getattr(module, "unread", ()))
 
     return {f"{part}.{name}" for part, module in model.named_modules() for name in declared(module)}
 
