@@ -11,6 +11,7 @@ from modalink.data_quality.checking import check, default_checks, samples
 from modalink.data_quality.checks.duplicates import DuplicatesConfig
 from modalink.data_quality.checks.labels import LabelsConfig
 from modalink.data_quality.checks.licences import LicencesConfig
+from modalink.data_quality.checks.near_duplicates import NearDuplicatesConfig
 from modalink.data_quality.checks.schema import SchemaConfig
 from modalink.data_quality.page import faulty_page
 
@@ -37,6 +38,27 @@ def test_faults_by_check_and_by_sample(source, tmp_path):
     data = json.loads(json.dumps(found.to_dict()))
     assert data["faulty"] == 3 and [row["check"] for row in data["faults"]] == ["duplicates", "schema", "duplicates"]
     assert check(source, [DuplicatesConfig()], Context(), limit=2).to_dict()["faulty"] == 1
+
+
+def test_samples_of_several_sources_are_compared_with_each_other(source, tmp_path):
+    words = "a b c d e f g h i j k l m n o p q r s t"
+    for name, said in (("first", "b"), ("second", words), ("third", f"{words} u")):
+        talk = [{"role": "user", "content": "a?"}, {"role": "assistant", "content": said}]
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"messages": talk, "id": name}) + "\n")
+    paths = [source.path, *(str(tmp_path / f"{name}.jsonl") for name in ("first", "second", "third"))]
+    checks, context = [DuplicatesConfig(), NearDuplicatesConfig(), NearDuplicatesConfig(text=1.0)], Context()
+    found = [check(MessagesConfig(path=path), checks, context) for path in paths]
+    assert [[list(map(len, one.faults.values()))] for one in found] == [
+        [[2, 2, 2]],
+        [[1, 1, 1]],
+        [[0] * 3],
+        [[0, 1, 0]],
+    ]
+    assert found[1].faults["duplicates"][0].detail.endswith(f"the same as {paths[0]}, line 1 of messages {paths[0]}")
+    (fault,) = found[3].faults["near_duplicates"]
+    assert fault.detail.startswith(f"is like second of messages {paths[2]}: 9")
+    alone = check(MessagesConfig(path=paths[3]), checks, Context())
+    assert not alone.faulty
 
 
 def test_the_page_shows_faulty_samples_alone(source):

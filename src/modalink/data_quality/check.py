@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,6 +44,9 @@ class Context:
         template: Prompt template of the source, where it has one of its own.
         against: Files and folders of benchmarks that must not be in the data.
         scores: File in which checks that measure for long keep what they have, and find it again; None keeps nothing.
+        source: What the source is called that is looked at.
+        earlier: The same check of the sources before it, where samples are compared with those of all of them.
+        memory: Name of a check -> what `earlier` is for the source that comes next; one for all sources of a mixture.
     """
 
     processor: ModalinkProcessor | None = None
@@ -52,10 +55,16 @@ class Context:
     template: str | None = None
     against: Sequence[Path] = ()
     scores: Path | None = None
+    source: str = ""
+    earlier: Sequence[Any] = ()
+    memory: dict[str, list[Any]] = field(default_factory=dict)
 
 
 class Check(ABC):
     """Looks at the samples of one source, each once and in order."""
+
+    remembers: ClassVar[bool] = False
+    """Whether samples of sources behind are compared with those that it has seen, see `Context.earlier`."""
 
     @abstractmethod
     def look(self, sample: Sample) -> Iterable[Fault]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -77,7 +77,8 @@ def check(
     Args:
         config: The source.
         checks: What is looked for.
-        context: What the checks may use.
+        context: What the checks may use. Sources that are looked at one after the other with one `memory` are compared
+            with each other by the checks that compare samples.
         limit: How many records at most; a stream needs it.
         on_sample: Told how many records were looked at.
 
@@ -88,7 +89,11 @@ def check(
     source = opened(config, limit)
     named = kinds.named(checks)
     left_out = {name: why for name, one in named.items() if (why := one.lacks(context))}
-    begun = {name: one.begin(context) for name, one in named.items() if name not in left_out}
+    begun = {
+        name: one.begin(replace(context, source=config.name, earlier=tuple(context.memory.get(name, ()))))
+        for name, one in named.items()
+        if name not in left_out
+    }
     faults: dict[str, list[Fault]] = {name: [] for name in begun}
     number = -1
     for number, sample in enumerate(samples(source, limit)):
@@ -97,6 +102,8 @@ def check(
         on_sample(number + 1)
     for name, one in begun.items():
         faults[name] = sorted([*faults[name], *one.finish()], key=lambda fault: fault.number)
+        if one.remembers:
+            context.memory.setdefault(name, []).append(one)
     facts = {name: found for name, one in begun.items() if (found := one.facts())}
     return Checked(config.name, number + 1, faults, facts, left_out)
 

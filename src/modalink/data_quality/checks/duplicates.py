@@ -1,4 +1,4 @@
-"""Samples that say and show the very same as one before."""
+"""Samples that say and show the very same as one before, in their source or in one before it."""
 
 import hashlib
 from collections.abc import Iterator
@@ -16,20 +16,26 @@ class DuplicatesConfig(CheckConfig):
 
     def begin(self, context: Context) -> Check:
         """The check."""
-        return _Duplicates()
+        return _Duplicates(context)
 
 
 class _Duplicates(Check):
-    def __init__(self) -> None:
-        self._first: dict[bytes, str] = {}
+    remembers = True
+
+    def __init__(self, context: Context) -> None:
+        self.source, self._earlier = context.source, context.earlier
+        self.first: dict[bytes, str] = {}
 
     def look(self, sample: Sample) -> Iterator[Fault]:
         key = content_key(sample)
         if key is None:
             return
-        if key in self._first:
-            yield Fault.of(sample, "duplicate", f"says and shows the same as {self._first[key]}")
-        self._first.setdefault(key, sample.id)
+        for one in (*self._earlier, self):
+            if key in one.first:
+                of = "" if one is self else f" of {one.source}"
+                yield Fault.of(sample, "duplicate", f"says and shows the same as {one.first[key]}{of}")
+                return
+        self.first[key] = sample.id
 
 
 def content_key(sample: Sample) -> bytes | None:

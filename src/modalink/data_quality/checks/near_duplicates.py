@@ -1,4 +1,4 @@
-"""Samples that say almost the same about media that look alike, or about none, as one before."""
+"""Samples that say almost the same about media that look alike, or about none, as one before, in any source."""
 
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
@@ -37,7 +37,7 @@ class NearDuplicatesConfig(CheckConfig):
 
     def begin(self, context: Context) -> Check:
         """The check."""
-        return _NearDuplicates(self)
+        return _NearDuplicates(self, context)
 
 
 class _Said(NamedTuple):
@@ -51,8 +51,10 @@ class _Said(NamedTuple):
 
 
 class _NearDuplicates(Check):
-    def __init__(self, config: NearDuplicatesConfig) -> None:
-        self._config = config
+    remembers = True
+
+    def __init__(self, config: NearDuplicatesConfig, context: Context) -> None:
+        self._config, self.source, self._earlier = config, context.source, context.earlier
         self._said: dict[int, _Said] = {}
         self._shown = MediaLooks(config.bits, config.colour)
         self._unshown = _AlikeTexts()
@@ -62,16 +64,24 @@ class _NearDuplicates(Check):
             return
         answer = sample.said("assistant")
         said = _Said(sample.id, shingles(sample.said()), shingles(answer), len(words(answer)), bool(sample.media))
-        for number in self._candidates(sample, said):
-            if (share := self._alike(said, self._said[number])) is not None:
-                like = f"is like {self._said[number].id}: {share:.0%} of the words"
+        for one in (*self._earlier, self):
+            if (found := one.like(sample, said)) is not None:  # what it is like stands for both
+                of = "" if one is self else f" of {one.source}"
+                like = f"is like {found[0]}{of}: {found[1]:.0%} of the words"
                 yield Fault.of(sample, "near_duplicate", like + (", media that look alike" if sample.media else ""))
-                return  # what it is like stands for both
+                return
         self._said[sample.number] = said
         if sample.media:
             self._shown.add(sample)
         else:
             self._unshown.add(sample.number, said.all)
+
+    def like(self, sample: Sample, said: _Said) -> tuple[str, float] | None:
+        """The first of the samples kept here that another is like, and how many of the words are alike."""
+        for number in self._candidates(sample, said):
+            if (share := self._alike(said, self._said[number])) is not None:
+                return self._said[number].id, share
+        return None
 
     def _candidates(self, sample: Sample, said: _Said) -> Iterable[int]:
         return self._shown.like(sample) if sample.media else self._unshown.like(said.all)
