@@ -12,7 +12,8 @@ from whistle import WhistleConfig
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import DataError, MediumError, OptionError
 from modalink.inference import Session, load_conversation, save_conversation
-from modalink.modalities import get
+from modalink.modalities import audio, get
+from modalink.modalities.audio import Sound
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,17 @@ def test_a_conversation_with_media_goes_on_as_if_it_had_never_been_closed(sessio
     assert [made.modality for made in again.made] == ["audio"]
     save_conversation(again.conversation, tmp_path / "moved")
     assert len(list(load_conversation(tmp_path / "moved").media())) == 5
+
+
+def test_a_sound_in_memory_keeps_its_channels(tmp_path):
+    values = np.stack([np.linspace(-0.5, 0.5, 800), np.full(800, 0.25)], 1).astype(np.float32)
+    sources = [Sound(values, 8000), audio.open_audio(Sound(values, 8000)), Sound(values[:, 0], 8000)]
+    talk = Conversation((Turn("user", tuple(Medium("audio", source) for source in sources)),))
+    folder = save_conversation(talk, tmp_path / "kept")
+    media = [medium for _, medium in load_conversation(folder).media()]
+    kept = [audio.open_audio(medium.source).all_channels() for medium in media]
+    assert [one.shape for one in kept] == [(800, 2), (800, 2), (800, 1)]
+    assert (kept[0] == values).all() and (kept[1] == values).all() and (kept[2] == values[:, :1]).all()
 
 
 def test_what_cannot_be_kept_or_loaded_is_told(tmp_path):

@@ -72,7 +72,7 @@ class MediaStore:
                 with files.replacing(path) as beside:
                     named = beside.with_suffix(row.written)  # whose suffix tells the format
                     try:
-                        row.write(handle.read(), named)
+                        row.keep(handle, named)
                         os.replace(named, beside)
                     finally:
                         named.unlink(missing_ok=True)

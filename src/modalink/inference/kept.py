@@ -82,5 +82,5 @@ def _stored(medium: Medium, folder: Path, number: int) -> Medium:
         record.open(source)  # what cannot be read is told by its own name
         shutil.copyfile(source, folder / name)
     else:
-        record.write(record.read(source), folder / name)
+        record.keep(source, folder / name)
     return replace(medium, source=name)

@@ -102,6 +102,11 @@ class AudioHandle(MediumHandle):
         """The whole sound, mono, at its own rate."""
         return Sound(self._mono(0, self.frames), self.rate_hz)
 
+    def whole(self) -> Sound:
+        """The whole sound with all its channels, at its own rate."""
+        values = self.all_channels()
+        return Sound(values[:, 0] if self.channels == 1 else values, self.rate_hz)
+
     def all_channels(self) -> Float32[np.ndarray, "n c"]:
         """The whole sound at its own rate, a column a channel."""
         values, done = np.empty((self.frames, self.channels), np.float32), 0

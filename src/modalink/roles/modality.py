@@ -51,6 +51,14 @@ class MediumHandle(ABC):
             MediumError: It went away or was changed since it was opened, or cannot be decoded.
         """
 
+    def whole(self) -> Any:
+        """Decode it with all that a file can keep of it, also what nobody reads, such as each channel of a sound.
+
+        Raises:
+            MediumError: As `read`.
+        """
+        return self.read()
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -141,6 +149,14 @@ class ModalityRecord:
             MediumError: It cannot be opened or decoded.
         """
         return self.open(source, name, **limits).read()
+
+    def keep(self, source: Any, path: Any) -> None:
+        """Write one medium, of any source, with all that it holds.
+
+        Raises:
+            MediumError: It cannot be opened, decoded or written.
+        """
+        self.write(self.open(source).whole(), path)
 
     def fits(self, modalities: Collection[str]) -> bool:
         """Whether a part for these modalities is one for this modality."""
