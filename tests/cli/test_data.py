@@ -80,6 +80,22 @@ def test_a_page(chats, tmp_path):
     assert "left out: three: found 3 under" in text
 
 
+def test_every_judged_reply_is_shown(tmp_path):
+    ranked = {"id": "ranked", "prompt": "What is it?", "chosen": "A <b>cat</b>.", "rejected": "A dog."}
+    marked = {"id": "marked", "prompt": "What is it?", "completion": "A cow.", "label": False}
+    for name, record in (("ranked", ranked), ("marked", marked)):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(record) + "\n")
+    shown = run(tmp_path / "ranked.jsonl", "source=preferences").stdout
+    assert "assistant: A <b>cat</b>.\n" in shown
+    assert shown.endswith("reply 1 of 2, which stands above\nreply 2 of 2\nassistant: A dog.\n")
+    assert "reply 1 of 1, which stands above: bad\n" in run(tmp_path / "marked.jsonl", "source=preferences").stdout
+    page = tmp_path / "preview.html"
+    run(tmp_path / "ranked.jsonl", "source=preferences", "--html", page)
+    text = page.read_text()
+    assert text.startswith("<!doctype html>") and "A &lt;b&gt;cat&lt;/b&gt;." in text
+    assert text.index("reply 1 of 2, which stands above") < text.index("reply 2 of 2") < text.index("A dog.")
+
+
 def test_a_page_is_one_file_that_runs_and_loads_nothing(chats, tmp_path):
     hostile = "</mark><script>alert(1)</script><img src=http://a.b/c.png onerror=x>\u202e"
     record = {

@@ -1,5 +1,6 @@
 """`modalink data`: what becomes of data, what is wrong with them, and what frozen parts make of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,7 @@ from modalink import files
 from modalink.cli import data_check, data_convert, data_filter, data_make, data_mix, filling
 from modalink.cli.options import Cache, Device, Threads
 from modalink.cli.sources import processor_of, sources_of
-from modalink.planning.preview import ShownSample, page, preview
+from modalink.planning.preview import ShownSample, ShownTurn, page, preview
 from modalink.recipe import load
 from modalink.settings import run_settings
 from modalink.training.caching.fill import fill
@@ -123,15 +124,22 @@ def _print(name: str, samples: list[ShownSample]) -> None:
     console.print(name, markup=False, style="bold")
     for sample in samples:
         console.print(f"\n{sample.id}", markup=False, style="bold")
-        for turn in sample.turns:
-            said = "".join(piece if isinstance(piece, str) else f"({piece.label})" for piece in turn.content)
-            console.print(Text(f"{turn.role}: ", "cyan"), Text(said), sep="")
+        _print_turns(console, sample.turns)
         if sample.prompt:
             tokens, learned, cut = sample.counts
             console.print(f"{tokens} tokens, {learned} learned" + (f", {cut} cut" if cut else ""), style="dim")
             console.print(_coloured(sample.prompt, console.is_terminal))
+        for reply in sample.replies:
+            console.print(reply.title, markup=False, style="dim")
+            _print_turns(console, reply.turns)
         if sample.error:
             console.print(f"left out: {sample.error}", markup=False, style="red")
+
+
+def _print_turns(console: Console, turns: Sequence[ShownTurn]) -> None:
+    for turn in turns:
+        said = "".join(piece if isinstance(piece, str) else f"({piece.label})" for piece in turn.content)
+        console.print(Text(f"{turn.role}: ", "cyan"), Text(said), sep="")
 
 
 def _coloured(prompt: list[tuple[str, bool]], colours: bool) -> Text:

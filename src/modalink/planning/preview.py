@@ -1,13 +1,14 @@
 """The first samples of a source: their turns, their media, and the prompt with what is learned of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from modalink import modalities
 from modalink.conversation import Conversation, Medium, Turn
+from modalink.data.preference import Preference
 from modalink.data.reading import in_order
 from modalink.data.source import SourceConfig
 from modalink.errors import DataError, MediumError, PromptError
@@ -35,6 +36,16 @@ class ShownTurn:
 
 
 @dataclass(frozen=True)
+class ShownReply:
+    """One of several replies to the same prompt, or one that was judged alone."""
+
+    title: str
+    """Which it is, and what is known of its worth."""
+    turns: list[ShownTurn]
+    """What it says; of the first, which stands in the sample itself, none."""
+
+
+@dataclass(frozen=True)
 class ShownSample:
     """One record of a source.
 
@@ -53,6 +64,8 @@ class ShownSample:
     error: str | None = None
     faults: tuple[str, ...] = ()
     """What checks found in it."""
+    replies: tuple[ShownReply, ...] = ()
+    """Of judged replies each, the best first."""
 
 
 def preview(
@@ -93,17 +106,32 @@ def shown(
     template: str | None = None,
 ) -> ShownSample:
     """One sample as a page shows it; arguments as for `preview`, `template` its source's."""
-    turns = [_turn(turn) for turn in conversation.turns]
+    sample = ShownSample(conversation.id, [*map(_turn, conversation.turns)], [], replies=tuple(_replies(conversation)))
     if processor is None:
-        return ShownSample(conversation.id, turns, [])
+        return sample
     try:
         prepared = processor.prepare(conversation, max_tokens=max_tokens, template=template)
     except (DataError, PromptError) as error:
-        return ShownSample(conversation.id, turns, [], error=str(error))
+        return replace(sample, error=str(error))
     learned = sum(label != IGNORED for label in prepared.labels)
     counts = (len(prepared.input_ids), learned, prepared.cut)
     nothing = None if learned else "nothing of it is learned"
-    return ShownSample(conversation.id, turns, pieces(prepared, processor), counts, nothing)
+    return replace(sample, prompt=pieces(prepared, processor), counts=counts, error=nothing)
+
+
+def _replies(conversation: Conversation) -> Iterator[ShownReply]:
+    """The replies of a preference; of one about other media its prompt, too."""
+    if not isinstance(conversation, Preference):
+        return
+    judged = zip(conversation.sides, conversation.conversations(), strict=True)
+    for number, (side, (whole, judgement)) in enumerate(judged, start=1):
+        known = [] if judgement.label is None else ["good" if judgement.label else "bad"]
+        known += [] if judgement.score is None else [f"score {judgement.score:g}"]
+        known += [judgement.variant] if judgement.variant else []
+        said = whole.turns if side.media is not None else side.reply
+        title = f"reply {number} of {len(conversation.sides)}" + (", which stands above" if number == 1 else "")
+        title += f": {', '.join(known)}" if known else ""
+        yield ShownReply(title, [*map(_turn, said)] if number > 1 else [])
 
 
 def _turn(turn: Turn) -> ShownTurn:
