@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import LlamaConfig, PreTrainedConfig, PreTrainedModel
+from transformers import LlamaConfig, PreTrainedConfig, PreTrainedModel, Qwen2Config, Qwen3Config
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
@@ -28,18 +28,39 @@ ADDED_ROWS = {
 }
 """Names in the files of IDEFICS -> which rows of the language model they are."""
 
+_SPOKEN_BY: dict[str, type[PreTrainedConfig]] = {
+    "qwen2_vl_text": Qwen2Config, "qwen2_5_vl_text": Qwen2Config, "qwen3_vl_text": Qwen3Config,
+}  # fmt: skip
+"""Decoders that transformers does not give alone -> the LLM that they are where positions are counted along one axis.
+
+Source: the rotary embeddings in transformers' models/qwen2_vl, qwen2_5_vl and qwen3_vl: positions along three axes, the
+same in each of them where no picture stands.
+"""
+
 
 def language_config(whole: PreTrainedConfig) -> PreTrainedConfig:
     """The configuration of the language model in a model's; the model's own where it is one."""
     if whole.model_type == "idefics":
         return _llama_of(whole)
     text = whole.get_text_config(decoder=True)
+    if (spoken := _SPOKEN_BY.get(text.model_type)) is not None:
+        return _along_one_axis(spoken, whole, text)
     if text is whole or _speaks(whole) or not _speaks(text):
         return whole
     text = copy.deepcopy(text)
     # Where the head stands beside the language model, the whole says whether it is the table of embeddings.
     text.tie_word_embeddings = getattr(whole, "tie_word_embeddings", text.tie_word_embeddings)
     return text
+
+
+def _along_one_axis(spoken: type[PreTrainedConfig], whole: Any, text: Any) -> PreTrainedConfig:
+    """The configuration of the LLM by its name, without the sections of its positions."""
+    axes = ("mrope_section", "mrope_interleaved")
+    rope = {name: value for name, value in text.rope_parameters.items() if name not in axes}
+    rope["rope_type"] = "default" if rope.get("rope_type") == "mrope" else rope.get("rope_type", "default")
+    own = {name: value for name, value in text.to_dict().items() if name not in ("model_type", "architectures")}
+    own |= {"rope_parameters": rope, "dtype": whole.dtype}
+    return spoken(**own | {"tie_word_embeddings": bool(getattr(whole, "tie_word_embeddings", False))})
 
 
 def _llama_of(idefics: Any) -> LlamaConfig:
