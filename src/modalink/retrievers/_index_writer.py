@@ -207,6 +207,6 @@ class IndexWriter:
         path = self.beside / MEDIA / name
         if not path.exists():
             partial = path.with_name(f"partial{record.written}")
-            record.write(handle.read(), partial)
+            record.keep(handle, partial)
             partial.replace(path)
         return KeptMedium(modality, f"{MEDIA}/{name}", handle.digest)
