@@ -12,6 +12,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import csv
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 check_annotations("modalink")
 FIXTURES = ("plug_in", "plugged_modality", "tiny_run", "chat_server", "preferred", "made_media")
+CACHES = itertools.count()
 Write = Callable[[str, Any], Path]
 
 
@@ -56,8 +58,10 @@ def _known_threads() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads the user's settings, or what another test has computed."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "config"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    base = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(base / "config"))
+    # Not by `mktemp`, which looks through all folders there are, of thousands of tests, to number the next one.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(base / "caches" / str(next(CACHES))))
 
 
 @pytest.fixture(scope="session")
