@@ -49,15 +49,20 @@ class RolloutWatch:
         if len(last) < self.limits.patience:
             return
         start = self.records[: self.limits.patience]
-        usual = sum(record["reply_tokens"] for record in start) / len(start)
-        least, most = self.limits.shortest * usual, self.limits.kl
+        most = self.limits.kl
         if self.limits.signal and all(record["signal"] == 0 for record in last):
             self._end(
                 "found no prompt whose replies differ in worth", f"their mean worth is {last[-1]['reward']:g}", _EVEN
             )
-        if most is not None and all(record["kl"] > most for record in last):
+        if most is not None and all(record.get("kl", 0.0) > most for record in last):
             found = f"found a divergence of {last[-1]['kl']:g} nats a token from the state in which it began"
             self._end(found, f"needed {most:g} at most", _AWAY)
+        if "reply_tokens" in record:
+            self._note_lengths(last, start)
+
+    def _note_lengths(self, last: Sequence[Mapping[str, Any]], start: Sequence[Mapping[str, Any]]) -> None:
+        usual = sum(record["reply_tokens"] for record in start) / len(start)
+        least = self.limits.shortest * usual
         if all(record["reply_tokens"] < least for record in last):
             found = f"found replies of {last[-1]['reply_tokens']:g} tokens on average"
             self._end(found, f"they had {usual:g} when it began", _SHORT)

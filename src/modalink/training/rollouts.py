@@ -22,6 +22,7 @@ from modalink.rewards import Answered, Judgement
 from modalink.rewards._combined import Combined, Rated
 from modalink.runs.unwritable import unwritable
 from modalink.training import parallel
+from modalink.training.judged import is_mixed, rewards_of
 from modalink.training.randomness import seed_of
 from modalink.training.step import Learner
 
@@ -61,12 +62,12 @@ class Group:
     @property
     def rewards(self) -> list[float]:
         """Of the replies whose worth is known."""
-        return [reply.reward for reply in self.replies if reply.reward is not None]
+        return rewards_of(self.replies)
 
     @property
     def is_mixed(self) -> bool:
         """Whether some replies are better than others."""
-        return bool(self.rewards) and max(self.rewards) - min(self.rewards) > 1e-8
+        return is_mixed(self.replies)
 
 
 @dataclass(frozen=True)

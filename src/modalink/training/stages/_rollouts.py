@@ -3,20 +3,16 @@
 import json
 from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import torch
 from pydantic import Field, PositiveInt, field_validator
 
 from modalink import files
 from modalink.errors import TrainingError
 from modalink.inference.sampling import Sampling
 from modalink.model.batch import Prepared
-from modalink.model.groups import table
-from modalink.model.precision import resolve
 from modalink.model.sampled import Drawing
 from modalink.recipe.evaluation import Evaluation
 from modalink.recipe.kind_field import Kinds
@@ -25,14 +21,14 @@ from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import Metrics, read_records
 from modalink.training import parallel
 from modalink.training.drawn import drawing
-from modalink.training.evaluating import open_evaluation
-from modalink.training.events import StageStarted
-from modalink.training.loop import Run, train_steps
-from modalink.training.opening import begin, count_steps, make_learner, open_loader, open_metrics, resume
+from modalink.training.judged import measures
+from modalink.training.loop import Run
+from modalink.training.opening import begin
 from modalink.training.reference import Start
 from modalink.training.rollout_watch import Limits, RolloutWatch
 from modalink.training.rollouts import Group, Reply, Rollouts
 from modalink.training.stages import StageConfig
+from modalink.training.stages._opened import opened
 from modalink.training.step import Learner
 
 REWARDS = Kinds("modalink.rewards")
@@ -80,22 +76,12 @@ class RolloutStageConfig(StageConfig):
     def run(self, run: Run) -> None:
         if (begun := begin(run, self)) is None:
             return
-        with ExitStack() as stack:
-            loader = open_loader(run, self, begun.folder, stack)
-            # No choice by time: in bfloat16 replies of one seed would hang on what stands beside them.
-            auto = self.precision == "auto" and run.device.type == "cpu"
-            dtype = torch.float32 if auto else resolve(self.precision, run.device)
-            steps = count_steps(self, loader.epoch_samples)
-            learner = make_learner(run, self, begun.trained, steps, dtype, begun.start)
-            first = resume(learner, loader, begun.checkpoint)
-            metrics = open_metrics(run, begun.folder, begun.checkpoint, stack)
-            rows = table(run.system.model.trainable_groups(), self.train, run.system.generators)
-            run.emit(StageStarted(self.name, first, learner.steps, rows))
-            evaluate = open_evaluation(run, learner, metrics, begun.folder, stack)
+        with opened(run, self, begun) as stage:
             assert begun.start is not None
-            teacher = self._teacher(run, learner, begun.start, begun.folder, metrics, loader.ledger, first)
-            train_steps(run, learner, loader, first, metrics, evaluate, teacher)
-            teacher.rollouts.forget(steps)
+            ledger = stage.loader.ledger
+            teacher = self._teacher(run, stage.learner, begun.start, begun.folder, stage.metrics, ledger, stage.first)
+            stage.train(teacher)
+            teacher.rollouts.forget(stage.learner.steps)
 
     def _teacher(
         self,
@@ -218,29 +204,16 @@ class Teacher:
     def _measured(self, groups: Sequence[Group]) -> dict[str, Any]:
         """What the replies of all processes were like."""
         replies = [reply for group in groups for reply in group.replies]
-        rewards = [reward for group in groups for reward in group.rewards]
-        names = [*self.rollouts.rewards.weights]
-        parts = {name: [reply.parts[name] for reply in replies if name in reply.parts] for name in names}
         own = [
-            *(float(len(groups)), float(sum(group.is_mixed for group in groups))),
             *(float(len(replies)), float(sum(len(reply.ids) for reply in replies))),
             *(float(sum(not reply.complete for reply in replies)), float(sum(_is_empty(reply) for reply in replies))),
-            *(float(len(rewards)), sum(rewards, 0.0), sum((reward**2 for reward in rewards), 0.0)),
-            *(number for name in names for number in (float(len(parts[name])), sum(parts[name], 0.0))),
         ]
-        prompts, mixed, count, tokens, cut, empty, known, total, squares, *rest = parallel.summed(own)
-        mean = total / max(1.0, known)
-        scores = {name: rest[2 * i + 1] / rest[2 * i] for i, name in enumerate(names) if rest[2 * i]}
-        return {
-            "reward": mean,
-            "reward_std": max(0.0, squares / max(1.0, known) - mean**2) ** 0.5,
-            "rewards": scores,
-            "signal": mixed / max(1.0, prompts),
+        count, tokens, cut, empty = parallel.summed(own)
+        return measures([group.replies for group in groups], [*self.rollouts.rewards.weights]) | {
             "reply_tokens": tokens / max(1.0, count),
             "cut": cut / max(1.0, count),
             "empty": empty / max(1.0, count),
             "replies": int(count),
-            "unjudged": int(count - known),
         }
 
 
