@@ -10,7 +10,7 @@ and let the stage's `evaluate` measure by a judge that the reward never saw.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
@@ -44,7 +44,7 @@ class RewardGradientConfig(ItemObjectiveConfig):
 
     kind: Literal["reward_gradient"] = "reward_gradient"
     rewards: list[Reward] = Field(default_factory=list)
-    """Differentiable rewards, weighted; none: the system's own reading."""
+    """Differentiable rewards, weighted (`clip`, `reading`); none: the system's own reading."""
     question: str | None = None
     """What the system is asked about its own picture; "What does the image show?" if not set."""
     steps: Count | None = None
@@ -100,6 +100,11 @@ class RewardGradientConfig(ItemObjectiveConfig):
             assert output.own_reading is not None
             reading: Any = output.own_reading
             return [(1.0, reading.asking(self.question))]
+        return self._built
+
+    @cached_property
+    def _built(self) -> list[tuple[float, Differentiable]]:
+        """The rewards with their weights, loaded once."""
         built = [(config.weight, config.build()) for config in self.rewards]
         for config, (_, reward) in zip(self.rewards, built, strict=True):
             if not isinstance(reward, Differentiable):
