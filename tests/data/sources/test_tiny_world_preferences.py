@@ -70,3 +70,16 @@ def test_several_replies_have_ever_more_faults_and_falling_scores() -> None:
 def test_tasks_and_faults_stand_once() -> None:
     with pytest.raises(ValueError, match="needed each at most once"):
         _opened(tasks=["vqa", "vqa"])
+
+
+def test_drawings_are_paired_with_one_that_has_a_fault() -> None:
+    """Both replies say the same; the better shows what was asked, the worse one object otherwise."""
+    source = _opened(tasks=["draw"], faults=["attribute"], count=20)
+    for index in range(20):
+        preference = source[index]
+        (better, good), (worse, bad) = (side.reply[0].content for side in preference.sides)
+        objects = tuple(tiny_world.WorldObject(**item) for item in preference.facts["objects"])
+        assert better == worse and better.text == tiny_world.drawing_reply(tiny_world.Scene(objects, 0))
+        assert good.use != "read" and good.caption == tiny_world.describe(tiny_world.Scene(objects, 0)) != bad.caption
+        assert good.source.shape == bad.source.shape and (good.source != bad.source).any()
+        assert all(turn.role != "user" for turn, _ in preference.media("image"))

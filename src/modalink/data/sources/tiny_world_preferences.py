@@ -1,4 +1,4 @@
-"""The zoo's tiny world as preferences: right captions and answers beside wrong ones, which no one has to judge."""
+"""The zoo's tiny world as preferences: right captions, answers and drawings beside wrong ones; no one has to judge."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -7,15 +7,15 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from modalink import tiny_world
-from modalink.conversation import Text, Turn
+from modalink.conversation import Content, Text, Turn
 from modalink.data.preference import Preference, Side
 from modalink.data.source import SourceConfig
 from modalink.tiny_world import COLOURS, SHAPES, SIZES, Scene, WorldObject
 from modalink.tiny_world.asking import COUNT_WORDS
-from modalink.tiny_world.media import user_turn
+from modalink.tiny_world.media import medium, user_turn
 from modalink.tiny_world.scenes import CELLS, MAX_OBJECTS
 
-Task = Literal["caption", "vqa"]
+Task = Literal["caption", "vqa", "draw"]
 Fault = Literal["invented", "attribute"]
 _ANSWERS: tuple[tuple[str, ...], ...] = (("yes", "no"), COLOURS, SHAPES, SIZES, COUNT_WORDS)
 """Answers of which one is right and the others are wrong."""
@@ -32,11 +32,13 @@ class TinyWorldPreferencesConfig(SourceConfig):
     seed: int = Field(default=0, ge=0)
     """With the split fixes every word and pixel."""
     tasks: list[Task] = Field(default=["caption", "vqa"], min_length=1)
-    """What the replies are: captions of pictures, answers to questions about them."""
+    """What the replies are: captions of pictures, answers to questions about them, drawings that are asked for."""
     faults: list[Fault] = Field(default=["invented", "attribute"], min_length=1)
-    """What is wrong with the worse captions: an object that is not there, or another shape, colour or size."""
+    """What is wrong with the worse captions and drawings: an object that should not be there, or another shape, colour
+    or size."""
     replies: int = Field(default=2, ge=2, le=4)
-    """How many replies: each worse caption has one fault more than the one before. Answers are pairs always."""
+    """How many replies: each worse caption or drawing has one fault more than the one before. Answers are pairs
+    always."""
 
     @field_validator("tasks", "faults")
     @classmethod
@@ -69,19 +71,23 @@ class TinyWorldPreferences:
         rng = np.random.default_rng([tiny_world.SPLITS.index(config.split), config.seed, index, 1])
         task = config.tasks[rng.integers(len(config.tasks))]
         scene = tiny_world.sample_scene(int(rng.integers(2**31)), config.split)
-        asked, replies = self._captions(scene, rng) if task == "caption" else _answers(scene, rng)
+        asked, replies = _answers(scene, rng) if task == "vqa" else self._told(scene, rng, task)
         facts = {"task": task, "objects": [vars(item) for item in scene.objects]}
-        sides = [Side((Turn("assistant", (Text(reply),)),), score=float(-n)) for n, reply in enumerate(replies)]
-        prompt = [user_turn((tiny_world.Shown.of("image", scene),), asked)]
+        sides = [Side((Turn("assistant", content),), score=float(-n)) for n, content in enumerate(replies)]
+        prompt = [user_turn((tiny_world.Shown.of("image", scene),) if task != "draw" else (), asked)]
         id = f"{config.kind}/{config.split}/{config.seed}/{index}"
         return replace(Preference.of(prompt, sides, id), facts=facts)
 
-    def _captions(self, scene: Scene, rng: np.random.Generator) -> tuple[str, list[str]]:
-        """A request, the right caption, and captions with ever more faults."""
+    def _told(self, scene: Scene, rng: np.random.Generator, task: Task) -> tuple[str, list[tuple[Content, ...]]]:
+        """A request, the right caption or drawing, and those with ever more faults."""
         told = [scene]
         while len(told) < self._config.replies:
             told.append(self._spoilt(told, rng))
-        return tiny_world.caption_request(rng), [tiny_world.describe(each) for each in told]
+        if task == "caption":
+            return tiny_world.caption_request(rng), [(Text(tiny_world.describe(each)),) for each in told]
+        words = Text(tiny_world.drawing_reply(scene))
+        drawings = [medium(tiny_world.Shown.of("image", each)) for each in told]
+        return tiny_world.drawing_request(scene, rng), [(words, drawing) for drawing in drawings]
 
     def _spoilt(self, told: list[Scene], rng: np.random.Generator) -> Scene:
         """What was told last, with one fault more."""
@@ -115,11 +121,11 @@ def _changed(item: WorldObject, rng: np.random.Generator) -> WorldObject:
     return replace(item, **{name: others[rng.integers(len(others))]})
 
 
-def _answers(scene: Scene, rng: np.random.Generator) -> tuple[str, list[str]]:
+def _answers(scene: Scene, rng: np.random.Generator) -> tuple[str, list[tuple[Content, ...]]]:
     """A question with its right answer, and a wrong one of the same sort."""
     while True:
         for question in tiny_world.questions(scene, rng):
             sort = next((answers for answers in _ANSWERS if question.answer in answers), None)
             if sort is not None:
                 wrong = [answer for answer in sort if answer != question.answer]
-                return question.text, [question.answer, wrong[rng.integers(len(wrong))]]
+                return question.text, [(Text(question.answer),), (Text(wrong[rng.integers(len(wrong))]),)]
