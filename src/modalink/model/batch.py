@@ -47,7 +47,7 @@ class Prepared:
         judgement: What is known of its reply's worth.
         alternatives: Other replies to the same prompt, or what an objective compares it with; they stay beside it
             wherever it goes, and none has alternatives of its own.
-        asked: What is asked, where replies are yet to be drawn; nothing is labelled then.
+        asked: What is asked, where replies are yet to be drawn (nothing is labelled then), or their media.
         sampled: What is known of a reply that the policy drew.
     """
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from modalink.errors import MediumError
+from modalink.model.sampled import SampledMedium
 from modalink.ragged import Layout, Ragged
 from modalink.roles import MediumHandle, Preprocessor
 
@@ -29,6 +30,7 @@ class Item:
         loss: Whether training learns from it; of a target, to make it.
         shown: Where an objective asks for it, of a target: the same medium as its modality's encoder reads it; of what
             is read: its caption, as a medium of its own.
+        sampled: Media that the policy made in a target's place, where a stage learns from those.
     """
 
     layout: Layout
@@ -40,6 +42,7 @@ class Item:
     words: tuple[int, ...] = ()
     loss: bool = True
     shown: "Item | None" = None
+    sampled: tuple[SampledMedium, ...] = ()
 
     def loaded(self) -> Self:
         """The same item, its units in memory."""

@@ -1,15 +1,17 @@
-"""What is asked before a reply is there, and what is known of a reply that the policy itself drew."""
+"""What is asked before a reply is there, and what is known of replies and media that the policy itself drew."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from torch import Tensor
 
 from modalink.conversation import Conversation
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A prompt whose replies are yet to be drawn.
+    """A prompt whose replies, or their media, are yet to be drawn.
 
     Args:
         conversation: What is asked.
@@ -59,4 +61,19 @@ class Sampled:
     advantages: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
     returns: tuple[float, ...] = ()
+    counts: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class SampledMedium:
+    """What training needs of a medium that the policy made.
+
+    Args:
+        tensors: How it came about, by names of the objective that drew it.
+        advantage: How much better than expected it was.
+        counts: Whether it teaches anything; one without a reward, or none of whose group is better, does not.
+    """
+
+    tensors: Mapping[str, Tensor]
+    advantage: float = 0.0
     counts: bool = True

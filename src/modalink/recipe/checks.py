@@ -143,7 +143,10 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
         if "values" in objective.needs and not spec.llm.has_value_head:
             text = f"the objective {objective.kind!r} needs a head that expects rewards: llm.value_head: true"
             yield Problem(("objectives", i), text)
-        if objective.needs & {"reference_logprobs", "reference_conditions"} and not stage.keeps_start:
+        if "sampled_media" in objective.needs and not stage.samples_media:
+            text = f"the objective {objective.kind!r} learns from media that a stage makes and has judged, which one of"
+            yield Problem(("objectives", i), f"{text} kind {stage.kind!r} does not: kind: online_media")
+        elif objective.needs & {"reference_logprobs", "reference_conditions"} and not stage.keeps_start:
             text = f"the objective {objective.kind!r} measures by the state in which its stage began, which a stage of"
             yield Problem(("objectives", i), f"{text} kind {stage.kind!r} does not keep: kind: preference")
     yield from _mixture_problems(stage)

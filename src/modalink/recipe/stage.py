@@ -57,6 +57,8 @@ class Stage(KindConfig):
     """Whether what learns drops some of its values; not where the same tokens must have the same probability twice."""
     makes_samples: ClassVar[bool] = False
     """Whether it makes what it learns from by itself, so that nothing comes again."""
+    samples_media: ClassVar[bool] = False
+    """Whether it makes the media of its samples' replies by itself, and has them judged."""
     keeps_start: ClassVar[bool] = False
     """Whether objectives may measure by the state in which it began (`reference_logprobs`)."""
 

@@ -57,6 +57,20 @@ class Step:
         away = (latents.detach() - self.mean) / self.std
         return (-away.square() / 2 - math.log(self.std * math.sqrt(2 * math.pi))).flatten(1).mean(1)
 
+    def divergence(self, other: Float[Tensor, "i ..."]) -> Float[Tensor, " i"]:
+        """KL divergence from a step with another mean and the same spread, the mean over their numbers; see
+        `log_density`.
+
+        Args:
+            other: The other mean; gradients go to both.
+
+        Raises:
+            GenerationError: The step draws nothing.
+        """
+        if self.std == 0:
+            raise GenerationError("found a step without noise, which diverges without bounds; needed `Walk.random`")
+        return ((self.mean - other) / self.std).square().flatten(1).mean(1) / 2
+
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:

@@ -22,11 +22,14 @@ def preparing(system: System, stage: Stage) -> Callable[..., Prepared]:
     """What makes a stage's samples ready: the system, told what the stage wants of it.
 
     The replies of a preference, and what the stage's objectives compare them with, become one sample with its
-    alternatives, so that nothing parts them. Of a stage that makes its samples by itself they are what is asked.
+    alternatives, so that nothing parts them. Of a stage that makes its samples by itself they are what is asked, and
+    where it makes their media they are both.
     """
     if stage.makes_samples:
         return partial(_asked, one=partial(system.prepare, learning=True, max_tokens=stage.max_tokens, reply=True))
     one = partial(system.prepare, learning=True, max_tokens=stage.max_tokens, show=show_of(stage))
+    if stage.samples_media:
+        return partial(_with_prompt, one=one)
     return partial(_prepared, one=one, objectives=stage.objectives)
 
 
@@ -44,6 +47,10 @@ def _prepared(conversation: Conversation, *, one: Callable[..., Prepared], objec
 def _asked(conversation: Conversation, *, one: Callable[..., Prepared], **options: Any) -> Prepared:
     asked, facts = asked_of(conversation)
     return replace(one(asked, **options), asked=Asked(asked, facts))
+
+
+def _with_prompt(conversation: Conversation, *, one: Callable[..., Prepared], **options: Any) -> Prepared:
+    return replace(one(conversation, **options), asked=Asked(*asked_of(conversation)))
 
 
 def _demand_differences(sides: list[Prepared]) -> None:

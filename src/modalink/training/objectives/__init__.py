@@ -45,13 +45,14 @@ Need = Literal[
     "values",
     "reference_conditions",
     "own_reading",
+    "sampled_media",
 ]
-"""What objectives can ask for: a field of `Output`, or one of the ways of `Output.captioned`."""
+"""What objectives can ask for: a field of `Output`, one of the ways of `Output.captioned`, or `Item.sampled`."""
 OF_CAPTIONS: frozenset[Need] = frozenset({"contrast", "matching", "writing"})
 """What a projector that learns captions fills, without a pass through the LLM."""
 OF_START: frozenset[Need] = frozenset({"reference_logprobs", "reference_conditions", "own_reading"})
 """What the state in which the stage began gives."""
-OF_FROZEN: frozenset[Need] = OF_START | {"target_features", "vocabulary", "reference_prompts"}
+OF_FROZEN: frozenset[Need] = OF_START | {"target_features", "vocabulary", "reference_prompts", "sampled_media"}
 """What parts that do not learn give: no gradient goes there."""
 
 
