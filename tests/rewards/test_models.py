@@ -102,7 +102,9 @@ def test_clip_of_what_was_said_and_what_is_lacking(clip):
     told = reward("clip", checkpoint=str(clip), fact="wanted").build()
     assert not told.judge([other])[0].applies
     with pytest.raises(RecipeError, match="has no tiny form"):
-        reward("clip", checkpoint=str(clip)).tiny()
+        reward("clip", checkpoint=str(clip), of="shown").tiny()
+    tiny = reward("clip", checkpoint=str(clip), weight=0.5).tiny()
+    assert (tiny.kind, tiny.weight) == ("compressibility", 0.5)
 
 
 def test_clap_hears_what_was_made(tmp_path):

@@ -8,7 +8,9 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from modalink.rewards import RewardConfig
 from modalink.rewards._similarity import SimilarityConfig
+from modalink.rewards.compressibility import CompressibilityConfig
 from modalink.scoring.metrics.clip_score import WEIGHT
 
 
@@ -19,6 +21,14 @@ class ClipConfig(SimilarityConfig):
     modality: ClassVar[str] = "image"
 
     kind: Literal["clip"] = "clip"
+
+    def tiny(self) -> RewardConfig:
+        """How well pictures that were made compress stands for it: what ships embeds no words and media in one space.
+
+        Raises:
+            RecipeError: It judges pictures that were shown.
+        """
+        return CompressibilityConfig(weight=self.weight) if self.of == "made" else super().tiny()
 
     def value(self, cosine: float) -> float:
         """2.5 · max(cosine, 0)."""
