@@ -14,6 +14,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from modalink.devices import to_device
+from modalink.kinds import Count
 from modalink.model.batch import Batch, Targets
 from modalink.model.sampled import SampledMedium
 from modalink.roles import Conditions, Guidance
@@ -94,6 +95,8 @@ class SampledMediaConfig(ItemObjectiveConfig):
     by_average: ClassVar[bool] = False
     """Whether the moving average of what learns draws, where the stage keeps one."""
 
+    steps: Count | None = None
+    """Steps by which media are drawn, where the generator has some; its own if not set."""
     guidance: Guidance | None = None
     """Classifier-free guidance of what is drawn and learned; the generator's own if not set."""
     advantage_clip: PositiveFloat = 5.0

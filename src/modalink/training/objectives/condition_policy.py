@@ -15,7 +15,6 @@ from pydantic import Field
 from torch import Tensor
 
 from modalink.devices import to_device
-from modalink.kinds import Count
 from modalink.roles import Conditions
 from modalink.training.objectives._sampled import Judged, Made, RatioConfig, Requests, fine, usual
 
@@ -26,8 +25,6 @@ class ConditionPolicyConfig(RatioConfig):
     kind: Literal["condition_policy"] = "condition_policy"
     sigma: Annotated[float, Field(gt=0, le=10)] = 0.1
     """Spread of the conditions that are drawn, as a share of the root of the mean square of each condition."""
-    steps: Count | None = None
-    """Steps of the generator, where it has some; its own if not set."""
     clip: Annotated[float, Field(gt=0)] = 0.2
     """How far a ratio of mean densities may leave 1 and still count."""
     mirrored: bool = True

@@ -27,8 +27,6 @@ class DenoisingPolicyConfig(RatioConfig):
     otherwise: ClassVar[str] = "take condition_policy, which asks nothing of it"
 
     kind: Literal["denoising_policy"] = "denoising_policy"
-    steps: Count | None = None
-    """Steps of the walk; the generator's own if not set (DDPO 50, Flow-GRPO 10 where it learns)."""
     noise: Annotated[float, Field(ge=0, le=10)] | None = None
     """How much noise steps draw: eta of DDIM (DDPO 1), or the factor of flows (Flow-GRPO 0.7); the generator's usual if
     not set."""

@@ -30,8 +30,6 @@ class DiffusionNftConfig(SampledMediaConfig):
     otherwise: ClassVar[str] = "take condition_policy, which asks nothing of it"
 
     kind: Literal["diffusion_nft"] = "diffusion_nft"
-    steps: Count | None = None
-    """Steps by which media are drawn; the generator's own if not set."""
     noise: Annotated[float, Field(ge=0, le=10)] = 0.0
     """How much noise these steps draw: none is needed."""
     beta: PositiveFloat = 1.0

@@ -17,6 +17,7 @@ from modalink.model.batch import Prepared
 from modalink.model.precision import autocast
 from modalink.model.sampled import SampledMedium
 from modalink.recipe.evaluation import Evaluation
+from modalink.recipe.kind_field import Kinds
 from modalink.rewards._combined import Combined
 from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import read_records
@@ -34,6 +35,8 @@ from modalink.training.stages._opened import opened
 from modalink.training.stages._rollouts import REWARDS, Reward
 from modalink.training.step import Learner
 
+OBJECTIVES = Kinds("modalink.training.objectives")
+_TINY_STEPS = 4
 Place = tuple[int, str, int]
 """A sample's place in the whole step, a modality, and which of the sample's media of it."""
 
@@ -92,9 +95,11 @@ class OnlineMediaConfig(StageConfig):
         return self.replace(batch=size, micro_batch=None, updates=1)
 
     def small(self) -> dict[str, Any]:
-        """Fewer media, by rewards in their tiny forms, in one update a step."""
+        """Fewer media of fewer steps, by rewards in their tiny forms, in one update a step."""
         rewards = [REWARDS.dump(reward.tiny()) for reward in self.rewards]
-        return {"rewards": rewards, "media": min(self.media, 4), "updates": 1}
+        drawing = self.drawing.at_most(steps=_TINY_STEPS)
+        objectives = [OBJECTIVES.dump(drawing if one is self.drawing else one) for one in self.objectives]
+        return {"rewards": rewards, "objectives": objectives, "media": min(self.media, 4), "updates": 1}
 
     def run(self, run: Run) -> None:
         if (begun := begin(run, self)) is None:
