@@ -65,6 +65,8 @@ def test_words_that_are_only_read_stand_in_an_answer_and_none_of_its_other_token
     assert ahead > 0 and all(own == label for own, label in pairs[ahead:])
     between = rendered(Text(learned), Text(read, loss=False), Text(learned))
     assert [between.text[start:end] for start, end in between.learned] == [f" {learned}", f"{learned}</s>"]
+    steps = rendered(Text(read, loss=False), Text("\n\n"), Text(read, loss=False), Text("\n\n"))
+    assert [steps.text[start:end] for start, end in steps.learned] == ["\n\n", "\n\n</s>"]
 
 
 def test_a_token_that_straddles_the_border_is_learned(family):

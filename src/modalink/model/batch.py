@@ -156,6 +156,7 @@ class Batch:
         owners: Which of these each of the items belongs to, by modality.
         ends: Place of the last token of each of these, counted through all rows: of what the LLM reads, of an
             encoder-decoder what it says.
+        steps: Place of the last token of each step of the replies that are judged by steps, counted the same.
         sides: Whose labelled tokens these are: one entry for each of `samples`.
         source: The number of the data set of its samples, where data sets stand in batches of their own.
     """
@@ -176,6 +177,7 @@ class Batch:
     samples: list[str]
     owners: dict[str, list[int]] = field(default_factory=dict)
     ends: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
     sides: list[SideTokens] = field(default_factory=list)
     source: int = 0
 
@@ -280,8 +282,7 @@ def collate(
         mask = _padded([[1] * len(row) for row in ids], 0)
         positions = _padded([list(range(len(row))) for row in ids], 0)
     predicting, wanted = _predictions(marks, shifted=not encoder_decoder)
-    ends = [0, *accumulate(len(row) for row in ids)]
-    starts = ends[:-1] if packed else [row * tokens.shape[1] for row in range(len(ids))]
+    starts = [*accumulate(map(len, ids[:-1]), initial=0)] if packed else [*range(0, tokens.numel(), tokens.shape[1])]
     spoken = [row * marks.shape[1] for row in range(len(ids))] if encoder_decoder else starts
     read = _by_modality(s.media for s in prepared)
     return Batch(
@@ -301,6 +302,7 @@ def collate(
         samples=[sample.id for sample in prepared],
         owners={m: [index for index, _ in found] for m, found in read.items()},
         ends=[at + len(said) - 1 for at, said in zip(spoken, labels, strict=True)],
+        steps=_steps(spoken, labels, prepared),
         sides=[*map(_side, owners, prepared, labels)],
         source=prepared[0].source,
     )
@@ -309,6 +311,18 @@ def collate(
 def _side(sample: int, side: Prepared, labels: Sequence[int]) -> SideTokens:
     tokens = tuple(token for token in labels if token != IGNORED)
     return SideTokens(sample, side.judgement, tokens, side.sampled)
+
+
+def _steps(starts: Sequence[int], labels: Sequence[Sequence[int]], sides: Sequence[Prepared]) -> list[int]:
+    """Where the steps of replies end that are judged by steps, of sides that begin there."""
+    rows = zip(starts, labels, sides, strict=True)
+    return [start + place for start, own, side in rows if side.judgement.steps for place in step_ends(own)]
+
+
+def step_ends(labels: Sequence[int]) -> list[int]:
+    """The last place of each run of labels: where the steps of a reply end that is labelled behind them alone."""
+    after = [*labels[1:], IGNORED]
+    return [n for n, (own, next_) in enumerate(zip(labels, after, strict=True)) if own != IGNORED and next_ == IGNORED]
 
 
 def _prefix(labels: Sequence[int]) -> int:

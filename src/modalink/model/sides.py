@@ -21,12 +21,14 @@ class Judgement:
         label: Whether it is good, where it was judged alone.
         variant: What was changed of the reply of this rank, or of its prompt, by the objective that asked for it, for
             example `damaged` media; None of a reply as the data hold it.
+        steps: Of a reply in steps the worth of each, from 0 to 1; None of one that nobody judged.
     """
 
     rank: int = 0
     score: float | None = None
     label: bool | None = None
     variant: str | None = None
+    steps: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)

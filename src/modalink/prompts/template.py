@@ -44,12 +44,15 @@ class Rendered:
     def learned(self) -> list[Span]:
         """The labelled spans without what is only read.
 
-        White space alone before that is left out, too: it is the template's, and part of the first token that is read.
+        White space alone before that is left out, too, where it is the template's: it is part of the first token that
+        is read.
         """
+        said = {*self.written} - {*self.read}
         found = []
         for start, end in self.labelled:
             for first, last in sorted(span for span in self.read if span[0] < end and span[1] > start):
-                found += [(start, first)] if self.text[start:first].strip() else []
+                own = self.text[start:first].strip() or any(a < first and b > start for a, b in said)
+                found += [(start, first)] if own else []
                 start = last
             found.append((start, end))
         return [(start, end) for start, end in found if start < end]

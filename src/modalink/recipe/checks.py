@@ -137,7 +137,7 @@ def _stage_problems(spec: SystemSpec, stage: Stage) -> Iterator[Problem]:
             yield Problem(("objectives", i), f"the objective {objective.kind!r} {needed}")
         if "reference_prompts" in objective.needs:
             yield from _reference_problems(spec, stage, i)
-        if "rewards" in objective.needs and not spec.llm.has_reward_head:
+        if objective.needs & {"rewards", "step_rewards"} and not spec.llm.has_reward_head:
             text = f"the objective {objective.kind!r} needs a head that scores replies: llm.reward_head: true"
             yield Problem(("objectives", i), text)
         if "values" in objective.needs and not spec.llm.has_value_head:

@@ -89,6 +89,8 @@ def _stage_numbers(stage: StageFacts) -> dict[str, Any]:
         "final_losses": {name: view.final(points) for name, points in stage.losses.items()},
         "ledger": stage.ledger,
     }
+    if stage.rewards:
+        content["rewards"] = stage.rewards
     if stage.evaluations:
         content["evaluations"] = stage.evaluations
         content["best"] = None if stage.best is None else stage.best._asdict()

@@ -10,6 +10,9 @@ from modalink.report.charts import Series, line_chart, loss_chart, smoothed
 from modalink.roles import Preview
 from modalink.runs.facts import RunFacts, StageFacts
 
+_SHOWN_STEPS = 8
+"""Steps whose replies are shown."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -30,6 +33,15 @@ class EvaluationRow:
 
 
 @dataclass(frozen=True)
+class RepliesRow:
+    """A prompt of one step with the best and the worst of some replies to it, each with its reward in words."""
+
+    step: int
+    question: str
+    replies: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class StageView:
     """A stage's curves and what it did, in words."""
 
@@ -39,6 +51,7 @@ class StageView:
     numbers: list[str] = field(default_factory=list)
     """Headings of its evaluations."""
     evaluations: list[EvaluationRow] = field(default_factory=list)
+    replies: list[RepliesRow] = field(default_factory=list)
 
 
 def stage_view(stage: StageFacts) -> StageView:
@@ -51,7 +64,26 @@ def stage_view(stage: StageFacts) -> StageView:
     for name, points in evaluated.items():
         if len(points) > 1:
             panels.append(Panel(f"{name}, evaluated", line_chart(name, [Series(name, points)])))
-    return StageView(stage.name, _summary(stage), panels, list(evaluated), _evaluation_rows(stage))
+    if rewards := stage.rewards:
+        panels.insert(0, Panel("reward", line_chart("reward", [Series("reward", rewards)])))
+    rows = [_replies_row(line) for line in _spread(stage.replies)]
+    return StageView(stage.name, _summary(stage), panels, list(evaluated), _evaluation_rows(stage), rows)
+
+
+def _spread(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first line of some steps, from the first to the last, as far apart as they come."""
+    first = {line["step"]: line for line in reversed(lines)}
+    steps = sorted(first)
+    count = min(_SHOWN_STEPS, len(steps))
+    places = [round(i * (len(steps) - 1) / max(1, count - 1)) for i in range(count)]
+    return [first[steps[place]] for place in places]
+
+
+def _replies_row(line: Mapping[str, Any]) -> RepliesRow:
+    by_worth = sorted(line["replies"], key=lambda reply: -(reply["reward"] if reply["reward"] is not None else -1e300))
+    shown = by_worth[:1] + (by_worth[-1:] if len(by_worth) > 1 else [])
+    told = [(reply["text"], "not judged" if reply["reward"] is None else f"{reply['reward']:.3g}") for reply in shown]
+    return RepliesRow(line["step"], line["question"], told)
 
 
 def _evaluation_rows(stage: StageFacts) -> list[EvaluationRow]:

@@ -1,28 +1,43 @@
 """What a reward model of one's own says: a run that a stage of `kind: reward` has taught to score replies."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from modalink.conversation import Conversation, Turn
+from modalink.data.steps import divided, marked
 from modalink.errors import DataError, PartError, PromptError
 from modalink.inference.loading import load_system
 from modalink.model import System
-from modalink.model.batch import Prepared
+from modalink.model.batch import Prepared, step_ends
+from modalink.model.sides import Judgement as Sided
 from modalink.rewards import Answered, Judgement, Reward, RewardConfig
+
+_OVER: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "min": torch.min,
+    "mean": torch.mean,
+    "last": lambda steps: steps[-1],
+    "product": torch.prod,
+}
+"""One number of those of a reply's steps."""
 
 
 class ModelRewardConfig(RewardConfig):
-    """The score of a run's reward head at the last token of the conversation with the reply. A reply whose media cannot
-    be read has none."""
+    """The score of a run's reward head at the last token of the conversation with the reply, or at the ends of the
+    reply's steps. A reply whose media cannot be read has none."""
 
     kind: Literal["model"] = "model"
     run: str
     """Run folder, saved system or hub id of one, whose LLM has a reward head (`llm.reward_head`)."""
+    separator: Annotated[str, Field(min_length=1)] | None = None
+    """What stands behind each step of a reply, of a model that has learned to judge steps (`process`)."""
+    over: Literal["min", "mean", "last", "product"] = "min"
+    """What a reply is worth of the probabilities that its steps are right (VisualPRM: `mean`; PRM800K: `product`)."""
     batch: int = Field(default=8, ge=1, le=4096)
     """How many replies are scored at a time."""
 
@@ -66,11 +81,18 @@ class ModelReward(Reward):
         return [one if isinstance(one, Judgement) else Judgement(found[n]) for n, one in enumerate(ready)]
 
     def _prepared(self, answer: Answered) -> Prepared | Judgement:
-        turns = (*answer.conversation.turns, Turn("assistant", answer.reply))
+        steps = None if self.config.separator is None else divided(answer.reply, self.config.separator)
+        if steps == []:
+            return Judgement(None, "the reply has no step with words")
+        reply = answer.reply if steps is None else marked(steps, str(self.config.separator))
+        turns = (*answer.conversation.turns, Turn("assistant", reply))
         try:
-            return self.system.prepare(Conversation(turns, answer.conversation.id)).loaded()
+            sample = self.system.prepare(Conversation(turns, answer.conversation.id)).loaded()
         except (DataError, PromptError) as error:
             return Judgement(None, str(error))
+        return (
+            sample if steps is None else replace(sample, judgement=Sided(steps=(None,) * len(step_ends(sample.labels))))
+        )
 
     @torch.no_grad()
     def _scores(self, samples: Sequence[Prepared]) -> list[float]:
@@ -78,5 +100,9 @@ class ModelReward(Reward):
         with self.system.lock:
             output = self.system.model(**batch.inputs(logits=False, conditions=False), output_hidden_states=True)
             assert output.hidden_states is not None
-            scores: list[float] = self.system.model.rewards(output.hidden_states[-1], batch.ends).tolist()
-        return scores
+            places = batch.ends if self.config.separator is None else batch.steps
+            scores = self.system.model.rewards(output.hidden_states[-1], places)
+        if self.config.separator is None:
+            return [*scores.tolist()]
+        each = scores.double().sigmoid().split([len(side.judgement.steps) for side in batch.sides])
+        return [float(_OVER[self.config.over](steps)) for steps in each]

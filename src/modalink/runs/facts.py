@@ -1,7 +1,7 @@
 """What a run folder tells: its recipe, parts, metrics, ledgers and evaluations, each optional."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from modalink import json_files, yaml_files
 from modalink.errors import CheckpointError
 from modalink.runs.metrics import Best, best_of, read_records
 from modalink.runs.results import read_results
-from modalink.runs.shapes import LedgerLine, Manifest, ReportedRecipe
+from modalink.runs.shapes import LedgerLine, Manifest, RepliesLine, ReportedRecipe
 
 _RESTORE = "this file of the run is damaged: restore it, or choose another run folder"
 
@@ -24,12 +24,14 @@ class StageFacts:
         recipe: Its settings.
         records: Its lines of metrics, one a step and one an evaluation.
         ledger: Reason -> how many samples were skipped or cut for it.
+        replies: Prompts with some of the replies that it has drawn itself, one a line, in the order of its steps.
     """
 
     name: str
     recipe: Mapping[str, Any]
     records: list[dict[str, Any]]
     ledger: dict[str, int]
+    replies: Sequence[Mapping[str, Any]] = ()
 
     @property
     def seconds(self) -> float:
@@ -55,6 +57,11 @@ class StageFacts:
     def evaluations(self) -> dict[str, list[tuple[float, float]]]:
         """Number of the evaluations inside the stage -> (steps done, value)."""
         return self._curves("evaluation")
+
+    @property
+    def rewards(self) -> list[tuple[float, float]]:
+        """(step, mean reward) of a stage that draws replies."""
+        return [(float(r["step"]), float(r["reward"])) for r in self.records if "reward" in r]
 
     @property
     def best(self) -> Best | None:
@@ -151,7 +158,9 @@ def read_run(folder: Path) -> RunFacts:
 def _stage(folder: Path, settings: Mapping[str, Any]) -> StageFacts:
     lines = json_files.lines(folder / "ledger.jsonl", CheckpointError, LedgerLine, remedy="delete that line")
     ledger = Counter(line.get("reason", "unknown") for line in lines)
-    return StageFacts(settings["name"], settings, read_records(folder / "metrics.jsonl"), dict(ledger.most_common()))
+    replies = json_files.lines(folder / "replies.jsonl", CheckpointError, RepliesLine, remedy="delete that line")
+    records = read_records(folder / "metrics.jsonl")
+    return StageFacts(settings["name"], settings, records, dict(ledger.most_common()), [*replies])
 
 
 def _trains(rows: Iterable[Mapping[str, Any]], group: str) -> bool:

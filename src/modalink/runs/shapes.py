@@ -111,6 +111,23 @@ class Record(TypedDict, total=False):
 
 
 @_open
+class ShownReply(TypedDict):
+    """A reply that a stage has drawn."""
+
+    text: str
+    reward: float | None
+
+
+@_open
+class RepliesLine(TypedDict):
+    """A line of `replies.jsonl`: a prompt with replies to it."""
+
+    step: int
+    question: str
+    replies: list[ShownReply]
+
+
+@_open
 class LedgerLine(TypedDict, total=False):
     """A line of `ledger.jsonl`."""
 

@@ -171,7 +171,8 @@ def validation_losses(learner: Learner, validation: Validation) -> dict[str, flo
 
     Returns:
         `loss`, and `losses.NAME` of each objective that has units in the samples; of one about pairs `accuracy.NAME`,
-        the share of pairs whose better reply wins, and `accuracy_error.NAME`, its standard error.
+        the share of pairs whose better reply wins, or of steps that are told right from wrong, and
+        `accuracy_error.NAME`, its standard error.
 
     Raises:
         TrainingError: They hold nothing for any objective.

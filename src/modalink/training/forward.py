@@ -15,7 +15,9 @@ from modalink.model.states import Asked
 from modalink.roles import Conditions, Embeds, LearnsCaptions
 from modalink.training.objectives import OF_CAPTIONS, Captioned, Embedded, Link, Need, Output
 
-OF_THE_LLM: frozenset[Need] = frozenset({"logits", "logprobs", "rewards", "values", "conditions", "links"})
+OF_THE_LLM: frozenset[Need] = frozenset(
+    {"logits", "logprobs", "rewards", "step_rewards", "values", "conditions", "links"}
+)
 """Needs that only a pass through the LLM fills."""
 
 
@@ -44,12 +46,14 @@ def forward(model: ModalinkForConditionalGeneration, batch: Batch, needs: Set[Ne
     if needs & OF_THE_LLM:
         words = bool(needs & {"logits", "logprobs"})
         asks = {"return_asked": "links" in needs and bool(batch.targets)}
-        asks |= {"output_hidden_states": True} if needs & {"rewards", "values"} else {}
+        asks |= {"output_hidden_states": True} if needs & {"rewards", "step_rewards", "values"} else {}
         given = model(**batch.inputs(logits=words, conditions="conditions" in needs), **asks)
         logprobs = _logprobs(given.logits, batch) if "logprobs" in needs else None
         found = replace(found, logits=given.logits, logprobs=logprobs, conditions=given.conditions)
         if "rewards" in needs:
             found = replace(found, rewards=model.rewards(given.hidden_states[-1], batch.ends))
+        if "step_rewards" in needs:
+            found = replace(found, step_rewards=model.rewards(given.hidden_states[-1], batch.steps))
         if "values" in needs:
             found = replace(found, values=model.values(given.hidden_states[-1], batch.predicting))
         found = replace(found, nothing=_nothing(model, batch) if given.conditions else None)

@@ -9,10 +9,12 @@ from typing import Any
 
 from modalink.conversation import Conversation
 from modalink.data.preference import Preference
+from modalink.data.steps import Stepped
 from modalink.errors import SampleError
 from modalink.model import System
-from modalink.model.batch import Prepared
+from modalink.model.batch import Prepared, step_ends
 from modalink.model.sampled import Asked
+from modalink.model.sides import Judgement
 from modalink.recipe import Stage
 from modalink.rewards import asked_of
 from modalink.training.freezing import show_of
@@ -34,6 +36,8 @@ def preparing(system: System, stage: Stage) -> Callable[..., Prepared]:
 
 
 def _prepared(conversation: Conversation, *, one: Callable[..., Prepared], objectives: Any, **options: Any) -> Prepared:
+    if isinstance(conversation, Stepped):
+        return _in_steps(one(conversation, **options), conversation.worth)
     if not isinstance(conversation, Preference):
         return one(conversation, **options)
     for objective in objectives:
@@ -42,6 +46,19 @@ def _prepared(conversation: Conversation, *, one: Callable[..., Prepared], objec
     each = [replace(one(said, **options), judgement=judged) for said, judged in conversation.conversations()]
     _demand_differences([side for side in each if side.judgement.variant is None])
     return replace(each[0], alternatives=tuple(each[1:]))
+
+
+def _in_steps(sample: Prepared, worth: tuple[float | None, ...]) -> Prepared:
+    """A reply in steps, with what each is worth.
+
+    Raises:
+        SampleError: Not every step has an end of its own, since text was cut, or ends have become one token.
+    """
+    if (ends := len(step_ends(sample.labels))) != len(worth):
+        cut = f", {sample.cut} text tokens having been cut" if sample.cut else ""
+        detail = f"found {ends} ends of {len(worth)} steps in its tokens{cut}; raise max_tokens, or choose a separator"
+        raise SampleError(sample.id, "lost_steps", f"{detail} that the tokenizer keeps apart from words")
+    return replace(sample, judgement=Judgement(steps=worth))
 
 
 def _asked(conversation: Conversation, *, one: Callable[..., Prepared], **options: Any) -> Prepared:

@@ -266,5 +266,5 @@ def test_what_is_no_preference_is_refused_with_what_it_looks_like(opened) -> Non
         opened({"prompt": "What?", "completion": "A cube."})
     with pytest.raises(ValueError, match="unknown format of preferences 'tlr'; did you mean 'trl'"):
         opened(RECORDS["TRL, text"][1], format="tlr")
-    with pytest.raises(ValueError, match="replies that are compared are learned whole"):
+    with pytest.raises(ValueError, match="replies that are judged are learned whole"):
         opened(RECORDS["TRL, text"][1], prefix=True)

@@ -98,6 +98,22 @@ def test_two_processes_learn_from_pairs_what_one_learns(learning: Callable[..., 
         assert together["grad_norms"] == pytest.approx(alone["grad_norms"], rel=1e-2)
 
 
+def test_two_processes_learn_by_objectives_about_pairs_what_one_learns(
+    make_recipe: Callable[..., Recipe], prefer, tmp_path: Path
+) -> None:
+    """By those whose losses are sums of units of their own: changed tokens, odds, margins, ranks."""
+    kinds = ("ddpo", "orpo", "simpo", "rrhf", "cpo")
+    stage = prefer(objectives=[{"kind": kind} for kind in kinds], batch=4, micro_batch=1, steps=1)
+    recipe, one, two, output = make_recipe(stage), tmp_path / "one", tmp_path / "two", tmp_path / "output"
+    train(recipe, one)
+    codes = ended_together(CHILD, [_file(recipe, two), str(two)], output=output, processes=2)
+    assert codes == [0, 0], output.read_text()
+    (alone,), (together,) = _records(one), _records(two)
+    assert together["units"] == alone["units"] == dict.fromkeys(kinds, 4)
+    assert together["losses"] == pytest.approx(alone["losses"], rel=1e-3)
+    assert together["grad_norms"] == pytest.approx(alone["grad_norms"], rel=1e-2)
+
+
 def test_an_objective_that_measures_by_the_start_needs_a_stage_that_keeps_it(
     make_recipe: Callable[..., Recipe], prefer
 ) -> None:

@@ -61,15 +61,16 @@ def test_the_score_is_read_at_the_last_token_however_replies_are_laid_out(run: P
     assert len({round(float(value), 3) for value in alone}) == 3
     for packed in (True, False):
         torch.testing.assert_close(_rewards(system, samples, packed), alone, rtol=0, atol=1e-4)
-    padded = _left_padded(system, samples)
+    ends = [[len(sample.input_ids) - 1] for sample in samples]
+    padded = left_padded(system, samples, ends)
     torch.testing.assert_close(padded, alone, rtol=0, atol=1e-4)
 
 
-def _left_padded(system: System, samples: list) -> torch.Tensor:
-    """The same by the model itself, rows padded on the left."""
+def left_padded(system: System, samples: list, places: list[list[int]]) -> torch.Tensor:
+    """What the head says at places of samples by the model itself, rows padded on the left."""
     found = []
     longest = max(len(sample.input_ids) for sample in samples)
-    for sample in samples:
+    for sample, own in zip(samples, places, strict=True):
         lacking = longest - len(sample.input_ids)
         batch = collate([sample], packed=False, pad_id=0)
         ids = torch.cat([torch.zeros(1, lacking, dtype=torch.long), batch.input_ids], 1)
@@ -80,7 +81,7 @@ def _left_padded(system: System, samples: list) -> torch.Tensor:
             output = system.model(
                 input_ids=ids, attention_mask=mask, position_ids=positions, features=features, output_hidden_states=True
             )
-            found.append(system.model.rewards(output.hidden_states[-1], [longest - 1]))
+            found.append(system.model.rewards(output.hidden_states[-1], [lacking + place for place in own]))
     return torch.cat(found)
 
 

@@ -108,19 +108,24 @@ def read(record: Record, id: str, name: str, *, folder: Path, place: Place = "ma
     """
     judged = find(name).read(record, id)
     where = judged.place or place
-    prompt = _turns(judged.prompt, record, id, where, folder)
+    prompt = turns_of(judged.prompt, record, id, where, folder)
 
     def side(reply: Reply) -> Side:
-        said = _turns(reply.messages, reply.shown or {}, id, where, folder) if reply.messages else ()
+        said = turns_of(reply.messages, reply.shown or {}, id, where, folder) if reply.messages else ()
         media = None
         if reply.media is not None:
-            media = tuple(_media(_turns(judged.prompt, record | reply.media, id, where, folder)))
+            media = tuple(_media(turns_of(judged.prompt, record | reply.media, id, where, folder)))
         return Side(said, reply.score, reply.label, media)
 
     return Preference.of(prompt, [side(reply) for reply in judged.replies], id)
 
 
-def _turns(messages: Messages, record: Record, id: str, place: Place, folder: Path) -> tuple[Turn, ...]:
+def turns_of(messages: Messages, record: Record, id: str, place: Place, folder: Path) -> tuple[Turn, ...]:
+    """Chat messages as turns, with the media of a record's columns in their places.
+
+    Raises:
+        SampleError: They are none, or media are missing or too many.
+    """
     said = supplied(spoken(messages, record, id), record, id, place, folder)
     turns = checked_messages(said, id).turns
     return tuple(Turn(turn.role, placed(turn.content, folder), turn.loss) for turn in turns)

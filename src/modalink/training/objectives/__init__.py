@@ -42,6 +42,7 @@ Need = Literal[
     "writing",
     "reference_logprobs",
     "rewards",
+    "step_rewards",
     "values",
     "reference_conditions",
     "own_reading",
@@ -132,6 +133,8 @@ class Output:
     """The same in the state in which the stage began; no gradient goes there."""
     rewards: Float[Tensor, " s"] | None = None
     """What each side of the batch is worth by the system's own head, float32."""
+    step_rewards: Float[Tensor, " p"] | None = None
+    """What each step of the batch (`Batch.steps`) is worth by the same head, float32."""
     values: Float[Tensor, " m"] | None = None
     """What is expected of its side's reward at each labelled token, before it is said, float32."""
     reference_conditions: Mapping[str, Conditions] | None = None
@@ -232,7 +235,8 @@ class ObjectiveConfig(KindConfig):
     def won(self, output: Output, batch: Batch) -> Float[Tensor, " p"] | None:
         """Of each pair of a batch 1 where the better reply wins by what it learns, 0 where it does not, 1/2 of a draw.
 
-        An evaluation reports the mean and its standard error; None: the objective is about no pairs.
+        Of steps of replies 1 where what it learns says rightly whether one is right. An evaluation reports the mean and
+        its standard error; None: the objective is about neither.
         """
         return None
 
@@ -294,8 +298,11 @@ def captions_of(batch: Batch) -> dict[str, list[int]]:
     return {modality: places for modality, places in found.items() if places}
 
 
-_HEADS: Mapping[str, Need] = {REWARD_HEAD: "rewards", VALUE_HEAD: "values"}
-"""Groups that one field of `Output` alone depends on."""
+_HEADS: Mapping[str, frozenset[Need]] = {
+    REWARD_HEAD: frozenset({"rewards", "step_rewards"}),
+    VALUE_HEAD: frozenset({"values"}),
+}
+"""Groups that these fields of `Output` alone depend on."""
 
 
 def _reach(need: Need, group: Group) -> bool:
@@ -303,7 +310,7 @@ def _reach(need: Need, group: Group) -> bool:
     if need in OF_FROZEN:
         return False
     if group in _HEADS:
-        return need == _HEADS[group]
+        return need in _HEADS[group]
     if need == "features":
         return group.side == "inputs" and group.part in {"encoder", "lora"}
     if need in {"prompt_tokens", "embeddings"} or need in OF_CAPTIONS:
