@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -84,6 +85,29 @@ def read(path: Path, damaged: Damaged, *, remedy: str = "") -> dict[str, Tensor]
     except Exception as error:  # the library raises an error of its own for each thing that may be wrong in a header
         cause = "there is no such file" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
         raise damaged(f"{path}: cannot be read as safetensors: {cause}" + (f"; {remedy}" if remedy else "")) from None
+
+
+def shape(path: Path, name: str, damaged: Damaged, *, remedy: str = "") -> tuple[int, ...]:
+    """The shape of a matrix in a safetensors file, read without its values.
+
+    Args:
+        path: The file.
+        name: The matrix.
+        damaged: Makes the error.
+        remedy: What its reader can do, the end of the message.
+
+    Raises:
+        Exception: What `damaged` makes: the file is absent or no safetensors, or holds no such matrix.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            found = tuple(file.get_slice(name).get_shape())
+    except Exception as error:  # as `read`
+        cause = "there is no such file" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+        raise damaged(f"{path}: cannot be read as safetensors: {cause}" + (f"; {remedy}" if remedy else "")) from None
+    if len(found) != 2:
+        raise damaged(f"{path}: found {name} of the shape {found}, needed a matrix" + (f"; {remedy}" if remedy else ""))
+    return found
 
 
 def refuse_odd(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor], where: Path, damaged: Damaged) -> None:

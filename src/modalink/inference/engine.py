@@ -175,7 +175,8 @@ class Engine:
             ids = torch.tensor([run] * len(group.rows), device=group.mask.device)
             extended = self.llm.extend(group, ids, states=True)
             model = self.system.model
-            asked = model.asked(ids, extended.layers, earlier=group.earlier)
+            beside = {modality: found} if (found := _neighbours(group.rows)) is not None else None
+            asked = model.asked(ids, extended.layers, earlier=group.earlier, neighbours=beside)
             conditions = model.conditions(asked, {modality: [row.noise(modality) for row in group.rows]})[modality]
         for row, own in zip(group.rows, conditions, strict=True):
             row.take_run(own)
@@ -212,16 +213,18 @@ class Engine:
         """A whole answer by beam search, and then its states in one pass."""
         with self._turn():
             prompts = embed_prompts(self.system, [row.request.prompt], self.encoded)
-            found = beam_search(self.system, row, prompts)
-            ids = torch.tensor([found], device=prompts.ids.device)
+            spoken = beam_search(self.system, row, prompts)
+            ids = torch.tensor([spoken], device=prompts.ids.device)
             group = self.llm.begin([row], prompts)
             extended = self.llm.extend(group, ids, states=True)
-            asked = self.system.model.asked(ids, extended.layers, earlier=group.earlier)
+            found = _neighbours([row])
+            beside = None if found is None else dict.fromkeys(self.system.spec.signalled, found)
+            asked = self.system.model.asked(ids, extended.layers, earlier=group.earlier, neighbours=beside)
             rngs = {m: [row.noise(m, number) for number in range(len(own.states))] for m, own in asked.items()}
             conditions = {m: iter(own) for m, own in self.system.model.conditions(asked, rngs).items()}
         scores = torch.cat([group.scores[:, None], extended.logits[:, :-1]], 1)[0].float()
         probable = scores.log_softmax(-1).gather(1, ids[0, :, None])[:, 0].tolist()
-        drawn = zip(found, probable, strict=True)
+        drawn = zip(spoken, probable, strict=True)
         while not row.finish_reason and (following := next(drawn, None)):
             row.take(*following)
             if row.begun:
@@ -279,6 +282,13 @@ class Engine:
         """This thread's turn to run the parts."""
         with self.system.lock, torch.no_grad():
             yield
+
+
+def _neighbours(rows: Sequence[Row]) -> Float[Tensor, "i n d"] | None:
+    """The vectors of what was found for each row; None where nothing was looked up for any."""
+    found = [row.request.prompt.neighbours for row in rows]
+    like = next((vectors for vectors in found if vectors is not None), None)
+    return None if like is None else torch.stack([torch.zeros_like(like) if one is None else one for one in found])
 
 
 def _unfinished(group: Group) -> Group:

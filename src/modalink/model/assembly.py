@@ -224,8 +224,9 @@ def _links(
         check_names(modality, wanted, shapes[modality])
         count = states_read(modality, wanted, shapes[modality])
         with _named(f"outputs.{modality}"):
-            readers[modality] = StateReader(wanted.states, count, depth)
-        projectors[modality] = build_link(modality, wanted, width, count, shapes[modality])
+            beside = 0 if spec.retrieval is None or not wanted.states.neighbours else spec.retrieval.retriever.width()
+            readers[modality] = StateReader(wanted.states, count, depth, (width, beside))
+        projectors[modality] = build_link(modality, wanted, width, readers[modality].total, shapes[modality])
     return readers, projectors
 
 

@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -49,6 +49,7 @@ class Prepared:
             wherever it goes, and none has alternatives of its own.
         asked: What is asked, where replies are yet to be drawn (nothing is labelled then), or their media.
         sampled: What is known of a reply that the policy drew.
+        neighbours: The vectors of what retrieval found for it, where output projectors read them.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Prepared:
     alternatives: tuple["Prepared", ...] = ()
     asked: Asked | None = None
     sampled: Sampled | None = None
+    neighbours: Float[Tensor, "n d"] | None = None
 
     @property
     def sides(self) -> tuple["Prepared", ...]:
@@ -159,6 +161,7 @@ class Batch:
         steps: Place of the last token of each step of the replies that are judged by steps, counted the same.
         sides: Whose labelled tokens these are: one entry for each of `samples`.
         source: The number of the data set of its samples, where data sets stand in batches of their own.
+        neighbours: The vectors of what retrieval found for each of `samples`, where output projectors read them.
     """
 
     input_ids: Int[Tensor, "r t"]
@@ -180,6 +183,7 @@ class Batch:
     steps: list[int] = field(default_factory=list)
     sides: list[SideTokens] = field(default_factory=list)
     source: int = 0
+    neighbours: Float[Tensor, "s n d"] | None = None
 
     @property
     def described(self) -> dict[str, Described]:
@@ -225,6 +229,9 @@ class Batch:
             arguments["position_ids"] = self.position_ids
         if self.features:
             arguments["features"] = self.features
+        if self.neighbours is not None:
+            found = self.neighbours
+            arguments["neighbours"] = {modality: found[made.samples] for modality, made in self.targets.items()}
         said = self.texts
         return arguments | pack(self.media, said) | pack_texts(said) | {"places": self.places, "signals": self.signals}
 
@@ -240,6 +247,7 @@ class Batch:
             segments=segments,
             predicting=to_device(self.predicting, device),
             wanted=to_device(self.wanted, device),
+            neighbours=None if self.neighbours is None else to_device(self.neighbours, device),
             features={m: found.to(device) for m, found in self.features.items()},
             places={m: found.to(device) for m, found in self.places.items()},
             signals={m: found.to(device) for m, found in self.signals.items()},
@@ -275,8 +283,7 @@ def collate(
     segments = Segments.of(map(len, ids), prefixes=[*map(_prefix, labels)] if both_ways else ()) if packed else None
     mask: Tensor
     if segments:
-        tokens, marks = _joined(ids), _joined(labels)
-        mask, positions = segments.mask(), segments.positions
+        tokens, marks, mask, positions = _joined(ids), _joined(labels), segments.mask(), segments.positions
     else:
         tokens, marks = _padded(ids, pad_id), _padded(labels, IGNORED)
         mask = _padded([[1] * len(row) for row in ids], 0)
@@ -305,7 +312,15 @@ def collate(
         steps=_steps(spoken, labels, prepared),
         sides=[*map(_side, owners, prepared, labels)],
         source=prepared[0].source,
+        neighbours=_neighbours(prepared),
     )
+
+
+def _neighbours(prepared: Sequence[Prepared]) -> Float[Tensor, "s n d"] | None:
+    """The vectors of what was found for samples; zeros for one for which nothing was looked up."""
+    found = [sample.neighbours for sample in prepared]
+    like = next((vectors for vectors in found if vectors is not None), None)
+    return None if like is None else torch.stack([torch.zeros_like(like) if one is None else one for one in found])
 
 
 def _side(sample: int, side: Prepared, labels: Sequence[int]) -> SideTokens:

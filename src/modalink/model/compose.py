@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,11 @@ class System:
         Raises:
             MediumError, PromptError: As `ModalinkProcessor.prepare`.
         """
-        if self.retrieving is not None:
-            conversation = self.retrieving.shown(conversation, learning=learning)
-        return self.processor.prepare(conversation, **options)
+        if self.retrieving is None:
+            return self.processor.prepare(conversation, **options)
+        found = self.retrieving.looked_up(conversation, learning=learning)
+        prepared = self.processor.prepare(found.conversation, **options)
+        return prepared if found.neighbours is None else replace(prepared, neighbours=found.neighbours)
 
     def batch(self, samples: Sequence[Prepared]) -> Batch:
         """Samples as one batch, packed where the LLM can read that."""

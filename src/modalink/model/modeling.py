@@ -152,6 +152,7 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
         return_asked: bool = False,
         places: Mapping[str, Placement] | None = None,
         signals: Mapping[str, Placement] | None = None,
+        neighbours: Mapping[str, Tensor] | None = None,
         read: Read | None = None,
         **kwargs: Any,
     ) -> ModalinkOutput:
@@ -170,6 +171,7 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
             return_asked: Whether to give these states, as output projectors read them.
             places: The places that stand for each item, by modality; found in the tokens where they are not given.
             signals: The places of each run of signal tokens, by modality; found in the tokens where not given.
+            neighbours: The vectors of what was found for each run, by modality, where output projectors read them.
             read: The media in `inputs_embeds`, where the join's layers read them.
             kwargs: Media under the argument names of their modalities (`pixel_values`, ..., see `model/arguments.py`)
                 or encoder outputs by modality as `features`, and the LLM's own options.
@@ -194,7 +196,7 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
             loss = None if labels is None else _cross_entropy(logits[:, :-1], labels[:, 1:], items)
         asked = None
         if return_conditions or return_asked:
-            asked = self._asked(needed(spoken), decoded.states, signals, attention_mask)
+            asked = self._asked(needed(spoken), decoded.states, signals, attention_mask, neighbours)
         made, told = self.conditions(asked or {}) if return_conditions else None, asked if return_asked else None
         return ModalinkOutput(loss, logits, decoded.cache, decoded.hidden_states, decoded.attentions, made, told)
 
@@ -238,10 +240,12 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
         layers: Sequence[Float[Tensor, "b t d_llm"]],
         signals: Mapping[str, Placement] | None,
         mask: Tensor | None,
+        neighbours: Mapping[str, Tensor] | None,
     ) -> dict[str, Asked]:
         """`asked` of a pass of `forward`: where it is told the runs, no padding stands before them."""
         rows = None if signals is not None or isinstance(mask, SegmentsMask) else mask
-        return self.asked(spoken, layers, signals, None if rows is None else rows[:, -spoken.shape[1] :])
+        own = None if rows is None else rows[:, -spoken.shape[1] :]
+        return self.asked(spoken, layers, signals, own, neighbours=neighbours)
 
     def rewards(self, states: Float[Tensor, "b t d_llm"], ends: Sequence[int]) -> Float[Tensor, " s"]:
         """What replies are worth, float32.

@@ -35,6 +35,7 @@ class OutputSide:
         signals: Mapping[str, Placement] | None = None,
         mask: Tensor | None = None,
         earlier: Mapping[str, Earlier] | None = None,
+        neighbours: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Asked]:
         """What output projectors read for each run of signal tokens, in reading order, by modality.
 
@@ -44,6 +45,7 @@ class OutputSide:
             signals: The places of the runs, by modality; found in the tokens where they are not given.
             mask: 1 for tokens and 0 for padding, where some may stand on the left.
             earlier: What `heard` gave of the tokens before.
+            neighbours: The vectors of what was found for each run, `[i n d]`, or for all `[1 n d]`, by modality.
 
         Raises:
             PromptError: A run of signal tokens is not whole, or nothing stands before one whose prompt is read.
@@ -53,7 +55,8 @@ class OutputSide:
             runs = signal_runs(spoken, ids, modality) if signals is None else signals.get(modality)
             if runs is not None:
                 owner = self.link_owner(modality)
-                found[modality] = self.reader(modality).asked(layers, runs, mask, (earlier or {}).get(owner))
+                beside = (neighbours or {}).get(modality)
+                found[modality] = self.reader(modality).asked(layers, runs, mask, (earlier or {}).get(owner), beside)
         return found
 
     def heard(self, layers: Sequence[Float[Tensor, "b t d_llm"]]) -> dict[str, Float[Tensor, "b t d_llm"]]:
@@ -86,7 +89,7 @@ class OutputSide:
         if self.config.spec["outputs"][modality].get("nothing") != "zeros":
             return None
         link, width = self.link(modality), cast(Any, self).get_input_embeddings().embedding_dim
-        states = next(link.parameters()).new_zeros(1, self.reader(modality).count, width)
+        states = next(link.parameters()).new_zeros(1, self.reader(modality).total, width)
         return conditions_of(link, Asked(states), self.condition_shapes[modality])
 
     def link_owner(self, modality: str) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -72,6 +72,20 @@ def embedding(
     return None if modality is None else Embedding(model, processor, modality)
 
 
+@dataclass(frozen=True)
+class LookedUp:
+    """What was made of a conversation.
+
+    Args:
+        conversation: With what was found before its last question.
+        neighbours: The vectors of what was found, the nearest first, and zeros behind them; None where nothing reads
+            them.
+    """
+
+    conversation: Conversation
+    neighbours: Float[Tensor, "n d"] | None = None
+
+
 class Retrieving:
     """Finds what belongs to a conversation, and shows it.
 
@@ -79,10 +93,11 @@ class Retrieving:
         spec: What is shown, and where.
         retriever: What finds.
         reads: The modalities that the system reads.
+        beside: How many vectors of what is found output projectors read.
     """
 
-    def __init__(self, spec: RetrievalSpec, retriever: Retriever, reads: Collection[str]) -> None:
-        self.spec, self.retriever, self._reads = spec, retriever, frozenset(reads)
+    def __init__(self, spec: RetrievalSpec, retriever: Retriever, reads: Collection[str], beside: int = 0) -> None:
+        self.spec, self.retriever, self._reads, self._beside = spec, retriever, frozenset(reads), beside
         self._known: dict[tuple[str, ...], list[Found]] = {}
 
     @classmethod
@@ -97,10 +112,15 @@ class Retrieving:
         if spec.retrieval is None:
             return None
         retriever = spec.retrieval.retriever
-        return cls(spec.retrieval, retriever.build(embedding(retriever, model, processor)), spec.inputs)
+        beside = max((made.states.neighbours for made in spec.outputs.values()), default=0)
+        return cls(spec.retrieval, retriever.build(embedding(retriever, model, processor)), spec.inputs, beside)
 
     def shown(self, conversation: Conversation, *, learning: bool = False) -> Conversation:
-        """The conversation with what was found before its last question; itself where nothing was.
+        """The conversation with what was found before its last question; see `looked_up`."""
+        return self.looked_up(conversation, learning=learning).conversation
+
+    def looked_up(self, conversation: Conversation, *, learning: bool = False) -> LookedUp:
+        """What was found for the last question of a conversation, before it and as vectors.
 
         Args:
             conversation: Turns of which one at least is the user's.
@@ -112,10 +132,20 @@ class Retrieving:
         """
         place = _last_question(conversation)
         if place is None:
-            return conversation
+            return LookedUp(conversation)
         turn = conversation.turns[place]
         found = self._learned(conversation, turn) if learning else self.found(turn)
-        if not found:
+        return LookedUp(self._with(conversation, place, found), self._vectors(found))
+
+    def _vectors(self, found: Sequence[Found]) -> Float[Tensor, "n d"] | None:
+        if not self._beside or not found:
+            return None
+        vectors = self.retriever.vectors_of(found[: self._beside])
+        return torch.nn.functional.pad(vectors, (0, 0, 0, self._beside - len(vectors)))
+
+    def _with(self, conversation: Conversation, place: int, found: Sequence[Found]) -> Conversation:
+        """A conversation with what was found before one of its turns; itself where nothing is to be shown."""
+        if not found or self.spec.show == "nothing":
             return conversation
         new = [piece for number, one in enumerate(reversed(found), 1) for piece in self._pieces(one, number)]
         before, first = conversation.turns[:place], _pictures(conversation.turns[:place])

@@ -55,17 +55,24 @@ class StateReader(nn.Module):
         spec: The settings.
         count: How many states of an item are read.
         layers: How many layers the LLM has.
+        width: Of the LLM, and of the vectors of neighbours that stand beside the states, where some do.
 
     Raises:
         PartError: It has no such layer.
     """
 
-    def __init__(self, spec: StatesSpec, count: int, layers: int) -> None:
+    def __init__(self, spec: StatesSpec, count: int, layers: int, width: tuple[int, int] = (0, 0)) -> None:
         super().__init__()
         if unknown := [layer for layer in spec.layers if not -layers - 1 <= layer <= layers]:
             raise PartError(f"states: found the layer {unknown[0]}, needed {-layers - 1} to {layers} of this LLM")
         self.spec, self.count = spec, count
         self.layer_weights = nn.Parameter(torch.zeros(len(spec.layers))) if spec.weights == "learned" else None
+        self.neighbour = nn.Linear(width[1], width[0]) if spec.neighbours else None
+
+    @property
+    def total(self) -> int:
+        """How many states its projector reads, those of neighbours among them."""
+        return self.count + self.spec.neighbours
 
     @property
     def reads_prompt(self) -> bool:
@@ -97,6 +104,7 @@ class StateReader(nn.Module):
         runs: Placement,
         mask: Tensor | None = None,
         earlier: Earlier | None = None,
+        neighbours: Float[Tensor, "i n d_vec"] | None = None,
     ) -> Asked:
         """What the projector reads for each run of signal tokens.
 
@@ -105,6 +113,7 @@ class StateReader(nn.Module):
             runs: The places of the runs.
             mask: 1 for tokens and 0 for padding, `[b, t]`, where some may stand before a prompt.
             earlier: What was read of the tokens before.
+            neighbours: The vectors of what was found for each run, or for all of them; none were found if not given.
 
         Raises:
             PromptError: Nothing stands before a run, and it should be read.
@@ -114,7 +123,7 @@ class StateReader(nn.Module):
             if self.looks_back:
                 states = self._moved(states, runs, earlier) + (layers[0] if self.spec.embeddings else 0)
             found = states.flatten(0, 1).index_select(0, runs.index)
-            return Asked(found.view(len(runs.lengths), -1, states.shape[-1]))
+            return Asked(self._beside(found.view(len(runs.lengths), -1, states.shape[-1]), neighbours))
         flat, there = states.flatten(0, 1), None if mask is None else mask.flatten().bool()
         fitted, masks = [], []
         for number, (origin, start) in enumerate(zip(runs.origins, runs.starts, strict=True)):
@@ -128,6 +137,18 @@ class StateReader(nn.Module):
             masks.append(torch.arange(self.count) < len(own))
         whole = self.spec.fit == "resample"
         return Asked(torch.stack(fitted), None if whole else torch.stack(masks).to(states.device))
+
+    def _beside(
+        self, states: Float[Tensor, "i k d_llm"], vectors: Float[Tensor, "j n d_vec"] | None
+    ) -> Float[Tensor, "i m d_llm"]:
+        """States with those of neighbours behind them; zeros are mapped where none were found."""
+        if self.neighbour is None:
+            return states
+        weight = self.neighbour.weight
+        if vectors is None:
+            vectors = weight.new_zeros(1, self.spec.neighbours, weight.shape[1])
+        found = self.neighbour(vectors[:, : self.spec.neighbours].to(weight)).to(states.dtype)
+        return torch.cat([states, found.expand(len(states), -1, -1)], 1)
 
     def _moved(
         self, states: Float[Tensor, "b t d_llm"], runs: Placement, earlier: Earlier | None

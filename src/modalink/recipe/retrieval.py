@@ -18,8 +18,9 @@ class RetrievalSpec(Settings):
     """Finds entries of an index that lie near to the last thing that the user says or shows."""
     neighbours: Count = 1
     """How many entries are shown, at most; they stand before the question, the nearest last."""
-    show: Literal["both", "media", "text"] = "both"
-    """What of an entry is shown; media only of modalities that the system reads."""
+    show: Literal["both", "media", "text", "nothing"] = "both"
+    """What of an entry is shown; media only of modalities that the system reads. `nothing` where entries stand beside
+    the states of output projectors alone (`outputs.*.states.neighbours`)."""
     text: str = "[{source}] {text}\n"
     """How an entry's words are written, behind its media: `{number}` counts what is shown from 1, `{source}` is where
     the entry comes from."""

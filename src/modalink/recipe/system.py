@@ -82,6 +82,10 @@ class StatesSpec(Settings):
     count: Count | None = None
     """How many states of the prompt are read; as many as the longest condition has tokens, if not set."""
 
+    neighbours: Annotated[int, Field(ge=0, le=100)] = 0
+    """How many of the entries that retrieval finds stand beside these states, each by the vector that its index keeps,
+    through a linear map that learns with the projector; zeros where fewer were found."""
+
     @model_validator(mode="after")
     def _what_a_prompt_needs(self) -> "StatesSpec":
         if self.at != "prompt" and (self.fit != "cut" or self.count is not None):
@@ -248,6 +252,20 @@ class SystemSpec(Settings):
                 found.append(Problem(place, f"found no input {modality!r}, needed one that reads what is made"))
             elif made.read_back and not made.signal_tokens:
                 found.append(Problem(place, "found no signal tokens, behind which it could be read"))
+        if found:
+            raise Problems(found)
+        return self
+
+    @model_validator(mode="after")
+    def _neighbours_are_found(self) -> "SystemSpec":
+        found, retrieval = [], self.retrieval
+        for modality, made in self.outputs.items():
+            place, wanted = ("outputs", modality, "states", "neighbours"), made.states.neighbours
+            if wanted and (retrieval is None or wanted > retrieval.neighbours):
+                has = "no retrieval" if retrieval is None else f"retrieval of {retrieval.neighbours} neighbours"
+                found.append(Problem(place, f"found {wanted} and {has}, needed retrieval of as many at least"))
+            elif wanted and made.states.at == "prompt":
+                found.append(Problem(place, f"found {wanted} beside the prompt's states, needed signal tokens' (at)"))
         if found:
             raise Problems(found)
         return self

@@ -8,19 +8,20 @@
 A kind without vectors writes no `vectors.safetensors`.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from modalink import files, json_files, tensor_files
 from modalink.errors import PartError
-from modalink.roles.retriever import Found
+from modalink.roles.retriever import Found, Retriever, RetrieverConfig
 
 FORMAT = 1
 HEAD, ENTRIES, VECTORS, MEDIA = "index.json", "entries.jsonl", "vectors.safetensors", "media"
@@ -131,6 +132,19 @@ class Index:
             raise PartError(f"{path}: found owners beyond the {len(self)} entries; {_REMEDY}")
         return vectors, owners
 
+    def vectors_of(self, numbers: Sequence[int]) -> Float[Tensor, "n d"]:
+        """The vector of each entry's first medium; zeros of an entry without one.
+
+        Raises:
+            PartError: There are none, or they fit the entries badly.
+        """
+        vectors, owners = self.vectors
+        places = torch.searchsorted(owners, torch.tensor([*numbers], dtype=owners.dtype))
+        has = [
+            place < len(owners) and int(owners[place]) == n for place, n in zip(places.tolist(), numbers, strict=True)
+        ]
+        return vectors[places.clamp(max=len(owners) - 1)] * torch.tensor(has, dtype=vectors.dtype)[:, None]
+
     def left_out(self, without: Collection[str]) -> Iterable[int]:
         """The entries whose source, or the digest of one of whose media, is among some names."""
         return {number for name in without for number in self._named.get(name, ())}
@@ -172,3 +186,26 @@ class Index:
         entry = self.entries[number]
         media = [(medium.modality, files.inside(self.folder, medium.file, PartError)) for medium in entry.media]
         return Found(number, score, entry.source, entry.text, tuple(media))
+
+
+class IndexRetrieverConfig(RetrieverConfig):
+    """Base of the settings of retrievers over such an index."""
+
+    def width(self) -> int:
+        """How many numbers a vector of the index has, read without the vectors."""
+        return tensor_files.shape(Index.open(self.index).folder / VECTORS, "vectors", PartError, remedy=_REMEDY)[1]
+
+
+class IndexRetriever(Retriever):
+    """Base of retrievers over such an index.
+
+    Args:
+        index: Where it looks.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self.index, self.sha256 = index, index.sha256
+
+    def vectors_of(self, found: Sequence[Found]) -> Float[Tensor, "n d"]:
+        """See `Retriever.vectors_of`."""
+        return self.index.vectors_of([one.number for one in found])

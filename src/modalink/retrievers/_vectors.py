@@ -11,11 +11,11 @@ from torch import Tensor
 from modalink.errors import PartError
 from modalink.kinds import Count
 from modalink.retrievers._graph import Graph, UsearchGraph
-from modalink.retrievers._index import Index
-from modalink.roles.retriever import Found, Query, Retriever, RetrieverConfig
+from modalink.retrievers._index import Index, IndexRetriever, IndexRetrieverConfig
+from modalink.roles.retriever import Found, Query
 
 
-class VectorRetrieverConfig(RetrieverConfig):
+class VectorRetrieverConfig(IndexRetrieverConfig):
     """Base of the settings of retrievers that compare vectors."""
 
     approximate: bool = False
@@ -33,7 +33,7 @@ class VectorRetrieverConfig(RetrieverConfig):
         return UsearchGraph(index, self.breadth) if self.approximate else None
 
 
-class VectorRetriever(Retriever):
+class VectorRetriever(IndexRetriever):
     """Compares the vector of a query with those of the index.
 
     Args:
@@ -42,7 +42,8 @@ class VectorRetriever(Retriever):
     """
 
     def __init__(self, index: Index, graph: Graph | None = None) -> None:
-        self.index, self.graph, self.sha256 = index, graph, index.sha256
+        super().__init__(index)
+        self.graph = graph
 
     @abstractmethod
     def vector(self, query: Query) -> Float[Tensor, " d"] | None:

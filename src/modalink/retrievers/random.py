@@ -6,11 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from modalink.retrievers._index import Index
-from modalink.roles.retriever import EmbedsMedia, Found, Query, Retriever, RetrieverConfig
+from modalink.retrievers._index import Index, IndexRetriever, IndexRetrieverConfig
+from modalink.roles.retriever import EmbedsMedia, Found, Query
 
 
-class RandomRetrieverConfig(RetrieverConfig):
+class RandomRetrieverConfig(IndexRetrieverConfig):
     """Settings of a retriever that looks at nothing."""
 
     kind: Literal["random"] = "random"
@@ -22,7 +22,7 @@ class RandomRetrieverConfig(RetrieverConfig):
         return RandomRetriever(Index.open(self.index), self.seed)
 
 
-class RandomRetriever(Retriever):
+class RandomRetriever(IndexRetriever):
     """Draws entries.
 
     Args:
@@ -31,7 +31,8 @@ class RandomRetriever(Retriever):
     """
 
     def __init__(self, index: Index, seed: int) -> None:
-        self.index, self.seed, self.sha256 = index, seed, index.sha256
+        super().__init__(index)
+        self.seed = seed
 
     def search(self, query: Query, count: int, without: Collection[str] = ()) -> list[Found]:
         """Any entries; their scores lie between 0 and 1 and mean nothing."""

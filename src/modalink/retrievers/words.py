@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_array
 
-from modalink.retrievers._index import Index
-from modalink.roles.retriever import EmbedsMedia, Found, Query, Retriever, RetrieverConfig
+from modalink.retrievers._index import Index, IndexRetriever, IndexRetrieverConfig
+from modalink.roles.retriever import EmbedsMedia, Found, Query
 
 _WORD = re.compile(r"\w+")
 
 
-class WordsRetrieverConfig(RetrieverConfig):
+class WordsRetrieverConfig(IndexRetrieverConfig):
     """Settings of a retriever that looks at words."""
 
     kind: Literal["words"] = "words"
@@ -32,7 +32,7 @@ class WordsRetrieverConfig(RetrieverConfig):
         return WordsRetriever(Index.open(self.index))
 
 
-class WordsRetriever(Retriever):
+class WordsRetriever(IndexRetriever):
     """Looks at what is said.
 
     Args:
@@ -40,7 +40,7 @@ class WordsRetriever(Retriever):
     """
 
     def __init__(self, index: Index) -> None:
-        self.index, self.sha256 = index, index.sha256
+        super().__init__(index)
         counted = [_counts(entry.text) for entry in index.entries]
         self._columns: dict[str, int] = {}
         for counts in counted:

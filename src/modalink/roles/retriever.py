@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from modalink.errors import PartError
 from modalink.kinds import KindConfig
 from modalink.roles.modality import MediumHandle
 
@@ -65,6 +66,14 @@ class Retriever(ABC):
     sha256: str
     """Identity of the index: of its entries, their media and its vectors."""
 
+    def vectors_of(self, found: Sequence[Found]) -> Float[Tensor, "n d"]:
+        """The vectors by which an index keeps entries, of each that of its first medium; zeros where it has none.
+
+        Raises:
+            PartError: The index keeps no vectors.
+        """
+        raise PartError(f"{type(self).__name__}: found no vectors of entries, needed an index that keeps some")
+
     @abstractmethod
     def search(self, query: Query, count: int, without: Collection[str] = ()) -> list[Found]:
         """The entries that lie nearest to a query, the nearest first.
@@ -91,6 +100,14 @@ class RetrieverConfig(KindConfig):
     def tiny(self) -> "RetrieverConfig":
         """Itself: an index has the size of its data."""
         return self
+
+    def width(self) -> int:
+        """How many numbers a vector of its index has.
+
+        Raises:
+            PartError: The index is absent or damaged, or keeps no vectors.
+        """
+        raise PartError(f"retriever {self.kind}: found no vectors of entries, needed an index that keeps some")
 
     def embeds(self) -> str | None:
         """The modality whose encoder, of the system, makes its vectors; None if it needs none of the system's."""
