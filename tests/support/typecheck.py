@@ -52,6 +52,8 @@ def _resolved(hint: Any, function: Callable[..., Any]) -> Any:
     """What an annotation means, as far as that is known while its module is read; anything where it is not."""
     if isinstance(hint, type):
         return hint
+    if inspect.isroutine(hint):  # `threading.Lock`, a function before Python 3.13, which beartype did not always know
+        return Any
 
     def value() -> None: ...
 
