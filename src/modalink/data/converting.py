@@ -1,31 +1,14 @@
 """A source written anew in another format."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from modalink.conversation import Conversation
-from modalink.data.output import writing
+from modalink.data.output import Written, writing
 from modalink.data.reading import every, opened, record_of
 from modalink.data.source import SourceConfig
 from modalink.data.writer import WriterConfig
-from modalink.errors import reason_of
-
-
-@dataclass(frozen=True)
-class Converted:
-    """What became of a source.
-
-    Args:
-        written: Samples in the new file.
-        left_out: Reason -> samples that are not, each with its line in the ledger.
-        ledger: The ledger.
-    """
-
-    written: int
-    left_out: dict[str, int]
-    ledger: Path
 
 
 def convert(
@@ -37,7 +20,7 @@ def convert(
     keep: Sequence[str] = (),
     limit: int | None = None,
     on_sample: Callable[[int], None] = lambda count: None,
-) -> Converted:
+) -> Written:
     """Write the samples of a source in a format; each is read back before it counts.
 
     Args:
@@ -61,7 +44,6 @@ def convert(
                 record = record_of(source, number)
                 output.add(number, found, {name: record[name] for name in keep if name in record})
             else:
-                name, reason = reason_of(found, f"sample {number}")
-                output.leave_out(number, name, reason, str(found).removeprefix(f"{name}: "))
+                output.refuse(number, found)
             on_sample(number + 1)
-        return Converted(output.written, output.ledger.summary(), output.ledger.path)
+        return output.result()

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,10 +12,25 @@ from modalink import files
 from modalink.conversation import Conversation
 from modalink.data.media_store import MediaStore
 from modalink.data.writer import WriterConfig
-from modalink.errors import MediumError, OptionError, SampleError, shown
+from modalink.errors import DataError, MediumError, OptionError, SampleError, reason_of, shown
 from modalink.runs.ledger import Ledger
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of samples.
+
+    Args:
+        written: How many stand in the file.
+        left_out: Reason -> lines of the ledger.
+        ledger: The ledger, with a line for each sample that is left out.
+    """
+
+    written: int
+    left_out: dict[str, int]
+    ledger: Path
 
 
 class Output:
@@ -63,6 +79,15 @@ class Output:
     def leave_out(self, number: int, sample: str, reason: str, detail: str) -> None:
         """Put a sample into the ledger that is not written."""
         self.ledger.add(number, sample, reason, detail)
+
+    def refuse(self, number: int, error: DataError) -> None:
+        """Put a record into the ledger that cannot be read, by its error."""
+        name, reason = reason_of(error, f"sample {number}")
+        self.leave_out(number, name, reason, str(error).removeprefix(f"{name}: "))
+
+    def result(self) -> Written:
+        """What has become of the samples so far."""
+        return Written(self.written, self.ledger.summary(), self.ledger.path)
 
     def begin(self) -> None:
         """Write what stands before the first record."""

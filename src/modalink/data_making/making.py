@@ -8,7 +8,7 @@ from typing import Any
 
 from modalink import files, json_files, modalities
 from modalink.conversation import Conversation, Medium, Text, Turn
-from modalink.data.output import Output, check_new, writing
+from modalink.data.output import Output, Written, check_new, writing
 from modalink.data.reading import in_order
 from modalink.data.source import SourceConfig
 from modalink.data.writer import WriterConfig
@@ -38,20 +38,14 @@ class OwnRun(Endpoint):
 
 
 @dataclass(frozen=True)
-class MadeOf:
-    """What became of a source.
+class MadeOf(Written):
+    """What became of a source, in conversations.
 
     Args:
         samples: Records that were read.
-        written: Conversations that were made.
-        left_out: Reason -> lines of the ledger.
-        ledger: The ledger.
     """
 
     samples: int
-    written: int
-    left_out: dict[str, int]
-    ledger: Path
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ def make(
             _make(chunk, maker, model, output, retries, 1 if isinstance(endpoint, OwnRun) else workers)
             count = chunk[-1].number + len(chunk[-1].known)
             on_sample(count)
-        return MadeOf(count, output.written, output.ledger.summary(), output.ledger.path)
+        return MadeOf(**vars(output.result()), samples=count)
 
 
 def _model(endpoint: Endpoint | None, record: Path) -> JudgeModel:
@@ -128,8 +122,7 @@ def _groups(config: SourceConfig, maker: MakerConfig, limit: int | None, output:
     first = 0
     for number, found in enumerate(in_order(config, limit)):
         if not isinstance(found, Conversation):
-            name, reason = reason_of(found, f"sample {number}")
-            output.leave_out(number, name, reason, str(found).removeprefix(f"{name}: "))
+            output.refuse(number, found)
             continue
         first = number if not waiting else first
         waiting.append(Known.of(found))

@@ -5,30 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modalink.conversation import Conversation
-from modalink.data.output import check_new, writing
+from modalink.data.output import Written, check_new, writing
 from modalink.data.reading import every, opened, record_of
 from modalink.data.source import SourceConfig, Stream
 from modalink.data.writer import WriterConfig
 from modalink.data_quality.check import CheckConfig, Context
 from modalink.data_quality.checking import Checked, check
-from modalink.errors import DataError, OptionError, reason_of
+from modalink.errors import DataError, OptionError
 
 
 @dataclass(frozen=True)
-class Filtered:
-    """What became of a source.
+class Filtered(Written):
+    """What became of a source, whose ledger has a line for each fault.
 
     Args:
         checked: What was found in it.
-        written: Samples that are kept.
-        left_out: Reason -> lines of the ledger.
-        ledger: The ledger.
     """
 
     checked: Checked
-    written: int
-    left_out: dict[str, int]
-    ledger: Path
 
 
 def scores_of(path: Path) -> Path:
@@ -77,9 +71,8 @@ def keep_good(
             for name, fault in faulty.get(number, ()):
                 output.leave_out(number, fault.sample, fault.reason, f"{name}: {fault.detail}")
             if isinstance(found, DataError) and number not in faulty:
-                name, reason = reason_of(found, f"sample {number}")
-                output.leave_out(number, name, reason, str(found).removeprefix(f"{name}: "))
+                output.refuse(number, found)
             elif isinstance(found, Conversation) and number not in faulty:
                 record = record_of(source, number)
                 output.add(number, found, {column: record[column] for column in keep if column in record})
-        return Filtered(checked, output.written, output.ledger.summary(), output.ledger.path)
+        return Filtered(**vars(output.result()), checked=checked)
