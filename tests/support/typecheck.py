@@ -39,7 +39,8 @@ def checked(thing: Any) -> Any:
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     written = function.__annotations__
-    hints = {name: _resolved(hint, function) for name, hint in written.items()}
+    resolved = ((name, _resolved(hint, function)) for name, hint in written.items())
+    hints = {name: hint for name, hint in resolved if hint is not Any}
     if not hints:
         return function
     function.__annotations__ = hints
