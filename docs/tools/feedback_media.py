@@ -1,9 +1,10 @@
 """Measures what feedback on drawings is worth, and writes the table of docs/feedback-media.md.
 
-Run: `python docs/tools/feedback_media.py RUN [METHOD ...]`, with a finished run of the demo. Each method goes on from
-that run, and then it is asked for drawings of held-out scenes. What stands in them is told by the zoo's scene
-classifier, which no reward ever saw: that is the system's own reading of its pictures. The runs are kept in
-`runs/feedback-media/`, and resume where they were stopped.
+Run: `python docs/tools/feedback_media.py RUN [METHOD ...]`, with a finished run of the demo. It begins where the demo's
+stage `instruct-drawing` ended, before the last one taught it the rest: there drawings have room to grow. Each method
+goes on from there, and then it is asked for drawings of held-out scenes. What stands in them is told by the zoo's scene
+classifier, which no reward ever saw: pairs are right by rules, and rewards are the finished run's reading of captions.
+The runs are kept in `runs/feedback-media/`, and resume where they were stopped.
 """
 
 import json
@@ -17,8 +18,10 @@ from modalink.evaluation.replies import replies
 from modalink.evaluation.tiny_world import drawings
 from modalink.evaluation.tiny_world.ask import conversation_about
 from modalink.inference.loading import load_system
+from modalink.model import compose
 from modalink.recipe import Recipe, load
 from modalink.training.train import train
+from modalink.training.weights import find_lent, initialise
 from modalink.zoo.scene_classifier import SceneClassifier
 
 ROOT = Path(__file__).parents[2]
@@ -28,33 +31,71 @@ TABLE = Marked(
 FOLDER = ROOT / "runs" / "feedback-media"
 ASKED = 250
 
+START = "instruct-drawing"
 DRAWING = [{"source": "tiny_world", "count": 4000, "seed": 11, "tasks": ["draw"]}]
-LEARNS = {"outputs.image.projector": {"lr": 1e-3}}
+PAIRS = [{"source": "tiny_world_preferences", "count": 4000, "seed": 11, "tasks": ["draw"]}]
+LEARNS = {"outputs.image.projector": {"lr": 3e-4}}
+RUN = "RUN"
+"""Stands for the finished run in what follows."""
+READING = [{"kind": "reading", "run": RUN}]
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "reward": (
-        "24 steps of reward through the sampler, by its own reading",
-        {"objectives": [{"kind": "reward_gradient", "steps": 8, "last": 1, "guidance": 3.0}]},
+    "pairs": (
+        "60 steps on 24 pairs of pictures (`diffusion_dpo`)",
+        {
+            "kind": "preference",
+            "data": PAIRS,
+            "objectives": [{"kind": "diffusion_dpo", "beta": 500}],
+            "batch": 24,
+            "steps": 60,
+            "schedule": "cosine",
+        },
+    ),
+    "conditions": (
+        "24 steps on 80 drawings by policy gradient on conditions (`condition_policy`)",
+        {
+            "kind": "online_media",
+            "rewards": READING,
+            "objectives": [{"kind": "condition_policy", "sigma": 0.2, "steps": 6, "guidance": 3.0}],
+            "batch": 10,
+            "media": 8,
+            "beside": 80,
+            "steps": 24,
+        },
     ),
 }
 
 
 def main(run: str, *methods: str) -> None:
     """Train what is missing, ask each system, and write the table."""
-    rows = [_row("the demo as it is", measured(Path(run), FOLDER / f"{Path(run).name}.json"))]
+    start = start_of(run)
+    rows = [_row("where it begins", measured(start, start / "drawings.json"))]
     for name in methods or METHODS:
         what, stage = METHODS[name]
         folder = FOLDER / f"{Path(run).name}-{name}"
-        train(recipe_of(run, stage), folder)
+        train(recipe_of(run, start, stage), folder)
         rows.append(_row(what, measured(folder, folder / "drawings.json")))
     head = "| | objects right | whole pictures right |\n| --- | --- | --- |"
     TABLE.write("\n".join([head, *rows]))
 
 
-def recipe_of(run: str, stage: dict[str, Any]) -> Recipe:
-    """The demo's recipe with one stage, which goes on from a run."""
-    given = {"name": "feedback", "train": LEARNS, "data": DRAWING, "batch": 12, "steps": 24, "precision": "float32"}
+def start_of(run: str) -> Path:
+    """The demo as it was when its stage `instruct-drawing` ended, as a saved system."""
+    folder = FOLDER / f"{Path(run).name}-start"
+    if not folder.exists():
+        recipe = load("demo").to_dict() | {"init": {"from": run, "stage": START}, "provenance": {}}
+        chosen = Recipe.model_validate(recipe)
+        system = compose(chosen, seed=0)
+        initialise(system.model, find_lent(chosen, print)[None])
+        system.save(folder)
+    return folder
+
+
+def recipe_of(run: str, start: Path, stage: dict[str, Any]) -> Recipe:
+    """The demo's recipe with one stage, which goes on from there."""
+    given = {"name": "feedback", "train": LEARNS, "data": DRAWING, "precision": "float32", "schedule": "constant"}
+    own = json.loads(json.dumps(stage).replace(f'"{RUN}"', json.dumps(run)))
     return Recipe.model_validate(
-        load("demo").to_dict() | {"init": {"from": run}, "stages": [given | stage], "provenance": {}}
+        load("demo").to_dict() | {"init": {"from": str(start)}, "stages": [given | own], "provenance": {}}
     )
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from modalink import files, tensor_files
 from modalink.conversation import Medium
+from modalink.errors import TrainingError
 from modalink.model.batch import Prepared
 from modalink.model.precision import autocast
 from modalink.rewards import Answered
@@ -110,6 +111,7 @@ class MediaRollouts:
             parts: The samples in forward passes.
 
         Raises:
+            TrainingError: A medium is made without conditions, or the objective's settings do not fit the generator.
             DataError: A judge cannot be reached, or a function gives no scores.
             CheckpointError: The run folder cannot be written.
         """
@@ -140,6 +142,12 @@ class MediaRollouts:
         for modality, targets in self.objective.targets(batch).items():
             if not (chosen := targets.learned):
                 continue
+            if modality not in made:
+                raise TrainingError(
+                    f"the objective {self.objective.kind!r}: found {modality} that is made from words, without "
+                    "conditions of a projector; learn from the words (a stage of kind online with media: true), or "
+                    "say by `modalities` which the objective is about"
+                )
             found = []
             for i in chosen:
                 row = targets.samples[i]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor
 
 from modalink.errors import TrainingError
+from modalink.generators.musicgen import MusicgenConfig
 from modalink.model.batch import Batch
 from modalink.model.sampled import SampledMedium
 from modalink.roles import Conditions, ConditionShape, Noised, Step, Walk
+from modalink.testing.sound_pipelines import tiny_musicgen
 from modalink.training.objectives import Output
 from modalink.training.objectives._sampled import Judged, Requests
 from modalink.training.objectives.condition_policy import ConditionPolicyConfig
@@ -236,6 +239,19 @@ def test_drawn_conditions_are_mirrored_share_noise_and_keep_to_tokens_that_are_t
     whole = Requests(Conditions({"tokens": tokens}), [3, 4], 2, 0)
     given = torch.stack([one.medium[0] for one in ConditionPolicyConfig().draw(generator, whole)])
     assert torch.allclose(given.norm(dim=-1), torch.ones(4, 3))
+
+
+def test_a_generator_of_codes_is_drawn_from_by_its_conditions(tmp_path: Path) -> None:
+    """MusicGen, which has no steps, gives the same sound for the same conditions and noise, and another for others."""
+    config = MusicgenConfig(checkpoint=str(tiny_musicgen(tmp_path)), seconds=0.006, text_tokens=10)
+    generator = config.build()
+    requests = Requests(generator.encode_text(["a red cube"]), [3], 4, 0)
+    drawn = ConditionPolicyConfig(sigma=1.0).draw(generator, requests)
+    again = ConditionPolicyConfig(sigma=1.0).draw(generator, requests)
+    samples = [one.medium.values for one in drawn]
+    assert all((one == other.medium.values).all() for one, other in zip(samples, again, strict=True))
+    assert any((samples[0] != one).any() for one in samples[1:])
+    assert not any(isinstance(generator, ability) for ability in DenoisingPolicyConfig().abilities())
 
 
 @pytest.fixture
