@@ -14,7 +14,7 @@ from modalink.generators._images import seen, to_pixels
 from modalink.generators._stable import Stable
 from modalink.modalities.video import Clip, VideoHandle
 from modalink.ragged import Ragged
-from modalink.roles import Conditions, MediaOptions, Preprocessor, ShouldStop, check_stop
+from modalink.roles import Conditions, MediaOptions, Preprocessor, ReadsText, ShouldStop, check_stop
 
 _TOGETHER = 4
 """Frames that go through the VAE at once: its activations are far larger than they are."""
@@ -53,7 +53,7 @@ class ClipPreprocessor(Preprocessor):
         return {"frames": self.frames, "fps": self.fps, **squares}
 
 
-class StableClips(Stable):
+class StableClips(Stable, ReadsText):
     """Base of generators of the family that make clips; the VAE knows pictures alone.
 
     Args:

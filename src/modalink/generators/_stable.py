@@ -16,7 +16,7 @@ from modalink.errors import PartError, shown
 from modalink.generators._images import TargetPreprocessor
 from modalink.generators._latent import LatentDiffusion, latent_size
 from modalink.generators._pipelines import PipelineConfig
-from modalink.roles import Conditions, ConditionShape, MediaOptions, ReadsText, Size
+from modalink.roles import Conditions, ConditionShape, MediaOptions, Size
 
 TOKENS = "tokens"
 """Name of the condition of text tokens."""
@@ -83,8 +83,8 @@ class StableConfig(PipelineConfig):
         }
 
 
-class Stable(LatentDiffusion, ReadsText):
-    """The frozen networks of a pipeline, and what is done with them.
+class Stable(LatentDiffusion):
+    """The frozen networks of a pipeline, and what is done with them; those that read words also `ReadsText`.
 
     Args:
         unet: Predicts the noise in latents.
@@ -105,7 +105,7 @@ class Stable(LatentDiffusion, ReadsText):
     @torch.no_grad()
     def encode_text(self, texts: list[str]) -> Conditions:
         """The pipeline's own conditions for captions; a caption that is too long is cut."""
-        tokens = read_captions(self.tokenizer, texts, self.condition_shapes[TOKENS].tokens)
+        tokens = read_captions(self.tokenizer, texts, self.text_encoder.config.max_position_embeddings)
         masked = getattr(self.text_encoder.config, "use_attention_mask", False)
         states = self.text_encoder(
             tokens.input_ids.to(self.unet.device),

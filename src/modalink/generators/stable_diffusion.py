@@ -11,6 +11,7 @@ import diffusers
 from modalink.generators._latent import able
 from modalink.generators._stable import StableConfig
 from modalink.generators._stable_images import StableImages
+from modalink.roles import ReadsText
 
 
 class StableDiffusionConfig(StableConfig):
@@ -37,5 +38,5 @@ class StableDiffusionConfig(StableConfig):
         return able(StableDiffusion(unet=unet, **self.shared(weights)), self.checkpoint)
 
 
-class StableDiffusion(StableImages):
+class StableDiffusion(StableImages, ReadsText):
     """Images from 77 text tokens."""

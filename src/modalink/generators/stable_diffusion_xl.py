@@ -18,7 +18,7 @@ from modalink.generators._latent import able
 from modalink.generators._stable import TOKENS, StableConfig, read_captions
 from modalink.generators._stable_images import StableImages
 from modalink.generators.stable_diffusion import StableDiffusionConfig
-from modalink.roles import Conditions, ConditionShape
+from modalink.roles import Conditions, ConditionShape, ReadsText
 
 POOLED = "pooled"
 """Name of the condition of the whole text."""
@@ -76,7 +76,7 @@ class StableDiffusionXlConfig(StableConfig):
             )
 
 
-class StableDiffusionXl(StableImages):
+class StableDiffusionXl(StableImages, ReadsText):
     """Images from text tokens, a pooled vector and sizes.
 
     Args:

@@ -45,7 +45,7 @@ def component(reference: str, name: str, revision: str | None = None) -> dict[st
         facts: dict[str, Any] = _known()["pipelines"][reference][name]
         return facts
     folder = locate(reference, revision, weights=False) / name
-    file = folder / ("scheduler_config.json" if name == "scheduler" else "config.json")
+    file = folder / ("scheduler_config.json" if name.endswith("scheduler") else "config.json")
     if not file.is_file() and not (folder.parent / "model_index.json").is_file():
         raise _of(reference, f"found no model_index.json in {folder.parent}, needed a diffusion pipeline of diffusers")
     settings: dict[str, Any] = json_files.read(file, partial(_of, reference), dict[str, Any])

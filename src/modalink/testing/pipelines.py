@@ -7,7 +7,15 @@ from typing import Any
 
 import diffusers
 import torch
-from transformers import CLIPTextModelWithProjection, Gemma2Config, Gemma2Model
+from diffusers.pipelines.stable_diffusion import StableUnCLIPImageNormalizer
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    Gemma2Config,
+    Gemma2Model,
+)
 
 from modalink.testing.checkpoints import tiny_stable_diffusion
 from modalink.testing.checkpoints.diffusion import NOISE, clip_text_config
@@ -42,6 +50,42 @@ def tiny_stable_diffusion_xl(folder: Path | str, *, scheduler: Any = None, seed:
     index = _index("StableDiffusionXLPipeline", folder, force_zeros_for_empty_prompt=True)
     index |= {"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"]}
     _write(folder, index | {"tokenizer_2": index["tokenizer"]}, drop=("safety_checker", "requires_safety_checker"))
+    return folder
+
+
+def tiny_stable_unclip(folder: Path | str, *, scheduler: Any = None, seed: int = 0) -> Path:
+    """A Stable unCLIP folder of image variations: 32 px images from vectors of width 20 and no words."""
+    folder = tiny_stable_diffusion(
+        folder,
+        scheduler=scheduler
+        or diffusers.DDIMScheduler(**NOISE, clip_sample=False, steps_offset=1, prediction_type="v_prediction"),
+        seed=seed,
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=2 * 20,
+    )
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = CLIPVisionConfig(**sizes, image_size=32, patch_size=8, projection_dim=20)
+    _save(folder / "image_encoder", lambda: CLIPVisionModelWithProjection(vision), seed)
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    processor.save_pretrained(folder / "feature_extractor")
+
+    def normalizer() -> Any:
+        made = StableUnCLIPImageNormalizer(20)
+        torch.nn.init.normal_(made.mean)
+        torch.nn.init.uniform_(made.std, 0.5, 2.0)
+        return made
+
+    _save(folder / "image_normalizer", normalizer, seed)
+    noising = diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2")
+    noising.save_pretrained(folder / "image_noising_scheduler")
+    index = _index("StableUnCLIPImg2ImgPipeline", folder)
+    index |= {
+        "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+        "feature_extractor": ["transformers", type(processor).__name__],
+        "image_normalizer": ["stable_diffusion", "StableUnCLIPImageNormalizer"],
+        "image_noising_scheduler": ["diffusers", "DDPMScheduler"],
+    }
+    _write(folder, index, drop=("safety_checker", "requires_safety_checker"))
     return folder
 
 
