@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from transformers import SiglipConfig, SiglipModel
 
 from modalink import modalities
 from modalink.errors import DataError, PartError
@@ -11,6 +13,7 @@ from modalink.evaluation.media_features import HubEncoder
 from modalink.hub.embedding import FRAMES, VIEWS, pictures, unit
 from modalink.modalities.audio import Sound
 from modalink.testing.checkpoints import tiny_clap
+from modalink.testing.tokenizers import tiny_clip_tokenizer
 
 
 @pytest.fixture
@@ -70,3 +73,20 @@ def test_what_an_encoder_cannot_do_is_told(media: dict[str, list[Path]], tmp_pat
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty: found no points, needed files \.ply"):
         HubEncoder("zoo:vision").folder(tmp_path / "empty", "points")
+
+
+def test_words_for_siglip_are_filled_as_it_learned_them(tmp_path: Path) -> None:
+    tokenizer, folder = tiny_clip_tokenizer(length=24), tmp_path / "siglip"
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**sizes, "vocab_size": len(tokenizer), "max_position_embeddings": 24, "projection_size": 16}
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": 1}
+    config = SiglipConfig(text_config=text | ends, vision_config={**sizes, "image_size": 32, "patch_size": 8})
+    torch.manual_seed(0)
+    model = SiglipModel(config).eval()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    ids = tokenizer(["a red cube"], padding="max_length", return_tensors="pt").input_ids
+    with torch.no_grad():
+        expected = model.get_text_features(input_ids=ids).pooler_output
+    assert ids.shape == (1, 24)
+    assert HubEncoder(str(folder)).texts(["a red cube"]) == pytest.approx(expected.double().numpy(), abs=1e-5)

@@ -76,7 +76,9 @@ class Embedder:
                 f"{self.checkpoint}: found {type(self.model).__name__}, which embeds no texts; needed an encoder of "
                 "texts and media alike, such as openai/clip-vit-base-patch32, or for sounds laion/clap-htsat-unfused"
             )
-        tokenizer, options = self._read(AutoTokenizer), {"padding": True, "truncation": True}
+        # SigLIP's tower of words reads what stands at the last of all its places, and learned from filled texts.
+        filled = "max_length" if str(self.model.config.model_type).startswith("siglip") else True
+        tokenizer, options = self._read(AutoTokenizer), {"padding": filled, "truncation": True}
         return self._in_batches(
             texts, lambda batch: encode(**self._placed(tokenizer(list(batch), return_tensors="pt", **options)))
         )
