@@ -109,6 +109,9 @@ PUBLISHED = {
     # The paper's ablation with Sana: a connector of 316M; this one ends in narrower maps.
     "metaquery-sd15-500m": {"outputs.image.projector": 309_712_128, "llm": 494_032_768},
     "metaquery-sd15-7b": {"outputs.image.projector": 4_936_448_256, "llm.new_tokens": 2 * 77 * 3584},
+    # One connector draws and films; each has 77 rows of its own.
+    "metaquery-films-500m": {"outputs.image.projector": 309_712_128, "llm.new_tokens": 2 * 2 * 77 * 896},
+    "metaquery-films-7b": {"outputs.image.projector": 4_936_448_256, "llm.new_tokens": 2 * 2 * 77 * 3584},
     "uniworld-mlp": {"outputs.image.projector": 3584 * 3072 + 3072 + 3072 * 1024 + 1024, "llm.new_tokens": 2 * 3584},
     # The card: 0.9B, which counts the tied table of words (136M) twice.
     "internvl-2.5-1b": {"inputs.image.encoder": 304_012_288, "llm": 494_032_768},

@@ -55,7 +55,7 @@ def tiny_form(recipe: Recipe) -> dict[str, Any]:
 def _without_untaught(recipe: Recipe) -> Recipe:
     """The recipe without what it makes beside pictures, where it makes these: the tiny world asks for nothing else."""
     untaught = [m for m in recipe.signalled if m != _ASKED_FOR] if _ASKED_FOR in recipe.signalled else []
-    untaught = [m for m in untaught if recipe.outputs[m].use is None]
+    untaught = [m for m in untaught if recipe.outputs[m].use is None or not _has_tiny_form(recipe.outputs[m].generator)]
     if not untaught:
         return recipe
     left_out = ", ".join(f"outputs.{modality}" for modality in untaught)
@@ -67,6 +67,14 @@ def _without_untaught(recipe: Recipe) -> Recipe:
     ]
     outputs = {modality: made for modality, made in recipe.outputs.items() if modality not in untaught}
     return recipe.model_copy(update={"outputs": outputs, "stages": stages})
+
+
+def _has_tiny_form(part: KindConfig) -> bool:
+    try:
+        part.tiny()
+    except RecipeError:
+        return False
+    return True
 
 
 def _input(recipe: Recipe, modality: str) -> InputSpec:
