@@ -144,10 +144,10 @@ def _in_unit_ball(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
 
 def _views(
     points: Float[np.ndarray, "n 3"], colors: Float32[np.ndarray, "n 3"] | None, count: int, side: int
-) -> Iterator[UInt8[np.ndarray, "{side} {side} 3"]]:
+) -> list[UInt8[np.ndarray, "{side} {side} 3"]]:
     """Views from all around, x to the right and y up, RGB in 0..255; what is farther is darker."""
     shades = np.full(points.shape, 0.8) if colors is None else colors
-    dot = max(1, side // 48)
+    dot, found = max(1, side // 48), []
     for angle in np.arange(count) * (2 * np.pi / count):
         across = points[:, 0] * np.cos(angle) + points[:, 2] * np.sin(angle)
         depth = points[:, 2] * np.cos(angle) - points[:, 0] * np.sin(angle)
@@ -158,4 +158,5 @@ def _views(
         view = np.full((side, side, 3), 24, np.uint8)
         for down, right in np.ndindex(dot, dot):
             view[rows + down, columns + right] = lit.clip(0, 255)
-        yield view
+        found.append(view)
+    return found
