@@ -215,11 +215,28 @@ def test_numbers_are_written_where_the_llm_itself_learns():
     assert {"locate", "region"} <= whole.stages[-1].data[0].tasks.keys()
 
 
-def test_what_the_tiny_world_does_not_ask_for_is_left_out_beside_pictures(caplog):
+def test_what_no_tiny_generator_makes_is_left_out_beside_pictures(caplog):
     recipe = load("next-gpt-7b", tiny=True)
     assert [*recipe.outputs] == ["image"] and [*recipe.inputs] == ["image", "video", "audio"]
     assert not any(group.startswith(("outputs.video", "outputs.audio")) for s in recipe.stages for group in s.train)
     (record,) = caplog.records
     assert record.getMessage() == (
-        "next-gpt-7b: the tiny form leaves out outputs.video, outputs.audio, which the tiny world does not teach"
+        "next-gpt-7b: the tiny form leaves out outputs.video, outputs.audio, for which no tiny generator ships"
     )
+
+
+def test_the_tiny_world_asks_for_what_else_a_stage_teaches_to_make(caplog):
+    data = load("minigpt-5-7b").to_dict()
+    shapes = {"kind": "shap_e", "checkpoint": "openai/shap-e"}
+    data["outputs"]["points"] = {"signal_tokens": 1, "projector": {"kind": "mlp"}, "generator": shapes}
+    second = data["stages"][1]
+    second["train"]["outputs.points.projector"] = {"lr": 1e-3}
+    second["objectives"] = [{"kind": "language"}, {"kind": "align"}]
+    tiny = Recipe.model_validate(tiny_form(Recipe.model_validate(data)))
+    assert [*tiny.outputs] == ["image", "points"] and tiny.outputs[
+        "points"
+    ].generator.checkpoint == "zoo:solid_diffusion"
+    before, (pictures, solids) = (stage.data for stage in tiny.stages)
+    assert len(before) == 1 and "draw" in pictures.tasks and "make" not in pictures.tasks
+    assert (solids.tasks, solids.shows, solids.count) == ({"make": 1.0}, {"points": 1.0}, 2000)
+    assert not caplog.records

@@ -19,8 +19,8 @@ from modalink.recipe.system import InputSpec, OutputSpec
 from modalink.roles import EncoderConfig
 
 _log = logging.getLogger(__name__)
-_ASKED_FOR = "image"
-"""The modality that the tiny world asks a system to make."""
+_PICTURES = "image"
+"""The modality that the task `draw` of the tiny world asks for; `make` asks for the others."""
 LINKS_LR, PARTS_LR = 3e-3, 1e-3
 """Learning rates from which tiny parts learn in some steps: of links, and of what comes trained. Published rates are
 for parts a hundred times as wide."""
@@ -29,12 +29,12 @@ for parts a hundred times as wide."""
 def tiny_form(recipe: Recipe) -> dict[str, Any]:
     """The data of a recipe's tiny form.
 
-    Outputs of modalities that nothing teaches at tiny size are left out, beside others, and a line of the log says so.
+    Outputs whose generator has no tiny form are left out beside pictures, and a line of the log says so.
 
     Raises:
         RecipeError: A part is of a kind that has no tiny form.
     """
-    recipe = _without_untaught(recipe)
+    recipe = _without_unmade(recipe)
     changes = {
         "inputs": {modality: _input(recipe, modality) for modality in recipe.inputs},
         "outputs": {modality: _output(recipe, modality) for modality in recipe.outputs},
@@ -52,20 +52,20 @@ def tiny_form(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _without_untaught(recipe: Recipe) -> Recipe:
-    """The recipe without what it makes beside pictures, where it makes these: the tiny world asks for nothing else."""
-    untaught = [m for m in recipe.signalled if m != _ASKED_FOR] if _ASKED_FOR in recipe.signalled else []
-    untaught = [m for m in untaught if recipe.outputs[m].use is None or not _has_tiny_form(recipe.outputs[m].generator)]
-    if not untaught:
+def _without_unmade(recipe: Recipe) -> Recipe:
+    """The recipe without what no tiny generator makes, where it makes pictures beside it."""
+    beside = [m for m in recipe.signalled if m != _PICTURES and _PICTURES in recipe.signalled]
+    unmade = [m for m in beside if not _has_tiny_form(recipe.outputs[m].generator)]
+    if not unmade:
         return recipe
-    left_out = ", ".join(f"outputs.{modality}" for modality in untaught)
-    _log.warning("%s: the tiny form leaves out %s, which the tiny world does not teach", recipe.name, left_out)
-    groups = {Group.output_projector(modality) for modality in untaught}
+    left_out = ", ".join(f"outputs.{modality}" for modality in unmade)
+    _log.warning("%s: the tiny form leaves out %s, for which no tiny generator ships", recipe.name, left_out)
+    groups = {Group.output_projector(modality) for modality in unmade}
     stages = [
         stage.model_copy(update={"train": {g: s for g, s in stage.train.items() if Group(g).whole not in groups}})
         for stage in recipe.stages
     ]
-    outputs = {modality: made for modality, made in recipe.outputs.items() if modality not in untaught}
+    outputs = {modality: made for modality, made in recipe.outputs.items() if modality not in unmade}
     return recipe.model_copy(update={"outputs": outputs, "stages": stages})
 
 
@@ -150,7 +150,7 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     warmup = stage.warmup if stage.warmup < 1 else 0.03
     tasks = _tasks(recipe, stage)
     stand_in = {"source": "tiny_world", "count": 2000, "tasks": tasks, "shows": _shows(recipe, stage, tasks)}
-    data, mixture = _data(stage, stand_in)
+    data, mixture = _data(stage, [stand_in, *_making(recipe, stage)])
     return {
         **stage.model_dump(mode="json"),
         **small,
@@ -166,19 +166,33 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     }
 
 
-def _data(stage: Stage, stand_in: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
+def _making(recipe: Recipe, stage: Stage) -> list[dict[str, Any]]:
+    """What the tiny world must ask for beside pictures, of what the stage teaches to make."""
+    made = [m for m in recipe.signalled if m != _PICTURES and _teaches(recipe, stage, m)]
+    asked: dict[str, Any] = {"source": "tiny_world", "count": 2000, "tasks": {"make": 1.0}}
+    return [asked | {"shows": dict.fromkeys(made, 1.0)}] if made else []
+
+
+def _teaches(recipe: Recipe, stage: Stage, modality: str) -> bool:
+    """Whether the stage trains the links of an output, its own or those that it uses."""
+    links = {Group.output_projector(modality), Group.output_projector(recipe.link_owners[modality])}
+    return bool(links & {Group(group).whole for group in stage.train})
+
+
+def _data(stage: Stage, stand_ins: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
     """The sources in the tiny forms that they declare, the tiny world for those that declare none, and the mixture."""
     if any(source.loss_weight is not None for source in stage.data):
-        each = [(_forms([source]) or [{**stand_in, "seed": number}])[0] for number, source in enumerate(stage.data)]
+        first = stand_ins[0]
+        each = [(_forms([source]) or [{**first, "seed": number}])[0] for number, source in enumerate(stage.data)]
         weights = [{"weight": 1.0, "loss_weight": source.loss_weight} for source in stage.data]
         return [form | weight for form, weight in zip(each, weights, strict=True)], "ratio"
     own = _forms(stage.data)
     if len(own) == len(stage.data):
         return own, stage.mixture
     if not own:
-        return [stand_in], "concatenate"
+        return stand_ins, "concatenate"
     # By weights, because a source that streams has no size.
-    return [{**source, "weight": source.get("weight") or 1.0} for source in (*own, stand_in)], "ratio"
+    return [{**source, "weight": source.get("weight") or 1.0} for source in (*own, *stand_ins)], "ratio"
 
 
 def _forms(sources: list[Any]) -> list[dict[str, Any]]:
