@@ -72,7 +72,9 @@ def test_the_tiny_form_has_the_shape_of_the_whole(name):
         assert tiny.outputs[modality].signal_tokens == signals
     assert tiny.llm.checkpoint == ("zoo:t5" if whole.llm.architecture().is_encoder_decoder else "zoo:llm")
     for small, stage in zip(tiny.stages, whole.stages, strict=True):
-        assert (small.name, small.objectives) == (stage.name, stage.objectives)
+        # A kind of stage may ask for fewer steps of sampling.
+        losses = [[(loss.kind, loss.weight) for loss in each.objectives] for each in (small, stage)]
+        assert small.name == stage.name and losses[0] == losses[1]
         for group, settings in stage.train.items():
             if group.startswith("outputs.") and group.split(".")[1] not in taught:
                 assert group not in small.train
