@@ -135,14 +135,12 @@ def learned(data: dict[str, Any]) -> Learned:
 def lessons(source: dict[str, Any]) -> list[dict[str, Any]]:
     """A few samples of each task that a source has, about each modality of which there is that task."""
     world = source.get("of", source)
-    # Boxes and drawings are of pictures; weights are those of a mixture, which this is none.
-    subjects = {
-        task: ["image"] if task in ("draw", "locate", "region") else [*world["shows"]] for task in world["tasks"]
-    }
-    few = [
-        {**world, "tasks": [task], "shows": shows, "count": SAMPLES * len(shows), "weight": None, "loss_weight": None}
-        for task, shows in subjects.items()
-    ]
+    few = []
+    for task in world["tasks"]:
+        # Boxes and drawings are of pictures, as judged replies are; weights are those of a mixture, which this is none.
+        shows = ["image"] if task in ("draw", "locate", "region") else [*world.get("shows", ["image"])]
+        lesson = world | {"tasks": [task], "count": SAMPLES * len(shows), "weight": None, "loss_weight": None}
+        few.append(lesson | {"shows": shows} if "shows" in world else lesson)
     return few if world is source else [{**source, "of": each} for each in few]
 
 
