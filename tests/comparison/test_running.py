@@ -107,3 +107,12 @@ def test_a_folder_with_something_else_is_refused(make_comparison, tmp_path):
         compare(make_comparison(), tmp_path, settings=SETTINGS)
     with pytest.raises(OptionError, match="design linear: found a budget of 1 steps for 2 stages"):
         compare(make_comparison(steps=1), tmp_path / "new", settings=SETTINGS)
+
+
+def test_tokens_of_a_medium_are_told_though_the_first_questions_show_none(make_comparison, tmp_path):
+    in_words = {"name": "tiny_world", "options": {"count": 18, "shown": "words"}}
+    shown = {"name": "tiny_world", "options": {"count": 18}}
+    found = compare(
+        make_comparison(benchmarks={"words": in_words, "shown": shown}), tmp_path / "out", settings=SETTINGS
+    )
+    assert [row.tokens_per_item for row in found.rows] == [64, 64]

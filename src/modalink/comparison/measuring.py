@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -112,7 +112,7 @@ def measure(
     measured = Measured(
         scores,
         questions,
-        _tokens_per_item(system, next(iter(benchmarks.values()))[1]),
+        _tokens_per_item(system, [dataset for _, dataset in benchmarks.values()]),
         [stage.steps or 0 for stage in recipe.stages],
         sum(stage.samples for stage in facts.stages),
         facts.trainable_parameters,
@@ -168,10 +168,10 @@ def _ask(
     return scores.tolist(), [item.question.id for item in report.summary.items]
 
 
-def _tokens_per_item(system: System, dataset: Dataset) -> float:
-    """Prompt tokens of one medium of the first questions that show some."""
-    prepared, _ = dataset.prepared_questions(tuple(system.spec.inputs), limit=_LOOKED_AT)
-    counts = [count for question in prepared for count in _tokens(system, question.conversation())]
+def _tokens_per_item(system: System, datasets: Sequence[Dataset]) -> float:
+    """Prompt tokens of one medium of each data set's first questions; some sets ask in words alone."""
+    prepared = [d.prepared_questions(tuple(system.spec.inputs), limit=_LOOKED_AT)[0] for d in datasets]
+    counts = [count for questions in prepared for q in questions for count in _tokens(system, q.conversation())]
     return statistics.fmean(counts) if counts else 0.0
 
 
