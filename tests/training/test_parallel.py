@@ -18,6 +18,7 @@ from torch.nn import functional
 from modalink.recipe import Recipe
 from modalink.training.train import train
 from tests.support.forks import ended_together
+from tests.support.run_files import recipe_file
 from tests.training.child import SHARES, whole_batch
 
 CHILD = str(Path(__file__).with_name("child.py"))
@@ -27,19 +28,13 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "
 MODALINK = ["-m", "modalink", "train"]
 
 
-def _file(recipe: Recipe, run: Path) -> str:
-    file = run.with_name(f"{run.name}.yaml")
-    file.write_text(recipe.to_yaml())
-    return str(file)
-
-
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
 
 
 def _two(recipe: Recipe, run: Path, *fate: str) -> subprocess.CompletedProcess[str]:
-    return _run([*TORCHRUN, "--standalone", CHILD, _file(recipe, run), str(run), *fate])
+    return _run([*TORCHRUN, "--standalone", CHILD, recipe_file(recipe, run), str(run), *fate])
 
 
 def test_two_processes_train_the_weights_that_one_trains(
@@ -117,9 +112,9 @@ def test_two_processes_killed_go_on_to_the_bit(make_recipe: Callable[..., Recipe
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     output = tmp_path / "output"
     two = partial(ended_together, CHILD, output=output, processes=2)
-    assert two([_file(recipe, whole), str(whole)]) == [0, 0], output.read_text()
-    assert any(two([_file(recipe, killed), str(killed), "kill", "instruct", "5"]))
-    done = _run([sys.executable, *MODALINK, _file(recipe, killed), "--run", str(killed), "--processes", "2"])
+    assert two([recipe_file(recipe, whole), str(whole)]) == [0, 0], output.read_text()
+    assert any(two([recipe_file(recipe, killed), str(killed), "kill", "instruct", "5"]))
+    done = _run([sys.executable, *MODALINK, recipe_file(recipe, killed), "--run", str(killed), "--processes", "2"])
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"{killed}: goes on where it stopped\n") == 1
     assert done.stdout.endswith(f"{killed}: complete\n")
@@ -128,7 +123,7 @@ def test_two_processes_killed_go_on_to_the_bit(make_recipe: Callable[..., Recipe
 
 
 def test_a_batch_that_two_processes_cannot_share_is_refused(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
-    file, run = _file(make_recipe(batch=3), tmp_path / "run"), tmp_path / "run"
+    file, run = recipe_file(make_recipe(batch=3), tmp_path / "run"), tmp_path / "run"
     message = "stage pretrain: found batch 3 and 2 processes, needed a batch that they can share evenly; change either"
     alone = _run([sys.executable, *MODALINK, file, "--run", str(run), "--processes", "2"])
     assert (alone.returncode, alone.stderr) == (1, f"modalink: {message} of the two\n")
@@ -142,7 +137,7 @@ def test_ctrl_c_saves_on_all_processes_and_leaves_none(
 ) -> None:
     """The processes are found by the run folder in their command lines."""
     run = tmp_path / "run"
-    file = _file(make_recipe(pretrain(steps=100_000, batch=2, checkpoint_every=100_000)), run)
+    file = recipe_file(make_recipe(pretrain(steps=100_000, batch=2, checkpoint_every=100_000)), run)
     command = [sys.executable, *MODALINK, file, "--run", str(run), "--processes", "2", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,13 +1,11 @@
 """A run that was killed or stopped goes on to the bit."""
 
-import json
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,32 +14,21 @@ from modalink.recipe import Recipe
 from modalink.training.events import Event, RunFinished, RunStarted, StageStarted, StepDone, Warned
 from modalink.training.train import train
 from tests.support.forks import ended
+from tests.support.run_files import recipe_file, records_of
 
 CHILD = str(Path(__file__).with_name("child.py"))
-TIMES = ("seconds", "data_seconds", "tokens_per_s")
-
-
-def _file(recipe: Recipe, run: Path) -> str:
-    file = run.with_name(f"{run.name}.yaml")
-    file.write_text(recipe.to_yaml())
-    return str(file)
 
 
 def _child(recipe: Recipe, run: Path, *fate: str) -> subprocess.Popen[str]:
-    command = [sys.executable, CHILD, _file(recipe, run), str(run), *fate]
+    command = [sys.executable, CHILD, recipe_file(recipe, run), str(run), *fate]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def _metrics(run: Path, stage: str) -> list[dict[str, Any]]:
-    lines = (run / stage / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
 
 
 def _same(run: Path, other: Path) -> None:
     assert (run / "model" / "model.safetensors").read_bytes() == (other / "model" / "model.safetensors").read_bytes()
     for stage in ("pretrain", "instruct"):
-        assert _metrics(run, stage) == _metrics(other, stage)
-        assert [line["step"] for line in _metrics(run, stage)] == [1, 2, 3, 4, 5, 6]
+        assert records_of(run, stage) == records_of(other, stage)
+        assert [line["step"] for line in records_of(run, stage)] == [1, 2, 3, 4, 5, 6]
         ledgers = [path / stage / "ledger.jsonl" for path in (run, other)]
         assert ledgers[0].read_bytes() == ledgers[1].read_bytes() != b""
 
@@ -65,8 +52,10 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_one_that_never_stopped(
     for stage, step in (("pretrain", 3), ("instruct", 5)):
         fate = ["kill", stage, str(step)]
         output = tmp_path / "output"
-        assert ended(CHILD, [_file(recipe, killed), str(killed), *fate], output) == -signal.SIGKILL, output.read_text()
-        assert len(_metrics(killed, stage)) == step
+        assert ended(CHILD, [recipe_file(recipe, killed), str(killed), *fate], output) == -signal.SIGKILL, (
+            output.read_text()
+        )
+        assert len(records_of(killed, stage)) == step
     events: list[Event] = []
     train(recipe, killed, on_event=events.append)
     assert events[0] == RunStarted(killed, resumed=True, steps={"pretrain": 6, "instruct": 6})

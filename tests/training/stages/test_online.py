@@ -10,14 +10,13 @@ import pytest
 
 from modalink.errors import ModalinkError, TrainingError
 from modalink.model.batch import Prepared
-from modalink.recipe import Recipe
 from modalink.rewards import Answered
 from modalink.training.rollouts import Kept, Reply
 from modalink.training.train import train
 from tests.support.forks import ended, ended_together
+from tests.support.run_files import recipe_file, records_of
 from tests.training import child, rollout_child
 
-TIMES = ("seconds", "data_seconds", "tokens_per_s")
 HERE = "tests.training.stages.test_online"
 
 
@@ -33,17 +32,6 @@ def constant(answers: Sequence[Answered]) -> list[float]:
 def fussy(answers: Sequence[Answered]) -> list[float | None]:
     """Judges no second reply."""
     return [None if i % 2 else early([answer])[0] for i, answer in enumerate(answers)]
-
-
-def _records(run: Path) -> list[dict[str, Any]]:
-    lines = (run / "draw" / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
-
-
-def _file(recipe: Recipe, run: Path) -> str:
-    file = run.with_name(f"{run.name}.yaml")
-    file.write_text(recipe.to_yaml())
-    return str(file)
 
 
 DPO = [{"kind": "dpo", "beta": 0.5}]
@@ -66,7 +54,7 @@ DPO = [{"kind": "dpo", "beta": 0.5}]
 def test_rewards_rise(make_recipe, rollout, tmp_path: Path, changes: dict[str, Any]) -> None:
     small = {"batch": 6, "replies": 16, "beside": 96, "max_new_tokens": 2, "train": {"llm": {"lr": 1e-2}}}
     run = train(make_recipe(rollout(steps=6, **small, **changes)), tmp_path / "run")
-    records = _records(run)
+    records = records_of(run, "draw")
     assert sum(record["reward"] for record in records[-3:]) / 3 > records[0]["reward"] + 0.08
     assert all(0 <= record["kl"] < 3 for record in records)
 
@@ -79,7 +67,7 @@ def test_a_step_tells_what_was_drawn_and_the_first_update_begins_where_it_was_dr
         {"kind": "length", "most": 9, "weight": 0},
     ]
     run = train(make_recipe(rollout(rewards=weighed, steps=2)), tmp_path / "run")
-    first, second = _records(run)
+    first, second = records_of(run, "draw")
     assert first["kl"] == 0.0 and second["kl"] > 0
     assert first["reward"] == pytest.approx(2 * first["rewards"]["function"]) and -1 <= first["rewards"]["length"] <= 0
     assert first["replies"] == 16 and first["samples"] == 4 and 0 < first["signal"] <= 1 and first["unjudged"] == 0
@@ -96,14 +84,14 @@ def test_killed_in_the_middle_of_drawing_it_is_resumed_to_the_bit(make_recipe, r
     """Of two chunks a step the first of step 4 is on the disk: it is read, and not drawn again."""
     recipe = make_recipe(rollout(updates=2, inner_epochs=2))
     whole, killed, output = train(recipe, tmp_path / "whole"), tmp_path / "killed", tmp_path / "output"
-    arguments = [_file(recipe, killed), str(killed), "7"]
+    arguments = [recipe_file(recipe, killed), str(killed), "7"]
     assert ended(rollout_child.__file__, arguments, output) == -signal.SIGKILL, output.read_text()
     assert sorted(path.name for path in (killed / "draw" / "rollouts").iterdir()) == [
         "00000002-0.jsonl",
         "00000003-0.jsonl",
     ]
     train(recipe, killed)
-    assert _records(killed) == _records(whole)
+    assert records_of(killed, "draw") == records_of(whole, "draw")
     for name in ("model/model.safetensors", "draw/replies.jsonl"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
 
@@ -132,9 +120,9 @@ def test_two_processes_learn_what_one_learns(make_recipe, rollout, tmp_path: Pat
     recipe = make_recipe(rollout(steps=1, micro_batch=1, **changes))
     one, two, output = tmp_path / "one", tmp_path / "two", tmp_path / "output"
     train(recipe, one)
-    codes = ended_together(child.__file__, [_file(recipe, two), str(two)], output=output, processes=2)
+    codes = ended_together(child.__file__, [recipe_file(recipe, two), str(two)], output=output, processes=2)
     assert codes == [0, 0], output.read_text()
-    (alone,), (together,) = _records(one), _records(two)
+    (alone,), (together,) = records_of(one, "draw"), records_of(two, "draw")
     assert together["units"] == alone["units"] and together["reward"] == pytest.approx(alone["reward"], abs=1e-6)
     assert together["rewards"] == pytest.approx(alone["rewards"], abs=1e-6)
     assert together["losses"] == pytest.approx(alone["losses"], rel=1e-3, abs=1e-5)
@@ -143,14 +131,14 @@ def test_two_processes_learn_what_one_learns(make_recipe, rollout, tmp_path: Pat
 
 def test_drawing_ends_when_enough_prompts_teach(make_recipe, rollout, tmp_path: Path) -> None:
     run = train(make_recipe(rollout(batch=6, mixed=2, steps=1)), tmp_path / "run")
-    (record,) = _records(run)
+    (record,) = records_of(run, "draw")
     assert record["samples"] == 2 and record["replies"] < 24
 
 
 def test_what_cannot_be_judged_stands_in_the_ledger_and_teaches_nothing(make_recipe, rollout, tmp_path: Path) -> None:
     rewards = [{"kind": "function", "function": f"{HERE}:fussy"}]
     run = train(make_recipe(rollout(rewards=rewards, steps=1)), tmp_path / "run")
-    (record,) = _records(run)
+    (record,) = records_of(run, "draw")
     assert record["unjudged"] == 8 and record["replies"] == 16
     entries = [json.loads(line) for line in (run / "draw" / "ledger.jsonl").read_text().splitlines()]
     unjudged = [entry for entry in entries if entry["reason"] == "unjudged"]

@@ -23,10 +23,9 @@ from modalink.training.media_rollouts import Kept, MadeMedium, Request
 from modalink.training.opening import make_learner, open_loader
 from modalink.training.train import train
 from tests.support.forks import ended, ended_together
+from tests.support.run_files import recipe_file, records_of
 from tests.training import child, rollout_child
 
-GROUPS = ("outputs.image.projector", "llm.lora", "llm.new_tokens")
-TIMES = ("seconds", "data_seconds", "tokens_per_s")
 GROUPS = ("outputs.image.projector", "llm.lora", "llm.new_tokens")
 HERE = "tests.training.stages.test_online_media"
 KINDS = {
@@ -71,22 +70,11 @@ def stage(data: dict[str, str]) -> Callable[..., dict[str, Any]]:
     }
 
 
-def _records(run: Path) -> list[dict[str, Any]]:
-    lines = (run / "draw" / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
-
-
-def _file(recipe: Recipe, run: Path) -> str:
-    file = run.with_name(f"{run.name}.yaml")
-    file.write_text(recipe.to_yaml())
-    return str(file)
-
-
 def test_rewards_rise(make_recipe: Callable[..., Recipe], stage, tmp_path: Path) -> None:
     """That those of each objective do, its own tests prove."""
     learns = {"outputs.image.projector": {"lr": 3e-2}}
     run = train(make_recipe(stage("condition_policy", train=learns, media=8, steps=5)), tmp_path / "run")
-    first, *_, last = _records(run)
+    first, *_, last = records_of(run, "draw")
     assert last["reward"] > first["reward"] + first["reward_std"] / 4
     assert first["units"] == {"condition_policy": 24} and first["media"] == 24 and first["signal"] == 1.0
     assert first["rewards"] == {"function": first["reward"]} and first["unjudged"] == 0
@@ -122,13 +110,13 @@ def test_killed_in_the_middle_of_drawing_it_is_resumed_to_the_bit(
     changes = {"steps": 4, "beside": 8, **({"ema": 0.5} if kind == "diffusion_nft" else {"inner_epochs": 2})}
     recipe = make_recipe(stage(kind, **changes))
     whole, killed, output = train(recipe, tmp_path / "whole"), tmp_path / "killed", tmp_path / "output"
-    assert ended(rollout_child.__file__, [_file(recipe, killed), str(killed), "7"], output) == -signal.SIGKILL, (
+    assert ended(rollout_child.__file__, [recipe_file(recipe, killed), str(killed), "7"], output) == -signal.SIGKILL, (
         output.read_text()
     )
     left = sorted(path.name for path in (killed / "draw" / "rollouts").iterdir())
     assert left == [f"0000000{step}-0-000{n}.safetensors" for step, n in ((2, 0), (2, 1), (3, 0))]
     train(recipe, killed)
-    assert _records(killed) == _records(whole)
+    assert records_of(killed, "draw") == records_of(whole, "draw")
     name = "model/model.safetensors"
     assert (killed / name).read_bytes() == (whole / name).read_bytes()
 
@@ -152,9 +140,9 @@ def test_two_processes_learn_what_one_learns(make_recipe: Callable[..., Recipe],
     recipe = make_recipe(stage("denoising_policy", batch=2, steps=1, micro_batch=1))
     one, two, output = tmp_path / "one", tmp_path / "two", tmp_path / "output"
     train(recipe, one)
-    codes = ended_together(child.__file__, [_file(recipe, two), str(two)], output=output, processes=2)
+    codes = ended_together(child.__file__, [recipe_file(recipe, two), str(two)], output=output, processes=2)
     assert codes == [0, 0], output.read_text()
-    (alone,), (together,) = _records(one), _records(two)
+    (alone,), (together,) = records_of(one, "draw"), records_of(two, "draw")
     assert together["units"] == alone["units"] and together["media"] == alone["media"] == 8
     assert together["reward"] == pytest.approx(alone["reward"], abs=1e-4)
     assert together["losses"] == pytest.approx(alone["losses"], abs=1e-3)
@@ -166,13 +154,15 @@ def test_several_updates_weigh_how_likely_media_were_when_they_were_drawn(
 ) -> None:
     """The first of two epochs is on the policy that drew; in the second, ratios have left 1 and are clipped."""
     run = train(make_recipe(stage("condition_policy", steps=1, inner_epochs=2)), tmp_path / "run")
-    (record,) = _records(run)
+    (record,) = records_of(run, "draw")
     assert abs(record["losses"]["condition_policy"]) > 1e-4
 
 
 def test_what_cannot_be_judged_teaches_nothing(make_recipe: Callable[..., Recipe], stage, tmp_path: Path) -> None:
     rewards = [{"kind": "function", "function": f"{HERE}:fussy"}]
-    (record,) = _records(train(make_recipe(stage("condition_policy", rewards=rewards, steps=1)), tmp_path / "run"))
+    (record,) = records_of(
+        train(make_recipe(stage("condition_policy", rewards=rewards, steps=1)), tmp_path / "run"), "draw"
+    )
     assert (record["unjudged"], record["media"], record["units"]) == (6, 12, {"condition_policy": 6})
     lines = [json.loads(line) for line in (tmp_path / "run" / "draw" / "ledger.jsonl").read_text().splitlines()]
     found = [line["detail"] for line in lines if line["reason"] == "unjudged"]

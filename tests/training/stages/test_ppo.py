@@ -14,8 +14,8 @@ from modalink.model import System, compose
 from modalink.recipe import Recipe
 from modalink.training.train import train
 from tests.support.forks import ended, ended_together
+from tests.support.run_files import recipe_file, records_of
 from tests.training import child, rollout_child
-from tests.training.stages.test_online import _file, _records
 
 GROUPS = ("inputs.image.projector", "llm.lora", "llm.value_head")
 LOSSES = [{"kind": "policy", "high": 0.2, "kl": 0}, {"kind": "value"}]
@@ -37,7 +37,7 @@ def run(ppo: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) ->
 def test_rewards_rise_and_are_foreseen(ppo: Callable[..., Recipe], tmp_path: Path) -> None:
     rates = {"llm": {"lr": 1e-2}, "llm.value_head": {"lr": 1e-1}}
     small = {"batch": 6, "replies": 16, "beside": 96, "max_new_tokens": 2, "train": rates, "updates": 1}
-    records = _records(train(ppo(steps=6, **small), tmp_path / "run"))
+    records = records_of(train(ppo(steps=6, **small), tmp_path / "run"), "draw")
     assert sum(record["reward"] for record in records[-3:]) / 3 > records[0]["reward"] + 0.08
     assert all(0 <= record["kl"] < 3 for record in records)
     assert records[0]["explained_variance"] == pytest.approx(0, abs=1e-6)
@@ -45,7 +45,7 @@ def test_rewards_rise_and_are_foreseen(ppo: Callable[..., Recipe], tmp_path: Pat
 
 
 def test_a_step_tells_how_far_it_went(run: Path) -> None:
-    first, second, *_ = _records(run)
+    first, second, *_ = records_of(run, "draw")
     assert first["kl"] == 0.0 and second["kl"] > 0
     assert first["losses"].keys() == {"policy", "value"} and first["losses"]["value"] > 0
     assert first["diagnostics"].keys() == {"policy.clipped", "policy.kl_of_update", "value.clipped"}
@@ -69,10 +69,10 @@ def test_killed_in_the_middle_of_drawing_it_is_resumed_to_the_bit_with_its_head(
     run: Path, ppo: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     killed, output = tmp_path / "killed", tmp_path / "output"
-    arguments = [_file(ppo(), killed), str(killed), "3"]
+    arguments = [recipe_file(ppo(), killed), str(killed), "3"]
     assert ended(rollout_child.__file__, arguments, output) == -signal.SIGKILL, output.read_text()
     train(ppo(), killed)
-    assert _records(killed) == _records(run)
+    assert records_of(killed, "draw") == records_of(run, "draw")
     for name in ("model/model.safetensors", "draw/replies.jsonl"):
         assert (killed / name).read_bytes() == (run / name).read_bytes(), name
 
@@ -81,9 +81,9 @@ def test_two_processes_learn_what_one_learns(ppo: Callable[..., Recipe], tmp_pat
     recipe = ppo(steps=1, micro_batch=1, updates=1)
     one, two, output = tmp_path / "one", tmp_path / "two", tmp_path / "output"
     train(recipe, one)
-    codes = ended_together(child.__file__, [_file(recipe, two), str(two)], output=output, processes=2)
+    codes = ended_together(child.__file__, [recipe_file(recipe, two), str(two)], output=output, processes=2)
     assert codes == [0, 0], output.read_text()
-    (alone,), (together,) = _records(one), _records(two)
+    (alone,), (together,) = records_of(one, "draw"), records_of(two, "draw")
     assert together["units"] == alone["units"]
     for name, tolerance in (("losses", 1e-3), ("grad_norms", 1e-2), ("diagnostics", 1e-2)):
         assert together[name] == pytest.approx(alone[name], rel=tolerance, abs=1e-4), name
@@ -91,7 +91,7 @@ def test_two_processes_learn_what_one_learns(ppo: Callable[..., Recipe], tmp_pat
 
 def test_where_no_reply_can_be_judged_nothing_is_learned(ppo: Callable[..., Recipe], tmp_path: Path) -> None:
     rewards = [{"kind": "function", "function": "tests.training.stages.test_ppo:silent"}]
-    (record,) = _records(train_until_refused(ppo(rewards=rewards, steps=1), tmp_path / "run"))
+    (record,) = records_of(train_until_refused(ppo(rewards=rewards, steps=1), tmp_path / "run"), "draw")
     assert record["unjudged"] == record["replies"] == 8 and record["grad_norm"] == 0.0 and record["signal"] == 0
 
 

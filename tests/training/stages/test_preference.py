@@ -1,6 +1,5 @@
 """A stage that learns from pairs of replies: what it begins with, what it moves, and how it is resumed."""
 
-import json
 import math
 import signal
 from collections.abc import Callable
@@ -15,21 +14,10 @@ from modalink.recipe import Recipe
 from modalink.runs import checkpoints
 from modalink.training.train import train
 from tests.support.forks import ended, ended_together
+from tests.support.run_files import recipe_file, records_of
 from tests.training import child
 
 CHILD = child.__file__
-TIMES = ("seconds", "data_seconds", "tokens_per_s")
-
-
-def _records(run: Path, stage: str = "prefer") -> list[dict]:
-    lines = (run / stage / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
-
-
-def _file(recipe: Recipe, run: Path) -> str:
-    file = run.with_name(f"{run.name}.yaml")
-    file.write_text(recipe.to_yaml())
-    return str(file)
 
 
 def test_policy_and_reference_begin_as_one_and_pairs_are_learned(
@@ -37,11 +25,11 @@ def test_policy_and_reference_begin_as_one_and_pairs_are_learned(
 ) -> None:
     """The reference is the state that the stage before has left, and dropout is off: the first loss is ln 2."""
     run = train(make_recipe(pretrain(), prefer(batch=6, steps=12), lora_dropout=0.5), tmp_path / "run")
-    losses = [record["losses"]["dpo"] for record in _records(run)]
+    losses = [record["losses"]["dpo"] for record in records_of(run, "prefer")]
     assert losses[0] == pytest.approx(math.log(2), abs=1e-5)
     assert losses[-1] < 0.2
-    assert _records(run)[0]["units"] == {"dpo": 6}
-    assert _records(run)[0]["samples"] == 6
+    assert records_of(run, "prefer")[0]["units"] == {"dpo": 6}
+    assert records_of(run, "prefer")[0]["samples"] == 6
     states = [load_file(run / s / "checkpoints" / f"step-{n:08d}" / "weights.safetensors") for s, n in LAST]
     assert {name.split(".")[1] for name in states[1]} == {"input_projectors", "language_model"}
     moved = [name for name in states[0].keys() & states[1].keys() if not torch.equal(states[0][name], states[1][name])]
@@ -76,12 +64,12 @@ def test_killed_it_is_resumed_to_the_bit_by_the_reference_that_it_began_with(
     recipe = learning(micro_tokens=100)
     whole, killed, output = train(recipe, tmp_path / "whole"), tmp_path / "killed", tmp_path / "output"
     for step in ("1", "3"):
-        arguments = [_file(recipe, killed), str(killed), "kill", "prefer", step]
+        arguments = [recipe_file(recipe, killed), str(killed), "kill", "prefer", step]
         assert ended(CHILD, arguments, output) == -signal.SIGKILL, output.read_text()
     newest = checkpoints.latest(killed / "prefer" / "checkpoints", print)
     assert newest is not None and newest.progress.step == 2
     train(recipe, killed)
-    assert _records(killed) == _records(whole)
+    assert records_of(killed, "prefer") == records_of(whole, "prefer")
     assert (killed / "model" / "model.safetensors").read_bytes() == (whole / "model" / "model.safetensors").read_bytes()
 
 
@@ -89,9 +77,9 @@ def test_two_processes_learn_from_pairs_what_one_learns(learning: Callable[..., 
     recipe = learning(batch=4, micro_batch=1, steps=2)
     one, two, output = tmp_path / "one", tmp_path / "two", tmp_path / "output"
     train(recipe, one)
-    codes = ended_together(CHILD, [_file(recipe, two), str(two)], output=output, processes=2)
+    codes = ended_together(CHILD, [recipe_file(recipe, two), str(two)], output=output, processes=2)
     assert codes == [0, 0], output.read_text()
-    for alone, together in zip(_records(one), _records(two), strict=True):
+    for alone, together in zip(records_of(one, "prefer"), records_of(two, "prefer"), strict=True):
         assert together["units"] == alone["units"]
         assert all(units >= 4 for units in alone["units"].values())
         assert together["losses"] == pytest.approx(alone["losses"], rel=1e-3)
@@ -106,9 +94,9 @@ def test_two_processes_learn_by_objectives_about_pairs_what_one_learns(
     stage = prefer(objectives=[{"kind": kind} for kind in kinds], batch=4, micro_batch=1, steps=1)
     recipe, one, two, output = make_recipe(stage), tmp_path / "one", tmp_path / "two", tmp_path / "output"
     train(recipe, one)
-    codes = ended_together(CHILD, [_file(recipe, two), str(two)], output=output, processes=2)
+    codes = ended_together(CHILD, [recipe_file(recipe, two), str(two)], output=output, processes=2)
     assert codes == [0, 0], output.read_text()
-    (alone,), (together,) = _records(one), _records(two)
+    (alone,), (together,) = records_of(one, "prefer"), records_of(two, "prefer")
     assert together["units"] == alone["units"] == dict.fromkeys(kinds, 4)
     assert together["losses"] == pytest.approx(alone["losses"], rel=1e-3)
     assert together["grad_norms"] == pytest.approx(alone["grad_norms"], rel=1e-2)

@@ -18,8 +18,8 @@ from modalink.rewards.model import ModelRewardConfig
 from modalink.training.forward import forward
 from modalink.training.preparing import preparing
 from modalink.training.train import train
+from tests.support.run_files import records_of
 from tests.support.tiny_run import COLOURS
-from tests.training.stages.test_preference import _records
 from tests.training.stages.test_reward import left_padded
 
 RIGHT, WRONG = "it is a cube.", "it is a dog."
@@ -53,7 +53,7 @@ def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_begins_at_ln_2_and_learns_which_steps_are_right(run: Path) -> None:
-    *records, evaluated = _records(run)
+    *records, evaluated = records_of(run, "prefer")
     losses = [record["losses"]["process"] for record in records]
     assert losses[0] == pytest.approx(math.log(2), abs=1e-5) and losses[-1] < 0.3
     assert all(norm > 0 for norm in records[-1]["grad_norms"].values())

@@ -12,8 +12,8 @@ from modalink.model import System
 from modalink.rewards import Answered
 from modalink.training.train import train
 from tests.support.forks import ended, ended_together
+from tests.support.run_files import recipe_file, records_of
 from tests.training import child, rollout_child
-from tests.training.stages.test_online import _file, _records
 
 HERE = "tests.training.stages.test_refine"
 
@@ -75,7 +75,7 @@ def test_answers_are_learned_under_their_critique_and_better_ones_behind_advice(
     for before, answer, advice in asked_again:
         assert "rating" not in before and not answer.startswith("* ") and advice == f"Not {answer[:3]}. Look again."
     assert [talk[:3] for talk in refined] == [talk for talk in asked_again if talk in [t[:3] for t in refined]]
-    records = _records(run)
+    records = records_of(run, "draw")
     assert sum(record["learned"] for record in records) == len(learned)
     assert sum(record["advised"] for record in records) == len(asked_again)
     assert sum(round(r["refined"] * r["advised"]) for r in records) == len(refined)
@@ -97,17 +97,17 @@ def test_a_silent_critic_has_words_of_its_own(make_recipe, stage, heard, tmp_pat
     words = ["Bad.", "Well done."]
     run = train(make_recipe(stage(steps=1, rewards=rewards, unsaid=words, limits={"patience": 9})), tmp_path / "run")
     assert {talk[-1] for talk in heard if len(talk) == 3} == {"Bad."}
-    (record,) = _records(run)
+    (record,) = records_of(run, "draw")
     assert record["refined"] == 0 and record["learned"] == record["replies"]  # worse answers are learned as such
 
 
 def test_killed_between_two_draws_it_is_resumed_to_the_bit(make_recipe, stage, tmp_path: Path) -> None:
     recipe = make_recipe(stage())
     whole, killed, output = train(recipe, tmp_path / "whole"), tmp_path / "killed", tmp_path / "output"
-    arguments = [_file(recipe, killed), str(killed), "9"]
+    arguments = [recipe_file(recipe, killed), str(killed), "9"]
     assert ended(rollout_child.__file__, arguments, output) == -signal.SIGKILL, output.read_text()
     train(recipe, killed)
-    assert _records(killed) == _records(whole)
+    assert records_of(killed, "draw") == records_of(whole, "draw")
     for name in ("model/model.safetensors", "draw/replies.jsonl"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
     assert len([*(whole / "draw").glob("rollouts*")]) == 2 and not [*(whole / "draw").glob("rollouts*/*")]
@@ -117,9 +117,9 @@ def test_two_processes_learn_what_one_learns(make_recipe, stage, tmp_path: Path)
     recipe = make_recipe(stage(steps=1, micro_batch=1))
     one, two, output = tmp_path / "one", tmp_path / "two", tmp_path / "output"
     train(recipe, one)
-    codes = ended_together(child.__file__, [_file(recipe, two), str(two)], output=output, processes=2)
+    codes = ended_together(child.__file__, [recipe_file(recipe, two), str(two)], output=output, processes=2)
     assert codes == [0, 0], output.read_text()
-    (alone,), (together,) = _records(one), _records(two)
+    (alone,), (together,) = records_of(one, "draw"), records_of(two, "draw")
     for name in ("learned", "advised", "refined", "units"):
         assert together[name] == alone[name], name
     assert together["losses"] == pytest.approx(alone["losses"], rel=1e-3, abs=1e-5)

@@ -13,7 +13,7 @@ from modalink.rewards import Answered
 from modalink.rewards.model import ModelRewardConfig
 from modalink.training.forward import forward
 from modalink.training.train import train
-from tests.training.stages.test_preference import _records
+from tests.support.run_files import records_of
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,10 @@ def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_begins_at_ln_2_and_learns_which_reply_is_better(run: Path) -> None:
-    losses = [record["losses"]["bradley_terry"] for record in _records(run)]
+    losses = [record["losses"]["bradley_terry"] for record in records_of(run, "prefer")]
     assert losses[0] == pytest.approx(0.6931, abs=1e-3)
     assert losses[-1] < 0.3
-    assert all(norm > 0 for norm in _records(run)[-1]["grad_norms"].values())
+    assert all(norm > 0 for norm in records_of(run, "prefer")[-1]["grad_norms"].values())
 
 
 def _rewards(system: System, samples: list, packed: bool) -> torch.Tensor:
