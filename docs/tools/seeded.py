@@ -29,18 +29,21 @@ def tokens(layout: Layout, width: int) -> Ragged:
     return Ragged.of([drawn(f"tokens {layout.blocks}", (layout.tokens, width)) * width**0.5], [layout])
 
 
-def borrowed(config: Any, tensors: Mapping[str, Tensor | Sequence[int]], folder: Path, **widths: int) -> Any:
+def borrowed(
+    config: Any, tensors: Mapping[str, Tensor | Sequence[int]], folder: Path, *, example: Layout = IMAGE, **widths: int
+) -> Any:
     """A projector with the weights of a checkpoint.
 
     Args:
         config: Its settings, without a checkpoint.
         tensors: What the checkpoint holds: name -> tensor, or the shape of one that is drawn for its name.
         folder: Where it is written.
+        example: How the tokens of an ordinary item lie.
         widths: `dim_in` and `dim_out`.
     """
     given = {name: t if isinstance(t, Tensor) else drawn(name, t) for name, t in tensors.items()}
     save_file({name: tensor.contiguous() for name, tensor in given.items()}, folder / "model.safetensors")
     config = config.replace(checkpoint=str(folder))
-    projector = config.build(**widths, example=IMAGE)
+    projector = config.build(**widths, example=example)
     config.borrow(projector, config.borrowed())
     return projector.eval()

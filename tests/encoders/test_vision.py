@@ -62,6 +62,7 @@ def tower(kind: str, folder: Path) -> Path:
         ("eva-g", {"layer": "output", "keep_cls": True}),
         ("dinov2", {"image_size": 48}),
         ("timm-eva", {"keep_cls": True}),
+        ("clip", {"layer": (-2, -1)}),
         ("nfnet", {"layer": "output", "image_size": 64}),
     ],
 )
@@ -100,6 +101,19 @@ def test_timm_layers_are_counted_as_those_of_transformers(tmp_path: Path) -> Non
         assert torch.equal(config.replace(layer=1).build().encode(images), states[0])
         last = encoder.tower.timm_model.forward_features(images)
         assert torch.equal(config.replace(layer="output").build().encode(images), last)
+
+
+@pytest.mark.parametrize("kind", ["clip", "timm-eva"])
+def test_several_layers_stand_side_by_side(tmp_path: Path, kind: str) -> None:
+    """In the order in which they are named, and one of them twice if wanted."""
+    config = VisionConfig(checkpoint=str(tower(kind, tmp_path)), layer=(3, -2, 1, 3), keep_cls=True)
+    encoder = config.build()
+    images = torch.randn(2, *encoder.unit_shape)
+    with torch.no_grad():
+        alone = [config.replace(layer=layer).build().encode(images) for layer in (3, 2, 1, 3)]
+        assert torch.equal(encoder.encode(images), torch.cat(alone, dim=-1))
+    assert encoder.dim == 4 * alone[0].shape[-1]
+    assert not any(name in encoder.unread for name, _ in encoder.tower.named_parameters() if "layers.2" in name)
 
 
 def test_a_feature_map_is_read_row_by_row(tmp_path: Path) -> None:
@@ -301,6 +315,7 @@ def test_precision_is_the_one_asked_for(tmp_path: Path) -> None:
         ("clip", {"layer": -5}, "found layer -5"),
         ("timm-eva", {"layer": 0}, "found layer 0, needed 1 to 3, or -3 to -1"),
         ("nfnet", {}, "only the last feature map can be read; set layer: output"),
+        ("clip", {"layer": (-1, 4)}, "found layer 4, needed 0 to 3"),
         ("siglip", {"keep_cls": True}, "has no class token; set keep_cls: false"),
         ("nfnet", {"layer": "output", "keep_cls": True}, "has no class token"),
     ],

@@ -138,6 +138,7 @@ SYSTEMS = {
     "with the class token": {"encoder": {"keep_cls": True, "layer": 1}},
     "SigLIP": {"encoder": {"checkpoint": "siglip", "layer": -1}, "projector": {"activation": "silu"}},
     "CLIP's output": {"encoder": {"layer": "output"}},
+    "two layers": {"encoder": {"layer": [-2, 1]}},
     "one map": {"projector": {"kind": "linear"}, "template": "vicuna-v0"},
     "an MLP of one layer": {"projector": {"layers": 1}, "template": "plain"},
     "words around images": {"template": "llama-2", "marks": {"begin": "[", "end": "]"}},

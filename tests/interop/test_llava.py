@@ -52,14 +52,20 @@ def test_the_chat_template_is_the_checkpoints(tmp_path, pair, pictures):
     assert torch.equal(ours["pixel_values"], needed["pixel_values"])
 
 
-def test_other_forms_are_imported_too(tmp_path, pair, pictures):
-    folder = tiny_llava(
-        tmp_path,
-        vision_feature_select_strategy="full",
-        vision_feature_layer=-1,
-        projector_hidden_act="relu",
-        multimodal_projector_bias=False,
-    )
+FORMS = {
+    "all tokens of the last layer": {
+        "vision_feature_select_strategy": "full",
+        "vision_feature_layer": -1,
+        "projector_hidden_act": "relu",
+        "multimodal_projector_bias": False,
+    },
+    "three layers": {"vision_feature_layer": [-2, 1, -1]},
+}
+
+
+@pytest.mark.parametrize("settings", FORMS.values(), ids=FORMS)
+def test_other_forms_are_imported_too(tmp_path, pair, pictures, settings):
+    folder = tiny_llava(tmp_path, **settings)
     llava = pair(folder)
     theirs, ours = llava.inputs(["<image>\nWhat?"], images=[pictures[:1]])
     assert torch.equal(theirs["input_ids"], ours["input_ids"]) and llava.difference(theirs, ours) <= 1e-9
@@ -68,7 +74,7 @@ def test_other_forms_are_imported_too(tmp_path, pair, pictures):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"vision_feature_layer": [-2, -1]}, r"found vision_feature_layer \[-2, -1\] in its config.*needed one layer"),
+        ({"vision_feature_layer": []}, r"found vision_feature_layer \[\] in its config.*needed one layer, or a list"),
         (
             {"projector_hidden_act": "tanh"},
             "found projector_hidden_act 'tanh' .*needed one of gelu, silu, relu, linear",

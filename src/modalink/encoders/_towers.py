@@ -16,6 +16,8 @@ from modalink.errors import MissingExtraError, PartError
 from modalink.roles import EncoderConfig
 
 Layer = int | Literal["output"]
+Layers = Layer | tuple[int, ...]
+"""One hidden state, or several, whose tokens stand side by side along the width."""
 
 # Where a whole model keeps its tower, on disk.
 _TOWER_PREFIX = {r"^(model\.)?(vision_model|vision_tower(\.vision_model)?|visual)\.": ""}
@@ -171,13 +173,14 @@ def depth(tower: PreTrainedModel) -> int | None:
     return getattr(tower.config, "num_hidden_layers", None)
 
 
-def hidden_state(tower: PreTrainedModel, values: Tensor, layer: Layer, *, interpolate: bool) -> Tensor:
-    """One hidden state of the tower, as it gives it.
+def hidden_state(tower: PreTrainedModel, values: Tensor, layer: Layers, *, interpolate: bool) -> Tensor:
+    """One hidden state of the tower, as it gives it, or several along the last axis.
 
     Args:
         tower: A tower of transformers, or timm's in its wrapper.
         values: Images [i c h w].
-        layer: Index into the hidden states (0 is the embeddings), or `output` for the last one after the final norm.
+        layer: Index into the hidden states (0 is the embeddings), several of them, or `output` for the last one after
+            the final norm.
         interpolate: Whether the images have another side than the position table.
 
     Raises:
@@ -194,19 +197,25 @@ def hidden_state(tower: PreTrainedModel, values: Tensor, layer: Layer, *, interp
     states = tower(values, output_hidden_states=True, **options).hidden_states or ()
     if len(states) != (depth(tower) or 0) + 1:
         raise UnreadableError(f"it gives {len(states)} hidden states, has {depth(tower)} blocks; set layer: output")
-    state: Tensor = states[layer]
-    return state
+    return _joined([states[index] for index in layer] if isinstance(layer, tuple) else [states[layer]])
 
 
-def _timm_state(tower: PreTrainedModel, values: Tensor, layer: Layer) -> Tensor:
+def _joined(states: list[Tensor]) -> Tensor:
+    """States along the last axis; the very one where there is no other."""
+    return torch.cat(states, dim=-1) if len(states) > 1 else states[0]
+
+
+def _timm_state(tower: PreTrainedModel, values: Tensor, layer: Layers) -> Tensor:
     if layer == "output":
         features: Tensor = tower(values, do_pooling=False).last_hidden_state
         return features
     options = {"return_prefix_tokens": True} if _gives_prefix(tower) else {}
-    # timm counts blocks, transformers counts states: state 0 is what enters block 0.
-    states: Any = tower(values, output_hidden_states=[layer - 1], do_pooling=False, output_fmt="NLC", **options)
-    state = states.hidden_states[0]
-    return torch.cat([state[1], state[0]], dim=1) if options else state
+    wanted = layer if isinstance(layer, tuple) else (layer,)
+    # timm counts blocks, transformers counts states: state 0 is what enters block 0. It gives them in their order.
+    blocks = sorted({index - 1 for index in wanted})
+    given: Any = tower(values, output_hidden_states=blocks, do_pooling=False, output_fmt="NLC", **options)
+    states = [torch.cat([state[1], state[0]], dim=1) if options else state for state in given.hidden_states]
+    return _joined([states[blocks.index(index - 1)] for index in wanted])
 
 
 def first_state(tower: PreTrainedModel) -> int:
@@ -221,8 +230,11 @@ def has_class_token(tower: PreTrainedModel, prefix: int) -> bool:
     return prefix > 0
 
 
-def is_blocks_output(tower: PreTrainedModel, values: Tensor, layer: Layer) -> bool:
-    """Whether a hidden state is what the block of its number gives; True where that cannot be told."""
+def is_blocks_output(tower: PreTrainedModel, values: Tensor, layer: Layers) -> bool:
+    """Whether a hidden state, or each of several, is what the block of its number gives; True where that cannot be
+    told."""
+    if isinstance(layer, tuple):
+        return all(is_blocks_output(tower, values, each) for each in layer)
     count = depth(tower)
     lists = [m for m in tower.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
     if not isinstance(layer, int) or layer == 0 or not lists or tower.config.model_type == "timm_wrapper":

@@ -1,10 +1,11 @@
 """Any vision tower of transformers (CLIP, SigLIP, ViT, DINOv2, BEiT, EVA-g of BLIP-2) or timm, read at one layer."""
 
 from dataclasses import asdict
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -22,9 +23,10 @@ class VisionConfig(EncoderConfig):
     """Settings of a vision tower."""
 
     kind: Literal["vision"] = "vision"
-    layer: int | Literal["output"] = -2
+    layer: int | Literal["output"] | Annotated[tuple[int, ...], Field(min_length=2, max_length=64)] = -2
     """Hidden state that is read: -1 is the last block's, -2 the one before, 0 the embeddings; `output` is the tower's
-    own result after its final norm, and the only choice for convolutional towers."""
+    own result after its final norm, and the only choice for convolutional towers. Of several, such as `[-2, -1]`, each
+    token holds one behind the other along its width."""
     keep_cls: bool = False
     """Whether the class token stays, in front of the patches."""
     image_size: Width | None = None
@@ -40,8 +42,9 @@ class VisionConfig(EncoderConfig):
         return frozenset({"image"})
 
     def tiny(self) -> "VisionConfig":
-        """The zoo's tower, read at its last layer."""
-        return self.from_zoo("vision", layer=-1, image_size=None, prefix=None)
+        """The zoo's tower, read at its last layer, or its last two where several are read."""
+        layer = (-2, -1) if isinstance(self.layer, tuple) else -1
+        return self.from_zoo("vision", layer=layer, image_size=None, prefix=None)
 
     def build(self, *, weights: bool = True) -> "VisionEncoder":
         """The encoder, with the checkpoint's weights or only its architecture.
@@ -108,10 +111,15 @@ class VisionConfig(EncoderConfig):
             full = kind(config)
         index, depth = _state_index(full, self.layer, self.checkpoint), _towers.depth(full) or 0
 
-        def small_index(tower: PreTrainedModel) -> _towers.Layer:
+        def smaller(state: int, blocks: int) -> int:
             # The same layer counted from the end, or, near the beginning, from there.
+            return state if state <= 1 else max(1, blocks - (depth - state))
+
+        def small_index(tower: PreTrainedModel) -> _towers.Layers:
             blocks = _towers.depth(tower) or 0
-            return index if index == "output" or index <= 1 else max(1, blocks - (depth - index))
+            if isinstance(index, tuple):
+                return tuple(smaller(each, blocks) for each in index)
+            return index if index == "output" else smaller(index, blocks)
 
         def run(tower: PreTrainedModel, images: Tensor) -> Tensor:
             return _towers.hidden_state(tower, images, small_index(tower), interpolate=False)
@@ -155,8 +163,8 @@ class VisionConfig(EncoderConfig):
 class Trace(NamedTuple):
     """One image through a tower on the meta device: no weights, no work."""
 
-    layer: _towers.Layer
-    """Number of the hidden state that is read; 0 is the embeddings."""
+    layer: _towers.Layers
+    """Number of the hidden state that is read, or of several; 0 is the embeddings."""
     state: Tensor
     """The hidden state."""
     unread: frozenset[str]
@@ -164,7 +172,7 @@ class Trace(NamedTuple):
 
     @classmethod
     def of(
-        cls, kind: type[PreTrainedModel], config: PreTrainedConfig, layer: _towers.Layer, side: int, name: str
+        cls, kind: type[PreTrainedModel], config: PreTrainedConfig, layer: _towers.Layers, side: int, name: str
     ) -> "Trace":
         """Trace one image.
 
@@ -232,11 +240,15 @@ class VisionEncoder(BlockEncoder):
         return torch.cat([self.reading.sequence(state, images)[:, :1], patches], dim=1) if self.keep_cls else patches
 
 
-def _state_index(tower: PreTrainedModel, layer: _towers.Layer, name: str) -> _towers.Layer:
-    """The layer counted from the embeddings, checked."""
+def _state_index(tower: PreTrainedModel, layer: _towers.Layers, name: str) -> _towers.Layers:
+    """The layer counted from the embeddings, or each of several, checked."""
+    if isinstance(layer, tuple):
+        return tuple(_number(tower, each, name) for each in layer)
+    return layer if layer == "output" else _number(tower, layer, name)
+
+
+def _number(tower: PreTrainedModel, layer: int, name: str) -> int:
     depth = _towers.depth(tower)
-    if layer == "output":
-        return layer
     if depth is None:
         raise PartError(f"{name}: layer {layer} is set, but only the last feature map can be read; set layer: output")
     index = layer if layer >= 0 else depth + 1 + layer

@@ -19,7 +19,7 @@ def projector_names(modality: str) -> dict[str, str]:
 
 
 def tower(source: Source, *, prefix: str | None = None, strategy: str | None = None) -> dict[str, Any]:
-    """The vision tower, read at the layer that the configuration says.
+    """The vision tower, read at the layer that the configuration says, or at several.
 
     Args:
         source: The checkpoint.
@@ -27,14 +27,14 @@ def tower(source: Source, *, prefix: str | None = None, strategy: str | None = N
         strategy: Which of its tokens are read, instead of those that the configuration says.
 
     Raises:
-        PartError: Several layers are read, or the first patch is dropped for a class token that is not there.
+        PartError: No layer is read, or the first patch is dropped for a class token that is not there.
     """
     setting = "vision_feature_layer"
     layer = getattr(source.config, setting)
     if not isinstance(layer, int):
-        if not isinstance(layer, list | tuple) or len(layer) != 1:
-            raise source.refuse(setting, layer, "one layer")
-        layer = layer[0]
+        if not isinstance(layer, list | tuple) or not layer:
+            raise source.refuse(setting, layer, "one layer, or a list of some")
+        layer = layer[0] if len(layer) == 1 else [*layer]
     encoder = {"kind": "vision", **source.checkpoint, "layer": layer, "prefix": prefix}
     strategy = strategy or source.config.vision_feature_select_strategy
     first = (verify(VisionConfig(**encoder)).facts or {}).get("before", 0)

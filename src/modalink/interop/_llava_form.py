@@ -32,8 +32,8 @@ class LlavaForm:
     """A system as LLaVA's settings say it.
 
     Args:
-        encoder: The image encoder, read at one hidden state.
-        layer: Number of that state.
+        encoder: The image encoder, read at one hidden state or several.
+        layer: Number of that state, or of several whose tokens stand side by side.
         strategy: `default` leaves out the first token of the tower, `full` keeps all.
         extra: Tokens of the tower in front of its patches.
         patch: Side of a patch in pixels.
@@ -44,7 +44,7 @@ class LlavaForm:
     """
 
     encoder: VisionEncoder
-    layer: int
+    layer: int | tuple[int, ...]
     strategy: Literal["default", "full"]
     extra: int
     patch: int
@@ -78,7 +78,7 @@ def form_of(system: System) -> LlavaForm:
     before = tower.reading.before
     return LlavaForm(
         encoder=tower,
-        layer=tower.layer if isinstance(tower.layer, int) else -1,
+        layer=-1 if tower.layer == "output" else tower.layer,
         strategy="default" if before and not tower.keep_cls else "full",
         extra=before,
         patch=tower.side // _rows(tower),

@@ -103,7 +103,7 @@ def _wired(form: LlavaForm, language: Language, image_token: int) -> PreTrainedM
         image_token_index=image_token,
         image_seq_length=form.encoder.tokens_per_block,
         projector_hidden_act=form.activation,
-        vision_feature_layer=form.layer,
+        vision_feature_layer=[*form.layer] if isinstance(form.layer, tuple) else form.layer,
         vision_feature_select_strategy=form.strategy,
         multimodal_projector_bias=form.linears[0].bias is not None,
         tie_word_embeddings=language.config.tie_word_embeddings,

@@ -5,19 +5,16 @@ Q-Former; InstructBLIP (arXiv 2305.06500, section 3.5) and X-LLM (arXiv 2305.041
 2311.06607) one resampler for each window.
 """
 
-from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal
-
-from torch import nn
-from transformers import PreTrainedTokenizerBase
 
 from modalink.errors import PartError
 from modalink.kinds import Width
-from modalink.projectors.inputs._borrowing import BorrowingConfig, Origin
+from modalink.projectors.inputs._borrowing import Origin
+from modalink.projectors.inputs._holding import HoldingConfig
 from modalink.projectors.inputs._positions import Positions, PositionsSpec
 from modalink.ragged import Layout, Ragged
 from modalink.recipe.kind_field import Kinds
-from modalink.roles import FromCheckpoint, InputProjector, InputProjectorConfig
+from modalink.roles import InputProjector, InputProjectorConfig
 
 _ORIGINS = (
     Origin(r"(?:module\.)?video_frame_position_embedding\.", {r"": "positions.table."}),
@@ -26,7 +23,7 @@ _ORIGINS = (
 """Positions of frames and of windows of sound: Video-LLaMA, whose files hold one of both."""
 
 
-class BlockwiseConfig(BorrowingConfig):
+class BlockwiseConfig(HoldingConfig):
     """Settings of projectors one after the other; `checkpoint` is that of the positions between them."""
 
     origins: ClassVar[tuple[Origin, ...]] = _ORIGINS
@@ -42,49 +39,22 @@ class BlockwiseConfig(BorrowingConfig):
     positions: PositionsSpec | None = None
     """Where each block stands, added before `whole`; nothing if not set."""
 
-    @property
-    def reads_text(self) -> bool:  # type: ignore[override]  # a constant of other kinds
-        """Whether one of the two does."""
-        return any(config.reads_text for config in self._inner().values())
-
-    def text_ids(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-        """What the first of the two that reads words reads of them."""
-        reader = next(config for config in self._inner().values() if config.reads_text)
-        return reader.text_ids(text, tokenizer)
-
-    def sections(self) -> tuple[str, ...]:
-        """The two, what stands between them, and the sections of each."""
+    def own_sections(self) -> tuple[str, ...]:
+        """The two, and what stands between them."""
         own = {"each": self.each is not None, "positions": self.positions is not None, "whole": self.whole is not None}
-        inner = [f"{name}.{section}" for name, config in self._inner().items() for section in config.sections()]
-        return (*(name for name, there in own.items() if there), *inner)
+        return tuple(name for name, there in own.items() if there)
 
-    def borrowed(self) -> dict[str, FromCheckpoint]:
-        """What each of the two borrows, and positions."""
-        own: dict[str, FromCheckpoint] = {} if self.checkpoint is None else {"positions": self}
-        inner = {
-            f"{name}.{section}": source
-            for name, config in self._inner().items()
-            for section, source in config.borrowed().items()
-        }
-        return own | inner
+    def borrows(self) -> tuple[str, ...]:
+        """Positions are what a checkpoint of its own holds."""
+        return ("positions",)
 
-    def borrow(self, part: nn.Module, sections: Collection[str]) -> None:
-        """Let each of the two borrow its own."""
-        if "positions" in sections:
-            super().borrow(part, ["positions"])
-        for name, config in self._inner().items():
-            own = [section.removeprefix(f"{name}.") for section in sections if section.startswith(f"{name}.")]
-            if own:
-                config.borrow(getattr(part, name), own)
-
-    def _inner(self) -> dict[str, InputProjectorConfig]:
+    def inner(self) -> dict[str, InputProjectorConfig]:
+        """The two that are there."""
         return {name: config for name, config in (("each", self.each), ("whole", self.whole)) if config is not None}
 
     def tiny(self) -> "BlockwiseConfig":
         """The tiny forms of both."""
-        tiny = {name: config.tiny() for name, config in self._inner().items()}
-        new = {"checkpoint": None, "revision": None, "prefix": None, "without": ()}
-        return self.model_copy(update={**new, **tiny, "width": min(128, self.width)})
+        return self.model_copy(update={**self.tiny_inner(), "width": min(128, self.width)})
 
     def layout(self, item: Layout) -> Layout:
         """What `whole` makes of what `each` makes of the blocks."""
@@ -112,7 +82,7 @@ class BlockwiseConfig(BorrowingConfig):
         Raises:
             PartError: Neither of the two is set, or a checkpoint and no learned positions that it could be of.
         """
-        if not self._inner():
+        if not self.inner():
             raise PartError("blockwise: found neither `each` nor `whole`, needed at least one projector")
         if self.checkpoint is not None and (self.positions is None or self.positions.form != "learned"):
             raise PartError("blockwise: its checkpoint is that of learned positions, and it has none; set positions")
