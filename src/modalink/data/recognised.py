@@ -2,14 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from pydantic import Field, field_validator, model_validator
 
 from modalink.conversation import Conversation
+from modalink.data.facts import FactsConfig
 from modalink.data.formats import Place
-from modalink.data.origin import OriginConfig
 from modalink.data.records import RecordSource
 from modalink.errors import SampleError, UnknownNameError
 
@@ -26,7 +27,7 @@ class Recognised(Protocol):
         """Whether a record has them."""
 
 
-class RecognisedConfig(OriginConfig):
+class RecognisedConfig(FactsConfig):
     """Settings of such data; either `path` or `dataset` is given."""
 
     holds: ClassVar[str]
@@ -90,4 +91,5 @@ class RecognisedConfig(OriginConfig):
         name = self._format(named := self._named(record))
         if name is None:
             raise SampleError(id, "bad_record", f"fits no format of {self.holds}; it has {', '.join(map(str, named))}")
-        return self.read(named, id, name, folder)
+        read = self.read(named, id, name, folder)
+        return replace(read, facts={**read.facts, **self.told(record, read)})

@@ -77,18 +77,21 @@ def examine(recipe: Recipe, *, device: torch.device | str = "cpu", processes: in
 
 
 def _init(topic: str, init: Init | None, system: System | None) -> Iterator[Finding]:
-    """What another run lends, put into the system as training will do it."""
+    """What another run or an earlier stage lends, as training will put it into the system."""
     if init is not None:
         yield from _guarded(topic, _borrowed(init, system))
 
 
 def _borrowed(init: Init, system: System | None) -> Iterator[str]:
+    groups = "all that they hold" if init.groups is None else ", ".join(init.groups)
+    if init.source is None:
+        yield f"as the stage {init.stage} will leave it: {'all' if init.groups is None else groups}"
+        return
     warnings: list[str] = []
     saved = find(init, warnings.append)
     yield from (f"warning: {text}" for text in warnings)
     if system is not None:
         initialise(system.model, saved)
-    groups = "all that they hold" if init.groups is None else ", ".join(init.groups)
     yield f"weights from {', '.join(map(str, saved.paths))}: {groups}"
 
 

@@ -43,7 +43,7 @@ def rehearse(recipe: Recipe, stage: Stage, system: System, device: torch.device)
         loader = open_loader(run, small, folder, stack)
         samples = next(stack.enter_context(closing(cast(Generator[list[Prepared]], iter(loader)))))
         learner = make_learner(run, small, trained, steps=1)
-        parts = learner.micro_batches(cast(StageConfig, stage).rehearsed(learner, samples, folder))[:1]
+        parts = learner.micro_batches(cast(StageConfig, stage).rehearsed(learner, samples, run))[:1]
         samples = [*parts[0].samples]
         counts = learner.counts([part.batch for part in parts])
         losses, norms = learner.gradients(0, parts, counts)

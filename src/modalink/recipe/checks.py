@@ -57,18 +57,28 @@ def part_and_stage_problems(spec: SystemSpec, stages: Iterable[Stage]) -> list[P
     if spec.prompt.add_tokens and stages and not any(NEW_TOKENS in stage.train for stage in stages):
         text = f"adds tokens that no stage trains; add {NEW_TOKENS} to the train of a stage"
         found.append(Problem(("prompt", "add_tokens"), text))
-    names: set[str] = set()
+    names: dict[str, Stage] = {}
     for i, stage in enumerate(stages):
         if stage.name in names:
             found.append(Problem(("stages", i, "name"), f"the name {stage.name!r} is taken by an earlier stage"))
         if _OF_THE_RUN.fullmatch(stage.name):
             text = f"found {stage.name!r}, a name that the run folder has for a file of its own; choose another"
             found.append(Problem(("stages", i, "name"), text))
-        names.add(stage.name)
+        found += [Problem(("stages", i, *loc), text) for loc, text in _earlier_problems(stage, names)]
+        names[stage.name] = stage
         last = i == len(stages) - 1
         found += [Problem(("stages", i, "image_size", m), text) for m, text in _size_problems(spec, stage, last)]
         found += [Problem(("stages", i, *loc), text) for loc, text in _stage_problems(spec, stage)]
     return found
+
+
+def _earlier_problems(stage: Stage, before: Mapping[str, Stage]) -> Iterator[tuple[Loc, str]]:
+    """Stages that it names and that are not before it, or cannot judge where they must."""
+    for loc, name in stage.names_stages():
+        if name not in before:
+            yield loc, str(UnknownNameError("earlier stage", name, before))
+        elif loc[0] == "rewards" and REWARD_HEAD not in before[name].train:
+            yield loc, f"found the stage {name}, which teaches no scores; needed one that trains {REWARD_HEAD}"
 
 
 def _modality_problems(spec: SystemSpec) -> Iterator[Problem]:

@@ -60,6 +60,9 @@ class Recipe(SystemSpec):
     def _parts_and_stages_fit(self) -> "Recipe":
         found = part_and_stage_problems(self, self.stages)
         names = [stage.name for stage in self.stages]
+        if self.init is not None and self.init.source is None:
+            text = f"found the stage {self.init.stage} of this recipe, which begins with it; say from: a run"
+            found.append(Problem(("init", "stage"), text))
         for name in self.published.trainable if self.published else ():
             if name not in names:
                 found.append(Problem(("published", "trainable", name), str(UnknownNameError("stage", name, names))))

@@ -1,15 +1,18 @@
 """One stage of training, as a recipe describes it."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from modalink.conversation import Conversation
 from modalink.errors import RecipeError
 from modalink.kinds import KindConfig, Settings
 from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.evaluation import DataSource, Evaluation
 from modalink.recipe.kind_field import Kinds
 from modalink.recipe.system import Name
+from modalink.yaml_files import Loc
 
 Share = Annotated[float, Field(ge=0, le=1)]
 # The classes of these live in rooms above this one.
@@ -34,11 +37,11 @@ class TrainGroup(Settings):
 
 
 class Init(Settings):
-    """Weights of another run to start from."""
+    """Weights to start from: those of another run, or those that an earlier stage of the same run has left."""
 
     model_config = ConfigDict(serialize_by_alias=True)
-    source: str = Field(alias="from")
-    """A run folder, or a folder of a saved system."""
+    source: str | None = Field(default=None, alias="from")
+    """A run folder, or a folder of a saved system; left out, the run itself as it was after its earlier `stage`."""
     stage: Name | None = None
     """Last stage of the run that counts; None takes them all."""
     checkpoint: Literal["latest", "best"] = "latest"
@@ -47,6 +50,17 @@ class Init(Settings):
     """Parameter groups that are taken; None takes all that were saved there."""
     renamed: dict[str, str] = Field(default_factory=dict)
     """Groups that take the weights of a group of another name there: {llm.value_head: llm.reward_head}."""
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Self:
+        if self.source is None and self.stage is None:
+            raise ValueError("says not what it starts from: from: a run, or stage: an earlier stage of this recipe")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """What it starts from, in words."""
+        return f"init from {self.source}" if self.source is not None else f"init from the stage {self.stage}"
 
 
 class Stage(KindConfig):
@@ -65,7 +79,8 @@ class Stage(KindConfig):
     name: Name
     """Name of its folder in the run."""
     init: Init | None = None
-    """What it starts from instead of the weights of the stage before."""
+    """What it starts from instead of the weights of the stage before: those of another run (`from`), or those that an
+    earlier stage of this recipe has left (`stage`)."""
     train: Annotated[dict[str, TrainGroup], Field(min_length=1)]
     """Parameter group -> how it learns; all other groups are frozen."""
     optimizer: Optimizer = Field(default={}, validate_default=True)
@@ -116,6 +131,19 @@ class Stage(KindConfig):
     def with_batch(self, size: int) -> Self:
         """The same with another batch, which one forward pass takes."""
         return self.replace(batch=size, micro_batch=None)
+
+    def names_stages(self) -> Iterator[tuple[Loc, str]]:
+        """The earlier stages of the recipe whose weights it asks for, each by the key that names it."""
+        if self.init is not None and self.init.source is None and self.init.stage is not None:
+            yield ("init", "stage"), self.init.stage
+
+    def shown(self, conversation: Conversation) -> Conversation:
+        """A conversation as the stage shows it to the system: as it is, if a kind does not say otherwise.
+
+        Raises:
+            SampleError: It lacks what the kind would show of it.
+        """
+        return conversation
 
     def small(self) -> dict[str, Any]:
         """What a kind changes of its own settings in a recipe's tiny form."""

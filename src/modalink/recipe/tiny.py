@@ -150,6 +150,8 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     warmup = stage.warmup if stage.warmup < 1 else 0.03
     tasks = _tasks(recipe, stage)
     stand_in = {"source": "tiny_world", "count": 2000, "tasks": tasks, "shows": _shows(recipe, stage, tasks)}
+    if any(getattr(source, "captions", None) is not None for source in stage.data):
+        stand_in["described"] = True
     data, mixture = _data(stage, [stand_in, *_making(recipe, stage)])
     return {
         **stage.model_dump(mode="json"),
@@ -157,13 +159,19 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
         **stage.small(),
         "train": _train(recipe, stage),
         "image_size": _sides(recipe, stage),
-        "init": None,
+        "init": _init(stage),
         "warmup": warmup,
         "max_tokens": min(stage.max_tokens, 512),
         "data": data,
         "mixture": mixture,
         "evaluate": _evaluation(stage, stand_in),
     }
+
+
+def _init(stage: Stage) -> dict[str, Any] | None:
+    """What an earlier stage has left has the same shapes; what another run lends has others."""
+    own = stage.init is not None and stage.init.source is None
+    return stage.model_dump(mode="json")["init"] if own else None
 
 
 def _making(recipe: Recipe, stage: Stage) -> list[dict[str, Any]]:

@@ -8,8 +8,9 @@ are its facts. Online learning, preference pairs made by a machine and the filte
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -18,6 +19,8 @@ from modalink import modalities
 from modalink.conversation import Content, Conversation, Medium, Region, Text
 from modalink.errors import DataError, SampleError
 from modalink.kinds import KindConfig
+from modalink.model import System
+from modalink.recipe import Stage
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,25 @@ class Each(Reward):
         return [self.one(answer) for answer in answers]
 
 
+@runtime_checkable
+class OwnRun(Protocol):
+    """The run in which a stage asks rewards, for those that an earlier stage of it has taught to judge."""
+
+    @property
+    def system(self) -> System:
+        """Its system, as the stage has it now."""
+
+    def stage(self, name: str) -> Stage:
+        """One of its stages."""
+
+    def after(self, name: str) -> AbstractContextManager[None]:
+        """Inside, the system has the weights that an earlier stage has left, for passes without gradients.
+
+        Raises:
+            CheckpointError: They are not there, or are damaged.
+        """
+
+
 class RewardConfig(KindConfig):
     """Base of the settings of rewards."""
 
@@ -180,6 +202,15 @@ class RewardConfig(KindConfig):
     def tiny(self) -> "RewardConfig":
         """Itself, for a kind that needs no checkpoint and no network."""
         return self
+
+    @property
+    def by_stage(self) -> str | None:
+        """The earlier stage of the recipe that judges; None of a kind that asks none."""
+        return None
+
+    def build_in(self, own: OwnRun, device: str = "cpu") -> Reward:
+        """The reward where a stage of a run asks it; arguments and errors as for `build`."""
+        return self.build(device)
 
     @abstractmethod
     def build(self, device: str = "cpu") -> Reward:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modalink.kinds import named
-from modalink.rewards import Answered, Judgement, Reward, RewardConfig
+from modalink.rewards import Answered, Judgement, OwnRun, Reward, RewardConfig
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,15 @@ class Combined:
     Args:
         settings: The rewards.
         device: Where networks among them compute.
+        own: The run in which they are asked, if one asks them.
     """
 
-    def __init__(self, settings: Sequence[RewardConfig], device: str = "cpu") -> None:
+    def __init__(self, settings: Sequence[RewardConfig], device: str = "cpu", own: OwnRun | None = None) -> None:
         self.weights = {name: config.weight for name, config in named(settings).items()}
-        self.rewards: dict[str, Reward] = {name: one.build(device) for name, one in named(settings).items()}
+        self.rewards: dict[str, Reward] = {
+            name: one.build(device) if own is None else one.build_in(own, device)
+            for name, one in named(settings).items()
+        }
 
     def rate(self, answers: Sequence[Answered]) -> list[Rated]:
         """The worth of each reply, in order; errors as for `Reward.judge`."""

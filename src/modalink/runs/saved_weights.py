@@ -32,6 +32,11 @@ class SavedWeights:
     paths: list[Path]
     model: Path | None = None
 
+    @property
+    def changed_alone(self) -> bool:
+        """False: of each group that it has it holds all."""
+        return False
+
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by name.
 
@@ -60,14 +65,14 @@ def find(init: Init, warn: Callable[[str], None]) -> SavedWeights:
     stages, as an import makes it, all its weights.
 
     Args:
-        init: The place.
+        init: The place: another run's, not an earlier stage of the run that asks.
         warn: Hears of damaged checkpoints, which are passed over.
 
     Raises:
         CheckpointError: There is no such folder, or it holds no weights.
         UnknownNameError: The run has no stage of that name.
     """
-    folder = files.named(init.source, CheckpointError)
+    folder = files.named(str(init.source), CheckpointError)
     if (folder / RECIPE).is_file() and _is_imported(init, folder):
         return SavedWeights(init, folder, [], folder / MODEL)
     if (folder / RECIPE).is_file():

@@ -19,6 +19,7 @@ from modalink.runs.checkpoints import Progress
 from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import Metrics, length
 from modalink.training import parallel
+from modalink.training.earlier import EarlierStages
 from modalink.training.events import CheckpointSaved, OnEvent, StepDone, Warned
 from modalink.training.gradient_check import PATIENCE
 from modalink.training.interrupts import Interrupted, StopRequest
@@ -45,6 +46,8 @@ class Run:
     """What data do that are not those which the run has read before, see `RunSettings`."""
     check_folder: Callable[[], None] = lambda: None
     """Raises `CheckpointError` when the run folder is gone."""
+    earlier: EarlierStages | None = None
+    """The states in which earlier stages have ended; None where none is trained."""
 
 
 Learn = Callable[[int, list[Prepared]], dict[str, Any]]

@@ -32,18 +32,20 @@ def preparing(system: System, stage: Stage) -> Callable[..., Prepared]:
     one = partial(system.prepare, learning=True, max_tokens=stage.max_tokens, show=show_of(stage))
     if stage.samples_media:
         return partial(_with_prompt, one=one)
-    return partial(_prepared, one=one, objectives=stage.objectives)
+    return partial(_prepared, one=one, stage=stage)
 
 
-def _prepared(conversation: Conversation, *, one: Callable[..., Prepared], objectives: Any, **options: Any) -> Prepared:
+def _prepared(conversation: Conversation, *, one: Callable[..., Prepared], stage: Stage, **options: Any) -> Prepared:
     if isinstance(conversation, Stepped):
-        return _in_steps(one(conversation, **options), conversation.worth)
+        return _in_steps(one(stage.shown(conversation), **options), conversation.worth)
     if not isinstance(conversation, Preference):
-        return one(conversation, **options)
-    for objective in objectives:
+        return one(stage.shown(conversation), **options)
+    for objective in stage.objectives:
         rng = random.Random(f"{options.get('seed')}/{conversation.id}/{objective.kind}")
         conversation = conversation.with_variants(objective.variants(conversation, rng))
-    each = [replace(one(said, **options), judgement=judged) for said, judged in conversation.conversations()]
+    each = [
+        replace(one(stage.shown(said), **options), judgement=judged) for said, judged in conversation.conversations()
+    ]
     _demand_differences([side for side in each if side.judgement.variant is None])
     return replace(each[0], alternatives=tuple(each[1:]))
 

@@ -3,7 +3,7 @@
 import errno
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
@@ -19,11 +19,11 @@ from modalink.recipe import Recipe
 from modalink.runs import seal, trackers
 from modalink.runs.folder import MODEL, RECIPE, locked, open_run
 from modalink.runs.manifest import manifest, write_manifest
-from modalink.runs.saved_weights import SavedWeights
 from modalink.runs.unwritable import unwritable
 from modalink.settings import RunSettings, run_settings
 from modalink.training import parallel
 from modalink.training.as_before import as_before
+from modalink.training.earlier import EarlierStages
 from modalink.training.events import Event, Noted, OnEvent, RunFinished, RunStarted, Warned
 from modalink.training.interrupts import StopRequest
 from modalink.training.loop import Run
@@ -87,8 +87,8 @@ def train(
             initialise(system.model, lent[None])
         cache = open_cache(recipe, place, settings) if cache is None else cache
         machine = (settings.workers, track, settings.on_changed_data)
-        shared = Run(run, recipe, system, cache, place, emit, stop, *machine, check)
-        _train_stages(shared, lent)
+        earlier = EarlierStages(recipe, run, system.model, lent)
+        _train_stages(Run(run, recipe, system, cache, place, emit, stop, *machine, check, earlier))
         if parallel.rank() == 0:
             check()
             _save_model(system, run / MODEL)
@@ -97,12 +97,12 @@ def train(
     return run
 
 
-def _train_stages(run: Run, lent: Mapping[str | None, SavedWeights]) -> None:
+def _train_stages(run: Run) -> None:
     try:
         for stage in run.recipe.stages:
             run.check_folder()
-            if stage.name in lent:
-                initialise(run.system.model, lent[stage.name])
+            if run.earlier is not None and (saved := run.earlier.beginning(stage)) is not None:
+                initialise(run.system.model, saved)
             with sized(run.system, stage.image_size):
                 cast(StageConfig, stage).run(run)
     finally:

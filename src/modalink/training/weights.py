@@ -1,7 +1,7 @@
 """Saved weights in a model's parameters."""
 
-from collections.abc import Callable, Mapping
-from typing import get_args
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,22 @@ def load_checkpoint(trained: Groups, checkpoint: Checkpoint) -> None:
             parameter.copy_(weights[name])
 
 
+@runtime_checkable
+class Lender(Protocol):
+    """Weights to start from."""
+
+    @property
+    def init(self) -> Init:
+        """What the recipe asks for."""
+
+    @property
+    def changed_alone(self) -> bool:
+        """Whether it has only what has changed of a group since, so that what it lacks is as it should be."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name."""
+
+
 def find_lent(recipe: Recipe, warn: Callable[[str], None]) -> dict[str | None, SavedWeights]:
     """What other runs lend to a recipe: to stages by name, and to the whole system under None.
 
@@ -48,17 +64,32 @@ def find_lent(recipe: Recipe, warn: Callable[[str], None]) -> dict[str | None, S
         UnknownNameError: It has no stage of a name.
     """
     wanted: dict[str | None, Init | None] = {None: recipe.init, **{stage.name: stage.init for stage in recipe.stages}}
-    return {to: find(init, warn) for to, init in wanted.items() if init is not None}
+    return {to: find(init, warn) for to, init in wanted.items() if init is not None and init.source is not None}
 
 
-def initialise(model: ModalinkForConditionalGeneration, saved: SavedWeights) -> None:
-    """Put the weights that another run lends into the groups of the same names, bit by bit.
+def initialise(model: ModalinkForConditionalGeneration, saved: Lender) -> None:
+    """Put the weights that a run lends into the groups of the same names, bit by bit.
 
     Raises:
         CheckpointError: A group is not among them, or is of another form.
         UnknownNameError: They hold a group that the model has not.
     """
-    origin, groups = f"init from {saved.init.source}", model.trainable_groups()
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in beginnings(model, saved).items():
+            # In the type it was saved in: trained weights are kept in full, whatever the part's type.
+            parameters[name].data = parameters[name].data.to(tensor.dtype)
+            parameters[name].copy_(tensor)
+
+
+def beginnings(model: ModalinkForConditionalGeneration, saved: Lender) -> dict[str, Tensor]:
+    """What a run lends to which parameter, the groups chosen and renamed as was asked.
+
+    Raises:
+        CheckpointError: A group is not among them, or is of another form.
+        UnknownNameError: They hold a group that the model has not.
+    """
+    origin, groups = saved.init.origin, model.trainable_groups()
     by_group: dict[str, dict[str, Tensor]] = {}
     buffers = dict(model.named_buffers())
     for name, tensor in saved.tensors().items():
@@ -68,12 +99,18 @@ def initialise(model: ModalinkForConditionalGeneration, saved: SavedWeights) -> 
     for here, there in saved.init.renamed.items():
         by_group[here] = _renamed(by_group.get(there, {}), Group(there), Group(here), origin)
     optional = _borrowed(model).union(*(unread(model, {need}) for need in get_args(Need)))
+    found: dict[str, Tensor] = {}
     for group in saved.init.groups or by_group:
+        if group not in by_group and saved.changed_alone and group in groups:
+            continue
         if group not in by_group:
             raise CheckpointError(f"{origin}: found no weights of {group} there; it holds {', '.join(by_group)}")
         if group not in groups:
             raise UnknownNameError("parameter group of this system", group, groups, origin)
-        _fill(dict(groups[group]), by_group[group], optional, f"{origin}, {group}")
+        lacks = dict(groups[group]).keys() if saved.changed_alone else optional
+        _check(dict(groups[group]), by_group[group], lacks, f"{origin}, {group}")
+        found |= by_group[group]
+    return found
 
 
 def _renamed(tensors: Mapping[str, Tensor], there: Group, here: Group, origin: str) -> dict[str, Tensor]:
@@ -91,10 +128,10 @@ def _borrowed(model: ModalinkForConditionalGeneration) -> set[str]:
     return {name for name, _ in model.named_parameters() if inner_name(name).within(sections)}
 
 
-def _fill(
-    parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], optional: set[str], where: str
+def _check(
+    parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], optional: Collection[str], where: str
 ) -> None:
-    missing = sorted(parameters.keys() - tensors.keys() - optional)
+    missing = sorted(parameters.keys() - tensors.keys() - {*optional})
     unexpected = sorted(tensors.keys() - parameters.keys())
     if missing or unexpected:
         raise CheckpointError(
@@ -107,8 +144,3 @@ def _fill(
                 f"{where}: {name} has the shape {tuple(tensor.shape)} there and {tuple(parameters[name].shape)} here; "
                 "needed the same part in both systems, or init.groups without this one"
             )
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            # In the type it was saved in: trained weights are kept in full, whatever the part's type.
-            parameters[name].data = parameters[name].data.to(tensor.dtype)
-            parameters[name].copy_(tensor)

@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class WeightsCopy:
-    """A copy of parameters as they are now.
+    """A copy of parameters as they are now, or other values for them.
 
     Args:
-        parameters: The trained parameters by name.
+        parameters: The parameters by name.
+        tensors: The values that each is exchanged for; by default a copy of those that it has now.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor] | None = None) -> None:
         self._parameters = dict(parameters)
-        self.tensors = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        now = {name: parameter.detach() for name, parameter in parameters.items()}
+        self.tensors = {**tensors} if tensors is not None else {name: tensor.clone() for name, tensor in now.items()}
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -94,7 +94,7 @@ def test_gradients_reach_the_declared_groups_and_nothing_else(
         samples = next(batches)
         batches.close()
     learner = make_learner(run, chosen, trained, steps=10)
-    ready = chosen.rehearsed(learner, samples, tmp_path)
+    ready = chosen.rehearsed(learner, samples, run)
     record = learner.learn(0, ready)
     assert record["units"] == {kind: 4}
     assert set(record["grad_norms"]) == {*GROUPS} and min(record["grad_norms"].values()) > 0

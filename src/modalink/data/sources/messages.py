@@ -10,13 +10,13 @@ from pydantic import Field, model_validator
 from modalink.conversation import Conversation, Medium, Turn, Use
 from modalink.data import formats
 from modalink.data.arrow import RecordStream
+from modalink.data.facts import FactsConfig
 from modalink.data.lookalike import seems
-from modalink.data.origin import OriginConfig
 from modalink.data.records import RecordSource, converted
 from modalink.errors import SampleError
 
 
-class MessagesConfig(OriginConfig):
+class MessagesConfig(FactsConfig):
     """Settings of message data; either `path` or `dataset` is given."""
 
     kind: Literal["messages"] = "messages"
@@ -43,9 +43,6 @@ class MessagesConfig(OriginConfig):
     default made where the system can make them, else read; what a medium says of itself (`use`) goes first."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Columns that the format calls otherwise, for example `{image: photo, prompt: question, completion: answer}`."""
-    facts: dict[str, str] = Field(default_factory=dict)
-    """What rewards know of a record beside its turns: the fact's name -> its column, for example `{answer: solution}`.
-    A column `facts` that holds a mapping is read too."""
 
     @model_validator(mode="after")
     def _streams_from_afar(self) -> Self:
@@ -81,14 +78,7 @@ class MessagesConfig(OriginConfig):
             raise SampleError(id, "bad_messages", f"fits no format of conversations; {seems(named)}")
         conversation = formats.read(named, id, name, folder=folder, place=self.place, boxes=self.boxes)
         used = conversation if self.use is None else _used(conversation, self.use)
-        return replace(used, facts=self._facts(record, id))
-
-    def _facts(self, record: dict[str, Any], id: str) -> dict[str, Any]:
-        if missing := [column for column in self.facts.values() if column not in record]:
-            raise SampleError(id, "no_fact", f"found no column {missing[0]!r}, which `facts` names")
-        own = record.get("facts")
-        told = own if isinstance(own, dict) else {}
-        return {**told, **{fact: record[column] for fact, column in self.facts.items()}}
+        return replace(used, facts=self.told(record, used))
 
 
 def _used(conversation: Conversation, use: Use) -> Conversation:

@@ -59,6 +59,9 @@ class TinyWorldConfig(SourceConfig):
     default all kinds, and several questions a conversation."""
     objects: list[Literal[1, 2, 3]] = Field(default=[1, 2, 3], min_length=1)
     """How many objects the pictures of conversations about images may have."""
+    described: bool = False
+    """Whether records tell what the things that are shown look or sound like, as the fact `captions`: reward models are
+    shown it, and rewards compare with it."""
 
     @field_validator("tasks", mode="before", json_schema_input_type=dict[Task, float] | list[Task])
     @classmethod
@@ -149,12 +152,15 @@ class TinyWorld:
         shows = self._config.shows
         turns: list[Turn] = []
         boxes: list[Region] = []
+        captions: list[str] = []
         for _ in range(self._config.together):
             subject = _drawn(rng, shows) if len(shows) > 1 else next(iter(shows))
             dialogue, in_words = self._dialogue(split, rng, subject)
             turns += _turns(dialogue, in_words=in_words)
             boxes += [Region((box,)) for box in dialogue.boxes]
-        conversation = Conversation(tuple(turns), f"tiny_world/{split}/{seed}/{index}")
+            captions += [thing.description for thing in dialogue.shown]
+        facts = {"captions": captions} if self._config.described and captions else {}
+        conversation = Conversation(tuple(turns), f"tiny_world/{split}/{seed}/{index}", facts)
         return conversation.filled(boxes) if boxes else conversation
 
     def _dialogue(self, split: str, rng: np.random.Generator, subject: str) -> tuple[tiny_world.Dialogue, bool]:

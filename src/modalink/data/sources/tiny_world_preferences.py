@@ -72,7 +72,9 @@ class TinyWorldPreferences:
         task = config.tasks[rng.integers(len(config.tasks))]
         scene = tiny_world.sample_scene(int(rng.integers(2**31)), config.split)
         asked, replies = _answers(scene, rng) if task == "vqa" else self._told(scene, rng, task)
-        facts = {"task": task, "objects": [vars(item) for item in scene.objects]}
+        facts: dict[str, Any] = {"task": task, "objects": [vars(item) for item in scene.objects]}
+        if task != "draw":
+            facts["captions"] = [tiny_world.describe(scene)]
         sides = [Side((Turn("assistant", content),), score=float(-n)) for n, content in enumerate(replies)]
         prompt = [user_turn((tiny_world.Shown.of("image", scene),) if task != "draw" else (), asked)]
         id = f"{config.kind}/{config.split}/{config.seed}/{index}"

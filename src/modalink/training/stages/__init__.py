@@ -7,7 +7,6 @@ is done with them.
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 
 from modalink.model.batch import Prepared
 from modalink.recipe import Stage
@@ -27,12 +26,12 @@ class StageConfig(Stage):
             CheckpointError: The run folder cannot be read or written.
         """
 
-    def rehearsed(self, learner: Learner, samples: Sequence[Prepared], folder: Path) -> list[Prepared]:
+    def rehearsed(self, learner: Learner, samples: Sequence[Prepared], run: Run) -> list[Prepared]:
         """What the stage would learn from samples of its data: they themselves, if it makes none of its own.
 
         Args:
             learner: Its learner.
             samples: The first samples of its data.
-            folder: Where it may write.
+            run: A run without a past, in whose folder it may write.
         """
         return [*samples]

@@ -2,7 +2,7 @@
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -16,6 +16,7 @@ from modalink.model.batch import Prepared
 from modalink.model.sampled import Drawing
 from modalink.recipe.evaluation import Evaluation
 from modalink.recipe.kind_field import Kinds
+from modalink.rewards import RewardConfig
 from modalink.rewards._combined import Combined
 from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import Metrics, read_records
@@ -24,15 +25,24 @@ from modalink.training.drawn import drawing
 from modalink.training.judged import measures
 from modalink.training.loop import Run
 from modalink.training.opening import begin
+from modalink.training.own_run import StagesBefore
 from modalink.training.reference import Start
 from modalink.training.rollout_watch import Limits, RolloutWatch
 from modalink.training.rollouts import Group, Reply, Rollouts
 from modalink.training.stages import StageConfig
 from modalink.training.stages._opened import opened
 from modalink.training.step import Learner
+from modalink.yaml_files import Loc
 
 REWARDS = Kinds("modalink.rewards")
 Reward = Annotated[Any, REWARDS]
+
+
+def judging_stages(rewards: Sequence[RewardConfig]) -> Iterator[tuple[Loc, str]]:
+    """The earlier stages that judge for rewards, each by the key that names it."""
+    for number, reward in enumerate(rewards):
+        if reward.by_stage is not None:
+            yield ("rewards", number, "stage"), reward.by_stage
 
 
 class RolloutStageConfig(StageConfig):
@@ -97,24 +107,28 @@ class RolloutStageConfig(StageConfig):
         shown = Shown(folder / "replies.jsonl", self.kept, first)
         past = parallel.gathered(read_records(metrics.path) if metrics is not None else [])
         watch = RolloutWatch(self.name, self.limits, past)
-        return Teacher(self, policy, self._rollouts(learner, folder), shown, watch, ledger)
+        return Teacher(self, policy, self._rollouts(run, learner, folder), shown, watch, ledger)
 
     def _sampling(self) -> Sampling:
         return Sampling(max_new_tokens=self.max_new_tokens, temperature=self.temperature)
 
-    def _rollouts(self, learner: Learner, folder: Path) -> Rollouts:
+    def names_stages(self) -> Iterator[tuple[Loc, str]]:
+        yield from super().names_stages()
+        yield from judging_stages(self.rewards)
+
+    def _rollouts(self, run: Run, learner: Learner, folder: Path) -> Rollouts:
         back = [name for name, made in learner.system.spec.outputs.items() if made.read_back]
         if self.media and back:
             raise TrainingError(
                 f"stage {self.name}: found media: true and {back[0]} that is read in the reply that made it, which "
                 "training does not see; needed one of the two without: media: false, or read_back: false"
             )
-        rewards = Combined(self.rewards, str(learner.device))
+        rewards = Combined(self.rewards, str(learner.device), StagesBefore(run, self, learner))
         return Rollouts(learner, rewards, folder, self.replies, self._sampling(), self.beside, media=self.media)
 
-    def rehearsed(self, learner: Learner, samples: Sequence[Prepared], folder: Path) -> list[Prepared]:
+    def rehearsed(self, learner: Learner, samples: Sequence[Prepared], run: Run) -> list[Prepared]:
         """Replies to the first prompt, which are judged, and taken for good and bad in turn."""
-        groups = self._rollouts(learner, folder).draw(0, samples[:1])
+        groups = self._rollouts(run, learner, run.folder).draw(0, samples[:1])
         told = [
             replace(group, replies=tuple(replace(r, reward=1.0 - i % 2) for i, r in enumerate(group.replies)))
             for group in groups

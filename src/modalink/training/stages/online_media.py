@@ -4,7 +4,7 @@ How they are made and what they cost is the objective's: `denoising_policy`, `di
 may stand beside it, as `align`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -27,13 +27,15 @@ from modalink.training.loop import Run
 from modalink.training.media_rollouts import Group, MediaRollouts
 from modalink.training.objectives._sampled import SampledMediaConfig
 from modalink.training.opening import begin
+from modalink.training.own_run import StagesBefore
 from modalink.training.policy_gradient import Comparison, outcome_advantages
 from modalink.training.randomness import ItemRngs
 from modalink.training.rollout_watch import Limits, RolloutWatch
 from modalink.training.stages import StageConfig
 from modalink.training.stages._opened import opened
-from modalink.training.stages._rollouts import REWARDS, Reward
+from modalink.training.stages._rollouts import REWARDS, Reward, judging_stages
 from modalink.training.step import Learner
+from modalink.yaml_files import Loc
 
 OBJECTIVES = Kinds("modalink.training.objectives")
 _TINY_STEPS = 4
@@ -107,21 +109,25 @@ class OnlineMediaConfig(StageConfig):
         with opened(run, self, begun) as stage:
             past = parallel.gathered(read_records(stage.metrics.path) if stage.metrics is not None else [])
             watch = RolloutWatch(self.name, self.limits, past)
-            rollouts = self._rollouts(stage.learner, begun.folder)
+            rollouts = self._rollouts(run, stage.learner, begun.folder)
             stage.train(MediaTeacher(self, stage.learner, rollouts, watch, stage.loader.ledger))
             rollouts.forget(stage.learner.steps)
 
-    def rehearsed(self, learner: Learner, samples: Sequence[Prepared], folder: Path) -> list[Prepared]:
+    def names_stages(self) -> Iterator[tuple[Loc, str]]:
+        yield from super().names_stages()
+        yield from judging_stages(self.rewards)
+
+    def rehearsed(self, learner: Learner, samples: Sequence[Prepared], run: Run) -> list[Prepared]:
         """The first sample with its media, which are judged, and taken for good and bad in turn."""
-        rollouts = self._rollouts(learner, folder)
+        rollouts = self._rollouts(run, learner, run.folder)
         groups = [
             replace(group, media=tuple(replace(one, reward=1.0 - i % 2) for i, one in enumerate(group.media)))
             for group in rollouts.draw(0, learner.micro_batches(samples[:1]))
         ]
         return taught(samples[:1], [*parallel.positions(1)], sampled(groups, self.advantage))
 
-    def _rollouts(self, learner: Learner, folder: Path) -> MediaRollouts:
-        rewards = Combined(self.rewards, str(learner.device))
+    def _rollouts(self, run: Run, learner: Learner, folder: Path) -> MediaRollouts:
+        rewards = Combined(self.rewards, str(learner.device), StagesBefore(run, self, learner))
         return MediaRollouts(learner, self.drawing, rewards, folder, self.media, self.beside)
 
 
