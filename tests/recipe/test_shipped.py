@@ -116,6 +116,7 @@ PUBLISHED = {
     # The card: 0.9B, which counts the tied table of words (136M) twice.
     "internvl-2.5-1b": {"inputs.image.encoder": 304_012_288, "llm": 494_032_768},
     "internvl-mpo-1b": {"inputs.image.encoder": 304_012_288, "llm": 494_032_768},
+    "llava-rlhf-13b": {"llm": LLAMA_13B, "llm.lora": 40 * 64 * (4 * (5120 + 5120) + 3 * (5120 + 13_824))},
     "rlhf-v-13b": {"llm": LLAMA_13B, "inputs.image.projector": MLP_13B},
     "rlaif-v-7b": {"llm": LLAMA_7B, "inputs.image.projector": MLP_7B},
     # Phi-2's card: 2.7B. Adapters on all linear layers of each of its 32 blocks.

@@ -268,3 +268,37 @@ def test_what_is_no_preference_is_refused_with_what_it_looks_like(opened) -> Non
         opened(RECORDS["TRL, text"][1], format="tlr")
     with pytest.raises(ValueError, match="replies that are judged are learned whole"):
         opened(RECORDS["TRL, text"][1], prefix=True)
+
+
+def test_facts_are_columns_and_captions_of_the_pictures(tmp_path: Path) -> None:
+    rows = [
+        {
+            "question": "What?",
+            "chosen": "A cube.",
+            "rejected": "A ball.",
+            "image": f"{folder}/1.png",
+            "labels": ["cube"],
+        }
+        for folder in ("one", "two")
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    told = {"1.png": "a cube", "two/1.png": ["a red cube", "one thing"], "red/one/1.png": ["not this one"]}
+    (tmp_path / "captions.json").write_text(json.dumps(told))
+    settings = {"source": "preferences", "path": str(tmp_path / "a.json"), "facts": {"objects": "labels"}}
+    source = kinds.parse(
+        "modalink.data.sources", settings | {"captions": str(tmp_path / "captions.json")}, key="source"
+    ).open()
+    assert [source[n].facts for n in (0, 1)] == [
+        {"objects": ["cube"], "captions": ["a cube"]},
+        {"objects": ["cube"], "captions": ["a red cube", "one thing"]},
+    ]
+    assert [said.facts for said, _ in source[0].conversations()] == [source[0].facts] * 2
+    with pytest.raises(SampleError, match="found no column 'answer', which `facts` names"):
+        kinds.parse("modalink.data.sources", settings | {"facts": {"answer": "answer"}}, key="source").open()[0]
+    with pytest.raises(DataError, match=r"absent\.json: "):
+        kinds.parse(
+            "modalink.data.sources", settings | {"captions": str(tmp_path / "absent.json")}, key="source"
+        ).open()
+    (tmp_path / "odd.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"odd\.json: "):
+        kinds.parse("modalink.data.sources", settings | {"captions": str(tmp_path / "odd.json")}, key="source").open()
