@@ -94,7 +94,7 @@ def test_however_a_step_is_cut_its_statistics_are_those_of_the_whole(start, micr
 
 def test_each_sample_is_read_with_the_reply_of_the_next_one_of_the_step(start) -> None:
     learner, samples = start([{"kind": "kto"}], "pairs")
-    matched = learner.matched(samples, parallel.positions(len(samples)))
+    matched = learner.division.matched(samples, parallel.positions(len(samples)))
     for number, sample in enumerate(matched):
         (other,) = (side for side in sample.sides if side.judgement.variant == MISMATCHED)
         after = samples[(number + 1) % len(samples)]
@@ -102,5 +102,5 @@ def test_each_sample_is_read_with_the_reply_of_the_next_one_of_the_step(start) -
         first = next(n for n, label in enumerate(other.labels) if label >= 0)
         assert other.input_ids[:first] == sample.input_ids[:first]
         assert other.media == sample.media
-    (alone,) = learner.matched(samples[:1], [0])
+    (alone,) = learner.division.matched(samples[:1], [0])
     assert alone is samples[0]

@@ -72,11 +72,11 @@ def test_any_limit_of_tokens_gives_the_gradient_of_the_whole(start, monkeypatch,
     whole, losses = _gradients(*start())
     learner, samples = start(micro_tokens=limit)
     monkeypatch.setattr(type(learner.system.model), "packs", packs)
-    chunks = learner.divided(samples)
+    chunks = learner.division.divided(samples)
     assert [sample for chunk in chunks for sample in chunk] == samples
-    assert all(len(chunk) == 1 or learner.tokens(chunk) <= limit for chunk in chunks)
+    assert all(len(chunk) == 1 or learner.division.tokens(chunk) <= limit for chunk in chunks)
     joined = [[*first, second[0]] for first, second in pairwise(chunks)]
-    assert all(learner.tokens(chunk) > limit for chunk in joined)
+    assert all(learner.division.tokens(chunk) > limit for chunk in joined)
     cut, cut_losses = _gradients(learner, samples)
     assert cut_losses == pytest.approx(losses, rel=1e-5)
     for name, gradient in whole.items():
@@ -86,9 +86,9 @@ def test_any_limit_of_tokens_gives_the_gradient_of_the_whole(start, monkeypatch,
 def test_tokens_of_a_forward_pass_count_padding_where_there_is_some(start, monkeypatch) -> None:
     learner, samples = start()
     lengths = [len(sample.input_ids) for sample in samples]
-    assert learner.tokens(samples) == sum(lengths)
+    assert learner.division.tokens(samples) == sum(lengths)
     monkeypatch.setattr(type(learner.system.model), "packs", False)
-    assert learner.tokens(samples) == 4 * max(lengths) > sum(lengths)
+    assert learner.division.tokens(samples) == 4 * max(lengths) > sum(lengths)
 
 
 def test_a_process_makes_as_many_forward_passes_as_any_other(start, monkeypatch) -> None:

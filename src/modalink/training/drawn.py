@@ -114,7 +114,7 @@ def numbers_of(
     found: list[tuple[list[float], list[float]]] = []
     needs: set[Need] = {"logits", "values"} if values else {"logits"}
     with nullcontext() if start is None else start.in_place(), autocast(learner.dtype, learner.device):
-        for part in learner.parts(learner.divided([samples[i] for i in order]), places):
+        for part in learner.division.cut([samples[i] for i in order], places):
             batch = learner.encoders.encoded(part.batch).to(learner.device)
             output = forward(learner.system.model, batch, needs)
             assert output.logits is not None

@@ -181,8 +181,8 @@ def validation_losses(learner: Learner, validation: Validation) -> dict[str, flo
     counts: dict[str, float] = defaultdict(float)
     won: dict[str, list[float]] = {name: [] for name in learner.objectives}
     shares = validation.batches(learner.ready)
-    ready = ((learner.matched(samples, places), places) for samples, places in shares)
-    for part in (part for samples, places in ready for part in learner.parts(learner.divided(samples), places)):
+    ready = ((learner.division.matched(samples, places), places) for samples, places in shares)
+    for part in (part for samples, places in ready for part in learner.division.cut(samples, places)):
         for name, objective in learner.objectives.items():
             counts[name] += objective.count(part.batch)
         output, found = learner.forward(_STEP, part)

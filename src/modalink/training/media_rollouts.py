@@ -28,9 +28,10 @@ from modalink.roles import Conditions
 from modalink.runs.unwritable import unwritable
 from modalink.training import parallel
 from modalink.training.forward import forward
+from modalink.training.micro_batches import MicroBatch
 from modalink.training.objectives._sampled import Requests, SampledMediaConfig
 from modalink.training.randomness import seed_of
-from modalink.training.step import Learner, MicroBatch
+from modalink.training.step import Learner
 
 
 @dataclass(frozen=True)
