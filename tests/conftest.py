@@ -60,6 +60,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     """No test reads the user's settings, or what another test has computed."""
     base = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("XDG_CONFIG_HOME", str(base / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(base / "state"))
     # Not by `mktemp`, which looks through all folders there are, of thousands of tests, to number the next one.
     monkeypatch.setenv("XDG_CACHE_HOME", str(base / "caches" / str(next(CACHES))))
 

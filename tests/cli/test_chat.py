@@ -1,5 +1,8 @@
 """`modalink chat`: a conversation, line by line."""
 
+import re
+import signal
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +17,7 @@ from modalink.errors import PromptError
 from modalink.inference import Answer, Begun, Made, Making, Session, Stream
 from modalink.roles import Conditions
 
+STOPPED = "(stopped; the conversation stands as before this line)"
 NOTHING = Conditions({"tokens": torch.zeros(1, 1, 1)})
 
 
@@ -49,6 +53,8 @@ class FakeStream(Stream):
             yield Begun("image", 1)
         if self.words == "stop":
             raise KeyboardInterrupt
+        if self.words == "nobody reads":
+            raise BrokenPipeError
         if self.words == "fail":
             raise PromptError("cannot be asked")
         yield self.said[1]
@@ -64,7 +70,8 @@ def talk(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def type_in(*lines, options=()):
-        return CliRunner().invoke(app, ["chat", "runs/demo", *options], input="".join(f"{line}\n" for line in lines))
+        typed = "".join(f"{line}\n" for line in (*lines, "/quit"))
+        return CliRunner().invoke(app, ["chat", "runs/demo", *options], input=typed)
 
     return type_in
 
@@ -101,7 +108,7 @@ def test_media_that_are_made_are_written_and_named(talk, tmp_path):
 
 def test_a_failed_or_stopped_answer_leaves_the_conversation_as_it_was(talk):
     result = talk("Hi", "fail", "/image missing.png", "stop", "And?")
-    assert said(result) == ["1 turns, 0 media", "3 turns, ", "3 turns, ", "(stopped)", "3 turns, 0 media"]
+    assert said(result) == ["1 turns, 0 media", "3 turns, ", "3 turns, ", STOPPED, "3 turns, 0 media"]
     assert result.stderr.splitlines()[0] == "modalink: cannot be asked"
     assert "missing.png" in result.stderr.splitlines()[1]
     assert result.exit_code == 0
@@ -116,15 +123,81 @@ def test_a_conversation_is_kept_and_resumed(talk):
     assert result.exit_code == 1 and "none/conversation.json: there is no such file" in result.stderr
 
 
-def test_the_end_of_the_input_and_ctrl_c_end_it(talk, monkeypatch):
-    assert talk("Hi").exit_code == 0
+@pytest.fixture
+def keys(talk, monkeypatch):
+    """Let the command's terminal give lines, or do what befalls one that waits for a line; its result."""
 
-    def interrupt(prompt):
-        raise KeyboardInterrupt
+    def press(*given):
+        befalls = iter(given)
 
-    monkeypatch.setattr("builtins.input", interrupt)
-    result = talk()
-    assert result.exit_code == 0 and result.stderr == ""
+        def wait(prompt):
+            what = next(befalls)
+            return what if isinstance(what, str) else what()
+
+        with monkeypatch.context() as patch:
+            patch.setattr("builtins.input", wait)
+            result = talk()
+        assert [*befalls] == [], "it ended before"
+        return result
+
+    return press
+
+
+def ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+def ctrl_d():
+    raise EOFError
+
+
+ENDS = {
+    "ctrl-c twice": ([ctrl_c, ctrl_c], 0),
+    "ctrl-d, or the pipe of the lines closed": ([ctrl_d], 0),
+    "terminal closed": ([partial(signal.raise_signal, signal.SIGHUP)], 128 + signal.SIGHUP),
+    "told to end": ([partial(signal.raise_signal, signal.SIGTERM)], 128 + signal.SIGTERM),
+    "output closed": (["nobody reads"], 1),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_was_said_is_kept_whatever_ends_it_and_the_command_resumes_it(end, keys, talk, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of mine"))
+    lines, code = ENDS[end]
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)]
+    result = keys("/image a b.png", "Draw it.", *lines)
+    assert result.exit_code == code
+    (told,) = re.findall(r"\(what was said is kept; to go on: modalink chat runs/demo --resume '(.*)'\)", result.stderr)
+    assert said(talk("And?", options=("--resume", told)))[0] == "3 turns, 2 media"
+    assert len(list((tmp_path / "state of mine" / "modalink" / "chats").iterdir())) == 1
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)]
+
+
+def test_two_conversations_of_one_second_are_kept_beside_each_other(keys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for _ in range(3):
+        assert keys("Hi", ctrl_d).stderr.startswith("(what was said is kept")
+    assert len(list((tmp_path / "modalink" / "chats").iterdir())) == 3
+
+
+def test_nothing_is_kept_of_what_was_saved_or_ended_by_quit_or_never_said(keys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for lines in ([ctrl_d], ["Hi", "/quit"], ["Hi", "/save kept", ctrl_d], ["Hi", "/reset", ctrl_c, ctrl_c]):
+        result = keys(*lines)
+        assert (result.exit_code, result.stderr) == (0, "")
+    assert not (tmp_path / "state").exists()
+
+
+def test_one_ctrl_c_where_a_line_is_typed_says_how_to_end_and_goes_on(keys):
+    result = keys(ctrl_c, "Hi", ctrl_c, "And?", ctrl_c, "/quit")
+    assert [line for line in said(result) if line != room._LEAVING] == ["1 turns, 0 media", "3 turns, 0 media"]
+    assert result.stdout.count(room._LEAVING) == 3 and result.stderr == ""
+
+
+def test_a_conversation_that_cannot_be_kept_is_told(keys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "a b.png"))
+    result = keys("Hi", ctrl_d)
+    assert result.stderr.startswith("modalink: what was said is not kept: ") and "a b.png" in result.stderr
 
 
 def test_unknown_commands_are_answered_with_the_known_ones(talk):

@@ -1,8 +1,14 @@
 """`modalink chat`: a conversation in the terminal."""
 
+import shlex
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -19,6 +25,7 @@ from modalink.inference import (
     Sampling,
     Session,
     asked,
+    keep_conversation,
     load,
     load_conversation,
     save_conversation,
@@ -28,6 +35,9 @@ HELP = (
     "Write a line and press Enter. {shows}/save FOLDER keeps all, /reset forgets all, /quit ends, "
     "Ctrl-C stops an answer."
 )
+_ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""What ends a program whose terminal was closed."""
+_LEAVING = "(Ctrl-C again or Ctrl-D ends, and what was said is kept; /quit ends without keeping it)"
 
 
 @takes_media
@@ -65,10 +75,11 @@ def chat(
     session = load(run, **loading)
     destination.check(session.makes)
     talk = _Talk(session, destination, options)
-    talk.conversation = None if resume is None else load_conversation(resume)
+    talk.conversation = talk.saved = None if resume is None else load_conversation(resume)
     for medium in media:
         talk.show(medium.modality, medium.source)
-    talk.loop()
+    with _kept_if_cut_off(talk, run):
+        talk.loop()
 
 
 class _Talk:
@@ -77,17 +88,32 @@ class _Talk:
     def __init__(self, session: Session, out: Destination, options: dict[str, Any]) -> None:
         self.session, self.out, self.options = session, out, options
         self.conversation: Conversation | None = None
+        self.saved: Conversation | None = None
+        """What of it stands in a folder."""
         self.media: list[Medium] = []
         self.reads = session.reads
 
     def loop(self) -> None:
-        """Take lines until the user ends it."""
+        """Take lines until the user ends it.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed twice where a line is typed.
+            EOFError: The lines ended without `/quit`.
+        """
         self.help()
-        while (line := _line()) is not None and line != "/quit":
+        while (line := self.line()) != "/quit":
             try:
                 self.take(line)
             except ModalinkError as error:
                 print(f"modalink: {error}", file=sys.stderr)
+
+    def line(self) -> str:
+        """The next line; one Ctrl-C drops what was typed of it."""
+        try:
+            return input("> ").strip()
+        except KeyboardInterrupt:
+            print(f"\n{_LEAVING}")
+        return input("> ").strip()
 
     def take(self, line: str) -> None:
         """Do what one line says."""
@@ -109,6 +135,7 @@ class _Talk:
             print("(nothing was said yet)")
         else:
             print(f"(kept in {save_conversation(self.conversation, folder)})")
+            self.saved = self.conversation
 
     def show(self, modality: str, path: Path) -> None:
         """Put a medium before the next question; it is read once now, to refuse a bad one at once."""
@@ -132,15 +159,15 @@ class _Talk:
                     mark = f" [{piece.modality} {piece.number}] " if isinstance(piece, Begun) else piece
                     print(mark, end="", flush=True)
         except KeyboardInterrupt:
-            print("\n(stopped)")
+            print("\n(stopped; the conversation stands as before this line)")
             return
         except ModalinkError:
             print()
             raise
         if not ended:
             print()
-        self.show_media(stream.answer)
         self.conversation, self.media = stream.answer.conversation, []
+        self.show_media(stream.answer)
 
     def show_media(self, answer: Answer) -> None:
         """Name the files of what an answer made, and say what it did not."""
@@ -156,9 +183,39 @@ class _Talk:
         print(HELP.format(shows="".join(f"/{name} PATH shows one {name}, " for name in self.reads)))
 
 
-def _line() -> str | None:
+@contextmanager
+def _kept_if_cut_off(talk: _Talk, run: str) -> Iterator[None]:
+    """Keep what was not saved of a conversation where something else than `/quit` ends it, and say how it resumes."""
+    in_main = threading.current_thread() is threading.main_thread()
+    ends = [number for number in _ENDS if in_main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ends:
+        signal.signal(number, _end)
     try:
-        return input("> ").strip()
-    except (EOFError, KeyboardInterrupt):
-        print()
-        return None
+        yield
+    except (KeyboardInterrupt, EOFError):
+        with suppress(OSError):  # of a terminal that is gone
+            print()
+        _keep(talk, run)
+    except BaseException:
+        _keep(talk, run)
+        raise
+    finally:
+        for number in ends:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _keep(talk: _Talk, run: str) -> None:
+    if talk.conversation is None or talk.conversation is talk.saved:
+        return
+    try:
+        folder = keep_conversation(talk.conversation)
+        again = shlex.join(["modalink", "chat", run, "--resume", str(folder)])
+        words = f"(what was said is kept; to go on: {again})"
+    except ModalinkError as error:
+        words = f"modalink: what was said is not kept: {error}"
+    with suppress(OSError):
+        print(words, file=sys.stderr)

@@ -4,12 +4,15 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from modalink import files, json_files, modalities
 from modalink.conversation import Conversation, Medium
 from modalink.errors import DataError, OptionError
+from modalink.settings import user_folder
 
 _NAME = "conversation.json"
 _LONGEST = 64 * 2**20
@@ -43,6 +46,25 @@ def save_conversation(conversation: Conversation, folder: str | os.PathLike[str]
     except OSError as error:
         raise OptionError(f"{path}: the conversation cannot be written: {error.strerror or error}") from None
     return path
+
+
+def keep_conversation(conversation: Conversation) -> Path:
+    """Write a conversation that its user did not save: into a new folder among the user's own, named by the time.
+
+    Args:
+        conversation: The conversation.
+
+    Returns:
+        The folder, for example `~/.local/state/modalink/chats/2025-03-01-120000`.
+
+    Raises:
+        OptionError: It cannot be written.
+        MediumError: A medium cannot be read or written.
+    """
+    chats = user_folder("XDG_STATE_HOME", ".local/state") / "chats"
+    name = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    return save_conversation(conversation, next(chats / one for one in names if not (chats / one).exists()))
 
 
 def load_conversation(folder: str | os.PathLike[str]) -> Conversation:
