@@ -84,7 +84,7 @@ def test_the_average_of_a_stage_is_what_it_has_left(chain, tmp_path: Path) -> No
     stages = [stage.replace(ema=0.5) if stage.name == "one" else stage for stage in recipe.stages]
     starts, system = _starts(recipe.replace(stages=[stage.model_dump() for stage in stages]), tmp_path / "run")
     assert _changed(starts["two"], starts["three"], system) == set()
-    weights = load_file(tmp_path / "run/one/checkpoints/step-00000001/weights.safetensors")
+    weights = load_file(tmp_path / "run/one/checkpoints/step-00000002/weights.safetensors")
     assert any(not torch.equal(tensor, starts["three"][name]) for name, tensor in weights.items())
 
 
