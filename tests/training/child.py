@@ -22,17 +22,20 @@ from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook, register_module_full_backward_hook
 
 from modalink.errors import ModalinkError
+from modalink.model.items import Described
+from modalink.ragged import Layout, Ragged
 from modalink.recipe import Recipe
 from modalink.roles import Compared
 from modalink.training import parallel
 from modalink.training.events import Event, StepDone
-from modalink.training.objectives import Embedded, Output
+from modalink.training.objectives import Captioned, Embedded, Output
 from modalink.training.objectives.itc import ItcConfig
+from modalink.training.objectives.itm import ItmConfig
 from modalink.training.objectives.sentence_contrast import SentenceContrastConfig
 from modalink.training.randomness import ItemRngs
 from modalink.training.train import train
 
-SHARES = [[[0, 1, 2], [3]], [[0, 1, 2, 3], []], [[], []]]
+SHARES = [[[0, 1, 2], [3]], [[0, 2], [1, 3]], [[0, 1, 2, 3], []], [[], []]]
 """Places in the whole batch that each of two processes has, one time after the other."""
 
 
@@ -42,18 +45,11 @@ def contrast(shares: list[list[int]]) -> dict[str, object]:
     Args:
         shares: The places that each process has in it.
     """
-    items, texts, temperature = (tensor.requires_grad_() for tensor in whole_batch())
-    places = shares[parallel.rank()]
-    compared = Compared(items[places], texts[places], temperature)
-    described = {"image": None} if places else {}
-    batch: Any = SimpleNamespace(described=described, input_ids=texts, items={})
-    batch.items = {"sentence": [SimpleNamespace(loss=True)] * len(places)}
-    captioned: Any = {"image": SimpleNamespace(compared=compared)}
-    embedded = {"sentence": Embedded(texts[places], temperature)}
-    output = Output(captioned=captioned, embeddings=embedded, peers="")
+    items, texts, temperature = learned = [tensor.requires_grad_() for tensor in whole_batch()]
+    batch, output, rngs = seen(learned, shares[parallel.rank()], peers="")
     found: dict[str, object] = {}
-    for objective in (ItcConfig(), SentenceContrastConfig()):
-        loss = objective.sum(output, batch, {}, ItemRngs(0, 0, []))
+    for objective in (ItcConfig(), SentenceContrastConfig(), ItmConfig()):
+        loss = objective.sum(output, batch, {}, rngs)
         gradients = [torch.zeros_like(t) for t in (items, texts, temperature)]
         if loss.requires_grad:
             given = torch.autograd.grad(loss, (items, texts, temperature), retain_graph=True, materialize_grads=True,
@@ -61,6 +57,49 @@ def contrast(shares: list[list[int]]) -> dict[str, object]:
             gradients = [*given]
         found[objective.kind] = [loss.item(), *(gradient.tolist() for gradient in gradients)]
     return found
+
+
+def seen(whole: list[Tensor], places: list[int], peers: str | None) -> tuple[Any, Output, ItemRngs]:
+    """A batch of some media of a whole one, what the parts make of it, and what draws for it.
+
+    Args:
+        whole: See `whole_batch`.
+        places: The places that the media have in it.
+        peers: What the pass is called.
+    """
+    items, texts, temperature = whole
+    samples, ids = tuple(range(len(places))), tuple((place,) for place in places)
+    described = Described(samples, samples, ids)
+    batch: Any = SimpleNamespace(described={"image": described} if places else {}, input_ids=texts, items={})
+    batch.items = {"sentence": [SimpleNamespace(loss=True)] * len(places)}
+    captioned = {}
+    if places:
+        features = Ragged.of(list(items[places]), [Layout(1, (3,))] * len(places))
+        captioned["image"] = Captioned(Plain(texts, temperature), features, described.words, described)
+    output = Output(captioned=captioned, embeddings={"sentence": Embedded(texts[places], temperature)}, peers=peers)
+    return batch, output, ItemRngs(0, 0, places)
+
+
+class Plain:
+    """A projector whose items are their features, and whose captions of one word are rows of a table.
+
+    Args:
+        table: The rows.
+        temperature: By what cosines are divided.
+    """
+
+    def __init__(self, table: Tensor, temperature: Tensor) -> None:
+        self.table, self.temperature = table, temperature
+
+    def compared(self, features: Ragged, words: Ragged) -> Compared:
+        return Compared(features.stack(), self.table[words.values], self.temperature)
+
+    def matches(self, features: Ragged, words: Ragged, items: Tensor, texts: Tensor) -> Tensor:
+        alike = (features.stack()[items][:, 0] * self.table[words.values[texts]]).sum(1)
+        return torch.stack([-alike, alike.square() / self.temperature], dim=1)
+
+    def written(self, features: Ragged, words: Ragged) -> Tensor:
+        raise NotImplementedError
 
 
 def whole_batch() -> tuple[Tensor, Tensor, Tensor]:

@@ -16,10 +16,11 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from modalink.recipe import Recipe
+from modalink.training.objectives.itm import ItmConfig
 from modalink.training.train import train
 from tests.support.forks import ended_together
 from tests.support.run_files import recipe_file
-from tests.training.child import SHARES, whole_batch
+from tests.training.child import SHARES, seen, whole_batch
 
 CHILD = str(Path(__file__).with_name("child.py"))
 
@@ -85,8 +86,10 @@ def test_two_processes_train_the_weights_that_one_trains(
 
 
 def _assert_contrast_is_that_of_one(found: list[list[dict[str, list[object]]]]) -> None:
-    """Losses and gradients, added up over processes, are those of plain formulas on the whole batch."""
-    items, texts, temperature = (tensor.requires_grad_() for tensor in whole_batch())
+    """Losses and gradients, added up over processes, are those of plain formulas on the whole batch, and of one process
+    with all of it where wrong pairs are drawn."""
+    items, texts, temperature = learned = [tensor.requires_grad_() for tensor in whole_batch()]
+    batch, output, rngs = seen(learned, [0, 1, 2, 3], peers=None)
     similar = (items @ texts.T).amax(1) / temperature
     own = torch.arange(4)
     losses = {
@@ -98,6 +101,8 @@ def _assert_contrast_is_that_of_one(found: list[list[dict[str, list[object]]]]) 
             texts @ texts.detach().T / temperature, own, reduction="sum", label_smoothing=0.1
         ),
     }
+    losses["itm"] = ItmConfig().sum(output, batch, {}, rngs)
+    assert losses["itm"] > 1
     for kind, loss in losses.items():
         gradients = torch.autograd.grad(loss, (items, texts, temperature), materialize_grads=True, allow_unused=True)
         for time, shares in enumerate(SHARES):

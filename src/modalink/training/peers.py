@@ -6,6 +6,7 @@ in the losses of the others, too, and no gradient has to go from process to proc
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from modalink.devices import to_device
 from modalink.training import parallel
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,18 @@ def union(names: Iterable[str], peers: str | None) -> list[str]:
     """
     own = [*names]
     return own if peers is None else sorted({*parallel.gathered(own)})
+
+
+def told(own: list[T], peers: str | None) -> list[T]:
+    """What processes say of their rows, one after the other as their rows are; each process must ask at the same time.
+
+    Args:
+        own: What this process says, nothing if it has no rows.
+        peers: The name of its pass; None for a process that is alone.
+    """
+    if peers is None:
+        return own
+    return [one for name, one in parallel.gathered([(peers, one) for one in own]) if name == peers]
 
 
 def rows(own: Float[Tensor, "n ..."] | None, peers: str | None, device: torch.device) -> Rows | None:

@@ -15,7 +15,6 @@ from modalink.model.items import Described, Item
 from modalink.projectors.inputs.q_former import QFormerConfig
 from modalink.ragged import Layout, Ragged
 from modalink.recipe import Recipe
-from modalink.roles import Compared
 from modalink.testing.checkpoints import by_name
 from modalink.training.objectives import Captioned, Output
 from modalink.training.objectives.itc import ItcConfig
@@ -72,38 +71,21 @@ def test_a_medium_alone_has_no_wrong_caption() -> None:
     with torch.no_grad():
         assert ItcConfig().sum(output, batch, {}, rngs).item() == 0
         assert torch.isfinite(ItmConfig().sum(output, batch, {}, rngs))
-    pairs = drawn(output.captioned["image"], torch.full((2, 1, 1), 0.5))  # type: ignore[index]
+    pairs = drawn(torch.ones(1, 1), [TEXTS[0]], torch.full((2, 1, 1), 0.5))
     assert (pairs.items.tolist(), pairs.texts.tolist()) == ([0], [0])
-
-
-class Similar:
-    """A projector that says how well things go together."""
-
-    def __init__(self, similarities: list[list[float]]) -> None:
-        self.values = torch.tensor(similarities)
-
-    def compared(self, features: Ragged, words: Ragged) -> Compared:
-        return Compared(self.values[:, None], torch.eye(len(self.values)), torch.ones(()))
-
-    def matches(self, *_: Any) -> torch.Tensor:
-        raise NotImplementedError
-
-    written = matches
 
 
 def test_wrong_pairs_are_hard_and_never_of_the_same_caption() -> None:
     """Of picture 0 the wrong texts 1 and 2 have 4 shares of 5 and one; text 3 is the same as its own."""
-    batch = batch_of((2, 4, 3), (2, 5, 3), (2, 6, 3), (2, 4, 3))
-    described = batch.described["image"]
-    shares = torch.tensor([[100.0, 4.0, 1.0, 100.0]] * 4).log().tolist()
-    projector: Any = Similar([*shares[:1], *torch.zeros(3, 4).tolist()])
-    found = Captioned(projector, described.words, described.words, described)
+    texts = ((2, 4, 3), (2, 5, 3), (2, 6, 3), (2, 4, 3))
+    similarities = torch.zeros(4, 4)
+    similarities[0] = torch.tensor([100.0, 4.0, 1.0, 100.0]).log()
     generator = torch.Generator().manual_seed(0)
-    pairs = [drawn(found, torch.rand(2, 4, 4, generator=generator)) for _ in range(400)]
+    pairs = [drawn(similarities, texts, torch.rand(2, 4, 4, generator=generator)) for _ in range(400)]
     for pair in pairs:
         assert pair.items.tolist()[:4] == pair.texts.tolist()[:4] == [0, 1, 2, 3]
         wrong = zip(pair.items.tolist()[4:], pair.texts.tolist()[4:], strict=True)
-        assert all(described.texts[item] != described.texts[text] for item, text in wrong)
+        assert all(texts[item] != texts[text] for item, text in wrong)
         assert pair.texts.tolist()[4:8] == pair.items.tolist()[8:] == [0, 1, 2, 3]
     share = sum(pair.texts[8].item() == 1 for pair in pairs) / len(pairs)
     assert share == pytest.approx(0.8, abs=0.06)

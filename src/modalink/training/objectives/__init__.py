@@ -2,8 +2,8 @@
 
 The loss of a step is the sum over objectives of `weight * sum / count`, with the count of the whole step: all
 micro-batches and all processes. So accumulation, packing and data parallelism give the same gradient; but what compares
-the media of one pass with each other (`itc`, `itm`) depends on how many these are; `itc` and `sentence_contrast`
-compare those of all processes in the same pass.
+the media of one pass with each other (`itc`, `itm`, `sentence_contrast`) depends on how many these are, on all of the
+processes together.
 """
 
 import random

@@ -1,11 +1,12 @@
 """Pairs of media and captions told from wrong ones in an input projector: BLIP-2's image-text matching (ITM).
 
 Source: arXiv 2301.12597, section 3.2; salesforce/LAVIS, lavis/models/blip2_models/blip2_qformer.py. Wrong ones are
-hard: the better the contrast finds a caption or a medium of the same forward pass, the oftener it is drawn. Differs in
-that a medium with the very same caption is never a wrong one.
+hard: the better the contrast finds a caption or a medium of the same forward pass on all processes, the oftener it is
+drawn. Differs in that a medium with the very same caption is never a wrong one, and in that a process asks about its
+own media alone: captions go from process to process, features of media do not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -15,6 +16,9 @@ from torch.nn import functional
 
 from modalink.devices import to_device
 from modalink.model.batch import Batch
+from modalink.model.items import Described
+from modalink.roles import Compared
+from modalink.training import peers
 from modalink.training.objectives import Captioned, CaptionObjectiveConfig, GeneratorView, Need, Output
 from modalink.training.randomness import ItemRngs
 
@@ -27,20 +31,85 @@ class ItmConfig(CaptionObjectiveConfig):
     medium; its unit is one medium."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"matching"})
+    compares: ClassVar[bool] = True
     kind: Literal["itm"] = "itm"
 
     def sum(
         self, output: Output, batch: Batch, generators: Mapping[str, GeneratorView], rngs: ItemRngs
     ) -> Float[Tensor, ""]:
-        sums = []
-        for modality, described in self.captions(batch).items():
-            found, count = (output.captioned or {})[modality], len(described.places)
-            noise = [torch.rand(2, count, generator=rng) for rng in rngs.of(f"wrong {modality}", described.samples)]
-            pairs = drawn(found, torch.stack(noise, dim=1))
-            logits = found.projector.matches(found.features, found.words, pairs.items, pairs.texts).float()
-            right = to_device((torch.arange(len(logits)) < count).long(), logits.device)
-            sums.append(functional.cross_entropy(logits, right) * count)
+        device = batch.input_ids.device
+        own = {modality: (output.captioned or {})[modality] for modality in self.captions(batch)}
+        sums = [torch.zeros((), device=device)]
+        for modality in peers.union(own, output.peers):
+            found = own.get(modality)
+            media = _Media.of(found, output.peers, rngs, device)
+            if found is not None and media is not None:
+                sums.append(_loss(found, media, media.pairs(f"wrong {modality}", rngs)))
         return torch.stack(sums).sum()
+
+
+def _loss(found: Captioned, media: "_Media", pairs: "Pairs") -> Float[Tensor, ""]:
+    """The share of own media in the mean over all pairs, times the number of all media."""
+    count = len(media.texts)
+    right = to_device((torch.arange(len(pairs.items)) < count).long(), pairs.items.device)
+    items, texts, words = pairs.items - media.first, pairs.texts, found.words
+    if count > media.own:
+        ours = (items >= 0) & (items < media.own)
+        items, texts, right = items[ours], texts[ours], right[ours]
+        words = Described((), (), media.texts).words.to(pairs.items.device)
+    logits = found.projector.matches(found.features, words, items, texts).float()
+    return functional.cross_entropy(logits, right, reduction="sum") * count / len(pairs.items)
+
+
+class _Media(NamedTuple):
+    """The media of a pass on all processes, with their captions, one process after the other."""
+
+    similarities: Float[Tensor, "i i"]
+    """How well each medium goes with each caption."""
+    texts: tuple[tuple[int, ...], ...]
+    """Token ids of the captions."""
+    positions: tuple[int, ...]
+    """Each one's sample's place in the whole step."""
+    first: int
+    """The place of the first own one."""
+    own: int
+    """How many own ones there are."""
+
+    @classmethod
+    def of(cls, found: Captioned | None, name: str | None, rngs: ItemRngs, device: torch.device) -> "_Media | None":
+        """All media, or None where this process has none; each process must ask at the same time.
+
+        Args:
+            found: This process's, if it has some.
+            name: What its pass is called; None where it is alone.
+            rngs: Know the places of this process's samples.
+            device: Where vectors are.
+        """
+        compared = (None, None) if found is None else (found.compared.items.detach(), found.compared.texts.detach())
+        items, texts = (peers.rows(vectors, name, device) for vectors in compared)
+        described = None if found is None else found.described
+        told = [] if described is None else [rngs.positions[sample] for sample in described.samples]
+        captions = peers.told([] if described is None else list(zip(told, described.texts, strict=True)), name)
+        if found is None or items is None or texts is None:
+            return None
+        similarities = Compared(items.all, texts.all, found.compared.temperature.detach()).similarities
+        positions, ids = zip(*captions, strict=True)
+        return cls(similarities, ids, positions, items.first, items.count)
+
+    def pairs(self, purpose: str, rngs: ItemRngs) -> "Pairs":
+        """The pairs of all media, the same on all processes, and those that one process with all of them would draw.
+
+        Args:
+            purpose: What is drawn.
+            rngs: Draw for the samples of a step.
+        """
+        order = sorted(range(len(self.texts)), key=lambda place: self.positions[place])
+        everywhere = ItemRngs(rngs.seed, rngs.step, [self.positions[place] for place in order])
+        samples = [everywhere.positions.index(position) for position in everywhere.positions]
+        noise = [torch.rand(2, len(order), generator=rng) for rng in everywhere.of(purpose, samples)]
+        back = to_device(torch.tensor(order), self.similarities.device)
+        found = drawn(self.similarities[back][:, back], [self.texts[place] for place in order], torch.stack(noise, 1))
+        return Pairs(back[found.items], back[found.texts])
 
 
 class Pairs(NamedTuple):
@@ -50,14 +119,14 @@ class Pairs(NamedTuple):
     texts: Int[Tensor, " k"]
 
 
-def drawn(found: Captioned, noise: Float[Tensor, "2 i i"]) -> Pairs:
+def drawn(similarities: Float[Tensor, "i i"], texts: Sequence[tuple[int, ...]], noise: Float[Tensor, "2 i i"]) -> Pairs:
     """Right pairs, and a wrong one for each medium and each caption, where there are any.
 
     Args:
-        found: Media and captions.
+        similarities: How well each medium goes with each caption.
+        texts: Token ids of the captions.
         noise: Uniform draws: first those of the wrong captions of media, then those of the wrong media of captions.
     """
-    similarities, texts = found.similarities.detach(), found.described.texts
     wrong = torch.tensor([[other != text for other in texts] for text in texts])
     chosen = to_device(wrong.any(dim=1).nonzero().flatten(), similarities.device)
     own = to_device(torch.arange(len(texts)), similarities.device)
