@@ -12,6 +12,7 @@ import torch
 from modalink import modalities
 from modalink.errors import GenerationError, Stopped
 from modalink.generators.animatediff import AnimateDiffConfig
+from modalink.generators.latte import LatteConfig
 from modalink.generators.sana import SanaConfig
 from modalink.generators.shap_e import ShapEConfig
 from modalink.generators.stable_audio import StableAudioConfig
@@ -19,12 +20,12 @@ from modalink.generators.stable_diffusion import StableDiffusionConfig
 from modalink.generators.stable_diffusion_xl import StableDiffusionXlConfig
 from modalink.generators.zeroscope import ZeroscopeConfig
 from modalink.roles import Conditions
-from modalink.testing import pipelines, sound_pipelines
+from modalink.testing import clip_pipelines, pipelines, sound_pipelines
 from modalink.testing.checkpoints import tiny_stable_diffusion
 from modalink.testing.shape_pipelines import tiny_shap_e
 
 REQUESTS = 60
-"""Of each generator: 420 in all."""
+"""Of each generator: 480 in all."""
 KINDS: dict[str, Callable[[Path], Any]] = {
     "stable_diffusion": lambda place: StableDiffusionConfig(checkpoint=str(tiny_stable_diffusion(place))),
     "stable_diffusion_xl": lambda place: StableDiffusionXlConfig(
@@ -36,6 +37,7 @@ KINDS: dict[str, Callable[[Path], Any]] = {
         motion=str(pipelines.tiny_motion_adapter(place / "motion")),
         frames=2,
     ),
+    "latte": lambda place: LatteConfig(checkpoint=str(clip_pipelines.tiny_latte(place)), text_tokens=12),
     "sana": lambda place: SanaConfig(checkpoint=str(pipelines.tiny_sana(place)), tokens=12),
     "stable_audio": lambda place: StableAudioConfig(checkpoint=str(sound_pipelines.tiny_stable_audio(place))),
     "shap_e": lambda place: ShapEConfig(checkpoint=str(tiny_shap_e(place)), grid=6),

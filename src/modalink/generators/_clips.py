@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from modalink.errors import GenerationError
 from modalink.generators._images import seen, to_pixels
+from modalink.generators._latent import LatentDiffusion
 from modalink.generators._stable import Stable
 from modalink.modalities.video import Clip, VideoHandle
 from modalink.ragged import Ragged
@@ -53,8 +54,47 @@ class ClipPreprocessor(Preprocessor):
         return {"frames": self.frames, "fps": self.fps, **squares}
 
 
-class StableClips(Stable, ReadsText):
-    """Base of generators of the family that make clips; the VAE knows pictures alone.
+class ClipDiffusion(LatentDiffusion):
+    """Base of generators of clips whose VAE knows pictures alone: few frames go through it at once."""
+
+    vae: Any
+    """Between pictures and latents; the family sets it."""
+    fps: float
+    """Frames a second of what is made; the family sets it."""
+
+    @torch.no_grad()
+    def encode_media(self, media: Ragged) -> Float[Tensor, "i c f y x"]:
+        """The scaled latents of clips in [-1, 1], each of one unit `[f 3 h w]`; the mode of the VAE's posterior."""
+        frames = media.values.flatten(0, 1).split(_TOGETHER)
+        found = [self.vae.encode(some.to(self.vae.dtype)).latent_dist.mode() for some in frames]
+        latents = torch.cat(found).mul(self.vae.config.scaling_factor)
+        return latents.unflatten(0, media.values.shape[:2]).transpose(1, 2).contiguous()
+
+    def visible(self, latents: Float[Tensor, "i c f y x"], asked: MediaOptions) -> Float[Tensor, "i f 3 h w"]:
+        """The frames of clips, from 0 to 1; a few frames are decoded at a time, and again in the backward pass."""
+        frames = latents.transpose(1, 2)
+        parts = [checkpoint(self._decoded, some, use_reentrant=False) for some in frames.flatten(0, 1).split(_TOGETHER)]
+        return seen(torch.cat(parts)).unflatten(0, frames.shape[:2])
+
+    @torch.no_grad()
+    def to_media(self, latents: Tensor, asked: MediaOptions, should_stop: ShouldStop | None) -> list[Clip]:
+        """Clips from scaled latents; a few frames are decoded at a time, and kept as bytes."""
+        return [Clip.of(self._pixels(clip, should_stop), self.fps) for clip in latents.transpose(1, 2)]
+
+    def _pixels(self, latents: Float[Tensor, "f c y x"], should_stop: ShouldStop | None) -> np.ndarray:
+        made: list[np.ndarray] = []
+        for some in latents.split(_TOGETHER):
+            check_stop(should_stop, "before all of its frames were made")
+            made.append(to_pixels(self._decoded(some)))
+        return np.concatenate(made)
+
+    def _decoded(self, latents: Float[Tensor, "f c y x"]) -> Float[Tensor, "f 3 h w"]:
+        frames: Tensor = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
+        return frames
+
+
+class StableClips(ClipDiffusion, Stable, ReadsText):
+    """Base of generators of Stable Diffusion's family that make clips.
 
     Args:
         fps: Frames a second of what is made.
@@ -97,33 +137,3 @@ class StableClips(Stable, ReadsText):
                 f"({self.most_frames / self.fps:g} s)"
             )
         return self.unet.config.in_channels, asked.frames, *self.latent_grid(asked, asked.frames)
-
-    @torch.no_grad()
-    def encode_media(self, media: Ragged) -> Float[Tensor, "i c f y x"]:
-        """The scaled latents of clips in [-1, 1], each of one unit `[f 3 h w]`; the mode of the VAE's posterior."""
-        frames = media.values.flatten(0, 1).split(_TOGETHER)
-        found = [self.vae.encode(some.to(self.vae.dtype)).latent_dist.mode() for some in frames]
-        latents = torch.cat(found).mul(self.vae.config.scaling_factor)
-        return latents.unflatten(0, media.values.shape[:2]).transpose(1, 2).contiguous()
-
-    def visible(self, latents: Float[Tensor, "i c f y x"], asked: MediaOptions) -> Float[Tensor, "i f 3 h w"]:
-        """The frames of clips, from 0 to 1; a few frames are decoded at a time, and again in the backward pass."""
-        frames = latents.transpose(1, 2)
-        parts = [checkpoint(self._decoded, some, use_reentrant=False) for some in frames.flatten(0, 1).split(_TOGETHER)]
-        return seen(torch.cat(parts)).unflatten(0, frames.shape[:2])
-
-    @torch.no_grad()
-    def to_media(self, latents: Tensor, asked: MediaOptions, should_stop: ShouldStop | None) -> list[Clip]:
-        """Clips from scaled latents; a few frames are decoded at a time, and kept as bytes."""
-        return [Clip.of(self._pixels(clip, should_stop), self.fps) for clip in latents.transpose(1, 2)]
-
-    def _pixels(self, latents: Float[Tensor, "f c y x"], should_stop: ShouldStop | None) -> np.ndarray:
-        made: list[np.ndarray] = []
-        for some in latents.split(_TOGETHER):
-            check_stop(should_stop, "before all of its frames were made")
-            made.append(to_pixels(self._decoded(some)))
-        return np.concatenate(made)
-
-    def _decoded(self, latents: Float[Tensor, "f c y x"]) -> Float[Tensor, "f 3 h w"]:
-        frames: Tensor = self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample
-        return frames

@@ -23,9 +23,30 @@ class PipelineConfig(GeneratorConfig):
     guidance: Guidance = 3.0
     """Strength of classifier-free guidance when sampling; 1 is none."""
 
+    def place(self, name: str) -> tuple[str, str | None]:
+        """The checkpoint that a subfolder is of, and its revision."""
+        return self.checkpoint, self.revision
+
     def component(self, name: str) -> dict[str, Any]:
         """The configuration of a subfolder."""
-        return hub.component(self.checkpoint, name, self.revision)
+        checkpoint, revision = self.place(name)
+        return hub.component(checkpoint, name, revision)
+
+    def own_side(self, network: str, levels: str = "block_out_channels") -> int:
+        """Side of the checkpoint's own pictures in pixels.
+
+        Args:
+            network: The subfolder of the network that restores latents.
+            levels: What the VAE's configuration calls its levels.
+        """
+        with hub.foreign(PartError, f"{self.checkpoint}: found no side of its images in its settings"):
+            halvings = len(self.component("vae")[levels]) - 1
+            side = self.component(network)["sample_size"] * 2**halvings
+            if not 1 <= side <= hub.LARGEST_SIDE:
+                raise PartError(
+                    f"{self.checkpoint}: it makes images of {shown(side)} px, needed 1 to {hub.LARGEST_SIDE:,}"
+                )
+            return int(side)
 
     def network(self, name: str, kind: Any, *, weights: bool) -> Any:
         """A network of diffusers from a subfolder."""
@@ -72,10 +93,11 @@ class PipelineConfig(GeneratorConfig):
             return getattr(diffusers, names[self.solver]).from_config(facts | fixed | changes)
 
     def _load(self, name: str, kind: Any) -> Any:
+        checkpoint, revision = self.place(name)
         return hub.load(
             kind,
-            self.checkpoint,
-            revision=self.revision,
+            checkpoint,
+            revision=revision,
             dtype=self.dtype,
             subfolder=name,
             allow_unexpected=[r"position_ids$"],

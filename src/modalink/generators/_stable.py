@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from modalink import hub
-from modalink.errors import PartError, shown
+from modalink.errors import PartError
 from modalink.generators._images import TargetPreprocessor
 from modalink.generators._latent import LatentDiffusion, latent_size
 from modalink.generators._pipelines import PipelineConfig
@@ -44,14 +44,7 @@ class StableConfig(PipelineConfig):
 
     def side(self) -> int:
         """Side of the checkpoint's own pictures in pixels."""
-        with hub.foreign(PartError, f"{self.checkpoint}: found no side of its images in its settings"):
-            halvings = len(self.component("vae")["block_out_channels"]) - 1
-            side = self.component("unet")["sample_size"] * 2**halvings
-            if not 1 <= side <= hub.LARGEST_SIDE:
-                raise PartError(
-                    f"{self.checkpoint}: it makes images of {shown(side)} px, needed 1 to {hub.LARGEST_SIDE:,}"
-                )
-            return int(side)
+        return self.own_side("unet")
 
     def check_widths(self) -> None:
         """Demand that the text encoder makes what the UNet reads.

@@ -115,14 +115,7 @@ class SanaConfig(PipelineConfig):
         return TargetPreprocessor(self._side())
 
     def _side(self) -> int:
-        with hub.foreign(PartError, f"{self.checkpoint}: found no side of its images in its settings"):
-            factor = 2 ** (len(self.component("vae")["encoder_block_out_channels"]) - 1)
-            side = self.component("transformer")["sample_size"] * factor
-            if not 1 <= side <= hub.LARGEST_SIDE:
-                raise PartError(
-                    f"{self.checkpoint}: it makes images of {shown(side)} px, needed 1 to {hub.LARGEST_SIDE:,}"
-                )
-            return int(side)
+        return self.own_side("transformer", "encoder_block_out_channels")
 
 
 class Sana(FlowMatching, ReadsText):

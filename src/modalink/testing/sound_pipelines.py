@@ -69,7 +69,7 @@ def tiny_audioldm2(folder: Path | str, *, scheduler: Any = None, seed: int = 0, 
         sounds |= {"spec_size": 128, "num_mel_bins": 64, "window_size": 4, "hidden_size": 32, "aff_block_r": 2}
         clap = ClapConfig(text_config=_clap_text(len(tokenizer)), audio_config=sounds, projection_dim=16)
         ClapModel(clap).save_pretrained(folder / "text_encoder")
-        T5EncoderModel(T5Config(**_t5(len(tokenizer)))).save_pretrained(folder / "text_encoder_2")
+        T5EncoderModel(T5Config(**t5_sizes(len(tokenizer)))).save_pretrained(folder / "text_encoder_2")
         gpt2: dict[str, Any] = {"vocab_size": 8, "n_embd": 12, "n_layer": 2, "n_head": 2, "n_positions": 64}
         gpt2 |= {"initializer_range": _SPREAD, "bos_token_id": 0, "eos_token_id": 0}
         GPT2Model(GPT2Config(**gpt2)).save_pretrained(folder / "language_model")
@@ -77,7 +77,7 @@ def tiny_audioldm2(folder: Path | str, *, scheduler: Any = None, seed: int = 0, 
         AudioLDM2UNet2DConditionModel(**(_BLOCKS | blocks | unet)).save_pretrained(folder / "unet")
         _vae().save_pretrained(folder / "vae")
     tokenizer.save_pretrained(folder / "tokenizer")
-    _ending(tokenizer).save_pretrained(folder / "tokenizer_2")
+    ending_text(tokenizer).save_pretrained(folder / "tokenizer_2")
     return _whole(folder, scheduler, seed, "AudioLDM2Pipeline")
 
 
@@ -94,8 +94,8 @@ def tiny_stable_audio(folder: Path | str, *, scheduler: Any = None, seed: int = 
         StableAudioDiTModel(**(own | transformer)).save_pretrained(folder / "transformer")
         AutoencoderOobleck(**codec).save_pretrained(folder / "vae")
         StableAudioProjectionModel(24, 16, 0, 4).save_pretrained(folder / "projection_model")
-        T5EncoderModel(T5Config(**_t5(len(tokenizer)))).save_pretrained(folder / "text_encoder")
-    _ending(tokenizer).save_pretrained(folder / "tokenizer")
+        T5EncoderModel(T5Config(**t5_sizes(len(tokenizer)))).save_pretrained(folder / "text_encoder")
+    ending_text(tokenizer).save_pretrained(folder / "tokenizer")
     scheduler = scheduler or EDMDPMSolverMultistepScheduler(sigma_data=1.0, prediction_type="v_prediction")
     scheduler.save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableAudioPipeline"}))
@@ -116,7 +116,7 @@ def tiny_musicgen(folder: Path | str, *, seed: int = 0, **decoder: Any) -> Path:
     codec: dict[str, Any] = {"num_filters": 4, "upsampling_ratios": [4, 2], "codebook_dim": 8, "hidden_size": 8}
     codec |= {"sampling_rate": 16_000, "target_bandwidths": [80.0], "use_causal_conv": False}
     config = MusicgenConfig(
-        text_encoder=T5Config(**_t5(len(tokenizer))),
+        text_encoder=T5Config(**t5_sizes(len(tokenizer))),
         audio_encoder=EncodecConfig(**codec),
         decoder=MusicgenDecoderConfig(**(own | decoder)),
     )
@@ -131,7 +131,7 @@ def tiny_musicgen(folder: Path | str, *, seed: int = 0, **decoder: Any) -> Path:
     return folder
 
 
-def _t5(vocabulary: int) -> dict[str, Any]:
+def t5_sizes(vocabulary: int) -> dict[str, Any]:
     sizes = {"d_model": 24, "d_kv": 6, "d_ff": 32, "num_layers": 2, "num_heads": 4}
     return sizes | {"vocab_size": vocabulary, "pad_token_id": 0, "eos_token_id": 2}
 
@@ -142,7 +142,7 @@ def _tokenizer() -> Any:
     return tokenizer
 
 
-def _ending(tokenizer: Any) -> Any:
+def ending_text(tokenizer: Any) -> Any:
     """The tokenizer with T5's token behind each text."""
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", tokenizer.eos_token_id)]
