@@ -52,11 +52,6 @@ class Targets:
         """Texts that describe the items."""
         return [item.caption for item in self.items]
 
-    @property
-    def digests(self) -> list[str]:
-        """The items' names in feature caches."""
-        return [item.digest for item in self.items]
-
 
 @dataclass(frozen=True)
 class Batch:

@@ -140,15 +140,16 @@ class FrozenGenerator:
         found = self.once.get(self.key, digests, encode_flat)
         return _from_flat(torch.stack([item.flatten() for item in found]), shapes)
 
-    def latents(self, targets: Targets) -> list[Tensor]:
-        """The latents of the media that shall be made, one tensor an item."""
+    def latents(self, targets: Targets, chosen: Sequence[int]) -> list[Tensor]:
+        """The latents of some of the media that shall be made, one tensor an item."""
+        items = [targets.items[i] for i in chosen]
 
         def encode(places: list[int]) -> list[Tensor]:
-            media = ragged([targets.items[i] for i in places]).to(self.once.device)
+            media = ragged([items[i] for i in places]).to(self.once.device)
             assert isinstance(self.generator, Denoises)
             return [*self.generator.encode_media(media)]
 
-        return self.once.get(self.key, targets.digests, encode, [item.layout.untimed for item in targets.items])
+        return self.once.get(self.key, [item.digest for item in items], encode, [item.layout.untimed for item in items])
 
     def denoising_error(
         self, latents: Sequence[Tensor], conditions: Conditions, rng: Sequence[torch.Generator]

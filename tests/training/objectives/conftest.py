@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,8 +27,8 @@ class Tutor:
     def null_conditions(self) -> Conditions:
         return self.text_conditions([""])
 
-    def latents(self, targets: Targets) -> list[Tensor]:
-        return [item.load()[0] for item in targets.items]
+    def latents(self, targets: Targets, chosen: Sequence[int]) -> list[Tensor]:
+        return [targets.items[i].load()[0] for i in chosen]
 
     def denoising_error(self, latents: list[Tensor], conditions: Conditions, rng: list[torch.Generator]) -> Tensor:
         self.seen.append(conditions["tokens"])

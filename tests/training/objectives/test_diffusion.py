@@ -8,6 +8,7 @@ from modalink.training.randomness import ItemRngs
 from tests.training.objectives.conftest import unlearned
 
 KEEPING, DROPPING = DiffusionConfig(condition_dropout=0.0), DiffusionConfig(condition_dropout=0.5)
+HALVING = DiffusionConfig(condition_dropout=0.0, share=0.5)
 MADE = torch.stack([torch.full((2, 4), v) for v in (1.5, 5.0, 3.0)])
 
 
@@ -62,3 +63,27 @@ def test_dropping_does_not_depend_on_the_micro_batch(batch, tutor, output) -> No
         straight, swapped = ((seen == 0).all(dim=(1, 2)) for seen in tutor.seen[-2:])
         assert straight[0] == swapped[1]
         assert straight[1] == swapped[0]
+
+
+def test_a_share_stands_for_all_and_is_drawn_anew_for_each_item(batch, tutor, output) -> None:
+    made, sums, counts = MADE.clone().requires_grad_(), [], []
+    for step in range(400):
+        tutor.seen.clear()
+        sums.append(HALVING.sum(output(made), batch, {"image": tutor}, ItemRngs(0, step, [0, 1])))
+        counts.append(len(tutor.seen[0]) if tutor.seen else 0)
+    whole = KEEPING.sum(output(MADE), batch, {"image": tutor}, ItemRngs(0, 0, [0, 1]))
+    assert torch.stack(sums).mean().item() == pytest.approx(float(whole), rel=0.1)
+    assert {*counts} == {0, 1, 2, 3}
+    # A micro-batch of which nothing is drawn can go backward like any other.
+    sums[counts.index(0)].backward()
+    assert torch.equal(made.grad, torch.zeros_like(made))
+    assert HALVING.count(batch) == 3
+
+
+def test_which_items_are_drawn_does_not_depend_on_the_micro_batch_or_on_marks(batch, tutor, output) -> None:
+    for step in range(8):
+        rngs, swapped = ItemRngs(0, step, [4, 9]), ItemRngs(0, step, [9, 4])
+        drawn, other = (HALVING.drawn("image", batch.targets["image"], one) for one in (rngs, swapped))
+        assert (0 in drawn) == (1 in other)
+        assert (1 in drawn) == (0 in other)
+        assert HALVING.drawn("image", unlearned(batch, 1).targets["image"], rngs) == [i for i in drawn if i != 1]

@@ -170,7 +170,7 @@ class _StageParts:
 
     def _keep_targets(self, generator: FrozenGenerator, targets: Targets, abilities: tuple[type, ...]) -> None:
         if Denoises in abilities and targets.learned:
-            generator.latents(targets)
+            generator.latents(targets, targets.learned)
             generator.null_conditions()
         if ReadsText in abilities and (chosen := captioned(targets)):
             generator.text_conditions([targets.captions[i] or "" for i in chosen])

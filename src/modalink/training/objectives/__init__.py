@@ -67,8 +67,8 @@ class GeneratorView(Protocol):
     def null_conditions(self) -> Conditions:
         """The conditions of one item that asks for nothing."""
 
-    def latents(self, targets: Targets) -> list[Tensor]:
-        """The latents of the media that shall be made, one tensor an item."""
+    def latents(self, targets: Targets, chosen: Sequence[int]) -> list[Tensor]:
+        """The latents of some of the media that shall be made, one tensor an item."""
 
     def denoising_error(
         self, latents: Sequence[Tensor], conditions: Conditions, rng: Sequence[Any]
@@ -221,9 +221,9 @@ def demand_targets(batch: Batch, modality: str, made: int) -> None:
         TrainingError: There are more or fewer.
     """
     targets = batch.targets[modality]
-    if made != len(targets.digests):
+    if made != len(targets.items):
         raise TrainingError(
             f"samples {', '.join(batch.samples)}: found conditions for {made} {modality} "
-            f"items and {len(targets.digests)} targets; each target needs its own run of signal tokens in the "
+            f"items and {len(targets.items)} targets; each target needs its own run of signal tokens in the "
             "assistant's turn"
         )

@@ -32,8 +32,7 @@ def gains(
         chosen: Which targets.
     """
     targets = batch.targets[modality]
-    latents = generator.latents(targets)
-    latents = [latents[i] for i in chosen]
+    latents = generator.latents(targets, chosen)
 
     def errors(of: Output) -> Tensor:
         drawn = rngs.of(f"noise {modality}", targets.samples)  # anew for each, so that both draw the same

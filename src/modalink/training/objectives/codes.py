@@ -5,6 +5,7 @@ Networks, 1989), as MusicGen (arXiv 2306.05284) learns; dropped conditions as in
 2207.12598).
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -32,12 +33,18 @@ class CodesConfig(ReproducingConfig):
         return _generator(view).null_conditions(1)
 
     def errors(
-        self, view: GeneratorView, modality: str, targets: Targets, conditions: Conditions, rngs: ItemRngs
+        self,
+        view: GeneratorView,
+        modality: str,
+        targets: Targets,
+        chosen: Sequence[int],
+        conditions: Conditions,
+        rngs: ItemRngs,
     ) -> Float[Tensor, " i"]:
         generator = _generator(view)
         # Not kept: numbers of codes are exact in no type that features are kept in.
         with torch.no_grad():
-            codes = generator.encode_media(ragged([targets.items[i] for i in targets.learned]).to(conditions.device))
+            codes = generator.encode_media(ragged([targets.items[i] for i in chosen]).to(conditions.device))
         return by_shape(codes, lambda same, places: generator.code_error(same, conditions.take(places)))
 
 

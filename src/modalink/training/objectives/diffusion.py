@@ -3,6 +3,7 @@
 Source: survey arXiv 2401.13601, eq. 5; dropped conditions as in classifier-free guidance, arXiv 2207.12598.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from jaxtyping import Float
@@ -24,8 +25,13 @@ class DiffusionConfig(ReproducingConfig):
         return (Denoises,)
 
     def errors(
-        self, view: GeneratorView, modality: str, targets: Targets, conditions: Conditions, rngs: ItemRngs
+        self,
+        view: GeneratorView,
+        modality: str,
+        targets: Targets,
+        chosen: Sequence[int],
+        conditions: Conditions,
+        rngs: ItemRngs,
     ) -> Float[Tensor, " i"]:
-        chosen, noise = targets.learned, rngs.of(f"noise {modality}", targets.samples)
-        latents = view.latents(targets)
-        return view.denoising_error([latents[i] for i in chosen], conditions, [noise[i] for i in chosen])
+        noise = rngs.of(f"noise {modality}", targets.samples)
+        return view.denoising_error(view.latents(targets, chosen), conditions, [noise[i] for i in chosen])
