@@ -2,8 +2,8 @@
 
     python benchmarks/attention.py
 
-For each layout of segments it times one forward and backward pass of a 4-layer Llama decoder, once with every segment
-on its own, once with all segments padded to the longest, and for an unpacked batch with and without SDPA. Prints
+For each layout of segments it times one forward and backward pass of a 4-layer Llama decoder: segments of one length at a
+time, of like lengths, and all padded to the longest; and for an unpacked batch with and without SDPA. Prints
 seconds (median of several runs, interleaved) and ratios.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from modalink.llms import ATTENTION, Segments, _attention
+from modalink.llms import ATTENTION, Segments, _segments
 
 LAYOUTS = {
     "32 x 64, equal": [64] * 32,
@@ -34,21 +34,22 @@ def main() -> None:
     for name, lengths in LAYOUTS.items():
         waste = 1 - sum(lengths) / (max(lengths) * len(lengths))
         model.set_attn_implementation(ATTENTION)
-        times = interleaved({"alone": packed(model, lengths, 0.0), "padded": packed(model, lengths, 1.0)})
-        report(f"packed, {name}, {waste:.0%} padding", times, "alone", "padded")
+        limits = {"alone": 0.0, "grouped": _segments.PADDING_LIMIT, "padded": 1.0}
+        times = interleaved({body: packed(model, lengths, limit) for body, limit in limits.items()})
+        report(f"packed, {name}, {waste:.0%} padding", times)
     ids = torch.randint(0, 600, (32, 64))
     step = {"eager body": unpacked(model, ids, ATTENTION), "sdpa": unpacked(model, ids, "sdpa")}
-    report("bfloat16 training, 32 x 64", interleaved(step), "eager body", "sdpa")
+    report("bfloat16 training, 32 x 64", interleaved(step))
 
 
 def packed(model: LlamaForCausalLM, lengths: list[int], limit: float) -> Callable[[], None]:
     """A step over a packed stream with a given limit of padding."""
     ids = torch.randint(0, 600, (1, sum(lengths)))
+    _segments.PADDING_LIMIT = limit
     segments = Segments.of(lengths)
     mask = segments.mask()
 
     def step() -> None:
-        _attention.PADDING_LIMIT = limit
         model(
             ids, attention_mask=mask, position_ids=segments.positions, use_cache=False
         ).logits.float().mean().backward()
@@ -78,10 +79,10 @@ def interleaved(steps: dict[str, Callable[[], None]], runs: int = 7) -> dict[str
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def report(title: str, times: dict[str, float], one: str, other: str) -> None:
-    """Print one row."""
-    ratio = times[one] / times[other]
-    print(f"{title}: {one} {times[one]:.3f} s, {other} {times[other]:.3f} s, ratio {ratio:.2f}")
+def report(title: str, times: dict[str, float]) -> None:
+    """One line: the times, and how often each goes into the first."""
+    first = next(iter(times.values()))
+    print(f"{title}: " + ", ".join(f"{body} {taken:.3f} s ({first / taken:.2f}x)" for body, taken in times.items()))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from modalink.errors import PartError
-from modalink.llms import ATTENTION, Segments, _attention, attention
+from modalink.llms import ATTENTION, Segments, _attention, _segments, attention
 
 SIZES = {
     "vocab_size": 50,
@@ -118,7 +118,7 @@ def _attended(states, mask, **options):
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_packed_body_agrees_with_one_masked_product_over_the_stream(monkeypatch, limit, options, dtype):
-    monkeypatch.setattr(_attention, "PADDING_LIMIT", limit)
+    monkeypatch.setattr(_segments, "PADDING_LIMIT", limit)
     segments = Segments.of([5, 1, 9])
     states = _heads(segments.lengths, dtype)
     found = _attended(states, segments.mask(), **options)
@@ -221,3 +221,19 @@ def test_a_gpu_falls_back_where_its_kernel_cannot_do_what_a_layer_asks(kernel_ca
         for dtype, asked in ((torch.float32, {}), (torch.bfloat16, options)):
             assert _attended(_heads(mask.segments.lengths, dtype), mask, **asked).shape == (1, 15, 4, 8)
     assert not kernel_calls
+
+
+def test_samples_of_like_length_lie_in_rows_of_which_at_most_a_quarter_is_padding():
+    lengths = [40, 9, 100, 41, 95, 3, 98, 10]
+    segments = Segments.of(lengths)
+    assert [own.samples for own in segments.rows] == [(2, 3, 4, 6), (0,), (1, 7), (5,)]
+    stream = torch.arange(sum(lengths))
+    found = torch.cat([own.lay(stream).flatten()[own.places] for own in segments.rows])
+    assert torch.equal(found[segments.order], stream)
+    for own in segments.rows:
+        assert own.longest == max(lengths[sample] for sample in own.samples)
+        assert 1 - len(own.tokens) / (own.longest * len(own.samples)) <= 0.25
+    # Where little is padding, all lie in one batch, in their order.
+    (own,) = Segments.of([5, 8, 7]).rows
+    assert own.samples == (0, 1, 2)
+    assert own.places.tolist() == [*range(5), *range(8, 16), *range(16, 23)]

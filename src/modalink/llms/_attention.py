@@ -6,7 +6,7 @@ the attention mask (`SegmentsMask`). Any other mask means an ordinary padded bat
 | layout | device | body |
 | --- | --- | --- |
 | packed | CUDA, 16-bit | one variable-length kernel over the stream as it lies |
-| packed | any | rows of one batch where little is padding, else segment by segment |
+| packed | any | segments of like length as rows of one batch |
 | padded | any | SDPA, or plain matrix products where SDPA is slower or knows no soft cap and no sinks |
 """
 
@@ -30,9 +30,6 @@ from modalink.llms._segments import BothWaysMask, Segments, SegmentsMask
 ATTENTION = "modalink"
 PREFIX = "learned_prefix"
 """The part of an attention layer that holds the keys and values of prefix tuning."""
-
-# The share of padding up to which one padded call is faster on a CPU than one call a segment (benchmarks/attention.py).
-PADDING_LIMIT = 0.25
 
 # What a model hands on to all that it calls, and that says nothing about how its tokens attend.
 _ASIDE = {
@@ -232,20 +229,15 @@ def _stream(
 def _packed(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, segments: Segments, options: _Options
 ) -> Float[Tensor, "1 t h dv"]:
-    """Attention inside each segment: all segments as rows of one batch while little is padding, else one by one."""
-    padding = 1 - sum(segments.lengths) / (segments.longest * len(segments.lengths))
+    """Attention inside each segment: those of like length as rows of one batch."""
     streams = [states[0].transpose(0, 1) for states in (query, key, value)]
-    if padding <= PADDING_LIMIT:
-        q, k, v = (_to_rows(stream, segments) for stream in streams)
-        attended = _attend(module, q, k, v, _seen(q, options.window, segments.prefixes), options)
-        return attended.flatten(0, 1).index_select(0, segments.places)[None]
     pieces = []
-    split = zip(*(stream.contiguous().split(list(segments.lengths)) for stream in streams), strict=True)
-    for number, parts in enumerate(split):
-        q, k, v = (part.transpose(0, 1)[None] for part in parts)
-        mask = _seen(q, options.window, segments.prefixes[number : number + 1])
-        pieces.append(_attend(module, q, k, v, mask, options)[0])
-    return torch.cat(pieces)[None]
+    for rows in segments.rows:
+        q, k, v = (rows.lay(stream).transpose(1, 2) for stream in streams)
+        prefixes = tuple(segments.prefixes[sample] for sample in rows.samples) if segments.prefixes else ()
+        attended = _attend(module, q, k, v, _seen(q, options.window, prefixes), options)
+        pieces.append(attended.flatten(0, 1).index_select(0, rows.places))
+    return (pieces[0] if len(pieces) == 1 else torch.cat(pieces).index_select(0, segments.order))[None]
 
 
 def _window(query: Float[Tensor, "s h t d"], window: int | None) -> Bool[Tensor, "t t"] | None:
@@ -273,13 +265,6 @@ def _near(length: int, window: int | None, device: torch.device) -> Bool[Tensor,
     """True where tokens are less than a window apart, whichever comes first."""
     place = torch.arange(length, device=device)
     return (place[:, None] - place).abs() < (length if window is None else window)
-
-
-def _to_rows(states: Float[Tensor, "t h d"], segments: Segments) -> Float[Tensor, "s h longest d"]:
-    """Rows of the longest segment, padded on the right with zeros."""
-    rows = states.new_zeros(len(segments.lengths) * segments.longest, *states.shape[1:])
-    filled = rows.index_copy(0, segments.places, states)
-    return filled.unflatten(0, (-1, segments.longest)).transpose(1, 2)
 
 
 def _band(t: int, u: int, window: int | None, device: torch.device) -> Bool[Tensor, "t u"]:
