@@ -2,8 +2,8 @@
 
     python benchmarks/attention.py
 
-For each layout of segments it times one forward and backward pass of a 4-layer Llama decoder: segments of one length at a
-time, of like lengths, and all padded to the longest; and for an unpacked batch with and without SDPA. Prints
+For each layout of segments it times one forward and backward pass of a 4-layer Llama decoder: segments of one length
+at a time, of like lengths, and all padded to the longest; and for an unpacked batch with and without SDPA. Prints
 seconds (median of several runs, interleaved) and ratios.
 """
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modalink.comparison.design import load_study, published, studies
+from modalink.comparison.design import Comparison, load_study, published, studies
 from modalink.comparison.recipes import comparables
 from modalink.errors import RecipeError, UnknownNameError
 from modalink.recipe import load
@@ -49,6 +49,22 @@ def test_all_published_readers_are_found():
     names = {design["name"] for design in published("image")}
     assert {"llava", "llava-1.5"} <= names and "demo" not in names
     assert all("image" in load(name).inputs for name in names)
+
+
+def test_what_learns_from_judgements_is_no_reader_to_be_compared():
+    """A system that is taught by them alone is left out; of one that has other stages these stay."""
+    names = {design["name"] for design in published("image")}
+    assert not names & {"rlhf-v", "mdpo", "r1-v", "metaquery-sd15-ddpo"}
+    design = {"name": "llava-rlhf", "recipe": "llava-rlhf"}
+    data = [{"source": "tiny_world", "count": 8, "tasks": ["caption"]}]
+    given = {"name": "one", "designs": [design, {"name": "llava", "recipe": "llava"}], "data": data, "steps": 6}
+    asked = {"benchmarks": {"a": {"name": "tiny_world"}}, "tiny": True}
+    found, _ = comparables(Comparison.model_validate(given | asked), ["image"])
+    assert [type(stage).__name__ for stage in found.recipe.stages] == ["SupervisedConfig"] * 3
+    assert {
+        "without the stage judge, which learns from judgements",
+        "without the stage ppo, which learns from judgements",
+    } <= {*found.notes}
 
 
 def test_a_study_that_is_no_study_is_refused(tmp_path):

@@ -99,7 +99,9 @@ def test_latents_and_text_conditions_are_those_of_the_generator(make_recipe: Cal
         "image"
     ]
     own = system.generators["image"]
-    torch.testing.assert_close(torch.stack(generator.latents(targets, range(len(targets.items)))), own.encode_media(targets.media).detach())
+    torch.testing.assert_close(
+        torch.stack(generator.latents(targets, range(len(targets.items)))), own.encode_media(targets.media).detach()
+    )
     for _ in range(2):
         found = generator.text_conditions(["caption 1", "", "caption 1"])
         torch.testing.assert_close(found["tokens"], own.encode_text(["caption 1", "", "caption 1"])["tokens"])

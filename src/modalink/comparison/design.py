@@ -9,10 +9,11 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from modalink import files, yaml_files
 from modalink.errors import RecipeError, UnknownNameError
 from modalink.kinds import Settings
-from modalink.recipe import BenchmarkChoice, checked, load, shipped
+from modalink.recipe import BenchmarkChoice, Recipe, checked, load, shipped
 from modalink.recipe.evaluation import DataSource
 from modalink.recipe.system import Name
 from modalink.recipe.tiny import LINKS_LR, PARTS_LR
+from modalink.training.stages.supervised import SupervisedConfig
 
 Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
@@ -112,6 +113,11 @@ def load_study(reference: str) -> Comparison:
 
 
 def published(modality: str) -> list[dict[str, str]]:
-    """A design for each shipped recipe of a publication that reads a modality."""
+    """A design for each shipped recipe of a publication that teaches to read a modality by examples."""
     recipes = [(name, load(name)) for name in shipped()]
-    return [{"name": n, "recipe": n} for n, recipe in recipes if recipe.paper and modality in recipe.inputs]
+    found = [name for name, recipe in recipes if recipe.paper and modality in recipe.inputs and _by_examples(recipe)]
+    return [{"name": name, "recipe": name} for name in found]
+
+
+def _by_examples(recipe: Recipe) -> bool:
+    return any(isinstance(stage, SupervisedConfig) for stage in recipe.stages)

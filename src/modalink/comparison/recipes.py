@@ -13,6 +13,7 @@ from modalink.recipe import Recipe, Stage, changed, load
 from modalink.recipe.evaluation import SOURCES
 from modalink.recipe.groups import NEW_TOKENS, Group
 from modalink.training.objectives import ItemObjectiveConfig, ObjectiveConfig
+from modalink.training.stages.supervised import SupervisedConfig
 
 _CHECKPOINT_EVERY = 50
 _SHARED_OF_LLM = ("kind", "checkpoint", "revision", "dtype")
@@ -38,7 +39,7 @@ def comparables(comparison: Comparison, reads: Collection[str]) -> list[Comparab
     """The designs of a comparison, each as the recipe that is trained.
 
     Of each stay the inputs that data and questions need, and those that read captions for them (a P-Former), what its
-    stages train and minimise there, and their order.
+    stages train and minimise there, and their order; what learns from judgements is left out.
     Data, batch, arithmetic and learning rates become the comparison's, the LLM and its prompt template those of the
     first design.
 
@@ -157,7 +158,9 @@ def _input(recipe: Recipe, data: Mapping[str, Any], modality: str, reads: Collec
 
 
 def _stage(recipe: Recipe, stage: Stage, reads: Collection[str]) -> dict[str, Any] | None:
-    """What of a stage is about reading these modalities; None where nothing is."""
+    """What of a stage is about reading these modalities; None where nothing is, or it learns from judgements."""
+    if not isinstance(stage, SupervisedConfig):
+        return None
     objectives = [one for one in stage.objectives if not _asks_for_more(one, reads)]
     groups = {_renamed(Group(name), recipe, reads): settings for name, settings in stage.train.items()}
     train = {
@@ -181,10 +184,12 @@ def _asks_for_more(objective: ObjectiveConfig, reads: Collection[str]) -> bool:
 
 
 def _left_out(recipe: Recipe, reads: Collection[str]) -> Iterator[str]:
-    """Objectives about reading that are left out, in words."""
+    """Objectives about reading and stages that are left out, in words."""
     every = (one for stage in recipe.stages for one in stage.objectives)
     found = (one.kind for one in every if not isinstance(one, ItemObjectiveConfig) and _asks_for_more(one, reads))
     yield from (f"without the objective {kind}, which asks for another input" for kind in dict.fromkeys(found))
+    judged = (stage.name for stage in recipe.stages if not isinstance(stage, SupervisedConfig))
+    yield from (f"without the stage {name}, which learns from judgements" for name in judged)
 
 
 def _renamed(group: Group, recipe: Recipe, reads: Collection[str]) -> Group:
