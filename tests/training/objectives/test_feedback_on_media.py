@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,10 @@ from modalink.training.objectives.diffusion_dpo import DiffusionDpoConfig
 from modalink.training.objectives.diffusion_kto import DiffusionKtoConfig
 from modalink.training.randomness import ItemRngs
 from modalink.training.train import train
+from tests.support.forks import ended_together
+from tests.support.run_files import recipe_file, records_of
 from tests.support.tiny_run import COLOURS
+from tests.training import child
 
 RNGS = ItemRngs(0, 0, [0, 0, 1, 1])
 
@@ -98,12 +102,9 @@ def test_marks_are_labels_or_ranks_and_what_was_not_judged_counts_nothing() -> N
         dpo.count(_batch(_pair(1.0, 2.0, media=(2, 1))))
 
 
-@pytest.mark.parametrize("kind", ["diffusion_dpo", "diffusion_kto"])
-def test_a_stage_learns_from_pairs_of_pictures(
-    make_recipe: Callable[..., Recipe], data: dict[str, str], tmp_path: Path, kind: str
-) -> None:
-    """It begins at the known loss, whatever dropout its adapters have, and moves what it trains and nothing else."""
-    pairs = tmp_path / "pairs.jsonl"
+@pytest.fixture
+def pictures(data: dict[str, str], tmp_path: Path) -> dict[str, Any]:
+    """A stage that learns from pairs of pictures; its objectives are to be given."""
     folder, rows = Path(data["draw"]).parent, []
     for number, colour in enumerate(COLOURS):
         sides = [
@@ -120,23 +121,53 @@ def test_a_stage_learns_from_pairs_of_pictures(
         ]
         prompt = [{"role": "user", "content": f"Draw a {colour} cube."}]
         rows.append({"prompt": prompt, "chosen": sides[0], "rejected": sides[1]})
+    pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    groups = ("outputs.image.projector", "llm.lora")
-    stage = {
+    return {
         "name": "pictures",
         "kind": "preference",
-        "train": {group: {"lr": 1e-3} for group in groups},
-        "objectives": [{"kind": kind}],
+        "train": {group: {"lr": 1e-3} for group in ("outputs.image.projector", "llm.lora")},
         "data": [{"source": "preferences", "path": str(pairs)}],
         "batch": 4,
         "steps": 3,
         "precision": "float32",
     }
+
+
+@pytest.mark.parametrize("kind", ["diffusion_dpo", "diffusion_kto"])
+def test_a_stage_learns_from_pairs_of_pictures(
+    make_recipe: Callable[..., Recipe], pictures: dict[str, Any], tmp_path: Path, kind: str
+) -> None:
+    """It begins at the known loss, whatever dropout its adapters have, and moves what it trains and nothing else."""
+    stage = pictures | {"objectives": [{"kind": kind}]}
     run = train(make_recipe(stage, lora_dropout=0.5), tmp_path / "run")
-    records = [json.loads(line) for line in (run / "pictures" / "metrics.jsonl").read_text().splitlines()]
+    records = records_of(run, "pictures")
     expected = {"diffusion_dpo": (math.log(2), 4), "diffusion_kto": (0.5, 8)}[kind]
     assert records[0]["losses"][kind] == pytest.approx(expected[0], abs=1e-4)
     assert records[0]["units"] == {kind: expected[1]}
-    assert set(records[0]["grad_norms"]) == {*groups} and min(records[0]["grad_norms"].values()) > 0
+    assert set(records[0]["grad_norms"]) == {*stage["train"]} and min(records[0]["grad_norms"].values()) > 0
     with pytest.raises(ValueError, match="measures by the state in which its stage began"):
         make_recipe(stage | {"kind": "supervised"})
+
+
+def test_two_processes_learn_from_pictures_what_one_learns(
+    make_recipe: Callable[..., Recipe], pictures: dict[str, Any], data: dict[str, str], tmp_path: Path
+) -> None:
+    """From pairs and marks, and in a stage of its own from a reward that is followed through the sampler."""
+    judged = [{"kind": "diffusion_dpo"}, {"kind": "diffusion_kto"}]
+    follows = [{"kind": "reward_gradient", "last": 1, "steps": 2}]
+    drawn = [{"source": "messages", "path": data["draw"]}]
+    short = {"micro_batch": 1, "steps": 1}
+    stages = [
+        pictures | short | {"objectives": judged},
+        pictures | short | {"name": "follow", "kind": "supervised", "objectives": follows, "data": drawn},
+    ]
+    recipe, one, two, output = make_recipe(*stages), tmp_path / "one", tmp_path / "two", tmp_path / "output"
+    train(recipe, one)
+    codes = ended_together(child.__file__, [recipe_file(recipe, two), str(two)], output=output, processes=2)
+    assert codes == [0, 0], output.read_text()
+    for name in ("pictures", "follow"):
+        (alone,), (together,) = records_of(one, name), records_of(two, name)
+        assert together["units"] == alone["units"] and min(alone["units"].values()) >= 4
+        assert together["losses"] == pytest.approx(alone["losses"], rel=1e-2)
+        assert together["grad_norms"] == pytest.approx(alone["grad_norms"], rel=5e-2)

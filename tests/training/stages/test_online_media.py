@@ -136,8 +136,11 @@ def test_what_other_weights_drew_or_what_is_torn_is_drawn_again(tmp_path: Path) 
     assert kept.read(requests) is None
 
 
-def test_two_processes_learn_what_one_learns(make_recipe: Callable[..., Recipe], stage, tmp_path: Path) -> None:
-    recipe = make_recipe(stage("denoising_policy", batch=2, steps=1, micro_batch=1))
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_learn_what_one_learns(
+    make_recipe: Callable[..., Recipe], stage, tmp_path: Path, kind: str
+) -> None:
+    recipe = make_recipe(stage(kind, batch=2, steps=1, micro_batch=1))
     one, two, output = tmp_path / "one", tmp_path / "two", tmp_path / "output"
     train(recipe, one)
     codes = ended_together(child.__file__, [recipe_file(recipe, two), str(two)], output=output, processes=2)

@@ -10,12 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from modalink.model import Prepared
 from modalink.recipe import Recipe
 from modalink.runs import checkpoints
+from modalink.settings import run_settings
+from modalink.training.reference import Reference
 from modalink.training.train import train
 from tests.support.forks import ended, ended_together
 from tests.support.run_files import recipe_file, records_of
-from tests.training import child
+from tests.training import child, reference_child
 
 CHILD = child.__file__
 
@@ -73,6 +76,32 @@ def test_killed_it_is_resumed_to_the_bit_by_the_reference_that_it_began_with(
     assert (killed / "model" / "model.safetensors").read_bytes() == (whole / "model" / "model.safetensors").read_bytes()
 
 
+def test_killed_while_the_reference_is_cached_it_goes_on_with_what_is_on_the_disk(
+    make_recipe: Callable[..., Recipe], prefer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the second step, of whose pairs one is kept and one is not: what is kept is read, and the bits are the same."""
+    recipe = make_recipe(prefer(steps=4), lora_dropout=0.3)
+    computed: list[str] = []
+    alone = Reference._alone
+
+    def counted(self: Reference, sample: Prepared) -> torch.Tensor:
+        computed.append(sample.id)
+        return alone(self, sample)
+
+    monkeypatch.setattr(Reference, "_alone", counted)
+    whole, killed, output = train(recipe, tmp_path / "whole"), tmp_path / "killed", tmp_path / "output"
+    every, cache = [*computed], tmp_path / "cache"
+    assert len(every) == len({*every}) == 6
+    arguments = [recipe_file(recipe, killed), str(killed), str(cache), "3"]
+    assert ended(reference_child.__file__, arguments, output) == -signal.SIGKILL, output.read_text()
+    assert len(records_of(killed, "prefer")) == 1
+    computed.clear()
+    train(recipe, killed, settings=run_settings(cache=str(cache)))
+    assert computed == every[3:]
+    assert records_of(killed, "prefer") == records_of(whole, "prefer")
+    assert (killed / "model" / "model.safetensors").read_bytes() == (whole / "model" / "model.safetensors").read_bytes()
+
+
 def test_two_processes_learn_from_pairs_what_one_learns(learning: Callable[..., Recipe], tmp_path: Path) -> None:
     recipe = learning(batch=4, micro_batch=1, steps=2)
     one, two, output = tmp_path / "one", tmp_path / "two", tmp_path / "output"
@@ -89,9 +118,13 @@ def test_two_processes_learn_from_pairs_what_one_learns(learning: Callable[..., 
 def test_two_processes_learn_by_objectives_about_pairs_what_one_learns(
     make_recipe: Callable[..., Recipe], prefer, tmp_path: Path
 ) -> None:
-    """By those whose losses are sums of units of their own: changed tokens, odds, margins, ranks."""
-    kinds = ("ddpo", "orpo", "simpo", "rrhf", "cpo")
-    stage = prefer(objectives=[{"kind": kind} for kind in kinds], batch=4, micro_batch=1, steps=1)
+    """By those whose losses are sums of units of their own (changed tokens, odds, margins, ranks), and by those that
+    damage media, here without a draw: what is drawn of a medium is another on each process."""
+    kinds = ("ddpo", "orpo", "simpo", "rrhf", "cpo", "mdpo", "v_dpo")
+    blank = {"mdpo": {"damage": "blank"}}
+    stage = prefer(
+        objectives=[{"kind": kind, **blank.get(kind, {})} for kind in kinds], batch=4, micro_batch=1, steps=1
+    )
     recipe, one, two, output = make_recipe(stage), tmp_path / "one", tmp_path / "two", tmp_path / "output"
     train(recipe, one)
     codes = ended_together(CHILD, [recipe_file(recipe, two), str(two)], output=output, processes=2)

@@ -18,8 +18,10 @@ from modalink.rewards.model import ModelRewardConfig
 from modalink.training.forward import forward
 from modalink.training.preparing import preparing
 from modalink.training.train import train
-from tests.support.run_files import records_of
+from tests.support.forks import ended_together
+from tests.support.run_files import recipe_file, records_of
 from tests.support.tiny_run import COLOURS
+from tests.training import child
 from tests.training.stages.test_reward import left_padded
 
 RIGHT, WRONG = "it is a cube.", "it is a dog."
@@ -67,6 +69,19 @@ def _stepped(texts: list[list[str]]) -> list[Stepped]:
 
 
 TEXTS = [[RIGHT, WRONG], [WRONG], [RIGHT, RIGHT, "it is a red cube, and that is all there is to see.", WRONG]]
+
+
+def test_two_processes_learn_what_one_learns(recipe: Recipe, tmp_path: Path) -> None:
+    stage = recipe.stages[0].replace(batch=4, micro_batch=1, steps=2, evaluate=None)
+    recipe = recipe.replace(stages=[stage.model_dump(mode="json")])
+    one, two, output = tmp_path / "one", tmp_path / "two", tmp_path / "output"
+    train(recipe, one)
+    codes = ended_together(child.__file__, [recipe_file(recipe, two), str(two)], output=output, processes=2)
+    assert codes == [0, 0], output.read_text()
+    for alone, together in zip(records_of(one, "prefer"), records_of(two, "prefer"), strict=True):
+        assert together["units"] == alone["units"] and alone["units"]["process"] > 4
+        assert together["losses"] == pytest.approx(alone["losses"], rel=1e-3)
+        assert together["grad_norms"] == pytest.approx(alone["grad_norms"], rel=1e-2, abs=1e-6)
 
 
 def test_steps_are_read_at_their_ends_however_replies_are_laid_out(run: Path, recipe: Recipe) -> None:
