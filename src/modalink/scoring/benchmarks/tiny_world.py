@@ -1,6 +1,7 @@
 """The tiny world's held-out questions, made anew from a seed; what `modalink demo` reports about seeing."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from modalink.scoring.predictions import as_text
 from modalink.tiny_world.language import describe
 from modalink.tiny_world.rendering import png_data_url, render
 from modalink.tiny_world.scene_questions import normalise_answer, sample_scene_questions
+from modalink.tiny_world.scenes import Scene
 
 
 class TinyWorldOptions(BenchmarkOptions):
@@ -32,8 +34,13 @@ def _questions(path: Path, options: TinyWorldOptions) -> Iterator[Question]:
         question, key = sampled.question, f"{options.split}/{options.seed}/{number}"
         picture, text = "", f"{describe(sampled.scene)}\n{question.text}"
         if options.shown == "picture":
-            picture, text = png_data_url(Image.fromarray(render(sampled.scene))), question.text
+            picture, text = _picture(sampled.scene), question.text
         yield Question(key, question.answer, text, picture, groups=(("kind", question.kind),))
+
+
+@lru_cache(maxsize=1024)  # an evaluation reads its questions twice, to ask and to grade; a comparison more often
+def _picture(scene: Scene) -> str:
+    return png_data_url(Image.fromarray(render(scene)))
 
 
 def _grade(question: Question, reply: Any, where: str, options: TinyWorldOptions) -> Grade:
