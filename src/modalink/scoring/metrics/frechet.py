@@ -96,5 +96,5 @@ def _root(matrix: Float[np.ndarray, "d d"]) -> np.ndarray:
         warnings.simplefilter("ignore")  # a singular matrix has a root all the same, or gives no finite number
         try:
             return np.asarray(linalg.sqrtm(matrix))
-        except np.linalg.LinAlgError as error:
+        except ValueError as error:  # of infinite numbers; numpy's LinAlgError is one
             raise DataError("the product of the covariances has no root: their numbers are too large") from error
