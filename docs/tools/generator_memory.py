@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from modalink.generators import _clips
 from modalink.generators.animatediff import AnimateDiffConfig
+from modalink.generators.latte import LatteConfig
 from modalink.generators.sana import SanaConfig
 from modalink.generators.stable_diffusion import StableDiffusionConfig
 from modalink.generators.stable_diffusion_xl import StableDiffusionXlConfig
@@ -34,6 +35,7 @@ CONFIGS: tuple[Any, ...] = (
     ZeroscopeConfig(checkpoint="ali-vilab/text-to-video-ms-1.7b"),
     ZeroscopeConfig(checkpoint="cerspense/zeroscope_v2_576w", size="576x320"),
     AnimateDiffConfig(checkpoint=SD),
+    LatteConfig(checkpoint="maxin-cn/Latte-1"),
 )
 GIB = 2**30
 
@@ -123,7 +125,7 @@ def _row(config: Any, items: int) -> Row:
     few = torch.zeros(frames, shape[0], *shape[-2:], dtype=torch.bfloat16)
     decoder = peak(lambda: generator.vae.decode(few).sample, own)
     height, width = generator.defaults.size
-    what = f"{generator.defaults.frames} frames of " if len(shape) == 4 else ""
+    what = f"{shape[1]} frames of " if len(shape) == 4 else ""
     return Row(
         f"`{config.kind}`, {config.checkpoint.partition('/')[2]}, {what}{width} x {height} px",
         weights,
