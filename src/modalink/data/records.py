@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from modalink.conversation import Conversation
 from modalink.data.arrow import parquet_records
 from modalink.data.files import FileRecords, TableRecords
-from modalink.data.source import find_files
+from modalink.data.source import Numbered, find_files
 from modalink.errors import DataError, PromptError, SampleError
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -63,7 +63,7 @@ Convert = Callable[[dict[str, Any], str], Conversation]
 """Reads a record as a conversation, given its name; raises `SampleError` or `PromptError`."""
 
 
-class RecordSource:
+class RecordSource(Numbered):
     """Records read as conversations by a function."""
 
     def __init__(self, records: Records, convert: Convert) -> None:
@@ -73,7 +73,8 @@ class RecordSource:
     def __len__(self) -> int:
         return len(self._records)
 
-    def __getitem__(self, index: int) -> Conversation:
+    def sample(self, index: int) -> Conversation:
+        """A record as a conversation."""
         return converted(self._records[index], self._records.where(index), self._convert)
 
     def record(self, index: int) -> dict[str, Any]:

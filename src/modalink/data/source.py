@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,26 @@ class Source(Protocol):
         """How many records there are, good and bad."""
 
     def __getitem__(self, index: int) -> Conversation:
-        """Record `index` as a conversation; raises `SampleError` or `MediumError` where the record is bad."""
+        """Record `index` as a conversation; raises `SampleError` or `MediumError` where the record is bad, and
+        `IndexError` where there is none, so that a loop over a source ends."""
+
+
+class Numbered(ABC):
+    """A source that gives the samples from 0 to its length, and no others."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many samples there are, good and bad."""
+
+    @abstractmethod
+    def sample(self, index: int) -> Conversation:
+        """One of them; raises `SampleError` or `MediumError` where its record is bad."""
+
+    def __getitem__(self, index: int) -> Conversation:
+        """The same of any number; raises `IndexError` where there is none, so that a loop ends."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"found sample {index}, needed one of 0 to {len(self) - 1}")
+        return self.sample(index)
 
 
 @runtime_checkable

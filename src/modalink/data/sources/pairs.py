@@ -11,7 +11,7 @@ from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.data.pairing import FolderPairs, Pair, Pairs, ShardPairs, TablePairs
 from modalink.data.records import SUFFIXES, naming, open_records
 from modalink.data.shards import index_shards
-from modalink.data.source import SourceConfig, files_of, find_files
+from modalink.data.source import Numbered, SourceConfig, files_of, find_files
 from modalink.errors import DataError
 
 
@@ -63,7 +63,7 @@ class PairsConfig(SourceConfig):
         return FolderPairs(find_files(self.path, suffixes, deep=True), folder)
 
 
-class PairSource:
+class PairSource(Numbered):
     """Pairs as conversations of one question and one answer."""
 
     def __init__(self, config: PairsConfig, pairs: Pairs) -> None:
@@ -75,7 +75,8 @@ class PairSource:
     def __len__(self) -> int:
         return len(self._pairs) * (2 if self._config.direction == "both" else 1)
 
-    def __getitem__(self, index: int) -> Conversation:
+    def sample(self, index: int) -> Conversation:
+        """A pair, described or drawn."""
         direction = self._config.direction
         index, draw = divmod(index, 2) if direction == "both" else (index, direction == "draw")
         pair = self._pairs[index]

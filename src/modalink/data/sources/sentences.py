@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 from modalink import modalities
 from modalink.conversation import Conversation, Medium, Text, Turn
-from modalink.data.source import Source, SourceConfig, Stream
+from modalink.data.source import Numbered, Source, SourceConfig, Stream
 from modalink.errors import SampleError
 from modalink.recipe.evaluation import DataSource
 
@@ -44,7 +44,7 @@ class SentencesConfig(SourceConfig):
         return SentenceStream(found, self.modality) if isinstance(found, Stream) else Sentences(found, self.modality)
 
 
-class Sentences:
+class Sentences(Numbered):
     """Samples of a source by number."""
 
     def __init__(self, source: Source, modality: str) -> None:
@@ -53,7 +53,8 @@ class Sentences:
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, index: int) -> Conversation:
+    def sample(self, index: int) -> Conversation:
+        """A sample, said again."""
         return said_again(self._source[index], self._modality)
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from modalink import tiny_world
 from modalink.conversation import Conversation, Region, Text, Turn
-from modalink.data.source import SourceConfig
+from modalink.data.source import Numbered, SourceConfig
 from modalink.tiny_world.making import sample_making
 from modalink.tiny_world.media import medium, user_turn
 
@@ -135,7 +135,7 @@ def _possible(config: TinyWorldConfig, subject: str) -> dict[str, float]:
     return {task: share for task, share in config.tasks.items() if task not in others}
 
 
-class TinyWorld:
+class TinyWorld(Numbered):
     """Conversations about things of the tiny world, each a function of split, seed and number."""
 
     def __init__(self, config: TinyWorldConfig) -> None:
@@ -146,7 +146,8 @@ class TinyWorld:
     def __len__(self) -> int:
         return self._config.count
 
-    def __getitem__(self, index: int) -> Conversation:
+    def sample(self, index: int) -> Conversation:
+        """The conversation of a number."""
         split, seed = self._config.split, self._config.seed
         rng = np.random.default_rng([tiny_world.SPLITS.index(split), seed, index])
         shows = self._config.shows

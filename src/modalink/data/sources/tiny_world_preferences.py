@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from modalink import tiny_world
 from modalink.conversation import Content, Text, Turn
 from modalink.data.preference import Preference, Side
-from modalink.data.source import SourceConfig
+from modalink.data.source import Numbered, SourceConfig
 from modalink.tiny_world import COLOURS, SHAPES, SIZES, Scene, WorldObject
 from modalink.tiny_world.asking import COUNT_WORDS
 from modalink.tiny_world.media import medium, user_turn
@@ -57,7 +57,7 @@ class TinyWorldPreferencesConfig(SourceConfig):
         return TinyWorldPreferences(self)
 
 
-class TinyWorldPreferences:
+class TinyWorldPreferences(Numbered):
     """Right replies beside wrong ones, each a function of split, seed and number."""
 
     def __init__(self, config: TinyWorldPreferencesConfig) -> None:
@@ -66,7 +66,8 @@ class TinyWorldPreferences:
     def __len__(self) -> int:
         return self._config.count
 
-    def __getitem__(self, index: int) -> Preference:
+    def sample(self, index: int) -> Preference:
+        """The replies of a number."""
         config = self._config
         rng = np.random.default_rng([tiny_world.SPLITS.index(config.split), config.seed, index, 1])
         task = config.tasks[rng.integers(len(config.tasks))]
