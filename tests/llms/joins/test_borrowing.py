@@ -121,6 +121,67 @@ def test_settings_that_idefics_was_trained_with_are_demanded(tmp_path):
     assert config.tiny().checkpoints() == () and config.trial().checkpoints() == ()
 
 
+OPEN_FLAMINGO = {
+    "attn.norm.weight": (WIDTH,),
+    "attn.norm.bias": (WIDTH,),
+    "attn.to_q.weight": (128, WIDTH),
+    "attn.to_kv.weight": (256, 12),
+    "attn.to_out.weight": (WIDTH, 128),
+    "attn_gate": (1,),
+    "ff.0.weight": (WIDTH,),
+    "ff.0.bias": (WIDTH,),
+    "ff.1.weight": (4 * WIDTH, WIDTH),
+    "ff.3.weight": (WIDTH, 4 * WIDTH),
+    "ff_gate": (1,),
+}
+"""Names in a block of mlfoundations/open_flamingo@655f693, open_flamingo/src/helpers.py, for media of width 12."""
+
+
+def open_flamingo(folder, path, layers, **settings):
+    """What the join takes of a checkpoint with blocks in these layers, and the checkpoint."""
+    torch.manual_seed(0)
+    names = {
+        f"{path}.{n}.gated_cross_attn_layer.{name}": shape for n in layers for name, shape in OPEN_FLAMINGO.items()
+    }
+    held = {name: torch.randn(shape) for name, shape in names.items()}
+    beside = {"perceiver.latents": torch.ones(2, 12), f"{path}.0.decoder_layer.norm.weight": torch.ones(WIDTH)}
+    save_file(held | beside, folder / "model.safetensors")
+    sizes = {"heads": 2, "head_width": 64, "media_width": 12, "activation": "gelu", "without": ["tokens"]}
+    known = {"kind": "gated_cross_attention", "checkpoint": str(folder), "every": 2, "first": 1}
+    config = parse(JoinConfig.room, known | sizes | settings)
+    join = config.build(llm(layers=4), ["image"])
+    config.borrow(join, config.borrowed())
+    return join, held
+
+
+@pytest.mark.parametrize("path", ["lang_encoder.model.layers", "module.lang_encoder.transformer.blocks"])
+def test_openflamingos_blocks_stand_in_the_layers_that_they_stand_before(tmp_path, path):
+    join, held = open_flamingo(tmp_path, path, [1, 3])
+    assert [*join.numbers] == [1, 3]
+    for block, layer in zip(join.blocks, (1, 3), strict=True):
+        theirs = {name: held[f"{path}.{layer}.gated_cross_attn_layer.{name}"] for name in OPEN_FLAMINGO}
+        assert torch.equal(torch.cat([block.key.weight, block.value.weight]), theirs.pop("attn.to_kv.weight"))
+        ours = [block.attention_norm.weight, block.attention_norm.bias, block.query.weight, block.out.weight]
+        ours += [block.attention_gate, block.feed_forward_norm.weight, block.feed_forward_norm.bias]
+        ours += [block.up.weight, block.down.weight, block.feed_forward_gate]
+        assert all(torch.equal(mine, tensor) for mine, tensor in zip(ours, theirs.values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("layers", "settings", "says"),
+    [
+        ([3], {}, "lacks parameters that are needed: blocks.0"),
+        ([0, 1, 3], {}, "holds tensors that are not here: blocks.before_layer_0"),
+        ([1, 3], {"activation": "silu"}, "was trained with activation gelu, found silu"),
+        ([1, 3], {"heads": 4, "head_width": 32}, "was trained with head_width 64, found 32"),
+        ([1, 3], {"without": []}, "lacks parameters that are needed: tokens.weight"),
+    ],
+)
+def test_blocks_of_openflamingo_in_other_layers_are_refused(tmp_path, layers, settings, says):
+    with pytest.raises(PartError, match=says):
+        open_flamingo(tmp_path, "lang_encoder.model.layers", layers, **settings)
+
+
 @pytest.mark.parametrize("without", [[], ["vectors"]])
 def test_what_is_a_checkpoints_alone_is_saved_by_reference(tmp_path, without):
     """A join with vectors of its own is saved in full, and loads where the checkpoint is no longer there."""

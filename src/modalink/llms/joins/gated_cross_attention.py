@@ -62,12 +62,37 @@ _ORIGINS = (
     ),
 )
 """IDEFICS of transformers."""
+_OPEN_FLAMINGO = {
+    "attn.norm.": "attention_norm.",
+    "attn.to_q.": "query.",
+    "attn.to_kv.": "key+value.",
+    "attn.to_out.": "out.",
+    "attn_gate": "attention_gate",
+    "ff.0.": "feed_forward_norm.",
+    "ff.1.": "up.",
+    "ff.3.": "down.",
+    "ff_gate": "feed_forward_gate",
+}
+"""Beginnings of names in a block of OpenFlamingo -> here."""
+_MOST_LAYERS = 256
+
+
+def _open_flamingo(first: int, every: int) -> Origin:
+    """Where OpenFlamingo's checkpoints keep blocks: in the layers before which they stand, by the layers' numbers."""
+    path, layer = r"(?:\w+\.)+", r"gated_cross_attn_layer\."
+    names = {
+        rf"{path}{place}\.{layer}{re.escape(there)}": f"blocks.{number}.{here}"
+        for number, place in enumerate(range(first, _MOST_LAYERS, every))
+        for there, here in _OPEN_FLAMINGO.items()
+    }
+    settings = {"activation": "gelu", "norm": "layer", "gated": False, "head_width": 64, "attends": "last"}
+    others = {rf"{path}(\d+)\.{layer}": r"blocks.before_layer_\1."}
+    return Origin(r"(?:module\.)?lang_encoder\.", names | others, settings=settings)
 
 
 class GatedCrossAttentionConfig(BorrowingJoinConfig):
     """Gated cross-attention before every n-th layer; media are outside the text."""
 
-    origins: ClassVar[tuple[Origin, ...]] = _ORIGINS
     in_layers: ClassVar[bool] = True
     kind: Literal["gated_cross_attention"] = "gated_cross_attention"
     every: Count = 4
@@ -106,6 +131,11 @@ class GatedCrossAttentionConfig(BorrowingJoinConfig):
 
     def trial(self) -> "GatedCrossAttentionConfig":
         return self.tiny().replace(every=1, first=0, media_width=None)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:  # type: ignore[override]  # a constant of other kinds
+        """IDEFICS, and OpenFlamingo with blocks before these layers."""
+        return (*_ORIGINS, _open_flamingo(self.first, self.every))
 
     @property
     def learns(self) -> bool:
