@@ -30,7 +30,7 @@ from modalink.generators.audioldm2 import AudioLdm2Config
 from modalink.generators.musicgen import MusicgenConfig
 from modalink.generators.speech import SpeechConfig
 from modalink.generators.stable_unclip import StableUnclipConfig
-from modalink.roles import Conditions
+from modalink.roles import Conditions, ReadsText
 from modalink.testing import pipelines, sound_pipelines, voices
 from tests.generators.test_odd_requests import KINDS, NUMBERS, SECONDS, SIZES, TEXTS
 
@@ -57,11 +57,13 @@ MORE: dict[str, Callable[[Path], Any]] = {
 }
 """Kinds that the test has not, at tiny size with random weights."""
 ALL = KINDS | MORE
+LONG = {"steps": (10**6,), "seconds": (1, 2, 2.5, "2", "1 s", 47.6)}
+"""What is no odd request to a tiny generator, whose samples last microseconds, but a long one."""
 
 
 def conditions_of(generator: Any, texts: list[str]) -> Conditions:
     """Conditions of texts; vectors that say nothing of a generator that reads no words."""
-    if hasattr(generator, "encode_text"):
+    if isinstance(generator, ReadsText):
         made: Conditions = generator.encode_text(texts)
         return made
     shapes = generator.condition_shapes.items()
@@ -89,9 +91,8 @@ def odd(generator: Any, chance: random.Random) -> dict[str, Any]:
                 request["should_stop"] = partial(next, answers)
             case "option":
                 name = chance.choice(options)
-                odd_ones = {"size": SIZES, "seconds": SECONDS + NUMBERS}.get(name, NUMBERS)
-                # A million steps are no odd request, but a long one.
-                request[name] = chance.choice([n for n in odd_ones if (name, n) != ("steps", 10**6)])
+                odd_ones = SIZES if name == "size" else [*SECONDS, *NUMBERS] if name == "seconds" else NUMBERS
+                request[name] = chance.choice([n for n in odd_ones if n not in LONG.get(name, ())])
             case _:
                 request[chance.choice(["rng", "colour", "frames"])] = chance.choice([[], [torch.Generator()] * 2])
     return request
