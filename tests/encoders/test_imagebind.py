@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import AutoTokenizer
 
 from modalink import hub, modalities
 from modalink.encoders._imagebind import Architecture
@@ -21,12 +22,15 @@ from modalink.encoders.several import SeveralConfig
 from modalink.encoders.tiles import TilesConfig
 from modalink.errors import PartError, RecipeError
 from modalink.kinds import parse
+from modalink.modalities.sentence import Sentence
 from modalink.ragged import Layout, Ragged
 from modalink.testing import TinyEncoderConfig, check_encoder
 from modalink.testing.checkpoints import tiny_imagebind, tiny_llama
+from modalink.testing.tokenizers import tiny_clip_tokenizer
 
 HUGE = {
-    "vision": 632_829_440, "audio": 86_235_648, "depth": 21_871_872, "thermal": 86_211_072, "imu": 19_600_384,
+    "vision": 632_829_440, "text": 354_032_640, "audio": 86_235_648, "depth": 21_871_872, "thermal": 86_211_072,
+    "imu": 19_600_384,
 }  # fmt: skip
 
 
@@ -50,6 +54,7 @@ def config(checkpoint: Path, *names: str, **settings: Any) -> ImageBindConfig:
         ("audio", {"features": "trunk"}),
         ("audio", {"features": "class"}),
         ("audio", {"features": "class", "average": False}),
+        ("sentence", {}),
     ],
 )
 def test_it_keeps_the_promises_of_its_role(checkpoint: Path, modality: str, settings: dict[str, Any]) -> None:
@@ -89,6 +94,40 @@ def test_a_picture_is_a_clip_that_stands_still(checkpoint: Path) -> None:
     still = picture[:, :, None].expand(-1, -1, 2, -1, -1)
     with torch.no_grad():
         assert torch.equal(encoder.encode(picture), encoder.for_modality("video").encode(still))
+
+
+def test_a_sentence_is_one_embedding_from_the_token_that_ends_it(checkpoint: Path) -> None:
+    own = config(checkpoint, "sentence")
+    encoder, read, tokenizer = own.build(), own.preprocessor(), AutoTokenizer.from_pretrained(checkpoint)
+    texts = ["a red cube", "Two blue circles " * 60]
+    ids = tokenizer(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt")
+    ends = ids.attention_mask.sum(1) - 1
+    units = torch.cat([read(Sentence(text)) for text in texts])
+    assert (units[0, : ends[0] + 1] == ids.input_ids[0, : ends[0] + 1]).all() and not units[0, ends[0] + 1 :].any()
+    assert (units[1] == ids.input_ids[1]).all() and units[1, 76] == tokenizer.eos_token_id
+    tower = encoder.towers["text"]
+    with torch.no_grad():
+        found = encoder(Ragged(units, (1, 1), (Layout.of_units(1),) * 2)).values
+        torch.testing.assert_close(found, tower.embedded(tower(ids.input_ids), ends))  # whatever follows the end
+    assert list(encoder.towers) == ["text"] and found.shape == (2, 16)
+
+
+def test_what_a_sentence_spells_out_does_not_end_it(checkpoint: Path) -> None:
+    units = config(checkpoint, "sentence").preprocessor()(Sentence("a <|endoftext|> b"))
+    assert (units == units.max()).sum() == 1
+
+
+def test_sentences_need_an_embedding_and_the_tokenizer_of_clip(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="found features: trunk and sentences, which have an embedding alone"):
+        config(checkpoint, "image", "sentence", features="trunk")
+    tiny_clip_tokenizer().save_pretrained(tmp_path / "other")
+    with pytest.raises(PartError, match="of which number 1 ends a text, needed CLIP's"):
+        config(checkpoint, "sentence", tokenizer=str(tmp_path / "other")).preprocessor()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((checkpoint / name).read_bytes())
+    with pytest.raises(PartError, match="openai/clip-vit-base-patch32"):
+        config(tmp_path, "sentence").preprocessor()
+    assert config(tmp_path, "sentence", tokenizer=str(checkpoint)).preprocessor().to_dict()["length"] == 77
 
 
 def test_clips_have_one_embedding_or_one_each(checkpoint: Path) -> None:
@@ -162,16 +201,16 @@ def test_the_released_file_is_read_by_its_own_names(checkpoint: Path, tmp_path: 
 
 
 def test_the_full_size_is_known_without_a_network(tmp_path: Path) -> None:
-    """The counts of the original's classes; with those of text (354,032,640, and a factor) 1,200,781,057 in all."""
+    """The counts of the original's classes, 1,200,781,057 in all with the factor of text, here a buffer."""
     for place in ("nielsr/imagebind-huge", str(tmp_path)):
-        every = ["image", "audio", "depth", "thermal", "imu"]
+        every = ["image", "audio", "sentence", "depth", "thermal", "imu"]
         huge: Any = parse("modalink.encoders", {"kind": "imagebind", "checkpoint": place, "modalities": every})
         with torch.device("meta"):
             encoder = huge.build(weights=False)
         assert {name: sum(p.numel() for p in tower.parameters()) for name, tower in encoder.towers.items()} == HUGE
         assert encoder.for_modality("audio").dim == 1024
         assert huge.for_modality("image").layout(Layout.of_units(1)).blocks == (1,)
-        trunk = huge.replace(features="trunk")
+        trunk = huge.for_modality("audio").replace(features="trunk")
         assert [trunk.for_modality(m).build(weights=False).dim for m in ("audio",)] == [768]
 
 

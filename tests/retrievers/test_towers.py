@@ -7,12 +7,16 @@ from PIL import Image
 from transformers import AutoFeatureExtractor, AutoTokenizer, ClapModel, CLIPImageProcessor, CLIPModel
 
 from modalink import modalities
+from modalink.encoders.imagebind import ImageBindConfig
 from modalink.errors import PartError
 from modalink.kinds import parse
 from modalink.modalities.audio import Sound
+from modalink.modalities.sentence import Sentence
+from modalink.ragged import Ragged
 from modalink.retrievers._index_writer import IndexWriter
 from modalink.roles.retriever import Query
 from modalink.testing import check_retriever
+from modalink.testing.checkpoints import tiny_imagebind
 from modalink.testing.lookers import tiny_clap_of_words, tiny_clip
 
 COLOURS = ("red", "lime", "blue", "white", "orange")
@@ -111,3 +115,40 @@ def test_words_find_sounds(tmp_path):
         )
         wanted.append(float(torch.cosine_similarity(heard.pooler_output, said.pooler_output)))
     assert {one.number: one.score for one in found} == pytest.approx(dict(enumerate(wanted)), abs=1e-4)
+
+
+def test_imagebinds_words_find_pictures_and_videos_and_sounds(tmp_path):
+    """The cosine of its own towers of words and of the modality."""
+    checkpoint = f"imagebind:{tiny_imagebind(tmp_path / 'imagebind')}"
+    for modality in ("image", "video", "audio"):
+        record = modalities.get(modality)
+        media = [record.open(record.example(number)) for number in range(3)]
+        index, config = tmp_path / modality, of(tmp_path / modality, checkpoint, modality=modality)
+        built(index, config, media)
+        encoders = {
+            name: ImageBindConfig(checkpoint=checkpoint.partition(":")[2], modalities=(name,))
+            for name in (modality, "sentence")
+        }
+        seen, said = (
+            torch.cat([encoders[name].build()(units_of(encoders[name], one)).values for one in those]).detach()
+            for name, those in (
+                (modality, media),
+                ("sentence", [modalities.get("sentence").open(Sentence("a red cube"))]),
+            )
+        )
+        wanted = torch.cosine_similarity(seen, said)
+        found = config.build(None).search(Query("a red cube"), 3)
+        assert [one.number for one in found] == wanted.argsort(descending=True).tolist()
+        assert [one.score for one in found] == pytest.approx(sorted(wanted.tolist(), reverse=True), abs=1e-4)
+
+
+def units_of(config, handle):
+    read = config.preprocessor()
+    return Ragged.of([read.units(handle)], [read.layout(handle)])
+
+
+def test_kinds_that_embed_no_words_are_told(tmp_path, pictures):
+    config = of(tmp_path / "index", "vision:zoo:vision")
+    built(tmp_path / "index", config, pictures)
+    with pytest.raises(PartError, match="vision:zoo:vision: embeds no texts; needed an encoder of texts and media"):
+        config.build(None).search(Query("a red cube"), 1)

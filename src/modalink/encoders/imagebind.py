@@ -1,4 +1,4 @@
-"""ImageBind: pictures, videos, sounds and more in one space, each modality through its own tower (arXiv 2305.05665).
+"""ImageBind: pictures, videos, sounds, words and more in one space, each through its own tower (arXiv 2305.05665).
 
 One encoder serves several modalities of a system (`use: image`), as in PandaGPT and NExT-GPT: it holds one copy of each
 tower that is needed, and pictures and videos share theirs.
@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from modalink import hub, json_files, modalities
-from modalink.encoders import _clips, _sensors
+from modalink.encoders import _clips, _sensors, _sentences
 from modalink.encoders._imagebind import (
     CLIP_FRAMES,
     MEL_BINS,
@@ -22,6 +22,8 @@ from modalink.encoders._imagebind import (
     SERIES,
     SIDE,
     STEPS,
+    VOCABULARY,
+    WORDS,
     Architecture,
     Tower,
     towers,
@@ -31,11 +33,12 @@ from modalink.kinds import Count
 from modalink.ragged import Layout, Ragged
 from modalink.roles import BlockEncoder, EncoderConfig, Preprocessor
 
-Modality = Literal["image", "video", "audio", "depth", "thermal", "imu"]
+Modality = Literal["image", "video", "audio", "sentence", "depth", "thermal", "imu"]
 TOWERS: dict[str, str] = {
     "image": "vision",
     "video": "vision",
     "audio": "audio",
+    "sentence": "text",
     "depth": "depth",
     "thermal": "thermal",
     "imu": "imu",
@@ -43,6 +46,8 @@ TOWERS: dict[str, str] = {
 """The tower that reads a modality."""
 _HUGE = ("nielsr/imagebind-huge",)
 """Hub ids of ImageBind-Huge, whose architecture needs no network."""
+_TOKENIZER = "openai/clip-vit-base-patch32"
+"""CLIP's tokenizer, with which the tower of words was trained."""
 _IN_THE_ZOO = ("image", "video", "audio")
 """Modalities of which the zoo's unified encoder has a tower."""
 _SMALL = {"embed_dim": 32, "num_blocks": 2, "num_heads": 4}
@@ -55,7 +60,7 @@ class ImageBindConfig(EncoderConfig):
     modalities: tuple[Modality, ...] = Field(default=("image", "video", "audio"), min_length=1)
     """What it reads: only the towers of these are loaded. The first is the one that it reads unless asked for another,
     best the one that has it in the recipe. `depth`, `thermal` and `imu` are modalities of your own, see
-    docs/encoders.md."""
+    docs/encoders.md; words are read as `sentence`, and have an embedding alone."""
     features: Literal["pooled", "class", "trunk"] = "pooled"
     """`pooled`: the embedding of the shared space (of ImageBind-Huge 1,024 wide), normalised, times the factor of the
     tower where it has one; `class`: the class token behind the tower's last block, as wide as the tower (BuboGPT);
@@ -75,9 +80,26 @@ class ImageBindConfig(EncoderConfig):
     """Disparity in pixels of what is one metre away: focal length in pixels times the distance of the cameras in
     metres; by default that of a Kinect (518.9 px, 0.075 m)."""
 
+    tokenizer: str | None = None
+    """Folder or hub id of the tokenizer of sentences, CLIP's; None: that in the checkpoint's folder, or else
+    openai/clip-vit-base-patch32's."""
+
+    @model_validator(mode="after")
+    def _sentences_have_an_embedding_alone(self) -> "ImageBindConfig":
+        if "sentence" in self.modalities and self.features != "pooled":
+            raise ValueError(
+                f"found features: {self.features} and sentences, which have an embedding alone; set features: pooled, "
+                "or leave sentence out of modalities"
+            )
+        return self
+
     def reads(self) -> frozenset[str]:
         """Those that are set."""
         return frozenset(self.modalities)
+
+    def reading_all(self) -> "ImageBindConfig":
+        """The same with a tower for everything that ImageBind reads."""
+        return self.replace(modalities=tuple(TOWERS), features="pooled")
 
     def tiny(self) -> EncoderConfig:
         """The zoo's unified encoder, of the modalities that it reads: all tokens of one clip, where this one may give a
@@ -151,8 +173,17 @@ class ImageBindConfig(EncoderConfig):
                 return _sensors.ThermalPreprocessor(SIDE)
             case "imu":
                 return _sensors.SeriesPreprocessor(SERIES, STEPS)
+            case "sentence":
+                return _sentences.SentencePreprocessor(*self._tokenizer(), WORDS, VOCABULARY)
             case _:
                 return _clips.PicturePreprocessor(SIDE)
+
+    def _tokenizer(self) -> tuple[str, str | None]:
+        """Where the tokenizer is, and its revision."""
+        if self.tokenizer is not None:
+            return self.tokenizer, None
+        own = hub.locate(self.checkpoint, self.revision, weights=False)
+        return (self.checkpoint, self.revision) if _sentences.has_tokenizer(own) else (_TOKENIZER, None)
 
     def _towers(self) -> set[str]:
         return {TOWERS[modality] for modality in self.modalities}
@@ -213,6 +244,9 @@ class ImageBindEncoder(BlockEncoder):
     def encode(self, units: Float[Tensor, "u ..."]) -> Float[Tensor, "u p {self.dim}"]:
         """The tokens, or the embedding, of each unit, in the precision of the tower."""
         tower = self._tower
+        if self.modality == "sentence":
+            ids = units.long().clamp(0, VOCABULARY - 1)
+            return tower.embedded(tower(ids), ids.argmax(1))[:, None]  # the token that ends a text has the last number
         units = units.to(tower.positions.dtype)
         if self.modality == "image":  # a clip that stands still
             units = units[:, :, None].expand(-1, -1, CLIP_FRAMES, -1, -1)

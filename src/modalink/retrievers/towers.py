@@ -1,7 +1,7 @@
 """Finds media by words, and by media: entries that lie near in the space that towers of words and media share.
 
-CLIP's towers (arXiv 2103.00020) put a picture beside the words that describe it, CLAP's (arXiv 2211.06687) a sound:
-what is said finds media of which no entry tells in words.
+CLIP's towers (arXiv 2103.00020) put a picture beside the words that describe it, CLAP's (arXiv 2211.06687) a sound,
+ImageBind's (arXiv 2305.05665) both and videos: what is said finds media of which no entry tells in words.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modalink import hub
-from modalink.hub.embedding import Embedder, unit
+from modalink.hub.embedding import unit
+from modalink.hub.kind_embedding import embedder
 from modalink.retrievers._index import Index
 from modalink.retrievers._vectors import VectorRetriever, VectorRetrieverConfig
 from modalink.roles.retriever import EmbedsMedia, Query, Vectors
@@ -24,7 +25,8 @@ class TowersRetrieverConfig(VectorRetrieverConfig):
     kind: Literal["towers"] = "towers"
     checkpoint: str
     """Folder or hub id of an encoder that embeds texts and media alike, such as openai/clip-vit-base-patch32 for
-    pictures, videos and shapes, or laion/clap-htsat-unfused for sounds."""
+    pictures, videos and shapes, or laion/clap-htsat-unfused for sounds; or a kind of modalink's own encoders with its
+    checkpoint: `imagebind:FOLDER` for pictures, videos and sounds."""
     modality: str = "image"
     """The media that are found."""
     first: Literal["words", "media"] = "words"
@@ -40,11 +42,12 @@ class TowersRetrieverConfig(VectorRetrieverConfig):
 
     def facts(self, embed: EmbedsMedia | None) -> Mapping[str, Any]:
         """Its kind, its modality, and which towers they are, by the hash of their weights."""
-        return {"kind": self.kind, "modality": self.modality, "encoder": hub.identity(self.checkpoint).sha256}
+        sha256 = hub.identity(embedder(self.checkpoint).checkpoint).sha256
+        return {"kind": self.kind, "modality": self.modality, "encoder": sha256}
 
     def vectors(self, embed: EmbedsMedia | None) -> Vectors:
         """The vectors of the media's tower; of a video or a shape the mean over its frames or views."""
-        towers = Embedder(self.checkpoint)
+        towers = embedder(self.checkpoint)
         return lambda media: _unit(towers.aligned(media, self.modality))
 
     def build(self, embed: EmbedsMedia | None) -> "TowersRetriever":
@@ -64,7 +67,7 @@ class TowersRetriever(VectorRetriever):
 
     def __init__(self, index: Index, config: TowersRetrieverConfig) -> None:
         super().__init__(index, config.graph(index))
-        self.config, self._towers, self._media = config, Embedder(config.checkpoint), config.vectors(None)
+        self.config, self._towers, self._media = config, embedder(config.checkpoint), config.vectors(None)
 
     def vector(self, query: Query) -> Float[Tensor, " d"] | None:
         """That of the words, or of the last medium."""

@@ -116,6 +116,10 @@ class EncoderConfig(PartConfig):
         """
         return self
 
+    def reading_all(self) -> "EncoderConfig":
+        """The same that reads all modalities that it can, where settings choose some; itself, if not overridden."""
+        return self
+
     def side_px(self) -> int | None:
         """The side in pixels of the squares that it reads, where that can be another: None, if not overridden."""
         return None

@@ -80,8 +80,17 @@ def tiny_qwen2_tokenizer(text: Iterable[str] = TEXT, *, vocab: int = 400) -> Qwe
     return Qwen2Tokenizer(vocab=learner.get_vocab(), merges=_merges(learner), **marks)
 
 
-def tiny_clip_tokenizer(text: Iterable[str] = TEXT, *, vocab: int = 700, length: int = 16) -> CLIPTokenizer:
-    """CLIP's lower-case word-end BPE with `<|startoftext|>` and `<|endoftext|>` (also its padding), `length` tokens."""
+def tiny_clip_tokenizer(
+    text: Iterable[str] = TEXT, *, vocab: int = 700, length: int = 16, marks_last: bool = False
+) -> CLIPTokenizer:
+    """CLIP's lower-case word-end BPE with `<|startoftext|>` and `<|endoftext|>` (also its padding), `length` tokens.
+
+    Args:
+        text: What it learns from.
+        vocab: How many tokens it has at most.
+        length: Tokens of a text at most.
+        marks_last: Whether the two marks have the last numbers, as in the released one, and not the first.
+    """
     base = CLIPTokenizer().backend_tokenizer
     learner = Tokenizer(BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
     learner.normalizer, learner.pre_tokenizer = base.normalizer, base.pre_tokenizer
@@ -92,9 +101,10 @@ def tiny_clip_tokenizer(text: Iterable[str] = TEXT, *, vocab: int = 700, length:
     # Every byte also ends a word, seen in the text or not: the trainer keeps only the endings that it saw.
     known = [*marks, *letters, *(letter + "</w>" for letter in letters)]
     merges = _merges(learner)[: vocab - len(known)]
-    names = dict.fromkeys([*known, *("".join(pair) for pair in merges)])
+    names = [*dict.fromkeys([*known, *("".join(pair) for pair in merges)])]
+    ordered = [*names[len(marks) :], *marks] if marks_last else names
     return CLIPTokenizer(
-        vocab={name: i for i, name in enumerate(names)},
+        vocab={name: i for i, name in enumerate(ordered)},
         merges=merges,
         pad_token="<|endoftext|>",
         model_max_length=length,

@@ -57,7 +57,10 @@ def compare(folder: Path) -> Iterator[tuple[str, Tensor, Tensor]]:
     both, one = Layout.of_units(2), Layout.of_units(1)
     pictures = Ragged.of([units("vision")[:1, :, 0]], [one])
     videos, sounds = (Ragged.of([units(name)], [both]) for name in ("vision", "audio"))
+    words = Ragged(units("text").float(), (1, 1), (one, one))
     encoder = ImageBindConfig(checkpoint=str(place)).build()
     yield "the original of a picture", encoder.for_modality("image")(pictures).values, numbers["vision"]["picture"]
     yield "the original of a video's clips", encoder.for_modality("video")(videos).values, numbers["vision"]["clips"]
+    spoken = ImageBindConfig(checkpoint=str(place), modalities=("sentence",)).build()(words)
+    yield "the original of two sentences", spoken.values, numbers["text"]["embedding"]
     yield "the original of a sound's clips", encoder.for_modality("audio")(sounds).values, numbers["audio"]["clips"]

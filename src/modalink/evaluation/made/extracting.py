@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from modalink import files, hub
 from modalink.errors import PartError
-from modalink.evaluation.media_features import HubEncoder, media_encoder
+from modalink.evaluation.media_features import media_encoder, weights_of
+from modalink.hub.kind_embedding import embedder
 from modalink.scoring.feature_store import SHARD, FeatureStore, Kind, stores
 from modalink.scoring.features import check_finite
 from modalink.scoring.made_media import MadeMedium
@@ -36,11 +37,12 @@ def store_of(results: Path, kind: Kind, encoder: str, sha256: str, **about: Any)
 
 
 def identity(encoder: str) -> str:
-    """Hash of the weights of an encoder that the user names: a file, a folder or a hub id.
+    """Hash of the weights of an encoder that the user names: a file, a folder or a hub id, perhaps behind its kind.
 
     Raises:
         PartError: There is none.
     """
+    encoder = weights_of(encoder)
     path = files.named(encoder, PartError)
     return files.known_sha256(path) if path.is_file() else hub.identity(encoder).sha256
 
@@ -110,7 +112,7 @@ def extract_angles(
     Raises:
         PartError: The encoder embeds no texts.
     """
-    reader = HubEncoder(clip, device=device)
+    reader = embedder(clip, device=device)
     store = store_of(results, "clip", clip, identity(clip), prefix=prefix)
     captions = {one.prompt: prefix + one.caption for one in made}
     extract(store, "texts", list(captions), list(captions.values()), reader.texts, on_task)
