@@ -89,6 +89,9 @@ def npy(values):
         ("heatmap", npy(np.array([["a"]])), "holds values of type <U1"),
         ("heatmap", npy(np.zeros((4, 4)))[:-1], "is no whole .npy file"),
         ("heatmap", npy(np.zeros((4, 4))).replace(b"(4, 4)", b"(9, 9999999999999)"), "is no whole .npy file"),
+        ("heatmap", npy(np.zeros((4, 4))) + bytes(8), "is no whole .npy file"),
+        ("heatmap", npy(np.zeros((4, 4))).replace(b"(4, 4)", b"(-1,4)"), "found the shape (-1, 4)"),
+        ("heatmap", npy(np.zeros((4, 4))).replace(b"'descr'", b"(descr'"), "is no whole .npy file"),
         ("heatmap", npy(np.zeros((4, 4), complex)), "holds values of type complex128"),
     ],
 )

@@ -176,6 +176,12 @@ def test_a_cut_file_is_read_up_to_where_it_ends(place):
         half = whole[: len(whole) // 2]
         assert len(list(video.open_video(half).frames([0.0, 0.5, 1.0]))) == 3
         assert refused(half, [0, 3.9]).reason == "truncated"
+        # Half a second is missing: less than by which pictures may end before their sound, where a file is whole.
+        most = film(place / f"short-{name}", frames[:15], **coded, **options).read_bytes()
+        assert refused(most[: len(most) * 2 // 3], [0, 1.4]).reason == "truncated"
+        with pytest.raises(MediumError) as caught:
+            list(video.open_video(half).all_frames())
+        assert caught.value.reason == "truncated"
     whole = film(place / "late.mp4", frames, **coded).read_bytes()
     assert refused(whole[: len(whole) // 2]).reason == "damaged"  # what tells the frames stands at the end
 

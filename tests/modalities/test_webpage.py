@@ -122,3 +122,11 @@ def test_nothing_is_fetched_unless_a_setting_asks_for_it(browser, address, monke
         with pytest.raises(MediumError, match="the setting `web` is loopback"):
             page.open(far)
     assert not (browser / "arguments").read_text().count(address)
+
+
+@pytest.mark.parametrize(
+    "mark", ["<![[", "<![if IE]>", "<![CDATA[x]]>", "<![%name[", "<!ELEMENT br EMPTY>", "<![", "<!", "<?"]
+)
+def test_marks_that_are_no_html_hide_at_most_what_follows_up_to_a_bracket(mark: str) -> None:
+    text = modalities.get("webpage").open(f"<p>before</p>{mark}<p>after</p><p>last</p>".encode()).text  # type: ignore[attr-defined]
+    assert text.startswith("before") and text.endswith("last")

@@ -16,25 +16,25 @@ from tests.robustness.fuzzing import fuzzed
 from tests.robustness.mutations import ODD, as_json, damaged_bytes, damaged_tree
 from tests.robustness.watch import held
 
-_VIDEOS = (("mp4", "libx264", "yuv420p"), ("matroska", "ffv1", "bgr0"), ("avi", "mpeg4", "yuv420p"))
+VIDEOS = (("mp4", "libx264", "yuv420p"), ("matroska", "ffv1", "bgr0"), ("avi", "mpeg4", "yuv420p"))
 _SHAPES = every_format()
-_FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO")
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO")
 
 
-def _picture(format: str) -> bytes:
+def picture(format: str) -> bytes:
     pixels = np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format)
     return file.getvalue()
 
 
-@pytest.mark.parametrize("format", _FORMATS)
+@pytest.mark.parametrize("format", FORMATS)
 def test_damaged_bytes(format: str, tmp_path: Path) -> None:
     file = tmp_path / f"picture.{format.lower()}"
     image = modalities.get("image")
 
     @fuzzed(1)
-    @given(content=damaged_bytes(_picture(format)), as_file=st.booleans())
+    @given(content=damaged_bytes(picture(format)), as_file=st.booleans())
     def read(content: bytes, as_file: bool) -> None:
         file.write_bytes(content)
         with held(tmp_path):
@@ -44,7 +44,7 @@ def test_damaged_bytes(format: str, tmp_path: Path) -> None:
     read()
 
 
-@pytest.mark.parametrize("coded", _VIDEOS, ids=lambda coded: coded[0])
+@pytest.mark.parametrize("coded", VIDEOS, ids=lambda coded: coded[0])
 def test_damaged_videos(coded: tuple[str, str, str], tmp_path: Path) -> None:
     format, codec, pixels = coded
     frames = np.random.default_rng(0).integers(0, 255, (12, 24, 32, 3)).astype(np.uint8)

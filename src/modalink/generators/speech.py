@@ -126,7 +126,7 @@ class SpeechConfig(GeneratorConfig):
             raise PartError(f"speaker: found {self.speaker}, {needed}")
         try:
             found = np.load(Path(self.speaker), allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # numpy lets every error of its header's parser through
             raise PartError(f"speaker: {self.speaker} cannot be read ({error}), {needed}") from None
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu" or found.size != width:
             raise PartError(f"speaker: {self.speaker} holds {shown(getattr(found, 'shape', found))}, {needed}")

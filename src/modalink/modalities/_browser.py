@@ -85,3 +85,7 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._hidden:
             self.parts[-1] += data
+
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """What starts with `<![` is a comment to browsers, up to the next `>`; Python's parser fails at some of it."""
+        return self.parse_bogus_comment(i, report)

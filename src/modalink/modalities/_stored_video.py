@@ -13,6 +13,7 @@ from PIL import Image
 from modalink.errors import MediumError
 from modalink.modalities import _binary, _containers, audio
 from modalink.modalities._footage import Footage, picture, too_large
+from modalink.modalities._truncation import is_cut_short
 from modalink.modalities._video_handle import VideoHandle
 
 _UNTOLD = ("mpeg", "mpegts")
@@ -62,14 +63,25 @@ class StoredVideo(VideoHandle):
         return next(self.frames([0.0])).size
 
     def frames(self, times_s: Sequence[float]) -> Iterator[Image.Image]:
+        slack_s = 0.0 if self._is_cut_short else max(1.0, _SLACK * self.duration_s)
         with self._footage() as (_, footage):
-            for shown in footage.at(times_s, max(1.0, _SLACK * self.duration_s)):
+            for shown in footage.at(times_s, slack_s):
                 yield picture(shown.frame, self.label)
 
     def all_frames(self) -> Iterator[tuple[float, Image.Image]]:
         with self._footage() as (_, footage):
             for shown in footage:
                 yield shown.time_s, picture(shown.frame, self.label)
+        if self._is_cut_short:
+            detail = (
+                "is truncated: it ends before its own headers say; fetch it again, or ask for pictures by their times"
+            )
+            raise MediumError(self.label, "truncated", detail)
+
+    @cached_property
+    def _is_cut_short(self) -> bool:
+        with self._stored.open() as file:
+            return is_cut_short(file)
 
     def key_times_s(self) -> list[float]:
         return self._key_times_s

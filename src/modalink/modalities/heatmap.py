@@ -1,6 +1,7 @@
 """Heat maps: two-dimensional numbers in `.npy` or CSV, seen as colours with their scale, told in words."""
 
 import math
+import warnings
 from io import BytesIO
 from typing import Any
 
@@ -30,10 +31,13 @@ def _array(content: bytes, damaged: Damaged) -> np.ndarray:
     file = BytesIO(content)
     try:
         # The header alone: numpy takes the memory that it asks for before it looks whether so much follows.
-        shape, in_columns, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
-        values = np.frombuffer(content, dtype, math.prod(shape), file.tell())
+        with warnings.catch_warnings(action="ignore"):
+            shape, in_columns, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
+        if min(shape, default=0) < 0:
+            raise ValueError(f"found the shape {shape}")
+        values = np.frombuffer(content, dtype, offset=file.tell())
         values = values.reshape(shape, order="F" if in_columns else "C")
-    except (ValueError, KeyError, OverflowError) as error:
+    except Exception as error:  # a broken header fails in many ways: it is parsed as Python's literals
         raise damaged(f"is no whole .npy file of numbers: {error!s:.100}") from None
     if dtype.kind not in "buif":
         raise damaged(f"holds values of type {dtype}, needed numbers")
