@@ -9,6 +9,7 @@ A setting comes from the first of these that names it:
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,6 +47,14 @@ class RunSettings(Settings):
     track: tuple[str, ...] | None = None
     """Trackers of the metrics, with commas: `tensorboard`, `wandb`, `mlflow`, `trackio`, or `off` for none; by default
     TensorBoard where it is installed."""
+
+    @field_validator("cache_bytes", mode="wrap")
+    @classmethod
+    def _finite(cls, value: Any, check: Callable[[Any], Any]) -> Any:
+        try:
+            return check(value)
+        except OverflowError:  # which older versions of pydantic let through
+            raise ValueError("the number is too large") from None
 
     @field_validator("track", mode="before")
     @classmethod
