@@ -102,6 +102,26 @@ def test_processes_share_the_batches_of_one_and_prepare_no_others(prepare, ledge
     assert len(seen) == 30
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_drawn_of_a_sample_is_the_same_for_any_number_of_processes(prepare, ledger, ledgers, workers):
+    def noting(seeds):
+        def noted(conversation, *, seed):
+            seeds.append((conversation.id, seed))
+            return prepare(conversation)
+
+        return noted
+
+    configs, alone, together = [NumbersConfig(size=20)], [], []
+    run(loader(configs, noting(alone), ledger, batch=6, workers=workers, draws=True), 8)
+    for share in shares(configs, noting(together), ledgers, 3, workers=workers, draws=True):
+        run(share, 8)
+    # Threads work ahead, each process as far as it likes.
+    assert len({*alone} & {*together}) >= 48
+    assert len({seed for _, seed in {*alone}}) == len({*alone})
+    # Each sample comes more than once, and draws anew each time.
+    assert len({name for name, _ in alone}) == 20
+
+
 def test_a_share_replaces_a_bad_sample_out_of_itself(prepare, ledgers):
     good = [run(share, 4) for share in shares([NumbersConfig(size=40)], prepare, ledgers, 3)]
     bad = int(good[1][0][0].removeprefix("a"))

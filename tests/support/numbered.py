@@ -35,8 +35,8 @@ class Numbers:
         return Conversation((Turn("user", (Text("q"),)), Turn("assistant", (Text(name),))), name)
 
 
-def loader(configs, prepare, ledger, mixture="concatenate", seed=0, batch=4, on_bad="skip", workers=0):
-    return Loader(configs, mixture, seed, prepare, ledger, on_bad, batch, workers=workers)
+def loader(configs, prepare, ledger, mixture="concatenate", seed=0, batch=4, on_bad="skip", workers=0, draws=False):
+    return Loader(configs, mixture, seed, prepare, ledger, on_bad, batch, workers=workers, draws=draws)
 
 
 def ids(batches):
@@ -62,9 +62,11 @@ def with_bad(configs):
     return [config.replace(bad=(0, 3, 8)) if config.path != "b" else config for config in configs]
 
 
-def shares(configs, prepare, ledgers, world):
+def shares(configs, prepare, ledgers, world, workers=0, draws=False):
     """The loaders of processes that share the batches."""
     return [
-        Loader(configs, "concatenate", 0, prepare, ledger, "skip", 6, workers=0, rank=rank, world=world)
+        Loader(
+            configs, "concatenate", 0, prepare, ledger, "skip", 6, workers=workers, rank=rank, world=world, draws=draws
+        )
         for rank, ledger in zip(range(world), ledgers, strict=True)
     ]

@@ -155,9 +155,13 @@ class Draws:
                 pool.shutdown(cancel_futures=True)
 
     def _begun(self, pool: ThreadPoolExecutor | None) -> tuple[int, Callable[[], Prepared | Bad], dict[str, Any]]:
-        number, key = [self._drawn() for _ in range(self._world)][self._rank]
+        for rank in range(self._world):
+            drawn = self._drawn()
+            if rank == self._rank:
+                number, key = drawn
+                # The place of this sample alone, so that as many processes as there are draw what one would.
+                seed = None if self._seed is None else _seed_of(self._seed, self.cursor)
         cursor = self.cursor
-        seed = None if self._seed is None else _seed_of(self._seed, self._rank, cursor)
         if pool is None:
             return number, lambda: self._making(number, key, self._finish, seed), cursor
         future: Future[Prepared | Bad] = pool.submit(self._making, number, key, self._finish, seed)
@@ -169,7 +173,7 @@ class Draws:
         return pick.source, next(source) if isinstance(source, Stream) else pick.index
 
 
-def _seed_of(seed: int, rank: int, cursor: dict[str, Any]) -> int:
+def _seed_of(seed: int, cursor: dict[str, Any]) -> int:
     """A seed for one draw: the same where a run is resumed, another each time that a sample comes."""
-    place = f"{seed}/{rank}/{json.dumps(cursor, sort_keys=True)}"
+    place = f"{seed}/{json.dumps(cursor, sort_keys=True)}"
     return int.from_bytes(hashlib.sha256(place.encode()).digest()[:8], "big") >> 1
