@@ -34,10 +34,10 @@ from modalink.training.train import train
 ROOT = Path(__file__).parents[2]
 TABLE = Marked(ROOT / "docs" / "feedback-in-words.md", "<!-- words: begin -->", "<!-- words: end -->")
 FOLDER = ROOT / "runs" / "words"
-RECORDS, WRONG, SAME, ASKED = 3000, 0.6, 0.8, 900
+RECORDS, WRONG, SAME, ASKED = 6000, 0.6, 0.8, 900
 """How many records, how many of them have a wrong answer, how many of these are mistaken always alike (a colour always
 for the same other one), how many questions are asked."""
-BEGINNING, STEPS, BATCH = 60, 150, 32
+BEGINNING, STEPS, BATCH = 60, 400, 32
 BEST, WORST = 4, 1
 KINDS = ("colour", "shape", "count", "position", "relation", "what is at")
 """Questions with more than two answers, so that a critique does not say the right one."""
