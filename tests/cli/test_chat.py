@@ -126,6 +126,8 @@ def test_a_conversation_is_kept_and_resumed(talk):
 @pytest.fixture
 def keys(talk, monkeypatch):
     """Let the command's terminal give lines, or do what befalls one that waits for a line; its result."""
+    # A shell lets what it starts in the background ignore Ctrl-C, and what that starts does, too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def press(*given):
         befalls = iter(given)
@@ -140,7 +142,8 @@ def keys(talk, monkeypatch):
         assert [*befalls] == [], "it ended before"
         return result
 
-    return press
+    yield press
+    signal.signal(signal.SIGINT, before)
 
 
 def ctrl_c():

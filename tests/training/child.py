@@ -11,9 +11,8 @@ import signal
 import sys
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import torch
 import yaml
@@ -22,7 +21,8 @@ from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook, register_module_full_backward_hook
 
 from modalink.errors import ModalinkError
-from modalink.model.items import Described
+from modalink.model.batch import Batch, Prepared, collate
+from modalink.model.items import Described, Item
 from modalink.ragged import Layout, Ragged
 from modalink.recipe import Recipe
 from modalink.roles import Compared
@@ -59,7 +59,18 @@ def contrast(shares: list[list[int]]) -> dict[str, object]:
     return found
 
 
-def seen(whole: list[Tensor], places: list[int], peers: str | None) -> tuple[Any, Output, ItemRngs]:
+@dataclass(frozen=True)
+class Told(Batch):
+    """A batch whose media have captions, whatever its items are."""
+
+    told: dict[str, Described] = field(default_factory=dict)
+
+    @property
+    def described(self) -> dict[str, Described]:
+        return self.told
+
+
+def seen(whole: list[Tensor], places: list[int], peers: str | None) -> tuple[Batch, Output, ItemRngs]:
     """A batch of some media of a whole one, what the parts make of it, and what draws for it.
 
     Args:
@@ -70,8 +81,9 @@ def seen(whole: list[Tensor], places: list[int], peers: str | None) -> tuple[Any
     items, texts, temperature = whole
     samples, ids = tuple(range(len(places))), tuple((place,) for place in places)
     described = Described(samples, samples, ids)
-    batch: Any = SimpleNamespace(described={"image": described} if places else {}, input_ids=texts, items={})
-    batch.items = {"sentence": [SimpleNamespace(loss=True)] * len(places)}
+    given = vars(collate([Prepared("a", [1, 2], [-100, 2])], packed=True, pad_id=0))
+    given |= {"items": {"sentence": [Item.of(torch.zeros(1, 1))] * len(places)}}
+    batch = Told(**given, told={"image": described} if places else {})
     captioned = {}
     if places:
         features = Ragged.of(list(items[places]), [Layout(1, (3,))] * len(places))

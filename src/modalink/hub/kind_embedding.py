@@ -1,6 +1,6 @@
 """Media and texts as vectors, by one of modalink's own encoders, which is named by its kind and its checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -54,7 +54,8 @@ class KindEmbedder:
     def media(self, paths: Sequence[Any], modality: str) -> Float[np.ndarray, "n d"]:
         """Of each medium, a file or decoded, the mean of its tokens; in their order."""
         opened = modalities.get(modality).open
-        return self._encoded([opened(path) for path in paths], modality)
+        # Opened when it is known that such media are read at all.
+        return self._encoded(map(opened, paths), modality)
 
     def aligned(self, paths: Sequence[Any], modality: str) -> Float[np.ndarray, "n d"]:
         """Media in the space of the texts: unit vectors, whose product with a text's is the cosine."""
@@ -71,7 +72,7 @@ class KindEmbedder:
         rows = [self._row(encoder, Ragged.of([read(Sentence(text))], [read.layout(Sentence(text))])) for text in texts]
         return np.stack(rows)
 
-    def _encoded(self, handles: Sequence[Any], modality: str) -> Float[np.ndarray, "n d"]:
+    def _encoded(self, handles: Iterable[Any], modality: str) -> Float[np.ndarray, "n d"]:
         encoder, read = _built(self.kind, self.checkpoint, modality, self.device)
         return np.stack([self._row(encoder, Ragged.of([read.units(h)], [read.layout(h)])) for h in handles])
 
