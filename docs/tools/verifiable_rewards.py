@@ -1,4 +1,4 @@
-"""What verifiable rewards are worth on the tiny world: counting and comparison before and after an `online` stage.
+"""What verifiable rewards are worth on the tiny world, counting and comparison: writes the table of docs/online.md.
 
     python docs/tools/verifiable_rewards.py --run RUNS --seeds 3       # fine-tunes, then draws
     python docs/tools/verifiable_rewards.py --run RUNS --from runs/demo --stage pretrain-seeing
@@ -13,6 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from marked import Marked
+
 from modalink.data.sources.tiny_world import TinyWorldConfig
 from modalink.inference.request import Request
 from modalink.inference.sampling import Sampling
@@ -26,6 +28,9 @@ from modalink.training.events import Event, StepDone
 from modalink.training.train import train
 from modalink.training.weights import find_lent, initialise
 
+TABLE = Marked(
+    Path(__file__).parents[1] / "online.md", "<!-- verifiable rewards: begin -->", "<!-- verifiable rewards: end -->"
+)
 KINDS = ("count", "comparison")
 OTHERS = tuple(kind for kind in QUESTION_KINDS if kind not in KINDS)
 PARTS: dict[str, Any] = {
@@ -142,21 +147,27 @@ def say(event: Event) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Means over seeds, with the standard error, in points."""
-    lines = ["| questions | before | after | gain |", "| --- | --- | --- | --- |"]
+    """Means over seeds in percent, and gains in points, with the standard error and each seed's."""
+    lines = ["| questions | before | after | gain | each seed |", "| --- | --- | --- | --- | --- |"]
     for kind in (*KINDS, "others"):
         before, after = ([100 * row[when][kind] for row in rows] for when in ("before", "after"))
         gains = [b - a for a, b in zip(before, after, strict=True)]
         mean = sum(gains) / len(gains)
-        error = (sum((gain - mean) ** 2 for gain in gains) / max(1, len(gains) - 1) / len(gains)) ** 0.5
-        lines.append(
-            f"| {kind} | {sum(before) / len(rows):.1f} | {sum(after) / len(rows):.1f} | {mean:+.1f} ± {error:.1f} |"
-        )
+        shares = f"{sum(before) / len(rows):.1f} | {sum(after) / len(rows):.1f}"
+        each = ", ".join(f"{gain:+.1f}" for gain in gains)
+        lines.append(f"| {kind} | {shares} | {mean:+.1f}{spread(gains, mean)} | {each} |")
     return "\n".join(lines)
 
 
+def spread(gains: list[float], mean: float) -> str:
+    """The standard error of a mean over seeds; nothing of one seed."""
+    if len(gains) < 2:
+        return ""
+    return f" ± {(sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1) / len(gains)) ** 0.5:.1f}"
+
+
 def main() -> None:
-    """Measure, and print the table."""
+    """Measure, and write the table."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument(
         "--run", type=Path, required=True, help="folder of the runs; finished ones are not trained again"
@@ -168,12 +179,13 @@ def main() -> None:
     options.add_argument("--advantage", default="grpo", choices=["grpo", "rloo", "dr_grpo", "batch", "reinforce"])
     for name, value in (("seeds", 3), ("steps", 60), ("batch", 32), ("replies", 8), ("count", 300)):
         options.add_argument(f"--{name}", type=int, default=value)
-    options.add_argument("--lr", type=float, default=1e-3)
+    options.add_argument("--lr", type=float, default=3e-4)
     chosen = options.parse_args()
     rows = [one(seed, chosen) for seed in range(chosen.seeds)]
     for row in rows:
         print(json.dumps(row))
-    print(table(rows))
+    TABLE.write(table(rows))
+    print(TABLE.content)
 
 
 if __name__ == "__main__":
