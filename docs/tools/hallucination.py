@@ -46,14 +46,14 @@ PART = ["inputs.image.projector", "llm.lora"]
 REPLY = {"kind": "language", "per": "reply"}
 METHODS: dict[str, tuple[list[dict[str, Any]], float]] = {
     "better replies alone": ([REPLY], 1e-3),
-    "dpo": ([{"kind": "dpo"}], 1e-4),
-    "ddpo": ([{"kind": "ddpo"}], 1e-4),
-    "mdpo": ([{"kind": "mdpo"}], 1e-4),
+    "dpo": ([{"kind": "dpo"}], 5e-5),
+    "ddpo": ([{"kind": "ddpo"}], 5e-5),
+    "mdpo": ([{"kind": "mdpo"}], 5e-5),
     "povid": ([{"kind": "povid"}], 1e-4),
-    "v_dpo": ([{"kind": "v_dpo"}], 1e-4),
+    "v_dpo": ([{"kind": "v_dpo"}], 5e-5),
     "mpo": ([{"kind": "dpo", "weight": 0.8}, {"kind": "bco", "weight": 0.2}, REPLY], 3e-4),
-    "kto": ([{"kind": "kto"}], 3e-4),
-    "simpo": ([{"kind": "simpo"}], 1e-4),
+    "kto": ([{"kind": "kto"}], 3e-5),
+    "simpo": ([{"kind": "simpo"}], 5e-5),
     "orpo": ([{"kind": "orpo", "weight": 0.1}, REPLY], 1e-3),
 }
 """Method -> its objectives, and its rate of learning, which `--choose` helps to find."""
