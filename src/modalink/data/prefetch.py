@@ -155,12 +155,13 @@ class Draws:
                 pool.shutdown(cancel_futures=True)
 
     def _begun(self, pool: ThreadPoolExecutor | None) -> tuple[int, Callable[[], Prepared | Bad], dict[str, Any]]:
-        for rank in range(self._world):
-            drawn = self._drawn()
-            if rank == self._rank:
-                number, key = drawn
-                # The place of this sample alone, so that as many processes as there are draw what one would.
-                seed = None if self._seed is None else _seed_of(self._seed, self.cursor)
+        for _ in range(self._rank):
+            self._drawn()
+        number, key = self._drawn()
+        # Of the place of this sample, not of the round, so that any number of processes draws what one would.
+        seed = None if self._seed is None else _seed_of(self._seed, self.cursor)
+        for _ in range(self._rank + 1, self._world):
+            self._drawn()
         cursor = self.cursor
         if pool is None:
             return number, lambda: self._making(number, key, self._finish, seed), cursor
