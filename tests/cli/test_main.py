@@ -190,13 +190,18 @@ def test_nor_is_one_that_wrong_input_makes(modalink, arguments):
     assert "Traceback" not in result.stderr and "defect" not in result.stderr
 
 
-@pytest.mark.parametrize(("set_before", "after"), [(None, "10000"), ("7", "7")])
-def test_threads_that_wait_soon_sleep_unless_told_otherwise(modalink, monkeypatch, set_before, after):
-    monkeypatch.setenv("GOMP_SPINCOUNT", set_before or "")
-    if set_before is None:
-        monkeypatch.delenv("GOMP_SPINCOUNT")
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("GOMP_SPINCOUNT", "10000"), ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")],
+    ids=["threads that wait soon sleep", "few kernels are kept"],
+)
+@pytest.mark.parametrize("told", [None, "7"])
+def test_libraries_are_set_up_unless_told_otherwise(modalink, monkeypatch, name, own, told):
+    monkeypatch.setenv(name, told or "")
+    if told is None:
+        monkeypatch.delenv(name)
     assert modalink("recipes").exit_code == 0
-    assert os.environ["GOMP_SPINCOUNT"] == after
+    assert os.environ[name] == (told or own)
 
 
 def test_what_is_too_long_loses_its_middle():

@@ -136,8 +136,8 @@ def test_the_digest_of_weights_sees_every_change():
 
 
 def test_memory_stays_within_its_limit():
-    values = torch.randn(10, 25)  # 100 bytes each
-    cache = FeatureCache(memory_bytes=350, chunk=1)
+    values = torch.randn(10, 25)  # 100 bytes each, in 128
+    cache = FeatureCache(memory_bytes=450, chunk=1)
     names = [f"n{i}" for i in range(10)]
     compute = Counted(values)
     for _ in range(2):
@@ -147,7 +147,31 @@ def test_memory_stays_within_its_limit():
 
 def test_a_part_kept_does_not_hold_the_whole():
     big = torch.randn(4, 1000)
-    cache = FeatureCache(memory_bytes=4000, chunk=4)
+    cache = FeatureCache(memory_bytes=4032, chunk=4)
     cache.get(KEY, NAMES, lambda places: big[places])
     kept = cache._memory.get(f"{KEY.sha256}/aa1")
-    assert kept.untyped_storage().nbytes() == 4000
+    assert kept.untyped_storage().data_ptr() != big.untyped_storage().data_ptr()
+
+
+def test_features_of_every_kind_lie_side_by_side_in_memory():
+    kinds = [torch.float32, torch.bfloat16, torch.int8, torch.bool, torch.float64, torch.complex64]
+    values = [torch.arange(float(5 + n)).to(kind) for n, kind in enumerate(kinds)]
+    values += [torch.tensor(3.0), torch.ones(2, 0), torch.arange(12.0).view(3, 4).T]
+    cache = FeatureCache(chunk=1)
+    names = [f"n{i}" for i in range(len(values))]
+    cache.get(KEY, names, lambda places: [values[place] for place in places])
+    kept = [cache._memory.get(f"{KEY.sha256}/{name}") for name in names]
+    for one, value in zip(kept, values, strict=True):
+        assert one.dtype == value.dtype and torch.equal(one, value)
+        assert one.data_ptr() % 64 == 0
+    assert len({one.untyped_storage().data_ptr() for one in kept if one.numel()}) == 1
+
+
+def test_what_is_larger_than_a_slab_is_kept_in_one_of_its_own(monkeypatch):
+    monkeypatch.setattr("modalink.features.cache._SLAB", 128)
+    values = [torch.randn(20), torch.randn(500), torch.randn(20)]
+    cache = FeatureCache(chunk=1)
+    names = ["a", "b", "c"]
+    for _ in range(2):
+        found = cache.get(KEY, names, lambda places: [values[place] for place in places])
+        assert all(map(torch.equal, found, values))

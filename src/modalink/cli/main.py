@@ -58,6 +58,7 @@ class _Commands(TyperGroup):
         if not debugging.get():
             _quieten()
         _spin_briefly()
+        _keep_few_kernels()
         name, stub, rest = super().resolve_command(ctx, args)
         ctx.meta[_COMMAND] = name
         if name is None:
@@ -176,6 +177,13 @@ def _quieten() -> None:
 def _spin_briefly() -> None:
     """Let OpenMP threads that wait for each other soon sleep: beside other jobs they would steal their own cores."""
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def _keep_few_kernels() -> None:
+    """Let oneDNN keep the kernels of a few steps: few are wanted again, since batches differ in shape, and the many that
+    it keeps by itself cut the memory into pieces that every later allocation searches.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 def main() -> None:

@@ -15,6 +15,11 @@ from torch import Tensor
 
 from modalink.features.disk import DiskFeatures
 
+_SLAB = 64 * 2**20
+"""Bytes that the memory takes at a time; the system gives them when they are written to."""
+_ALIGNED = 64
+"""Where a feature may begin, in bytes, as PyTorch's own tensors do."""
+
 
 @dataclass(frozen=True)
 class FeatureKey:
@@ -132,9 +137,16 @@ class FeatureCache:
 
 
 class _Memory:
+    """Features that lie side by side in slabs.
+
+    Each in an allocation of its own, among those of the steps, thousands of them would cut the free memory into pieces,
+    through which every allocation of the later steps then searches.
+    """
+
     def __init__(self, limit: int) -> None:
         self._room = limit
         self._features: dict[str, Tensor] = {}
+        self._free = torch.empty(0, dtype=torch.uint8)
 
     def __contains__(self, name: str) -> bool:
         return name in self._features
@@ -143,6 +155,11 @@ class _Memory:
         return self._features.get(name)
 
     def put(self, name: str, feature: Tensor) -> None:
-        if feature.nbytes <= self._room:
-            self._room -= feature.nbytes
-            self._features[name] = feature
+        size = -(-feature.nbytes // _ALIGNED) * _ALIGNED
+        if size > self._room:
+            return
+        self._room -= size
+        if size > len(self._free):
+            self._free = torch.empty(max(size, _SLAB), dtype=torch.uint8)
+        place, self._free = self._free[: feature.nbytes], self._free[size:]
+        self._features[name] = place.view(feature.dtype).view(feature.shape).copy_(feature)
