@@ -47,6 +47,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"ask": str(folder / "ask.jsonl"), "draw": str(folder / "draw.jsonl")}
 
 
+@pytest.fixture(scope="session")
+def picture_pairs(data: dict[str, str]) -> Path:
+    """A file of pairs of replies that draw: each request with its own picture and another one."""
+    folder, rows = Path(data["draw"]).parent, []
+    for number, colour in enumerate(COLOURS):
+        paths = [str(folder / f"{n}.png") for n in (number, (number + 1) % len(COLOURS))]
+        drawn = [[{"type": "text", "text": "Here: "}, {"type": "image", "path": path}] for path in paths]
+        chosen, rejected = ([{"role": "assistant", "content": content}] for content in drawn)
+        prompt = [{"role": "user", "content": f"Draw a {colour} cube."}]
+        rows.append({"prompt": prompt, "chosen": chosen, "rejected": rejected})
+    pairs = folder / "pairs.jsonl"
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return pairs
+
+
 def _record(name: str, user: list[dict[str, str]], assistant: list[dict[str, str]]) -> dict[str, Any]:
     turns = (("user", user), ("assistant", assistant))
     return {"id": name, "messages": [{"role": role, "content": content} for role, content in turns]}

@@ -180,8 +180,8 @@ def _spin_briefly() -> None:
 
 
 def _keep_few_kernels() -> None:
-    """Let oneDNN keep the kernels of a few steps: few are wanted again, since batches differ in shape, and the many that
-    it keeps by itself cut the memory into pieces that every later allocation searches.
+    """Let oneDNN keep the kernels of a few steps: few are wanted again, since batches differ in shape, and the many
+    that it keeps by itself cut the memory into pieces that every later allocation searches.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 

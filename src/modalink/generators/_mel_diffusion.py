@@ -6,7 +6,7 @@ logarithms of magnitudes. The samples are those of diffusers' pipelines.
 
 import math
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import diffusers
 import numpy as np
@@ -34,6 +34,8 @@ _WINDOW, _FLOOR = 1024, 1e-5
 
 class MelPipelineConfig(PipelineConfig):
     """Settings of a pipeline with a VAE of mel spectrograms and a HiFi-GAN."""
+
+    denoiser: ClassVar[str | None] = "unet"
 
     seconds: Seconds | None = None
     """Length of a sound; the checkpoint's own if not set."""

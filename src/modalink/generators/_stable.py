@@ -4,7 +4,7 @@ Source: Rombach et al., High-Resolution Image Synthesis with Latent Diffusion Mo
 are diffusers' and transformers'; the sampler is ours, so that projected conditions need no text.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import diffusers
 import torch
@@ -24,6 +24,8 @@ TOKENS = "tokens"
 
 class StableConfig(PipelineConfig):
     """Settings that they share; the checkpoint is a diffusers pipeline."""
+
+    denoiser: ClassVar[str | None] = "unet"
 
     size: Size | None = None
     """Height and width of what it makes, in pixels; the checkpoint's own square if not set."""

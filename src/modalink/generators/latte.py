@@ -4,7 +4,7 @@ Source: Ma et al., Latte (arXiv 2401.03048). The networks are diffusers' and tra
 gives the numbers that diffusers' LattePipeline has of one clip.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import diffusers
 import torch
@@ -31,6 +31,7 @@ _UNREAD = -10_000.0
 class LatteConfig(PipelineConfig):
     """Settings of a Latte generator; the checkpoint is a diffusers pipeline (`maxin-cn/Latte-1`)."""
 
+    denoiser: ClassVar[str | None] = "transformer"
     kind: Literal["latte"] = "latte"
     guidance: Guidance = 7.5
     """Strength of classifier-free guidance when sampling; 1 is none."""

@@ -4,7 +4,7 @@ Source: Xie et al., SANA (arXiv 2410.10629). Its autoencoder makes one latent of
 diffusers' and transformers'; the sampler is ours and gives the numbers of diffusers' SanaPipeline.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import diffusers
 import torch
@@ -31,6 +31,7 @@ TOKENS = "tokens"
 class SanaConfig(PipelineConfig):
     """Settings of a Sana generator; the checkpoint is a diffusers pipeline."""
 
+    denoiser: ClassVar[str | None] = "transformer"
     kind: Literal["sana"] = "sana"
     tokens: Count = 300
     """Most tokens of a text; fewer are told by a mask."""

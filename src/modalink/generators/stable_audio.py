@@ -8,7 +8,7 @@ and gives the numbers of diffusers' StableAudioPipeline.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import diffusers
 import torch
@@ -54,6 +54,7 @@ _MOST_SAMPLES = 2**24
 class StableAudioConfig(PipelineConfig):
     """Settings of a Stable Audio Open; the checkpoint is a diffusers pipeline."""
 
+    denoiser: ClassVar[str | None] = "transformer"
     kind: Literal["stable_audio"] = "stable_audio"
     steps: Count = 100
     """Denoising steps when sampling."""

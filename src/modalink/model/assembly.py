@@ -10,6 +10,7 @@ from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 from modalink import modalities, prompts
 from modalink.encoders import built, verify
 from modalink.errors import PartError, PromptError
+from modalink.generators import built as built_generator
 from modalink.llms import add_new_tokens, settle, why_not
 from modalink.model.conditioning import Shapes, build_link, check_names, states_read
 from modalink.model.references import references
@@ -17,7 +18,7 @@ from modalink.model.states import StateReader
 from modalink.ragged import Layout
 from modalink.recipe import SystemSpec
 from modalink.recipe.groups import JOIN, LLM, Group
-from modalink.roles import ConditionShape, Encoder, InputProjector, Join
+from modalink.roles import ConditionShape, Encoder, Generator, InputProjector, Join
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ class Parts:
     output_projectors: dict[str, nn.Module]
     state_readers: dict[str, StateReader]
     condition_shapes: dict[str, dict[str, ConditionShape]]
+    generators: dict[str, Generator]
+    """Those of which something can be trained."""
     referenced: frozenset[str]
 
     def as_arguments(self) -> dict[str, Any]:
@@ -198,7 +201,17 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     shapes = {modality: wanted.generator.condition_shapes() for modality, wanted in spec.signalled.items()}
     readers, output_projectors = _links(spec, llm, shapes)
     join, known = _join(spec, llm, without_weights), frozenset(references(spec))
-    return Parts(encoders, input_projectors, llm, join, output_projectors, readers, shapes, known)
+    generators = _learning_generators(spec, without_weights)
+    return Parts(encoders, input_projectors, llm, join, output_projectors, readers, shapes, generators, known)
+
+
+def _learning_generators(spec: SystemSpec, without_weights: Collection[str]) -> dict[str, Generator]:
+    """The generators of whose denoiser something can be trained, which is then a part of the model."""
+    found: dict[str, Generator] = {}
+    for modality, made in spec.learning_generators.items():
+        with _named(Group.generator(modality)):
+            found[modality] = built_generator(made.generator, weights=Group.denoiser(modality) not in without_weights)
+    return found
 
 
 def _links(

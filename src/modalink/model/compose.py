@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig
 from modalink.conversation import Conversation
 from modalink.encoders import built
 from modalink.errors import CheckpointError, PartError
+from modalink.generators import built as built_generator
 from modalink.hub import foreign, locate
 from modalink.model.assembly import Tokens, assemble
 from modalink.model.batch import Batch, Prepared, collate
@@ -33,7 +34,7 @@ class System:
     Args:
         model: Encoders, input projectors, LLM and output projectors.
         processor: What turns conversations into the model's input.
-        generators: Frozen generator by output modality.
+        generators: Generator by output modality; frozen, but for denoisers that are parts of the model.
         spec: What all this was built from.
         retrieving: What is looked up before a question is read; None for nothing.
         lock: Held by the thread whose pass runs through the parts.
@@ -74,7 +75,8 @@ class System:
         )
 
     def save(self, folder: Path) -> None:
-        """Write model and processor; generators are never trained, so their place in the spec is enough."""
+        """Write model and processor; of generators only what is a part of the model is ever trained, so their place in
+        the spec is enough."""
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
 
@@ -100,7 +102,7 @@ class System:
         if (tokens.placeholders, tokens.signals) != (config.placeholders, config.signals):
             raise CheckpointError(f"{path}: its tokenizer and its config.json give the system's tokens different ids")
         spec = processor.spec
-        made = build_generators(spec) if generators else {}
+        made = build_generators(spec, model) if generators else {}
         return cls(model, processor, made, spec, Retrieving.of(spec, model, processor))
 
 
@@ -127,7 +129,8 @@ def compose(spec: SystemSpec, *, seed: int = 0) -> System:
         _configuration(spec, tokens, parts.language_model.config), **parts.as_arguments()
     )
     processor = ModalinkProcessor(tokenizer, spec, encoder_decoder=model.config.is_encoder_decoder)
-    return System(model.eval(), processor, build_generators(spec), spec, Retrieving.of(spec, model, processor))
+    generators = build_generators(spec, model)
+    return System(model.eval(), processor, generators, spec, Retrieving.of(spec, model, processor))
 
 
 def compose_without_llm(spec: SystemSpec, *, seed: int = 0) -> System:
@@ -188,13 +191,18 @@ def _rows(spec: SystemSpec) -> int:
     return size
 
 
-def build_generators(spec: SystemSpec) -> dict[str, Generator]:
-    """The frozen generators of a system, by output modality."""
-    built = {m: output.generator.build() for m, output in spec.outputs.items()}
-    for modality, generator in built.items():
-        generator.requires_grad_(False).eval()
+def build_generators(spec: SystemSpec, model: ModalinkForConditionalGeneration | None = None) -> dict[str, Generator]:
+    """The generators of a system, by output modality.
+
+    Args:
+        spec: The system.
+        model: What its denoisers that can be trained are parts of; without it, generators have some of their own.
+    """
+    shared = {} if model is None else model.learning_generators
+    found = {m: shared[m] if m in shared else built_generator(out.generator) for m, out in spec.outputs.items()}
+    for modality, generator in found.items():
         _check_words(spec, modality, generator)
-    return built
+    return found
 
 
 def _check_words(spec: SystemSpec, modality: str, generator: Generator) -> None:

@@ -18,7 +18,10 @@ PREFIXES = {
     "model.input_projectors.": Group.input_projector,
     "output_projectors.": Group.output_projector,
     "state_readers.": Group.output_projector,
+    "denoisers.": Group.denoiser,
 }
+_WITH_LORA = {Group.encoder: Group.encoder_lora, Group.denoiser: Group.denoiser_lora}
+"""Groups in whose parts adapters may stand, which are groups of their own."""
 WHOLE = {"model.join.": JOIN, "reward_head.": REWARD_HEAD, "value_head.": VALUE_HEAD}
 """Beginnings of the names of groups of which a system has one."""
 
@@ -28,7 +31,7 @@ def group_of(name: str) -> Group:
     for prefix, group in PREFIXES.items():
         if name.startswith(prefix):
             modality = name.removeprefix(prefix).partition(".")[0]
-            return Group.encoder_lora(modality) if group == Group.encoder and ".lora_" in name else group(modality)
+            return _WITH_LORA.get(group, group)(modality) if ".lora_" in name else group(modality)
     if (whole := next((group for prefix, group in WHOLE.items() if name.startswith(prefix)), None)) is not None:
         return whole
     if ".lora_" in name:
@@ -91,9 +94,11 @@ class GroupRow:
 
 
 def table(groups: Groups, train: Mapping[str, TrainGroup], generators: Mapping[str, nn.Module]) -> list[GroupRow]:
-    """All parameters of a system by group; generators are always frozen."""
+    """All parameters of a system by group; of a generator those that are in no group are always frozen."""
     counts = {name: _count(p for _, p in members) for name, members in divided(groups, train).items()}
-    counts |= {Group.generator(m): _count(generator.parameters()) for m, generator in generators.items()}
+    grouped = {id(p) for members in groups.values() for _, p in members}
+    for modality, generator in generators.items():
+        counts[Group.generator(modality)] = _count(p for p in generator.parameters() if id(p) not in grouped)
     total = max(1, sum(counts.values()))
     rows = []
     for name, count in counts.items():

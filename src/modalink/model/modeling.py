@@ -1,6 +1,7 @@
 """The composed system as one Hugging Face model: encoders, input projectors, LLM, output projectors.
 
 Generators stay outside: they are diffusers modules with their own format, joined in `modalink.model.compose.System`.
+But a denoiser of which something can be trained is a part of the model, which is saved and loaded as all that learns.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -26,7 +27,7 @@ from modalink.llms import (
     keep_meeting,
 )
 from modalink.model.arguments import unpack
-from modalink.model.configuration import ModalinkConfig
+from modalink.model.configuration import ModalinkConfig, spec_of
 from modalink.model.heads import scalar_head, scores_of
 from modalink.model.input_side import ModalinkModel, Read, needed
 from modalink.model.output_side import OutputSide
@@ -34,7 +35,7 @@ from modalink.model.places import Placement
 from modalink.model.pretrained import SavedByReference
 from modalink.model.states import Asked, StateReader
 from modalink.ragged import Ragged
-from modalink.roles import Conditions, ConditionShape, Join
+from modalink.roles import Conditions, ConditionShape, Generator, Join
 
 
 @dataclass
@@ -73,6 +74,8 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
             where the generator reads more than one, or one that makes them all.
         state_readers: What reads the LLM's states for these.
         condition_shapes: The conditions that each output modality's generator declares.
+        generators: Those of whose denoiser something can be trained, by output modality; only their denoisers become
+            parts of the model.
         referenced: Names of the parts, and of sections of parts, that come from a checkpoint.
     """
 
@@ -86,6 +89,7 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
         output_projectors: dict[str, nn.Module],
         state_readers: dict[str, StateReader],
         condition_shapes: dict[str, dict[str, ConditionShape]],
+        generators: dict[str, Generator],
         referenced: Collection[str],
     ) -> None:
         super().__init__(config)
@@ -93,6 +97,9 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
         self.output_projectors = nn.ModuleDict(output_projectors)
         self.state_readers = nn.ModuleDict(state_readers)
         self.condition_shapes = condition_shapes
+        self.learning_generators = generators
+        settings = spec_of(config.spec).learning_generators
+        self.denoisers = nn.ModuleDict({m: settings[m].generator.denoiser_of(own) for m, own in generators.items()})
         self.both_ways = bool(config.spec.get("llm", {}).get("prefix_lm"))
         self.reward_head = scalar_head(config, language_model, "reward_head")
         self.value_head = scalar_head(config, language_model, "value_head")
@@ -128,10 +135,11 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
         self.language_model.set_output_embeddings(new_embeddings)
 
     def train(self, mode: bool = True) -> "ModalinkForConditionalGeneration":
-        """Set training mode; frozen encoders stay in evaluation mode, so that their features stay a pure function."""
+        """Set training mode; frozen encoders stay in evaluation mode, so that their features stay a pure function, and
+        frozen denoisers do, too."""
         super().train(mode)
-        for encoder in self.model.encoders.values():
-            encoder.train(mode and any(p.requires_grad for p in encoder.parameters()))
+        for part in (*self.model.encoders.values(), *self.denoisers.values()):
+            part.train(mode and any(p.requires_grad for p in part.parameters()))
         return self
 
     def encode(self, modality: str, items: Ragged) -> Ragged:

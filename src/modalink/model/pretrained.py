@@ -104,7 +104,9 @@ class SavedByReference(ModalinkPreTrainedModel):
             raise CheckpointError(f"{path}: config.json refers to {shown(unknown[0])}, which is no part of the system")
         for part, reference in config.references.items():
             verify(part, reference, known[Group(part)])
-        model = cls.assembled(config, without_weights=pretrained(spec) - config.references.keys())
+        # A generator is built whole: its other networks need their checkpoint where the denoiser does not.
+        made = {Group.denoiser(modality) for modality in spec.learning_generators}
+        model = cls.assembled(config, without_weights=pretrained(spec) - config.references.keys() - made)
         load_weights(model, path)
         model.fingerprint = model.traced(config.references)
         return model

@@ -12,6 +12,7 @@ def references(spec: SystemSpec) -> dict[Group, FromCheckpoint]:
     for modality, config in spec.projectors().items():
         projector = Group.input_projector(modality)
         found |= {projector.inside(name): source for name, source in config.borrowed().items()}
+    found |= {Group.denoiser(m): made.generator for m, made in spec.learning_generators.items()}
     if (join := spec.join.reference) is not None:
         found[JOIN] = join
     return found

@@ -13,7 +13,7 @@ class Sizes:
     """Numbers of parameters.
 
     Args:
-        parts: Of each part, by the names of train groups; generators are not counted.
+        parts: Of each part, by the names of train groups; of generators only denoisers that can be trained are counted.
         trained: Of what learns in each stage, by the stage's name and the groups that it trains.
     """
 
@@ -22,7 +22,7 @@ class Sizes:
 
     @property
     def total(self) -> int:
-        """Of the whole system without generators."""
+        """Of the whole system without what of generators is always frozen."""
         return sum(self.parts.values())
 
     @property

@@ -45,6 +45,9 @@ def train_groups(spec: SystemSpec) -> list[Group]:
     for modality, made in spec.linked.items():
         projector = Group.output_projector(modality)
         groups += [projector, *map(projector.inside, made.sections())]
+    for modality, made in spec.learning_generators.items():
+        groups += [Group.denoiser_lora(modality)] * (made.generator.lora is not None)
+        groups += [Group.denoiser(modality)] * made.generator.trainable
     return groups
 
 
@@ -236,6 +239,9 @@ def _unknown_group(spec: SystemSpec, group: Group, known: list[Group]) -> str:
         hint = f"; what learns in this LLM is trained as {spec.llm.adapters.group}"
     if group.side == "inputs" and group.part == "lora" and group.modality in spec.encoders():
         hint = "; give the encoder adapters: lora: {rank: 8, alpha: 16}"
+    if group.is_of_denoiser and group.modality in spec.signalled:
+        setting = "trainable: true" if group.part == "denoiser" else "lora: {rank: 8, alpha: 16}"
+        hint = f"; let its generator learn: generator: {{{setting}}}"
     return f"{UnknownNameError('parameter group', group, known)}{hint}"
 
 

@@ -4,15 +4,16 @@ import re
 from collections.abc import Collection
 
 _PART = re.compile(
-    r"(?:inputs|outputs)\.(?P<modality>.+?)\.(?P<part>encoder\.lora|encoder|projector|generator)(?:\.(?P<section>.+))?"
+    r"(?:inputs|outputs)\.(?P<modality>.+?)\."
+    r"(?P<part>encoder\.lora|encoder|projector|generator\.lora|generator\.denoiser|generator)(?:\.(?P<section>.+))?"
 )
 
 
 class Group(str):
     """One name, read by its parts: `llm`, `llm.lora`, `llm.peft`, `llm.join`, `llm.new_tokens`, `inputs.image.encoder`.
 
-    Adapters, as `llm.lora` and `inputs.image.encoder.lora`, are parts of their own. A part may have sections that learn
-    by themselves: `inputs.image.projector.exit` is the last map of a projector.
+    Adapters, as `llm.lora` and `inputs.image.encoder.lora`, are parts of their own, and so is a generator's denoiser.
+    A part may have sections that learn by themselves: `inputs.image.projector.exit` is the last map of a projector.
 
     It is a string, so that it is what files and people write; nobody else takes the string apart.
     """
@@ -46,8 +47,18 @@ class Group(str):
 
     @classmethod
     def generator(cls, modality: str) -> "Group":
-        """The generator that makes a modality; never trained."""
+        """The generator that makes a modality; of it only the denoiser can be trained."""
         return cls(f"outputs.{modality}.generator")
+
+    @classmethod
+    def denoiser(cls, modality: str) -> "Group":
+        """The network of a modality's generator that restores media from noise."""
+        return cls(f"outputs.{modality}.generator.denoiser")
+
+    @classmethod
+    def denoiser_lora(cls, modality: str) -> "Group":
+        """The adapters in it."""
+        return cls(f"outputs.{modality}.generator.lora")
 
     @property
     def side(self) -> str:
@@ -62,9 +73,14 @@ class Group(str):
 
     @property
     def part(self) -> str:
-        """`encoder`, `lora`, `projector`, `generator`; of the LLM what stands behind `llm.`, or `llm`."""
+        """`encoder`, `lora`, `projector`, `generator`, `denoiser`; of the LLM what stands behind `llm.`, or `llm`."""
         found = _PART.fullmatch(self)
         return (self if found is None else found["part"]).rpartition(".")[2]
+
+    @property
+    def is_of_denoiser(self) -> bool:
+        """Whether it is a generator's denoiser, or the adapters in one."""
+        return self.side == "outputs" and self.part in {"denoiser", "lora"}
 
     @property
     def section(self) -> str | None:

@@ -120,7 +120,7 @@ class OutputSpec(Settings):
     """In the place of `projector`: the modality whose projector makes this one's conditions, too; its signal tokens are
     read as that one's."""
     generator: Annotated[GeneratorConfig, Kinds("modalink.generators")]
-    """Makes the medium from conditions; always frozen."""
+    """Makes the medium from conditions; frozen but for what its settings let stages train."""
 
     @model_validator(mode="before")
     @classmethod
@@ -307,6 +307,11 @@ class SystemSpec(Settings):
     def signalled(self) -> dict[str, OutputSpec]:
         """The outputs that the LLM asks for by signal tokens, each with its projector, or the use of another's."""
         return {modality: made for modality, made in self.outputs.items() if made.signal_tokens}
+
+    @property
+    def learning_generators(self) -> dict[str, OutputSpec]:
+        """Those of them of whose generator something can be trained."""
+        return {modality: made for modality, made in self.signalled.items() if made.generator.learns}
 
     @property
     def worded(self) -> dict[str, OutputSpec]:

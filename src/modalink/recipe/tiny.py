@@ -16,7 +16,7 @@ from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, Group
 from modalink.recipe.schema import Recipe
 from modalink.recipe.stage import Stage
 from modalink.recipe.system import InputSpec, OutputSpec
-from modalink.roles import EncoderConfig
+from modalink.roles import EncoderConfig, GeneratorConfig
 
 _log = logging.getLogger(__name__)
 _PICTURES = "image"
@@ -116,9 +116,16 @@ def _output(recipe: Recipe, modality: str) -> OutputSpec:
         "projector": source.projector and _part(group, source.projector),
         "projectors": named,
         "use": made.use if source is made else None,
-        "generator": _part(Group.generator(modality), made.generator),
+        "generator": _generator(modality, made.generator),
     }
     return made.model_copy(update=changes)
+
+
+def _generator(modality: str, generator: GeneratorConfig) -> GeneratorConfig:
+    """The tiny form of a generator, in which as much can learn."""
+    tiny: GeneratorConfig = _part(Group.generator(modality), generator)
+    lora = None if generator.lora is None else generator.lora.tiny().model_dump()
+    return tiny.replace(lora=lora, trainable=generator.trainable) if generator.learns else tiny
 
 
 def _signal_tokens(made: OutputSpec) -> int:

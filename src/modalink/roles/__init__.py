@@ -32,7 +32,7 @@ from modalink.roles.output_projector import (
     OutputProjectorConfig,
 )
 from modalink.roles.part import FromCheckpoint, OfPieces, PartConfig
-from modalink.roles.peft import EncoderLora, LoraSettings, PeftConfig
+from modalink.roles.peft import DenoiserLora, EncoderLora, LoraSettings, PeftConfig
 from modalink.roles.preprocessor import Preprocessor, ReadsPixels, SquarePreprocessor, Window
 from modalink.roles.retriever import EmbedsMedia, Found, Query, Retriever, RetrieverConfig
 from modalink.roles.walks import Noised, Step, Trajectory, Walk, Walks, drawn
@@ -44,6 +44,7 @@ __all__ = [
     "Compared",
     "ConditionShape",
     "Conditions",
+    "DenoiserLora",
     "Denoises",
     "DrawsConditions",
     "Embeds",

@@ -7,10 +7,11 @@ they use, so that a generator of another kind fits those without.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from modalink.errors import GenerationError, PartError, Stopped
@@ -18,6 +19,7 @@ from modalink.ragged import Ragged
 from modalink.roles.conditions import Conditions, ConditionShape
 from modalink.roles.media_options import MediaOptions
 from modalink.roles.part import PartConfig
+from modalink.roles.peft import DenoiserLora
 from modalink.roles.preprocessor import Preprocessor
 
 ShouldStop = Callable[[], bool]
@@ -35,7 +37,8 @@ def check_stop(should_stop: ShouldStop | None, when: str) -> None:
 
 
 class Generator(nn.Module, ABC):
-    """Makes media of one modality from conditions; frozen, kept outside the saved model."""
+    """Makes media of one modality from conditions; frozen, but for a denoiser that its settings let learn, and kept
+    outside the saved model but for that."""
 
     condition_shapes: Mapping[str, ConditionShape]
     """The conditions of a medium, as its settings declare them."""
@@ -171,6 +174,35 @@ class GeneratorConfig(PartConfig):
     """Base of generator settings."""
 
     room: ClassVar[str] = "modalink.generators"
+    denoiser: ClassVar[str | None] = None
+    """What the generator calls its network that restores media from noise, which stages can train; None if there is
+    none."""
+
+    lora: DenoiserLora | None = None
+    """Adapters in the frozen denoiser, trained in the stages that name `outputs.MODALITY.generator.lora`."""
+    trainable: bool = False
+    """Whether stages can train the denoiser itself (`outputs.MODALITY.generator.denoiser`), which is then saved with
+    the run."""
+
+    @model_validator(mode="after")
+    def _what_learns_is_there(self) -> Self:
+        if self.denoiser is None and self.learns:
+            key = "trainable" if self.lora is None else "lora"
+            raise ValueError(
+                f"found {key} in a generator of kind {self.kind!r}, needed one that restores media from noise by a "
+                "network that can be trained, such as stable_diffusion; leave it out"
+            )
+        return self
+
+    @property
+    def learns(self) -> bool:
+        """Whether something of its denoiser can be trained."""
+        return self.trainable or self.lora is not None
+
+    def denoiser_of(self, generator: Generator) -> nn.Module:
+        """The denoiser of a generator that was built of settings whose denoiser `learns`."""
+        assert self.denoiser is not None
+        return generator.get_submodule(self.denoiser)
 
     @abstractmethod
     def makes(self) -> frozenset[str]:

@@ -50,6 +50,19 @@ class EncoderLora(LoraSettings):
         return self.replace(rank=rank, alpha=max(1, round(self.alpha * rank / self.rank)), targets=None, ranks={})
 
 
+class DenoiserLora(LoraSettings):
+    """Low-rank adapters in a generator's denoiser, trained in stages that name `outputs.MODALITY.generator.lora`."""
+
+    targets: tuple[str, ...] | None = None
+    """Last names of the linear layers that get an adapter, of those in lists with what stands before (`to_out.0`); by
+    default those that attention reads and writes by: `to_q`, `to_k`, `to_v`, `to_out.0`."""
+
+    def tiny(self) -> Self:
+        """Narrow and of the same strength, beside the layers that are usual."""
+        rank = min(self.rank, 8)
+        return self.replace(rank=rank, alpha=max(1, round(self.alpha * rank / self.rank)), targets=None)
+
+
 class PeftConfig(KindConfig):
     """Base of the settings of what is put into a frozen LLM to learn in it.
 

@@ -118,6 +118,9 @@ def _parts(recipe: Recipe, system: System) -> Iterable[dict[str, Any]]:
         if made.links:
             yield {"part": projector, "kind": made.link_kinds, "parameters": counts.get(projector, 0)}
         yield _part(Group.generator(modality), made.generator, counts)
+        for group in (Group.denoiser(modality), Group.denoiser_lora(modality)):
+            if group in counts:
+                yield {"part": group, "parameters": counts[group]}
     yield from _of_index(system)
 
 

@@ -19,6 +19,7 @@ from modalink.roles import (
     ReadsText,
     Walks,
 )
+from modalink.testing.denoiser_kit import check_denoiser
 from modalink.testing.requirements import (
     check_bare,
     check_preprocessor,
@@ -56,7 +57,10 @@ def check_generator(config: GeneratorConfig, media: Sequence[Any] | None = None,
     if isinstance(generator, ReadsText):
         conditions = _check_text(generator, shapes)
     if isinstance(generator, Denoises):
-        _check_denoising(generator, _check_latents(generator, items), conditions)
+        latents = _check_latents(generator, items)
+        _check_denoising(generator, latents, conditions)
+        if config.denoiser is not None:
+            check_denoiser(config, generator, latents, conditions, [_sources(), _sources()])
     if isinstance(generator, Walks):
         check_walk(generator, conditions, _sources)
     if isinstance(generator, PredictsCodes):

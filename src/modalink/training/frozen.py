@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -14,12 +14,15 @@ from modalink.features.cache import FeatureKey
 from modalink.features.compute import Once
 from modalink.model import System
 from modalink.model.batch import Batch, Targets
+from modalink.model.groups import Groups
 from modalink.model.items import Item, ragged
 from modalink.ragged import Ragged, by_shape
 from modalink.recipe.groups import Group
-from modalink.roles import Conditions, ConditionShape, Denoises, Generator, ReadsText
-from modalink.tensor_files import weights_digest
+from modalink.roles import Conditions, ConditionShape, Denoises, Generator, GeneratorConfig, ReadsText
+from modalink.tensor_files import digest, weights_digest
+from modalink.training.denoiser_states import DenoiserStates
 from modalink.training.objectives import ItemObjectiveConfig, ObjectiveConfig, captions_of
+from modalink.training.weights_copy import WeightsCopy
 
 
 class FrozenEncoders:
@@ -93,17 +96,19 @@ class FrozenEncoders:
 
 @dataclass(frozen=True)
 class FrozenGenerator:
-    """A generator as objectives see it; see `objectives.GeneratorView`.
+    """A generator as objectives see it, frozen but for its denoiser; see `objectives.GeneratorView`.
 
     Args:
         generator: The generator.
         key: What decides its latents and text conditions.
         once: Where they are computed and kept.
+        denoiser: How what the stage trains of its denoiser was earlier.
     """
 
     generator: Generator
     key: FeatureKey
     once: Once
+    denoiser: DenoiserStates = field(default_factory=lambda: DenoiserStates({}, None))
 
     def holds(self, item: Item, modality: str) -> bool:
         """Whether an item's latents need not be computed."""
@@ -160,17 +165,39 @@ class FrozenGenerator:
         return by_shape(latents, lambda same, places: denoise(same, conditions.take(places), [rng[i] for i in places]))
 
 
-def frozen_generators(system: System, once: Once) -> dict[str, FrozenGenerator]:
-    """The generators of a system by modality, as objectives see them."""
+def frozen_generators(
+    system: System, once: Once, trained: Groups | None = None, start: WeightsCopy | None = None
+) -> dict[str, FrozenGenerator]:
+    """The generators of a system by modality, as objectives see them.
+
+    Args:
+        system: The system.
+        once: Where latents and text conditions are computed and kept.
+        trained: The groups that the stage trains; None for none.
+        start: What these were when the stage began, where an objective measures by that.
+    """
     found = {}
     for modality in system.spec.signalled:
         generator = system.generators[modality]
-        # How it samples changes neither latents nor conditions of captions.
-        settings = system.spec.outputs[modality].generator.model_dump(mode="json", exclude={*generator.options})
+        config = system.spec.outputs[modality].generator
+        # How it samples changes neither latents nor conditions of captions, and neither does what its denoiser learns.
+        settings = config.model_dump(mode="json", exclude={*generator.options, "lora", "trainable"})
         preprocessing = system.processor.makers[modality].to_dict()
-        key = FeatureKey.of(weights_digest(generator), settings, preprocessing, once.dtype)
-        found[modality] = FrozenGenerator(generator, key, once)
+        key = FeatureKey.of(_digest(generator, config), settings, preprocessing, once.dtype)
+        learning = (trained or {}).items()
+        groups = {Group.denoiser(modality), Group.denoiser_lora(modality)}
+        own = {name: p for group, members in learning if group in groups for name, p in members}
+        found[modality] = FrozenGenerator(generator, key, once, DenoiserStates(own, start))
     return found
+
+
+def _digest(generator: Generator, config: GeneratorConfig) -> str:
+    """That of the weights that latents and text conditions hang on: all, but for a denoiser that can be trained."""
+    if not config.learns:
+        return weights_digest(generator)
+    of_denoiser = f"{config.denoiser}."
+    weights = {**dict(generator.named_parameters()), **dict(generator.named_buffers())}
+    return digest({name: values for name, values in weights.items() if not name.startswith(of_denoiser)})
 
 
 def check_abilities(objectives: Iterable[ObjectiveConfig], system: System) -> None:

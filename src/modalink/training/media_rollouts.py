@@ -120,6 +120,8 @@ class MediaRollouts:
         groups: list[Group] = []
         drawing = learner.averaged() if self.objective.by_average else nullcontext()
         with drawing:
+            for view in learner.generators.values():
+                view.denoiser.note_drawing()
             weights, number = tensor_files.digest(learner.weights), 0
             for part in parts:
                 for requests, conditions in self._requests(part):

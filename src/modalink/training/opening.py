@@ -197,7 +197,7 @@ def make_learner(
         seed=seed_of(run.recipe.seed, stage.name),
         trained=trained,
         encoders=encoders,
-        generators=frozen_generators(system, once),
+        generators=frozen_generators(system, once, trained, start),
         device=run.device,
         dtype=dtype,
         reference=reference,

@@ -9,6 +9,7 @@ from torch import Tensor
 from modalink.model.batch import Batch, Prepared, Targets, collate
 from modalink.model.items import Item
 from modalink.roles import Conditions
+from modalink.training.denoiser_states import DenoiserStates
 from modalink.training.objectives import Output
 
 
@@ -18,6 +19,7 @@ class Tutor:
     generator: Any = None
 
     def __init__(self) -> None:
+        self.denoiser = DenoiserStates({}, None)
         self.seen: list[Tensor] = []
         self.noise: list[Tensor] = []
 

@@ -1,6 +1,5 @@
 """Diffusion-DPO and Diffusion-KTO: what they weigh, and that nothing else moves."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +24,6 @@ from modalink.training.randomness import ItemRngs
 from modalink.training.train import train
 from tests.support.forks import ended_together
 from tests.support.run_files import recipe_file, records_of
-from tests.support.tiny_run import COLOURS
 from tests.training import child
 
 RNGS = ItemRngs(0, 0, [0, 0, 1, 1])
@@ -103,31 +101,13 @@ def test_marks_are_labels_or_ranks_and_what_was_not_judged_counts_nothing() -> N
 
 
 @pytest.fixture
-def pictures(data: dict[str, str], tmp_path: Path) -> dict[str, Any]:
+def pictures(picture_pairs: Path) -> dict[str, Any]:
     """A stage that learns from pairs of pictures; its objectives are to be given."""
-    folder, rows = Path(data["draw"]).parent, []
-    for number, colour in enumerate(COLOURS):
-        sides = [
-            [
-                {
-                    "role": "assistant",
-                    "content": [
-                        {"type": "text", "text": "Here: "},
-                        {"type": "image", "path": str(folder / f"{n}.png")},
-                    ],
-                }
-            ]
-            for n in (number, (number + 1) % len(COLOURS))
-        ]
-        prompt = [{"role": "user", "content": f"Draw a {colour} cube."}]
-        rows.append({"prompt": prompt, "chosen": sides[0], "rejected": sides[1]})
-    pairs = tmp_path / "pairs.jsonl"
-    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return {
         "name": "pictures",
         "kind": "preference",
         "train": {group: {"lr": 1e-3} for group in ("outputs.image.projector", "llm.lora")},
-        "data": [{"source": "preferences", "path": str(pairs)}],
+        "data": [{"source": "preferences", "path": str(picture_pairs)}],
         "batch": 4,
         "steps": 3,
         "precision": "float32",

@@ -16,6 +16,7 @@ from modalink.model.batch import Batch
 from modalink.model.sampled import SampledMedium
 from modalink.roles import Conditions, ConditionShape, Noised, Step, Walk
 from modalink.testing.sound_pipelines import tiny_musicgen
+from modalink.training.denoiser_states import DenoiserStates
 from modalink.training.objectives import Output
 from modalink.training.objectives._sampled import Judged, Requests
 from modalink.training.objectives.condition_policy import ConditionPolicyConfig
@@ -77,7 +78,8 @@ class Line:
 
 def judged(made: Any, reference: Any, advantages: Any, **tensors: Tensor) -> Judged:
     conditions = [Conditions({"tokens": wide(values)}) for values in (made, reference)]
-    return Judged(*conditions, tensors, wide(advantages), [torch.Generator().manual_seed(i) for i in range(2)])
+    rng = [torch.Generator().manual_seed(i) for i in range(2)]
+    return Judged(*conditions, tensors, wide(advantages), rng, DenoiserStates({}, None))
 
 
 def test_steps_cost_what_the_loops_of_ddpo_and_flow_grpo_make_of_them() -> None:
@@ -187,7 +189,8 @@ def test_the_expected_reward_rises(objective: Any) -> None:
         tensors = {name: torch.stack([one.tensors[name] for one in drawn]) for name in drawn[0].tensors}
         places = [0] * 16 + [1] * 16
         rng = [torch.Generator().manual_seed(1000 * step + i) for i in range(32)]
-        media = Judged(conditions.take(places), conditions.take(places), tensors, wide(advantages).clamp(-5, 5), rng)
+        made, worth = conditions.take(places), wide(advantages).clamp(-5, 5)
+        media = Judged(made, made, tensors, worth, rng, DenoiserStates({}, None))
         optimizer.zero_grad()
         objective.losses(generator, media).mean().backward()
         optimizer.step()
@@ -275,7 +278,7 @@ def test_media_that_teach_something_are_read_beside_their_conditions(
     objective, found = ConditionPolicyConfig(), output(tokens)
     given = replace(found, reference_conditions=output(tokens.detach() + 1).conditions)
     assert objective.count(rated) == 2
-    media = objective.judged(given, rated, "image", ItemRngs(0, 0, [0, 1]))
+    media = objective.judged(given, rated, "image", Tutor(), ItemRngs(0, 0, [0, 1]))
     assert media is not None
     assert media.advantages.tolist() == [5.0, -1.0]
     assert torch.equal(media.conditions["tokens"], tokens[[0, 2]]) and torch.equal(

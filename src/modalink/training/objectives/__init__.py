@@ -9,6 +9,7 @@ processes together.
 import random
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -40,6 +41,7 @@ __all__ = [
     "OF_START",
     "CaptionObjectiveConfig",
     "Captioned",
+    "EarlierStates",
     "Embedded",
     "GeneratorView",
     "ItemObjectiveConfig",
@@ -55,11 +57,27 @@ __all__ = [
 
 
 @runtime_checkable
+class EarlierStates(Protocol):
+    """How a generator's denoiser was earlier, where the stage trains it (`training/denoiser_states.py`)."""
+
+    def at_start(self) -> AbstractContextManager[None]:
+        """Inside, it is as it was when the stage began: for passes without gradients."""
+
+    def as_drawn(self) -> AbstractContextManager[None]:
+        """Inside, it is as it was when media were drawn last: for passes without gradients."""
+
+
+@runtime_checkable
 class GeneratorView(Protocol):
     """What objectives ask of a generator; what does not depend on the step is computed once (`training/frozen.py`)."""
 
-    generator: Generator
-    """The generator itself, for objectives that know its kind."""
+    @property
+    def generator(self) -> Generator:
+        """The generator itself, for objectives that know its kind."""
+
+    @property
+    def denoiser(self) -> EarlierStates:
+        """How its denoiser was earlier."""
 
     def text_conditions(self, captions: list[str]) -> Conditions:
         """The generator's own conditions of captions."""
@@ -89,6 +107,8 @@ class ObjectiveConfig(KindConfig):
     """Whether its losses need statistics of the whole step, see `statistics`."""
     mismatches: ClassVar[bool] = False
     """Whether each sample is also read with the reply of the next one of its step, as the variant `mismatched`."""
+    denoises: ClassVar[bool] = False
+    """Whether its losses go through a generator's denoiser, and teach it where a stage trains it."""
     diagnoses: ClassVar[tuple[str, ...]] = ()
     """What `sum` leaves in `Output.diagnostics` for people, each as the sum over a batch and the number of what was
     added, `[2]`; the step's record has the means."""
@@ -98,6 +118,8 @@ class ObjectiveConfig(KindConfig):
     @classmethod
     def teaches(cls, group: Group) -> bool:
         """Whether a gradient of it can reach a group: what it reads depends on the group, if not overridden."""
+        if group.is_of_denoiser:
+            return cls.denoises
         return any(_reach(need, group) for need in cls.needs)
 
     def variants(self, preference: Preference, rng: random.Random) -> Sequence[Side]:

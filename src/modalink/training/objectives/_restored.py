@@ -39,7 +39,7 @@ def gains(
         conditions = conditions_of(of, batch, modality).take(chosen)
         return generator.denoising_error(latents, conditions, [drawn[i] for i in chosen]).float()
 
-    with torch.no_grad():
+    with torch.no_grad(), generator.denoiser.at_start():
         reference = errors(Output(conditions=output.reference_conditions))
     return reference - errors(output)
 

@@ -18,7 +18,14 @@ from modalink.kinds import Count
 from modalink.model.batch import Batch, Targets
 from modalink.model.sampled import SampledMedium
 from modalink.roles import Conditions, Guidance
-from modalink.training.objectives import GeneratorView, ItemObjectiveConfig, Need, Output, conditions_of
+from modalink.training.objectives import (
+    EarlierStates,
+    GeneratorView,
+    ItemObjectiveConfig,
+    Need,
+    Output,
+    conditions_of,
+)
 from modalink.training.policy_gradient import policy_losses
 from modalink.training.randomness import ItemRngs, seed_of
 
@@ -78,6 +85,7 @@ class Judged:
         tensors: What was kept of each, see `Made`.
         advantages: How much better than expected each was.
         rng: A source for each.
+        denoiser: How the generator's denoiser was earlier.
     """
 
     conditions: Conditions
@@ -85,6 +93,7 @@ class Judged:
     tensors: Mapping[str, Tensor]
     advantages: Float[Tensor, " n"]
     rng: list[torch.Generator]
+    denoiser: EarlierStates
 
 
 class SampledMediaConfig(ItemObjectiveConfig):
@@ -112,11 +121,12 @@ class SampledMediaConfig(ItemObjectiveConfig):
     ) -> Float[Tensor, ""]:
         losses = []
         for modality in self.targets(batch):
-            if judged := self.judged(output, batch, modality, rngs):
-                losses.append(self.losses(generators[modality].generator, judged).float().sum())
+            view = generators[modality]
+            if judged := self.judged(output, batch, modality, view, rngs):
+                losses.append(self.losses(view.generator, judged).float().sum())
         return torch.stack(losses).sum()
 
-    def judged(self, output: Output, batch: Batch, modality: str, rngs: ItemRngs) -> Judged | None:
+    def judged(self, output: Output, batch: Batch, modality: str, view: GeneratorView, rngs: ItemRngs) -> Judged | None:
         """The media of a modality that teach something; None where there are none."""
         targets = batch.targets[modality]
         if not (found := self.teaching(targets)):
@@ -130,7 +140,8 @@ class SampledMediaConfig(ItemObjectiveConfig):
         }
         worth = torch.tensor([medium.advantage for _, medium in found], device=made.device)
         rng = rngs.of(f"{self.kind} {modality}", [targets.samples[i] for i in places])
-        return Judged(made, reference, tensors, worth.clamp(-self.advantage_clip, self.advantage_clip), rng)
+        worth = worth.clamp(-self.advantage_clip, self.advantage_clip)
+        return Judged(made, reference, tensors, worth, rng, view.denoiser)
 
     @abstractmethod
     def draw(self, generator: Any, requests: Requests) -> list[Made]:

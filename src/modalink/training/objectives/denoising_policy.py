@@ -26,6 +26,7 @@ class DenoisingPolicyConfig(RatioConfig):
 
     otherwise: ClassVar[str] = "take condition_policy, which asks nothing of it"
 
+    denoises: ClassVar[bool] = True
     kind: Literal["denoising_policy"] = "denoising_policy"
     noise: Annotated[float, Field(ge=0, le=10)] | None = None
     """How much noise steps draw: eta of DDIM (DDPO 1), or the factor of flows (Flow-GRPO 0.7); the generator's usual if
@@ -71,7 +72,7 @@ class DenoisingPolicyConfig(RatioConfig):
             earlier = None if old is None else old[:, place]
             total = total + self.clipped(step.log_density(after), earlier, judged.advantages)
             if reference is not None:
-                with torch.no_grad():
+                with torch.no_grad(), judged.denoiser.at_start():
                     mean = reference.step(before, number).mean
                 total = total + self.kl * step.divergence(mean)
         return total / len(numbers)

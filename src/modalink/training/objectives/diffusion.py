@@ -1,10 +1,10 @@
-"""Denoising: the frozen generator shall restore the target medium under the conditions that the output projector makes.
+"""Denoising: the generator shall restore the target medium under the conditions that the output projector makes.
 
 Source: survey arXiv 2401.13601, eq. 5; dropped conditions as in classifier-free guidance, arXiv 2207.12598.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -19,6 +19,7 @@ from modalink.training.randomness import ItemRngs
 class DiffusionConfig(ReproducingConfig):
     """Mean squared error of the generator's predicted noise; its unit is one target item."""
 
+    denoises: ClassVar[bool] = True
     kind: Literal["diffusion"] = "diffusion"
 
     def abilities(self) -> tuple[type, ...]:

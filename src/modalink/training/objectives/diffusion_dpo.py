@@ -1,6 +1,7 @@
 """Diffusion-DPO: of two media for one request the better shall be restored better than the worse, by the reference.
 
-Source: Wallace et al. (arXiv 2311.12908, eq. 14). There a denoiser learns; here what makes its conditions does.
+Source: Wallace et al. (arXiv 2311.12908, eq. 14). There a denoiser learns; here it can, and what makes its
+conditions.
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ class DiffusionDpoConfig(ItemObjectiveConfig):
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions", "reference_conditions"})
     otherwise: ClassVar[str] = "learn from replies alone (dpo), or choose a generator that learns by being denoised"
 
+    denoises: ClassVar[bool] = True
     kind: Literal["diffusion_dpo"] = "diffusion_dpo"
     beta: PositiveFloat = 5000.0
     """How strongly the policy holds on to the reference: a factor of mean squared errors, which differ little."""

@@ -1,7 +1,7 @@
 """Diffusion-KTO: media that were judged one by one, good ones restored better than by the reference and bad ones worse.
 
-Source: Li et al. (arXiv 2404.04465, eq. 9), with the sigmoid as utility. There a denoiser learns; here what makes its
-conditions does.
+Source: Li et al. (arXiv 2404.04465, eq. 9), with the sigmoid as utility. There a denoiser learns; here it can,
+and what makes its conditions.
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ class DiffusionKtoConfig(ItemObjectiveConfig):
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions", "reference_conditions"})
     otherwise: ClassVar[str] = "learn from replies alone (kto), or choose a generator that learns by being denoised"
 
+    denoises: ClassVar[bool] = True
     kind: Literal["diffusion_kto"] = "diffusion_kto"
     beta: PositiveFloat = 5000.0
     """How strongly the policy holds on to the reference: a factor of mean squared errors, which differ little."""

@@ -29,6 +29,7 @@ class DiffusionNftConfig(SampledMediaConfig):
     by_average: ClassVar[bool] = True
     otherwise: ClassVar[str] = "take condition_policy, which asks nothing of it"
 
+    denoises: ClassVar[bool] = True
     kind: Literal["diffusion_nft"] = "diffusion_nft"
     noise: Annotated[float, Field(ge=0, le=10)] = 0.0
     """How much noise these steps draw: none is needed."""
@@ -55,14 +56,14 @@ class DiffusionNftConfig(SampledMediaConfig):
         total = torch.zeros_like(judged.advantages)
         for _ in range(self.noises):
             noised = generator.noised(judged.tensors["media"], judged.rng)
-            with torch.no_grad():
+            with torch.no_grad(), judged.denoiser.as_drawn():
                 before = fine(generator.predict(noised.values, noised.times, old))
             now = fine(
                 checkpoint(generator.predict, noised.values, noised.times, judged.conditions, use_reentrant=False)
             )
             total = total + self.contrast(now, before, noised, good)
             if self.kl:
-                with torch.no_grad():
+                with torch.no_grad(), judged.denoiser.at_start():
                     start = fine(generator.predict(noised.values, noised.times, judged.reference))
                 total = total + self.kl * (now - start).square().flatten(1).mean(1)
         return total / self.noises

@@ -1,7 +1,7 @@
 """Reward through the sampler: a differentiable reward of what was made is followed back through the last steps.
 
-Gradients go through the decoder and the frozen denoiser to the conditions, and from there to the output projector and
-what of the LLM learns; the denoiser itself is never trained here. Sources, as settings: DRaFT-K and DRaFT-LV (arXiv
+Gradients go through the decoder and the denoiser to the conditions, and from there to the output projector and what of
+the LLM learns; and to the denoiser, where the stage trains it. Sources, as settings: DRaFT-K and DRaFT-LV (arXiv
 2309.17400, sections 4.1 and 4.2; `last`, `noises`), AlignProp (arXiv 2310.03739, section 4; `truncation: random`), ReFL
 (ImageReward, arXiv 2304.05977, algorithm 1; `estimate`, `bound`).
 
@@ -42,6 +42,7 @@ class RewardGradientConfig(ItemObjectiveConfig):
         "choose a generator that restores latents by steps, or learn from judged media (diffusion_dpo, diffusion_kto)"
     )
 
+    denoises: ClassVar[bool] = True
     kind: Literal["reward_gradient"] = "reward_gradient"
     rewards: list[Reward] = Field(default_factory=list)
     """Differentiable rewards, weighted (`clip`, `reading`); none: the system's own reading."""

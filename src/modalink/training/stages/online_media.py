@@ -178,10 +178,11 @@ class MediaTeacher:
             with autocast(learner.dtype, learner.device):
                 batch, output = learner.output(part)
                 for modality, targets in objective.targets(batch).items():
-                    judged = objective.judged(output, batch, modality, ItemRngs(learner.seed, step, part.positions))
+                    view, rngs = learner.generators[modality], ItemRngs(learner.seed, step, part.positions)
+                    judged = objective.judged(output, batch, modality, view, rngs)
                     if judged is None:
                         continue
-                    found = objective.remembered(learner.generators[modality].generator, judged)
+                    found = objective.remembered(view.generator, judged)
                     for n, (_, medium) in enumerate(objective.teaching(targets)):
                         known[id(medium)] = {name: values[n].cpu() for name, values in found.items()}
 
