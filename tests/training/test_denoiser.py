@@ -1,11 +1,13 @@
 """A generator's denoiser that learns: by adapters or whole, by every objective that goes through it."""
 
+import json
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -14,11 +16,13 @@ import modalink
 from modalink.features.cache import FeatureCache
 from modalink.features.compute import Once
 from modalink.kinds import parse
+from modalink.modalities.audio import Sound, write
 from modalink.model import System, compose
 from modalink.recipe import Recipe
 from modalink.recipe.groups import Group
 from modalink.recipe.tiny import tiny_form
 from modalink.roles import GeneratorConfig
+from modalink.testing.sound_pipelines import tiny_audioldm
 from modalink.training.denoiser_states import DenoiserStates
 from modalink.training.events import StepDone
 from modalink.training.freezing import freeze, needs_of
@@ -155,6 +159,41 @@ def test_pairs_teach_a_denoiser_that_is_saved_resumed_and_loaded(
     session.system.save(again)
     assert load_file(again / "model.safetensors").keys() == saved.keys()
     assert modalink.load(whole, generators=False).system.generators == {}
+
+
+def test_pairs_of_sounds_teach_a_denoiser_as_in_tango_2(
+    make_recipe: Callable[..., Recipe], parts: dict[str, Path], tmp_path: Path
+) -> None:
+    """Audio-Alpaca's columns, a generator of sounds, and its whole denoiser."""
+    rows = []
+    for number, words in enumerate(("a low hum", "a high whistle")):
+        times = np.arange(1600) / 16_000
+        for side, hz in (("chosen", 200), ("rejected", 2_000)):
+            tone = np.sin(2 * np.pi * hz * (number + 1) * times) * 0.5
+            write(Sound(tone.astype(np.float32), 16_000), tmp_path / f"{number}-{side}.wav")
+        rows.append({"prompt": words, **{side: f"{number}-{side}.wav" for side in ("chosen", "rejected")}})
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    group = Group.denoiser("audio")
+    stage = {
+        "name": "prefer",
+        "kind": "preference",
+        "train": {group: {"lr": 1e-2}},
+        "objectives": [{"kind": "diffusion_dpo", "beta": 2000}],
+        "data": [{"source": "preferences", "path": str(tmp_path / "pairs.jsonl"), "format": "sounds"}],
+        "batch": 2,
+        "steps": 2,
+        "schedule": "constant",
+        "precision": "float32",
+    }
+    plain = make_recipe().to_dict()
+    generator = {"kind": "audioldm", "checkpoint": str(tiny_audioldm(tmp_path / "audioldm")), "trainable": True}
+    plain["outputs"] = {"audio": plain["outputs"]["image"] | {"generator": generator}}
+    run = train(Recipe.model_validate(plain | {"stages": [stage]}), tmp_path / "run")
+    first, second = (record["losses"]["diffusion_dpo"] for record in records_of(run, "prefer"))
+    assert first == pytest.approx(math.log(2), abs=1e-5) and abs(second - math.log(2)) > 1e-3
+    answer = modalink.load(run).system.generators["audio"]
+    saved = load_file(run / "model" / "model.safetensors")
+    assert torch.equal(answer.unet.conv_in.weight, saved["denoisers.audio.conv_in.weight"])
 
 
 def test_a_denoiser_that_nothing_has_trained_is_saved_as_a_reference(

@@ -112,6 +112,16 @@ RECORDS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"caption": "a cube", "jpg_0": "b.png", "jpg_1": "a.png", "label_0": 0, "label_1": 1, "are_different": True},
         "a cube | <image> (1) | <image> (0)",
     ),
+    "Audio-Alpaca": (
+        "sounds",
+        {
+            "prompt": "a dog barks",
+            "chosen": {"bytes": None, "path": "b.wav"},
+            "rejected": "a.wav",
+            "strategy": "temporal",
+        },
+        "a dog barks | <audio> | <audio>",
+    ),
     "TRL, text": (
         "trl",
         {"prompt": "What is it?", "chosen": "A cube.", "rejected": "A ball."},
