@@ -37,5 +37,6 @@ def check_denoiser(
     errors.sum().backward()
     missing = [name for name, parameter in new.items() if parameter.grad is None]
     require(not missing, f"the gradient of denoising_error must reach all adapters, found none in {missing[:3]}")
-    moved = any(bool(parameter.grad.any()) for name, parameter in new.items() if ".lora_B." in name)
+    ends = (parameter.grad for name, parameter in new.items() if ".lora_B." in name)
+    moved = any(gradient is not None and bool(gradient.any()) for gradient in ends)
     require(moved, "the gradient of denoising_error must reach the adapters, found it 0 everywhere")
