@@ -37,6 +37,7 @@ class Medium:
     Args:
         modality: Its modality, for example `"image"`.
         source: A path, bytes, data URL, decoded object (PIL image, array) or handle; opened by the modality's `open`.
+            None is one that is yet to be made.
         caption: Text that describes it: the `align` objective's target when the assistant makes this medium.
         use: Whether the system reads it, makes it, or both: makes it and reads it from there on, as a document teaches
             that holds media between its texts. By default the one that speaks decides, see `use_in`.

@@ -66,7 +66,7 @@ def check_fits(records: Records, fits: Callable[[Record], bool], needed: str, pa
 
 def seems(record: Record, path: str = "FILE") -> str:
     """What a record looks like, and the lines of recipe that read it."""
-    for looks in (_preference, _conversation, _document, _annotations, _index, _captions, _rounds, _text):
+    for looks in (_preference, _conversation, _document, _annotations, _index, _captions, _rounds, _prompt, _text):
         if found := looks(record, path):
             what, settings = found
             return f"the first record looks like {what}" + (_recipe(settings) if settings else "")
@@ -145,6 +145,12 @@ def _rounds(record: Record, path: str) -> _Found | None:
             settings["place"] = "first"
             renamed |= {} if named in row.columns else {row.name: named}
     return "questions and answers in columns of their own", settings
+
+
+def _prompt(record: Record, path: str) -> _Found | None:
+    if not isinstance(record.get("prompt"), str | list):
+        return None
+    return "prompts without replies", {"source": "prompts", "path": path}
 
 
 def _text(record: Record, path: str) -> _Found | None:

@@ -1,16 +1,16 @@
 """Settings of records that stand in files or in a hub data set, for all sources that read either."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
 from modalink.conversation import Conversation
 from modalink.data.arrow import ArrowRecords, load_dataset
 from modalink.data.lookalike import check_fits, open_fitting
-from modalink.data.records import RecordSource
+from modalink.data.records import SUFFIXES, RecordSource
 from modalink.data.source import SourceConfig, files_of, media_folder
 
 Fits = Callable[[dict[str, Any]], bool]
@@ -18,6 +18,9 @@ Fits = Callable[[dict[str, Any]], bool]
 
 class OriginConfig(SourceConfig):
     """Base of settings of which either `path` or `dataset` is given."""
+
+    suffixes: ClassVar[Sequence[str]] = SUFFIXES
+    """Names of files that hold its records."""
 
     path: str | None = None
     """jsonl, json, csv, tsv or parquet: a file, a folder or a pattern."""
@@ -71,7 +74,7 @@ class OriginConfig(SourceConfig):
         """
         read = partial(read, folder=self.media_folder())
         if self.path is not None:
-            return RecordSource(open_fitting(self.path, fits, needed), read)
+            return RecordSource(open_fitting(self.path, fits, needed, self.suffixes), read)
         records = ArrowRecords(self.hub_data(), str(self.dataset))
         check_fits(records, fits, needed, str(self.dataset))
         return RecordSource(records, read)

@@ -79,13 +79,19 @@ class ItemMaker:
         name, use = medium.modality, self.use(found.sample, turn, medium)
         if use == "made" and name not in self.makers:
             return  # it says what the reply's words say
+        wanted = found.show.targets and turn.loss and name in self.readers
+        if medium.source is None:
+            item = Item.to_make(found.sample, name, medium.caption, loss=turn.loss)
+            if wanted:
+                item.load()  # which says that there is nothing to show
+            found.targets.setdefault(name, []).append(item)
+            return
         with named_after(found.sample):
             handle = modalities.get(name).open(medium.source)
             digest = handle.digest
         if use != "read" and name in self.makers:
             make = self.makers[name]
             load = Reading(handle, make, found.sample)
-            wanted = found.show.targets and turn.loss and name in self.readers
             seen = self.read(name, handle, "", found.sample) if wanted else None
             item = Item(make.layout(handle), digest, load, caption=medium.caption, loss=turn.loss, shown=seen)
             found.targets.setdefault(name, []).append(item)

@@ -31,6 +31,7 @@ class Item:
         shown: Where an objective asks for it, of a target: the same medium as its modality's encoder reads it; of what
             is read: its caption, as a medium of its own.
         sampled: Media that the policy made in a target's place, where a stage learns from those.
+        exists: Whether it is there; a target that is yet to be made has no units, and its `load` says so.
     """
 
     layout: Layout
@@ -43,9 +44,12 @@ class Item:
     loss: bool = True
     shown: "Item | None" = None
     sampled: tuple[SampledMedium, ...] = ()
+    exists: bool = True
 
     def loaded(self) -> Self:
-        """The same item, its units in memory."""
+        """The same item, its units in memory, as far as it exists."""
+        if not self.exists:
+            return self
         values = self.load()
         return replace(self, load=lambda: values)
 
@@ -66,6 +70,38 @@ class Item:
         content += values.contiguous().view(torch.uint8).numpy().tobytes()
         digest = hashlib.sha256(content).hexdigest()
         return cls(layout or Layout.of_units(len(values)), digest, lambda: values, tokens, caption, text, words, loss)
+
+    @classmethod
+    def to_make(cls, sample: str, modality: str, caption: str | None, *, loss: bool = True) -> Self:
+        """A target that is yet to be made.
+
+        Args:
+            sample: The sample that asks for it, for errors.
+            modality: Its modality.
+            caption: Text that describes what shall be made.
+            loss: Whether training learns to make it.
+        """
+        load = _Unmade(sample, modality)
+        return cls(Layout.of_units(1), _UNMADE, load, caption=caption, loss=loss, exists=False)
+
+
+_UNMADE = hashlib.sha256(b"yet to be made").hexdigest()
+
+
+@dataclass(frozen=True)
+class _Unmade:
+    """Says of a target that is yet to be made that nothing can be learned from its medium."""
+
+    sample: str
+    modality: str
+
+    def __call__(self) -> Tensor:
+        raise MediumError(
+            self.sample,
+            "unmade",
+            f"found a request for {self.modality} without a medium, and an objective that learns one; give its record "
+            "the reply with the medium, or leave the objective out",
+        )
 
 
 @dataclass(frozen=True)

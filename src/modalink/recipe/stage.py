@@ -72,7 +72,8 @@ class Stage(KindConfig):
     makes_samples: ClassVar[bool] = False
     """Whether it makes what it learns from by itself, so that nothing comes again."""
     samples_media: ClassVar[bool] = False
-    """Whether it makes the media of its samples' replies by itself, and has them judged."""
+    """Whether it makes the media of its samples' replies by itself, and has them judged; of prompts without a reply it
+    makes that, too."""
     keeps_start: ClassVar[bool] = False
     """Whether objectives may measure by the state in which it began (`reference_logprobs`)."""
 
@@ -136,6 +137,11 @@ class Stage(KindConfig):
         """The earlier stages of the recipe whose weights it asks for, each by the key that names it."""
         if self.init is not None and self.init.source is None and self.init.stage is not None:
             yield ("init", "stage"), self.init.stage
+
+    @property
+    def reply_words(self) -> str:
+        """What is said before the medium for which a prompt without a reply asks, where it makes media by itself."""
+        return ""
 
     def shown(self, conversation: Conversation) -> Conversation:
         """A conversation as the stage shows it to the system: as it is, if a kind does not say otherwise.

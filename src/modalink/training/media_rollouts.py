@@ -51,10 +51,14 @@ class Request:
     number: int
 
     def answered(self, medium: Any) -> Answered:
-        """A medium as rewards read it: the whole reply, with the words for it, where they are known, as `captions`."""
+        """A medium as rewards read it: the whole reply, with the words for it, where they are known, as `captions`.
+
+        What a record tells beside a prompt alone goes before the prompt's own words.
+        """
         assert self.sample.asked is not None
-        caption = self.sample.targets[self.modality][self.number].caption
-        facts = {**self.sample.asked.facts, **({"captions": [caption]} if caption else {})}
+        facts, item = self.sample.asked.facts, self.sample.targets[self.modality][self.number]
+        if item.caption and (item.exists or "captions" not in facts):
+            facts = {**facts, "captions": [item.caption]}
         return Answered(self.sample.asked.conversation, (Medium(self.modality, medium, use="made"),), facts)
 
 

@@ -18,6 +18,7 @@ from modalink.model.sides import Judgement
 from modalink.recipe import Stage
 from modalink.rewards import asked_of
 from modalink.training.freezing import show_of
+from modalink.training.requesting import Requesting
 
 
 def preparing(system: System, stage: Stage) -> Callable[..., Prepared]:
@@ -25,13 +26,13 @@ def preparing(system: System, stage: Stage) -> Callable[..., Prepared]:
 
     The replies of a preference, and what the stage's objectives compare them with, become one sample with its
     alternatives, so that nothing parts them. Of a stage that makes its samples by itself they are what is asked, and
-    where it makes their media they are both.
+    where it makes their media they are both; a prompt alone is given the reply that asks for a medium.
     """
     if stage.makes_samples:
         return partial(_asked, one=partial(system.prepare, learning=True, max_tokens=stage.max_tokens, reply=True))
     one = partial(system.prepare, learning=True, max_tokens=stage.max_tokens, show=show_of(stage))
     if stage.samples_media:
-        return partial(_with_prompt, one=one)
+        return partial(_with_prompt, one=one, requesting=Requesting.of(system.spec, stage))
     return partial(_prepared, one=one, stage=stage)
 
 
@@ -68,8 +69,10 @@ def _asked(conversation: Conversation, *, one: Callable[..., Prepared], **option
     return replace(one(asked, **options), asked=Asked(asked, facts))
 
 
-def _with_prompt(conversation: Conversation, *, one: Callable[..., Prepared], **options: Any) -> Prepared:
-    return replace(one(conversation, **options), asked=Asked(*asked_of(conversation)))
+def _with_prompt(
+    conversation: Conversation, *, one: Callable[..., Prepared], requesting: Requesting, **options: Any
+) -> Prepared:
+    return replace(one(requesting(conversation), **options), asked=Asked(*asked_of(conversation)))
 
 
 def _demand_differences(sides: list[Prepared]) -> None:

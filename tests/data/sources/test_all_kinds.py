@@ -22,6 +22,7 @@ RECORDS: dict[str, dict[str, Any]] = {
     "preferences": {"prompt": TALK[:1], "chosen": TALK[1:], "rejected": [TALK[1] | {"content": "a ring"}]},
     "steps": {"prompt": "how many?", "completions": ["one", "so one"], "labels": [True, False]},
     "text": {"text": "a cube"},
+    "prompts": {"prompt": "draw a cube"},
 }
 """Kind -> a record of a file."""
 MADE: dict[str, dict[str, Any]] = {

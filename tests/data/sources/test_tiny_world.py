@@ -185,6 +185,20 @@ def test_other_things_than_pictures_are_asked_for_in_words_and_made_by_the_reply
     assert len({data[number].turns[0].content[0].text for number in range(20)}) > 15
 
 
+def test_without_replies_prompts_stand_alone_and_their_answers_are_facts():
+    settings = {"tasks": ["draw", "vqa"], "count": 30}
+    whole, alone = (TinyWorldConfig(**settings, replies=replies).open() for replies in (True, False))
+    drawn = 0
+    for number in range(30):
+        *asked, reply = whole[number].turns
+        assert [turn.text for turn in alone[number].turns] == [turn.text for turn in asked]
+        assert alone[number].turns[-1].role == "user" and alone[number].facts["answer"] == reply.text.strip()
+        made = [piece.caption for piece in reply.content if not isinstance(piece, Text)]
+        assert alone[number].facts.get("captions", []) == made
+        drawn += len(made)
+    assert 5 < drawn < 25
+
+
 def test_pictures_are_drawn_and_not_made():
     with pytest.raises(ValueError, match="found the tasks make of which none is about image"):
         TinyWorldConfig(tasks=["make"])

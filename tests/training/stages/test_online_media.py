@@ -172,6 +172,49 @@ def test_what_cannot_be_judged_teaches_nothing(make_recipe: Callable[..., Recipe
     assert found == [f"2 of 4 media have no reward: function: {HERE}:fussy gave None"] * 3
 
 
+def test_prompts_alone_teach_what_requests_with_replies_teach(
+    make_recipe: Callable[..., Recipe], stage, data: dict[str, str], tmp_path: Path
+) -> None:
+    """Given the words of the replies; no medium is looked at, so that nothing is missed where there is none."""
+    records = [json.loads(line) for line in Path(data["draw"]).read_text().splitlines()]
+    asked = [{"id": one["id"], "prompt": one["messages"][0]["content"][0]["text"]} for one in records]
+    (file := tmp_path / "prompts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in asked))
+    alone = stage("condition_policy", data=[{"source": "prompts", "path": str(file)}], words="Here it is: ")
+    (tmp_path / "with").mkdir()
+    runs = [
+        train(make_recipe(one), tmp_path / name)
+        for one, name in ((stage("condition_policy"), "with"), (alone, "alone"))
+    ]
+    one, other = (records_of(run, "draw") for run in runs)
+    assert one == other and len(one) == 2 and one[0]["grad_norm"] > 0
+
+
+def worded(answers: Sequence[Answered]) -> list[float]:
+    """Demands that captions are the words of prompts, or what is told beside them."""
+    for answer in answers:
+        (caption,) = answer.facts["captions"]
+        told = answer.facts.get("size") is not None
+        assert caption == "a ball" if told else caption in ("Draw a cube.", "Draw a cone."), answer
+    return red(answers)
+
+
+def test_rewards_read_what_was_asked_and_an_objective_about_media_says_that_there_are_none(
+    make_recipe: Callable[..., Recipe], stage, tmp_path: Path
+) -> None:
+    lines = [{"prompt": "Draw a cube."}, {"prompt": "Draw a cone."}]
+    lines += [{"prompt": "Draw a ball.", "facts": {"captions": ["a ball"], "size": 1}}]
+    (file := tmp_path / "prompts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    given = {"data": [{"source": "prompts", "path": str(file)}], "steps": 1}
+    rewards = [{"kind": "function", "function": f"{HERE}:worded"}]
+    (record,) = records_of(
+        train(make_recipe(stage("condition_policy", rewards=rewards, **given)), tmp_path / "run"), "draw"
+    )
+    assert record["media"] == 12 and record["unjudged"] == 0
+    objectives = [{"kind": "condition_policy", **KINDS["condition_policy"]}, {"kind": "diffusion"}]
+    with pytest.raises(ModalinkError, match="found a request for image without a medium, and an objective that learns"):
+        train(make_recipe(stage("condition_policy", **given) | {"objectives": objectives}), tmp_path / "other")
+
+
 def test_it_ends_in_words_where_nothing_is_better_than_anything(
     make_recipe: Callable[..., Recipe], stage, tmp_path: Path
 ) -> None:

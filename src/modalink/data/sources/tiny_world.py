@@ -1,13 +1,14 @@
 """The zoo's tiny world as data: pictures, clips, sounds and point clouds, described, asked about and drawn."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from modalink import tiny_world
-from modalink.conversation import Conversation, Region, Text, Turn
+from modalink.conversation import Conversation, Medium, Region, Text, Turn
 from modalink.data.source import Numbered, SourceConfig
 from modalink.tiny_world.making import sample_making
 from modalink.tiny_world.media import medium, user_turn
@@ -59,6 +60,9 @@ class TinyWorldConfig(SourceConfig):
     default all kinds, and several questions a conversation."""
     objects: list[Literal[1, 2, 3]] = Field(default=[1, 2, 3], min_length=1)
     """How many objects the pictures of conversations about images may have."""
+    replies: bool = True
+    """Whether the last reply stands there. Without it conversations are prompts alone: its words are the fact `answer`,
+    and what it makes is told as the fact `captions`."""
     described: bool = False
     """Whether records tell what the things that are shown look or sound like, as the fact `captions`: reward models are
     shown it, and rewards compare with it."""
@@ -162,7 +166,8 @@ class TinyWorld(Numbered):
             captions += [thing.description for thing in dialogue.shown]
         facts = {"captions": captions} if self._config.described and captions else {}
         conversation = Conversation(tuple(turns), f"tiny_world/{split}/{seed}/{index}", facts)
-        return conversation.filled(boxes) if boxes else conversation
+        conversation = conversation.filled(boxes) if boxes else conversation
+        return conversation if self._config.replies else _prompt_of(conversation)
 
     def _dialogue(self, split: str, rng: np.random.Generator, subject: str) -> tuple[tiny_world.Dialogue, bool]:
         """A dialogue, and whether what it is about is described instead of shown."""
@@ -195,6 +200,14 @@ def _drawn(rng: np.random.Generator, shares: Mapping[_Name, float]) -> _Name:
     """One of some names, as often as its share says."""
     weights = np.array(list(shares.values()))
     return list(shares)[rng.choice(len(shares), p=weights / weights.sum())]
+
+
+def _prompt_of(conversation: Conversation) -> Conversation:
+    """A conversation without its last reply, which is told as facts."""
+    *asked, reply = conversation.turns
+    made = [piece.caption for piece in reply.content if isinstance(piece, Medium) and piece.caption]
+    facts = {**conversation.facts, "answer": reply.text.strip(), **({"captions": made} if made else {})}
+    return replace(conversation, turns=tuple(asked), facts=facts)
 
 
 def _turns(dialogue: tiny_world.Dialogue, *, in_words: bool = False) -> tuple[Turn, ...]:

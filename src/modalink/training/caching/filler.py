@@ -169,8 +169,8 @@ class _StageParts:
                 self._keep_targets(self.generators[modality], Targets(items, [0] * len(items)), abilities)
 
     def _keep_targets(self, generator: FrozenGenerator, targets: Targets, abilities: tuple[type, ...]) -> None:
-        if Denoises in abilities and targets.learned:
-            generator.latents(targets, targets.learned)
+        if Denoises in abilities and (learned := [i for i in targets.learned if targets.items[i].exists]):
+            generator.latents(targets, learned)
             generator.null_conditions()
         if ReadsText in abilities and (chosen := captioned(targets)):
             generator.text_conditions([targets.captions[i] or "" for i in chosen])

@@ -44,8 +44,9 @@ Place = tuple[int, str, int]
 
 
 class OnlineMediaConfig(StageConfig):
-    """Has media made for the requests of its data, whose replies stand there and whose own media are not looked at, and
-    learns from how rewards judge them. Its `batch` counts conversations."""
+    """Has media made for the requests of its data, and learns from how rewards judge them. Media of replies that stand
+    in the data are not looked at; where prompts stand alone, the signal tokens of the system are the reply. Its `batch`
+    counts conversations."""
 
     dropout: ClassVar[bool] = False
     samples_media: ClassVar[bool] = True
@@ -64,6 +65,8 @@ class OnlineMediaConfig(StageConfig):
     """Updates from the media of a step: `batch` is divided into so many parts."""
     inner_epochs: PositiveInt = 1
     """How often the media of a step are learned from."""
+    words: str = ""
+    """What the assistant says before the medium in reply to prompts that stand alone; nothing if not set."""
     beside: PositiveInt = 32
     """Media that are drawn side by side."""
     limits: Limits = Limits()
@@ -87,6 +90,10 @@ class OnlineMediaConfig(StageConfig):
                 "diffusion_nft or condition_policy"
             )
         return self
+
+    @property
+    def reply_words(self) -> str:
+        return self.words
 
     @property
     def drawing(self) -> SampledMediaConfig:
