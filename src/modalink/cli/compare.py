@@ -8,29 +8,10 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from modalink.cli.comparing import (
-    Benchmark,
-    BenchmarkData,
-    Budget,
-    Rate,
-    Seeds,
-    Steps,
-    Tiny,
-    duration,
-    finished,
-    numbers,
-    questions,
-    rates,
-    source,
-)
-from modalink.cli.options import Device, Threads, Workers
-from modalink.cli.score import Choices
+from modalink.cli.comparing import OF_DESIGNS, described, finished, length, source, takes_comparison
 from modalink.comparison import Comparison
 from modalink.comparison.design import load_study
 from modalink.errors import OptionError, RecipeError
-from modalink.recipe import checked
-from modalink.settings import run_settings
-from modalink.yaml_files import Document
 
 _Study = Annotated[
     str | None, typer.Option("--study", help="A comparison that ships, or its file, instead of recipes and data.")
@@ -41,6 +22,7 @@ _Data = Annotated[
 ]
 
 
+@takes_comparison
 def compare(
     recipes: Annotated[
         list[str] | None, typer.Argument(metavar="RECIPE...", help="Recipe files, or names of those that ship.")
@@ -48,21 +30,7 @@ def compare(
     *,
     study: _Study = None,
     data: _Data = None,
-    benchmark: Benchmark = "",
-    benchmark_data: BenchmarkData = None,
-    option: Choices = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Ask the first questions only.")] = None,
-    budget: Budget = None,
-    steps: Steps = None,
-    seeds: Seeds = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Conversations a step.")] = None,
-    lr: Rate = None,
-    tiny: Tiny = False,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the runs and the result; one that is there resumes.")],
-    device: Device = None,
-    threads: Threads = None,
-    workers: Workers = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The result as a JSON object.")] = False,
+    compared: dict[str, Any],
 ) -> None:
     """Train several designs on the same data and budget, ask them the same questions, and tell them apart.
 
@@ -76,40 +44,13 @@ def compare(
         --benchmark-data gqa --budget 2h --out runs/ab
     modalink compare --study resolution --out runs/resolution
     """
-    length = {"seconds": None if budget is None else duration(budget), "steps": steps}
-    chosen = {**length, "seeds": None if seeds is None else numbers(seeds), "batch": batch}
     if study is None:
-        comparison = _composed(recipes or [], data or [], benchmark, benchmark_data, option, limit, lr, tiny, chosen)
-    elif recipes or data or benchmark or tiny or lr:
+        comparison = described(_designs(recipes or []), [source(text) for text in data or []], compared)
+    elif recipes or data or any(compared[name] for name in OF_DESIGNS):
         raise OptionError("--study brings its designs, data, questions and rates; leave out the others")
     else:
-        comparison = _varied(load_study(study), chosen)
-    settings = run_settings(device=device, threads=threads, workers=workers)
-    finished(comparison, out, settings, as_json=as_json)
-
-
-def _composed(
-    recipes: Sequence[str],
-    data: Sequence[str],
-    benchmark: str,
-    folder: Path | None,
-    option: list[str] | None,
-    limit: int | None,
-    lr: str | None,
-    tiny: bool,
-    chosen: dict[str, Any],
-) -> Comparison:
-    """What the command line's options describe."""
-    designs, sources = _designs(recipes), [source(text) for text in data]
-    fields = {
-        "designs": designs,
-        "data": sources,
-        "benchmarks": questions(benchmark, folder, option, limit, sources),
-        "tiny": tiny,
-        "rates": rates(lr, tiny),
-        **{key: value for key, value in chosen.items() if value is not None},
-    }
-    return checked(Comparison, Document(fields, {(): "comparison"}))
+        comparison = _varied(load_study(study), length(compared))
+    finished(comparison, compared)
 
 
 def _designs(recipes: Sequence[str]) -> list[dict[str, Any]]:
@@ -124,9 +65,8 @@ def _name(recipe: str) -> str:
     return re.sub(r"\.ya?ml(?=:|$)", "", Path(recipe).name).replace(":", "-")
 
 
-def _varied(comparison: Comparison, chosen: dict[str, Any]) -> Comparison:
+def _varied(comparison: Comparison, changes: dict[str, Any]) -> Comparison:
     """A study with another budget, seeds or batch."""
-    changes = {key: value for key, value in chosen.items() if value is not None}
     if "steps" in changes or "seconds" in changes:
         changes = {"steps": None, "seconds": None, **changes}
     try:

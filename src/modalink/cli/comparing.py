@@ -1,11 +1,12 @@
 """What commands share that train several designs and tell them apart: their options, and what is shown of them."""
 
+import inspect
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from pydantic import ValidationError
@@ -13,13 +14,17 @@ from rich.console import Console
 from rich.table import Table
 
 from modalink import yaml_files
-from modalink.cli.score import pairs
+from modalink.cli import options
+from modalink.cli.option_groups import group, option
+from modalink.cli.score import Choices, pairs
 from modalink.comparison import Comparison, OnRun, Rates, Results, compare, write_pages
 from modalink.comparison.measuring import Measured
 from modalink.comparison.page import LEVEL, ranked
 from modalink.errors import OptionError
-from modalink.settings import RunSettings
+from modalink.recipe import checked
+from modalink.settings import run_settings
 from modalink.training.events import Event, StepDone, Warned
+from modalink.yaml_files import Document
 
 _TINY_WORLD = "tiny_world"
 _PICTURES = {"source": _TINY_WORLD, "count": 20_000, "tasks": {"caption": 1, "vqa": 3}}
@@ -27,26 +32,64 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 _MOST_PAIRS = 20
 
-Benchmark = Annotated[
-    str, typer.Option("--benchmark", help="What all are asked; with tiny-world data its own questions by default.")
-]
-BenchmarkData = Annotated[
-    Path | None, typer.Option("--benchmark-data", help="Folder with the benchmark's official files and media.")
-]
-Budget = Annotated[str | None, typer.Option("--budget", help="Time to train each design, for example 90s, 5m or 2h.")]
-Rate = Annotated[
-    str | None,
-    typer.Option(
-        "--lr", help="Learning rates of all: `LINKS,PARTS`, or `own`; by default 0.003,0.001 with --tiny, else own."
+takes_comparison = group(
+    "compared",
+    option(
+        "benchmark",
+        str,
+        typer.Option("--benchmark", help="What all are asked; with tiny-world data its own questions by default."),
+        "",
     ),
-]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Steps to train each design, instead of --budget.")]
-Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds, with commas; each design is trained with each.")]
-Tiny = Annotated[bool, typer.Option("--tiny", help="The same systems with every part at tiny size.")]
+    option(
+        "benchmark_data",
+        Path | None,
+        typer.Option("--benchmark-data", help="Folder with the benchmark's official files and media."),
+    ),
+    option("option", Choices, None),
+    option("limit", int | None, typer.Option("--limit", min=1, help="Ask the first questions only.")),
+    option(
+        "budget",
+        str | None,
+        typer.Option("--budget", help="Time to train each design, for example 90s, 5m or 2h."),
+    ),
+    option(
+        "steps", int | None, typer.Option("--steps", min=1, help="Steps to train each design, instead of --budget.")
+    ),
+    option(
+        "seeds",
+        str | None,
+        typer.Option("--seeds", help="Seeds, with commas; each design is trained with each; by default 0."),
+    ),
+    option("batch", int | None, typer.Option("--batch", min=1, help="Conversations a step; by default 16.")),
+    option(
+        "lr",
+        str | None,
+        typer.Option(
+            "--lr",
+            help="Learning rates of all: `LINKS,PARTS`, or `own`; by default 0.003,0.001 with --tiny, else own.",
+        ),
+    ),
+    option("tiny", bool, typer.Option("--tiny", help="The same systems with every part at tiny size."), False),
+    option(
+        "out",
+        Path,
+        typer.Option("--out", help="Folder of the runs and the result; one that is there resumes."),
+        inspect.Parameter.empty,
+    ),
+    option("device", options.Device, None),
+    option("threads", options.Threads, None),
+    option("workers", options.Workers, None),
+    option("as_json", bool, typer.Option("--json", help="The result as a JSON object."), False),
+)
+"""What all designs are asked, how long they are trained, where and with what: as they were given."""
+OF_DESIGNS = ("benchmark", "benchmark_data", "option", "limit", "lr", "tiny")
+"""Those of them that say what is compared, and not how long, where and with what."""
 
 
-def finished(comparison: Comparison, out: Path, settings: RunSettings, *, as_json: bool) -> Results:
+def finished(comparison: Comparison, compared: Mapping[str, Any]) -> Results:
     """Train and ask all designs, and show what came of it: tables and where the page is, or JSON."""
+    out, as_json = compared["out"], compared["as_json"]
+    settings = run_settings(**{name: compared[name] for name in ("device", "threads", "workers")})
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     with showing(console, comparison) as on_run:
         results = compare(comparison, out, settings=settings, on_run=on_run)
@@ -57,6 +100,36 @@ def finished(comparison: Comparison, out: Path, settings: RunSettings, *, as_jso
         console.print(*tables(results))
         console.print(f"result {page}\nnumbers {out / 'comparison.json'}", markup=False)
     return results
+
+
+def length(compared: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a comparison that say how long designs are trained, and how often; those that were given."""
+    budget, seeds = compared["budget"], compared["seeds"]
+    told = {
+        "seconds": None if budget is None else duration(budget),
+        "steps": compared["steps"],
+        "seeds": None if seeds is None else numbers(seeds),
+        "batch": compared["batch"],
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def described(
+    designs: Sequence[dict[str, Any]], sources: Sequence[dict[str, Any]], compared: Mapping[str, Any], **more: Any
+) -> Comparison:
+    """The comparison of some designs that the options describe.
+
+    Args:
+        designs: They, as fields of `Design`.
+        sources: What all learn from.
+        compared: The options.
+        more: Further fields of it.
+    """
+    name, folder, choices, limit = (compared[key] for key in ("benchmark", "benchmark_data", "option", "limit"))
+    asked = questions(name, folder, choices, limit, sources)
+    own = {"benchmarks": asked, "tiny": compared["tiny"], "rates": rates(compared["lr"], compared["tiny"])}
+    fields = {"designs": [*designs], "data": [*sources], **own, **length(compared), **more}
+    return checked(Comparison, Document(fields, {(): more.get("name", "comparison")}))
 
 
 def source(text: str) -> dict[str, Any]:
