@@ -57,7 +57,7 @@ def picture_pairs(data: dict[str, str]) -> Path:
         chosen, rejected = ([{"role": "assistant", "content": content}] for content in drawn)
         prompt = [{"role": "user", "content": f"Draw a {colour} cube."}]
         rows.append({"prompt": prompt, "chosen": chosen, "rejected": rejected})
-    pairs = folder / "pairs.jsonl"
+    pairs = folder / "picture-pairs.jsonl"
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return pairs
 

@@ -4,14 +4,14 @@ import pickle
 
 import pytest
 
-from modalink.conversation import Conversation, Medium, Text, Turn
+from modalink.conversation import Conversation, Medium, Text, Turn, Unmade
 from modalink.errors import MediumError, SampleError
 from modalink.model.items import Item
 from modalink.model.prepared import Prepared
 from modalink.training.requesting import Requesting
 
 ASKED = Turn("user", (Text("Draw a red cube. "),))
-MADE = Turn("assistant", (Medium("image", None, caption="Draw a red cube.", use="made"),))
+MADE = Turn("assistant", (Medium("image", Unmade.UNMADE, caption="Draw a red cube.", use="made"),))
 ONE = Requesting(("image",), ("image",))
 
 
@@ -36,7 +36,7 @@ def test_a_reply_that_stands_there_stays():
 def test_a_prompt_of_media_alone_has_no_caption():
     shown = Turn("user", (Medium("image", "a.png"),))
     (_, _), (_, made) = ONE(Conversation((shown,))).media()
-    assert made.caption is None and made.source is None
+    assert made.caption is None and made.source is Unmade.UNMADE
 
 
 @pytest.mark.parametrize(

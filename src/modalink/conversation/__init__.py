@@ -14,6 +14,7 @@ from modalink.conversation.contents import (
     Role,
     Text,
     Turn,
+    Unmade,
     Use,
 )
 from modalink.conversation.messages import block_source, carries_loss, inner_source, read_turn, write_turn
@@ -30,6 +31,7 @@ __all__ = [
     "Role",
     "Text",
     "Turn",
+    "Unmade",
     "Use",
     "block_source",
     "carries_loss",

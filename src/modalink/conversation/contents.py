@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal
 
 from modalink.errors import PromptError
@@ -30,6 +31,12 @@ class Text:
         _refuse_halves(self.text, "a text")
 
 
+class Unmade(Enum):
+    """The source of a medium that is yet to be made; data cannot say it."""
+
+    UNMADE = "yet to be made"
+
+
 @dataclass(frozen=True)
 class Medium:
     """One medium: where it comes from, and what it shows if that is known.
@@ -37,7 +44,7 @@ class Medium:
     Args:
         modality: Its modality, for example `"image"`.
         source: A path, bytes, data URL, decoded object (PIL image, array) or handle; opened by the modality's `open`.
-            None is one that is yet to be made.
+            `Unmade` is one that is yet to be made.
         caption: Text that describes it: the `align` objective's target when the assistant makes this medium.
         use: Whether the system reads it, makes it, or both: makes it and reads it from there on, as a document teaches
             that holds media between its texts. By default the one that speaks decides, see `use_in`.

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from modalink import modalities, prompts
-from modalink.conversation import Conversation, Medium, Turn, Use
+from modalink.conversation import Conversation, Medium, Turn, Unmade, Use
 from modalink.errors import PromptError
 from modalink.model.items import Item, Reading, Shown, named_after
 from modalink.model.media_text import MediaText
@@ -80,7 +80,7 @@ class ItemMaker:
         if use == "made" and name not in self.makers:
             return  # it says what the reply's words say
         wanted = found.show.targets and turn.loss and name in self.readers
-        if medium.source is None:
+        if medium.source is Unmade.UNMADE:
             item = Item.to_make(found.sample, name, medium.caption, loss=turn.loss)
             if wanted:
                 item.load()  # which says that there is nothing to show

@@ -98,7 +98,7 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
         self.state_readers = nn.ModuleDict(state_readers)
         self.condition_shapes = condition_shapes
         self.learning_generators = generators
-        settings = spec_of(config.spec).learning_generators
+        settings = spec_of(config.spec).learning_generators if generators else {}
         self.denoisers = nn.ModuleDict({m: settings[m].generator.denoiser_of(own) for m, own in generators.items()})
         self.both_ways = bool(config.spec.get("llm", {}).get("prefix_lm"))
         self.reward_head = scalar_head(config, language_model, "reward_head")

@@ -6,7 +6,7 @@ Policy gradients, NFT and their kin need a prompt and a reward, and no medium th
 from dataclasses import dataclass, replace
 from typing import Self
 
-from modalink.conversation import Conversation, Medium, Text, Turn
+from modalink.conversation import Conversation, Medium, Text, Turn, Unmade
 from modalink.errors import SampleError
 from modalink.recipe import Stage, SystemSpec
 
@@ -48,7 +48,9 @@ class Requesting:
         if not turns or turns[-1].role == "assistant" or not _says(turns[-1]):
             detail = "found neither a reply nor words that ask for one, needed a prompt in the user's last turn"
             raise SampleError(conversation.id, "not_asked", detail)
-        medium = Medium(self._modality(conversation.id), None, caption=turns[-1].text.strip() or None, use="made")
+        medium = Medium(
+            self._modality(conversation.id), Unmade.UNMADE, caption=turns[-1].text.strip() or None, use="made"
+        )
         content = (Text(self.words), medium) if self.words else (medium,)
         return replace(conversation, turns=(*turns, Turn("assistant", content)))
 
