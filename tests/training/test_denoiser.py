@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,10 @@ from modalink.roles import GeneratorConfig
 from modalink.testing.sound_pipelines import tiny_audioldm
 from modalink.training.denoiser_states import DenoiserStates
 from modalink.training.events import StepDone
-from modalink.training.freezing import freeze, needs_of
 from modalink.training.frozen import frozen_generators
-from modalink.training.interrupts import StopRequest
-from modalink.training.loop import Run
-from modalink.training.opening import make_learner, open_loader
 from modalink.training.train import train
 from modalink.training.weights_copy import WeightsCopy
+from tests.support.first_step import learned
 from tests.support.run_files import records_of
 
 LORA, WHOLE = Group.denoiser_lora("image"), Group.denoiser("image")
@@ -78,19 +74,6 @@ def recipe(make_recipe: Callable[..., Recipe], data: dict[str, str], picture_pai
         return Recipe.model_validate(plain)
 
     return make
-
-
-def learned(recipe: Recipe, folder: Path) -> tuple[System, dict[str, Any]]:
-    """A system after the first step of its stage, and that step's record; gradients are as the step left them."""
-    system, stage = compose(recipe, seed=0), recipe.stages[0]
-    run = Run(folder, recipe, system, FeatureCache(), torch.device("cpu"), lambda event: None, StopRequest())
-    trained = freeze(system.model, system.model.trainable_groups(), stage.train, needs_of(stage), dropout=False)
-    with ExitStack() as stack:
-        batches = open_loader(run, stage, folder, stack).batches()
-        samples = next(batches)
-        batches.close()
-    learner = make_learner(run, stage, trained, steps=10)
-    return system, learner.learn(0, stage.rehearsed(learner, samples, run))
 
 
 @pytest.mark.parametrize("kind", STAGES)

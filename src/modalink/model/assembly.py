@@ -145,6 +145,8 @@ class Parts:
     condition_shapes: dict[str, dict[str, ConditionShape]]
     generators: dict[str, Generator]
     """Those of which something can be trained."""
+    denoisers: dict[str, nn.Module]
+    """Theirs."""
     referenced: frozenset[str]
 
     def as_arguments(self) -> dict[str, Any]:
@@ -202,7 +204,10 @@ def assemble(spec: SystemSpec, tokens: Tokens, *, without_weights: Collection[st
     readers, output_projectors = _links(spec, llm, shapes)
     join, known = _join(spec, llm, without_weights), frozenset(references(spec))
     generators = _learning_generators(spec, without_weights)
-    return Parts(encoders, input_projectors, llm, join, output_projectors, readers, shapes, generators, known)
+    denoisers = {m: spec.outputs[m].generator.denoiser_of(generator) for m, generator in generators.items()}
+    return Parts(
+        encoders, input_projectors, llm, join, output_projectors, readers, shapes, generators, denoisers, known
+    )
 
 
 def _learning_generators(spec: SystemSpec, without_weights: Collection[str]) -> dict[str, Generator]:

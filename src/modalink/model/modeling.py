@@ -27,7 +27,7 @@ from modalink.llms import (
     keep_meeting,
 )
 from modalink.model.arguments import unpack
-from modalink.model.configuration import ModalinkConfig, spec_of
+from modalink.model.configuration import ModalinkConfig
 from modalink.model.heads import scalar_head, scores_of
 from modalink.model.input_side import ModalinkModel, Read, needed
 from modalink.model.output_side import OutputSide
@@ -74,8 +74,8 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
             where the generator reads more than one, or one that makes them all.
         state_readers: What reads the LLM's states for these.
         condition_shapes: The conditions that each output modality's generator declares.
-        generators: Those of whose denoiser something can be trained, by output modality; only their denoisers become
-            parts of the model.
+        generators: Those of whose denoiser something can be trained, by output modality; no parts of the model.
+        denoisers: Their denoisers, which are.
         referenced: Names of the parts, and of sections of parts, that come from a checkpoint.
     """
 
@@ -90,6 +90,7 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
         state_readers: dict[str, StateReader],
         condition_shapes: dict[str, dict[str, ConditionShape]],
         generators: dict[str, Generator],
+        denoisers: dict[str, nn.Module],
         referenced: Collection[str],
     ) -> None:
         super().__init__(config)
@@ -98,8 +99,7 @@ class ModalinkForConditionalGeneration(OutputSide, SavedByReference, GenerationM
         self.state_readers = nn.ModuleDict(state_readers)
         self.condition_shapes = condition_shapes
         self.learning_generators = generators
-        settings = spec_of(config.spec).learning_generators if generators else {}
-        self.denoisers = nn.ModuleDict({m: settings[m].generator.denoiser_of(own) for m, own in generators.items()})
+        self.denoisers = nn.ModuleDict(denoisers)
         self.both_ways = bool(config.spec.get("llm", {}).get("prefix_lm"))
         self.reward_head = scalar_head(config, language_model, "reward_head")
         self.value_head = scalar_head(config, language_model, "value_head")

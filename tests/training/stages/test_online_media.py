@@ -3,7 +3,6 @@
 import json
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,12 @@ import pytest
 import torch
 
 from modalink.errors import ModalinkError, TrainingError
-from modalink.features.cache import FeatureCache
-from modalink.model import Prepared, compose
+from modalink.model import Prepared
 from modalink.recipe import Recipe
 from modalink.rewards import Answered
-from modalink.training.freezing import freeze, needs_of
-from modalink.training.interrupts import StopRequest
-from modalink.training.loop import Run
 from modalink.training.media_rollouts import Kept, MadeMedium, Request
-from modalink.training.opening import make_learner, open_loader
 from modalink.training.train import train
+from tests.support.first_step import learned
 from tests.support.forks import ended, ended_together
 from tests.support.run_files import recipe_file, records_of
 from tests.training import child, rollout_child
@@ -86,16 +81,7 @@ def test_gradients_reach_the_declared_groups_and_nothing_else(
     make_recipe: Callable[..., Recipe], stage, tmp_path: Path, kind: str
 ) -> None:
     recipe = make_recipe(stage(kind, train={group: {"lr": 1e-2} for group in GROUPS}))
-    system, chosen = compose(recipe, seed=0), recipe.stages[0]
-    run = Run(tmp_path, recipe, system, FeatureCache(), torch.device("cpu"), lambda event: None, StopRequest())
-    trained = freeze(system.model, system.model.trainable_groups(), chosen.train, needs_of(chosen), dropout=False)
-    with ExitStack() as stack:
-        batches = open_loader(run, chosen, tmp_path, stack).batches()
-        samples = next(batches)
-        batches.close()
-    learner = make_learner(run, chosen, trained, steps=10)
-    ready = chosen.rehearsed(learner, samples, run)
-    record = learner.learn(0, ready)
+    system, record = learned(recipe, tmp_path)
     assert record["units"] == {kind: 4}
     assert set(record["grad_norms"]) == {*GROUPS} and min(record["grad_norms"].values()) > 0
     frozen = [system.generators["image"], system.model.model.input_projectors]
