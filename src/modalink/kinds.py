@@ -25,6 +25,8 @@ Count = Annotated[int, Field(ge=1, le=1000)]
 """A number of layers, heads, groups or tokens: a thousand times as many would only fill the memory."""
 Width = Annotated[int, Field(ge=1, le=2**17)]
 """A number of channels, or of pixels along a side."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+"""What a recipe calls a modality, a stage or a condition."""
 
 
 def _not_empty(value: Any) -> Any:

@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_images
 
 from modalink import modalities
 from modalink.conversation import Text
-from modalink.model.batch import IGNORED, Prepared
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.runs.ledger import Ledger
 
 PHOTOS = Path(skimage.data.__file__).parent

@@ -7,7 +7,7 @@ import pytest
 
 from modalink.data.sources.messages import MessagesConfig
 from modalink.errors import PromptError
-from modalink.model.batch import IGNORED, Prepared
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.runs.ledger import Ledger
 from tests.support.numbered import THREE, NumbersConfig, loader, run, shares, with_bad
 

@@ -9,7 +9,7 @@ import pytest
 from modalink.conversation import Conversation, Text, Turn
 from modalink.data.loader import Loader
 from modalink.data.prefix import begun
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.runs.ledger import Ledger
 from tests.support.numbered import NumbersConfig, run
 

@@ -12,7 +12,7 @@ from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import GenerationError, PartError
 from modalink.inference import Engine, Request, Sampling, Session
 from modalink.model import Prepared, compose
-from modalink.model.batch import collate
+from modalink.model.collating import collate
 from modalink.recipe import SystemSpec
 from modalink.testing.checkpoints import tiny_t5
 

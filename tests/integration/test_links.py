@@ -12,7 +12,7 @@ from modalink.conversation import Conversation
 from modalink.errors import PartError, RecipeError
 from modalink.inference import Completion, Engine, Request, Sampling
 from modalink.model import System, compose, skeleton
-from modalink.model.batch import collate
+from modalink.model.collating import collate
 from modalink.planning.doctor import examine
 from modalink.recipe import Recipe
 from modalink.training.train import train

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from modalink.errors import DataError, PartError
-from modalink.model.batch import IGNORED, Prepared, collate
+from modalink.model.collating import collate
 from modalink.model.items import Item
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.ragged import Layout
 
 A = Prepared("a", [1, 2, 3], [1, IGNORED, 3])

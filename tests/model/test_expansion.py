@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from modalink.model.batch import IGNORED
 from modalink.model.expansion import ItemText, expand
+from modalink.model.prepared import IGNORED
 from modalink.ragged import Layout
 from modalink.recipe import MarksSpec
 

@@ -20,7 +20,7 @@ from transformers import (
 from modalink.inference import Engine, Request, Sampling
 from modalink.llms import fit_of
 from modalink.model import compose
-from modalink.model.batch import collate
+from modalink.model.collating import collate
 from modalink.testing.checkpoints import tiny_llm, tiny_t5
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "initializer_range": 0.2}

@@ -9,7 +9,8 @@ from modalink.inference import Engine, Request, Sampling
 from modalink.llms import ATTENTION, Segments, both_ways, decode
 from modalink.llms.pretrained import PretrainedLlmConfig
 from modalink.model import System, compose
-from modalink.model.batch import IGNORED, collate
+from modalink.model.collating import collate
+from modalink.model.prepared import IGNORED
 from modalink.testing.checkpoints import tiny_llama, tiny_llm, tiny_opt, tiny_t5
 
 WINDOW = {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 0}

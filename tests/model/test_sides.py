@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from modalink.model.batch import IGNORED, Prepared, collate
+from modalink.model.collating import collate
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.model.sides import Judgement, Pair, SideTokens, pairs_of, per_side, variants
 
 

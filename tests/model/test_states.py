@@ -7,7 +7,7 @@ from torch import Tensor
 
 from modalink.errors import PartError, PromptError
 from modalink.model import System, compose
-from modalink.model.batch import collate
+from modalink.model.collating import collate
 from modalink.model.places import Placement
 from modalink.model.states import Earlier, StateReader
 from modalink.recipe import StatesSpec, SystemSpec

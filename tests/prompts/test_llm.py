@@ -9,7 +9,7 @@ import pytest
 from modalink import prompts
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import PromptError
-from modalink.prompts import _sheet
+from modalink.prompts import _turn_finder
 
 # Qwen2.5: its own system message when there is none.
 QWEN = (
@@ -296,14 +296,14 @@ def test_an_answer_that_does_not_open_as_the_prompt_does_is_learned_whole_wherev
 @pytest.mark.parametrize("source", [QWEN, LLAMA, HEADERS, LINES, ROUNDS, MARKED])
 def test_a_long_conversation_costs_in_proportion_to_its_length(source, own, talk, place, monkeypatch):
     template, _ = own(source)
-    rendered = _sheet.rendered
+    rendered = _turn_finder.rendered
     turns = []
 
     def counted(source, special_tokens, renderings):
         turns.extend(len(rendering.messages) for rendering in renderings)
         return rendered(source, special_tokens, renderings)
 
-    monkeypatch.setattr(_sheet, "rendered", counted)
+    monkeypatch.setattr(_turn_finder, "rendered", counted)
     for count in (50, 400):
         turns.clear()
         template.render(talk(*(("user" if i % 2 == 0 else "assistant", f"{i}") for i in range(count))), place)

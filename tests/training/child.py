@@ -21,8 +21,10 @@ from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook, register_module_full_backward_hook
 
 from modalink.errors import ModalinkError
-from modalink.model.batch import Batch, Prepared, collate
+from modalink.model.batch import Batch
+from modalink.model.collating import collate
 from modalink.model.items import Described, Item
+from modalink.model.prepared import Prepared
 from modalink.ragged import Layout, Ragged
 from modalink.recipe import Recipe
 from modalink.roles import Compared

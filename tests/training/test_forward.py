@@ -11,7 +11,8 @@ from torch import Tensor
 
 from modalink.conversation import Conversation
 from modalink.model import System, compose
-from modalink.model.batch import Batch, collate
+from modalink.model.batch import Batch
+from modalink.model.collating import collate
 from modalink.recipe import Recipe
 from modalink.training.forward import forward
 from modalink.training.objectives import Need, ObjectiveConfig, Output

@@ -12,8 +12,9 @@ from modalink.features.cache import FeatureCache
 from modalink.features.compute import Once
 from modalink.modalities.image import _StoredImage
 from modalink.model import ModalinkForConditionalGeneration, compose
-from modalink.model.batch import Prepared, collate
+from modalink.model.collating import collate
 from modalink.model.items import Item
+from modalink.model.prepared import Prepared
 from modalink.ragged import Layout, Ragged
 from modalink.recipe import Recipe
 from modalink.runs.ledger import Ledger

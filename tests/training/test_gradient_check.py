@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from modalink.errors import TrainingError
-from modalink.model.batch import Item, Prepared, collate
+from modalink.model.collating import collate
+from modalink.model.items import Item
+from modalink.model.prepared import Prepared
 from modalink.training.gradient_check import PATIENCE, GradientWatch
 from modalink.training.objectives.align import AlignConfig
 from modalink.training.objectives.language import LanguageConfig

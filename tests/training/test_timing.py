@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.training.events import Event, PrecisionChosen
 from modalink.training.step import Learner
 from modalink.training.timing import seconds_per_step

@@ -9,7 +9,9 @@ of several lengths).
 import pytest
 import torch
 
-from modalink.model.batch import Batch, Prepared, collate
+from modalink.model.batch import Batch
+from modalink.model.collating import collate
+from modalink.model.prepared import Prepared
 from modalink.model.sampled import Drawing, Sampled
 from modalink.training.objectives import Output
 from modalink.training.objectives.value import ValueConfig

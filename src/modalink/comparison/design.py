@@ -8,10 +8,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from modalink import files, yaml_files
 from modalink.errors import RecipeError, UnknownNameError
-from modalink.kinds import Settings
+from modalink.kinds import Name, Settings
 from modalink.recipe import BenchmarkChoice, Recipe, checked, load, shipped
 from modalink.recipe.evaluation import DataSource
-from modalink.recipe.system import Name
 from modalink.recipe.tiny import LINKS_LR, PARTS_LR
 from modalink.training.stages.supervised import SupervisedConfig
 

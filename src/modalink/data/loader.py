@@ -10,7 +10,7 @@ from modalink.data.mixture import Rule, mix
 from modalink.data.prefetch import Bad, Draw, Draws, Finish
 from modalink.data.source import Source, SourceConfig, Stream
 from modalink.errors import CheckpointError, DataError
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.runs.ledger import Ledger
 
 MAX_BAD_RUN = 1000

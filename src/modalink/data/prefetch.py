@@ -12,7 +12,7 @@ from modalink.data.mixture import Order
 from modalink.data.prefix import begun
 from modalink.data.source import Source, SourceConfig, Stream
 from modalink.errors import DataError, MediumError, PromptError, SampleError
-from modalink.model.batch import IGNORED, Prepared
+from modalink.model.prepared import IGNORED, Prepared
 
 Finish = Callable[[Prepared], Prepared]
 """The last work on a sample before it is learned from: to load what must be loaded."""

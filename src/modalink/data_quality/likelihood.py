@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from modalink.inference.encoded import EncodedMedia
 from modalink.model import System
-from modalink.model.batch import Prepared, collate
+from modalink.model.collating import collate
+from modalink.model.prepared import Prepared
 
 _KEPT_BYTES = 2**28
 

@@ -16,7 +16,7 @@ from modalink.inference.row import Row
 from modalink.llms import encoded, keep_meeting, meeting_before, select_rows
 from modalink.model import Prepared, System
 from modalink.model.arguments import Given
-from modalink.model.batch import placed
+from modalink.model.collating import placed
 from modalink.model.input_side import Read
 from modalink.model.items import Item, ragged, texts
 from modalink.model.states import Earlier

@@ -8,11 +8,13 @@ from transformers import (
     AutoProcessor,
 )
 
-from modalink.model.batch import IGNORED, Batch, Prepared, Targets, collate
+from modalink.model.batch import Batch, Targets
+from modalink.model.collating import collate
 from modalink.model.compose import System, build, compose, compose_without_llm, skeleton
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.items import Item
 from modalink.model.modeling import ModalinkForConditionalGeneration, ModalinkOutput
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.model.processing import ModalinkProcessor
 
 __all__ = [

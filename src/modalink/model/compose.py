@@ -15,9 +15,11 @@ from modalink.errors import CheckpointError, PartError
 from modalink.generators import built as built_generator
 from modalink.hub import foreign, locate
 from modalink.model.assembly import Tokens, assemble
-from modalink.model.batch import Batch, Prepared, collate
+from modalink.model.batch import Batch
+from modalink.model.collating import collate
 from modalink.model.configuration import ModalinkConfig
 from modalink.model.modeling import ModalinkForConditionalGeneration
+from modalink.model.prepared import Prepared
 from modalink.model.processing import ModalinkProcessor
 from modalink.model.references import pretrained
 from modalink.model.retrieving import Retrieving

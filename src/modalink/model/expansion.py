@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from modalink.model.batch import IGNORED
+from modalink.model.prepared import IGNORED
 from modalink.ragged import Layout
 from modalink.recipe import MarksSpec
 

@@ -9,10 +9,10 @@ from transformers import BatchFeature
 from modalink import modalities
 from modalink.errors import PromptError
 from modalink.model.arguments import pack
-from modalink.model.batch import IGNORED
 from modalink.model.item_making import ItemMaker
 from modalink.model.items import Item, ragged
 from modalink.model.items import texts as item_texts
+from modalink.model.prepared import IGNORED
 
 
 def filled_texts(texts: list[str], items: ItemMaker, kwargs: Mapping[str, Any]) -> BatchFeature:

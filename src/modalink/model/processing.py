@@ -12,7 +12,6 @@ from modalink import modalities, prompts
 from modalink.conversation import Conversation, Medium, Turn
 from modalink.errors import CheckpointError, PromptError
 from modalink.model.assembly import signal_spellings
-from modalink.model.batch import IGNORED, Prepared
 from modalink.model.configuration import spec_of
 from modalink.model.describing import described
 from modalink.model.filled_texts import filled_texts, packed
@@ -20,6 +19,7 @@ from modalink.model.item_making import NOTHING, ItemMaker, SampleItems
 from modalink.model.items import Shown
 from modalink.model.media_text import MediaText
 from modalink.model.own_folder import resolved
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.model.regions import Regions
 from modalink.model.reply import Reply
 from modalink.model.room import no_room, places_within

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from modalink import modalities
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import PromptError, shown
-from modalink.prompts._sheet import Sheet, reads_lists
+from modalink.prompts._turn_finder import TurnFinder, reads_lists
 from modalink.prompts.template import Place, Rendered, Template, check_reply, split_system
 from modalink.prompts.trial import refuse_endless
 
@@ -126,7 +126,7 @@ class ChatTemplate(Template):
             check_reply(conversation)
         turns = (opening, *turns) if opening.content else turns
         talk = Conversation(turns, conversation.id)
-        page = Sheet.of(self.source, self.special_tokens, talk, place, listed=self.lists).render(reply)
+        page = TurnFinder.of(self.source, self.special_tokens, talk, place, listed=self.lists).render(reply)
         return page if page.text.startswith(self.begin) else page.begun(self.begin)
 
 

@@ -5,10 +5,11 @@ from modalink.recipe.evaluation import BenchmarkChoice, Evaluation, KeepBest
 from modalink.recipe.finding import Address, find, presets, recipe_names, shipped
 from modalink.recipe.json_schema import json_schema
 from modalink.recipe.loading import as_data, changed, checked, load
+from modalink.recipe.outputs import OutputSpec, StatesSpec
 from modalink.recipe.retrieval import RetrievalSpec
 from modalink.recipe.schema import Paper, Published, Recipe
 from modalink.recipe.stage import Init, Stage, TrainGroup
-from modalink.recipe.system import InputSpec, MarksSpec, OutputSpec, PromptSpec, StatesSpec, SystemSpec
+from modalink.recipe.system import InputSpec, MarksSpec, PromptSpec, SystemSpec
 
 __all__ = [
     "Address",

@@ -5,12 +5,12 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, model_validator
 
 from modalink.errors import UnknownNameError
-from modalink.kinds import Settings
+from modalink.kinds import Name, Settings
 from modalink.recipe.checks import part_and_stage_problems, provenance_problems
 from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.kind_field import Kinds
 from modalink.recipe.stage import Init, Stage
-from modalink.recipe.system import Name, SystemSpec
+from modalink.recipe.system import SystemSpec
 
 Source = Annotated[str, Field(pattern=r"^(published|code|recalled|assumed)(: .+)?$")]
 

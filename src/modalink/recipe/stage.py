@@ -7,11 +7,10 @@ from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_valida
 
 from modalink.conversation import Conversation
 from modalink.errors import RecipeError
-from modalink.kinds import KindConfig, Settings
+from modalink.kinds import KindConfig, Name, Settings
 from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.evaluation import DataSource, Evaluation
 from modalink.recipe.kind_field import Kinds
-from modalink.recipe.system import Name
 from modalink.yaml_files import Loc
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -13,9 +13,10 @@ from modalink.errors import RecipeError
 from modalink.kinds import KindConfig
 from modalink.recipe.evaluation import SOURCES
 from modalink.recipe.groups import JOIN, LLM, LORA, NEW_TOKENS, PEFT, Group
+from modalink.recipe.outputs import OutputSpec
 from modalink.recipe.schema import Recipe
 from modalink.recipe.stage import Stage
-from modalink.recipe.system import InputSpec, OutputSpec
+from modalink.recipe.system import InputSpec
 from modalink.roles import EncoderConfig, GeneratorConfig
 
 _log = logging.getLogger(__name__)

@@ -16,12 +16,13 @@ from modalink.conversation import Conversation, Turn
 from modalink.data.steps import divided, marked
 from modalink.errors import CheckpointError, DataError, PartError, PromptError, SampleError
 from modalink.inference.loading import load_system
+from modalink.kinds import Name
 from modalink.model import System
-from modalink.model.batch import Prepared, step_ends
+from modalink.model.collating import step_ends
+from modalink.model.prepared import Prepared
 from modalink.model.sides import Judgement as Sided
 from modalink.recipe import Stage
 from modalink.recipe.groups import REWARD_HEAD
-from modalink.recipe.system import Name
 from modalink.rewards import Answered, Judgement, OwnRun, Reward, RewardConfig
 from modalink.runs.folder import RECIPE, read_recipe
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Required
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from modalink.recipe.system import Name
+from modalink.kinds import Name
 
 _open = with_config(ConfigDict(extra="allow"))
 

@@ -10,8 +10,8 @@ from modalink.inference.endings import longest
 from modalink.inference.engine import Engine
 from modalink.inference.sampling import Sampling
 from modalink.model import System
-from modalink.model.batch import IGNORED, Prepared
 from modalink.model.precision import autocast
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.model.sampled import Drawing, Sampled
 from modalink.model.sides import Judgement, spans
 from modalink.training import parallel

@@ -17,7 +17,7 @@ from modalink.data.loader import Loader
 from modalink.data.prefetch import Finish
 from modalink.errors import TrainingError
 from modalink.evaluation.numbers import OpenedBenchmark, open_benchmark
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.recipe import Evaluation
 from modalink.runs import checkpoints
 from modalink.runs.metrics import Metrics, best_of, read_records

@@ -14,8 +14,8 @@ from torch import Tensor
 from modalink import modalities
 from modalink.conversation import Conversation, Medium, Text, Turn, Use
 from modalink.model import ModalinkProcessor
-from modalink.model.batch import IGNORED, Prepared
 from modalink.model.items import Item
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.training import parallel
 
 Kind = tuple[Use, str]

@@ -12,7 +12,7 @@ import torch
 from modalink.data.loader import Loader
 from modalink.features.cache import FeatureCache
 from modalink.model import System
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.recipe import Recipe
 from modalink.runs import checkpoints
 from modalink.runs.checkpoints import Progress

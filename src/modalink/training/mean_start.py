@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modalink.model import ModalinkForConditionalGeneration
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.recipe.groups import Group
 from modalink.roles import Centred, CentredJointly, Conditions, JointOutputProjector, ReadsText
 from modalink.training import parallel

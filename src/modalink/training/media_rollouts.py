@@ -20,8 +20,8 @@ from torch import Tensor
 from modalink import files, tensor_files
 from modalink.conversation import Medium
 from modalink.errors import TrainingError
-from modalink.model.batch import Prepared
 from modalink.model.precision import autocast
+from modalink.model.prepared import Prepared
 from modalink.rewards import Answered
 from modalink.rewards._combined import Combined
 from modalink.roles import Conditions

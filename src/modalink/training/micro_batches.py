@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from modalink.model import System
-from modalink.model.batch import Batch, Prepared
+from modalink.model.batch import Batch
+from modalink.model.prepared import Prepared
 from modalink.recipe import Stage
 from modalink.training import parallel
 from modalink.training.filler import Fillers

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from modalink.kinds import named
 from modalink.model import System
-from modalink.model.batch import Batch, Prepared
+from modalink.model.batch import Batch
 from modalink.model.items import Item
 from modalink.model.precision import autocast
+from modalink.model.prepared import Prepared
 from modalink.recipe import Stage
 from modalink.training import parallel
 from modalink.training.diagnostics import Diagnostics

@@ -12,7 +12,8 @@ from modalink.data.preference import Preference
 from modalink.data.steps import Stepped
 from modalink.errors import SampleError
 from modalink.model import System
-from modalink.model.batch import Prepared, step_ends
+from modalink.model.collating import step_ends
+from modalink.model.prepared import Prepared
 from modalink.model.sampled import Asked
 from modalink.model.sides import Judgement
 from modalink.recipe import Stage

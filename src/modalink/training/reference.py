@@ -18,10 +18,11 @@ from modalink.devices import to_device
 from modalink.features.cache import FeatureKey
 from modalink.features.compute import Once
 from modalink.model import System
-from modalink.model.batch import Batch, Prepared
+from modalink.model.batch import Batch
 from modalink.model.groups import Groups
 from modalink.model.items import Item
 from modalink.model.precision import autocast
+from modalink.model.prepared import Prepared
 from modalink.roles import Conditions
 from modalink.tensor_files import weights_digest
 from modalink.training.forward import forward

@@ -16,8 +16,8 @@ from modalink.inference import Completion
 from modalink.inference.engine import Engine
 from modalink.inference.request import Request
 from modalink.inference.sampling import Sampling
-from modalink.model.batch import Prepared
 from modalink.model.precision import autocast
+from modalink.model.prepared import Prepared
 from modalink.rewards import Answered, Judgement
 from modalink.rewards._combined import Combined, Rated
 from modalink.runs.unwritable import unwritable

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from modalink.model.batch import IGNORED, Prepared
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.model.sides import Judgement
 from modalink.training import parallel
 

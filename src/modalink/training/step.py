@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from modalink.errors import TrainingError
-from modalink.model.batch import Batch, Prepared
+from modalink.model.batch import Batch
 from modalink.model.groups import Groups
+from modalink.model.prepared import Prepared
 from modalink.training import parallel
 from modalink.training.filler import no_loss
 from modalink.training.gradient_check import GradientWatch

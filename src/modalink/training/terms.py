@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from modalink.model.batch import Batch, Prepared
+from modalink.model.batch import Batch
+from modalink.model.prepared import Prepared
 from modalink.recipe import Stage
 
 

@@ -19,9 +19,9 @@ from modalink.data.loader import Loader
 from modalink.devices import multiplies_bfloat16
 from modalink.errors import CheckpointError
 from modalink.model import System
-from modalink.model.batch import Prepared
 from modalink.model.groups import Groups
 from modalink.model.precision import resolve
+from modalink.model.prepared import Prepared
 from modalink.recipe import Stage
 from modalink.runs.folder import write_text
 from modalink.training import parallel

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from modalink.model.batch import Batch, Prepared, Targets, collate
+from modalink.model.batch import Batch, Targets
+from modalink.model.collating import collate
 from modalink.model.items import Item
+from modalink.model.prepared import Prepared
 from modalink.roles import Conditions
 from modalink.training.denoiser_states import DenoiserStates
 from modalink.training.objectives import Output

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from modalink.model.batch import IGNORED, Batch, Prepared, collate
+from modalink.model.batch import Batch
+from modalink.model.collating import collate
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.model.sides import Judgement
 from modalink.training.objectives import Output
 from modalink.training.objectives.bradley_terry import BradleyTerryConfig

@@ -9,9 +9,11 @@ import torch
 
 from modalink.conversation import Conversation
 from modalink.model import compose
-from modalink.model.batch import Batch, Prepared, collate
+from modalink.model.batch import Batch
+from modalink.model.collating import collate
 from modalink.model.groups import inner_name
 from modalink.model.items import Described, Item
+from modalink.model.prepared import Prepared
 from modalink.projectors.inputs.q_former import QFormerConfig
 from modalink.ragged import Layout, Ragged
 from modalink.recipe import Recipe

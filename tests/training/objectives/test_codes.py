@@ -7,7 +7,7 @@ from torch import Tensor
 from modalink.conversation import Conversation
 from modalink.modalities.audio import example
 from modalink.model import compose
-from modalink.model.batch import collate
+from modalink.model.collating import collate
 from modalink.recipe import SystemSpec
 from modalink.roles import Conditions, PredictsCodes
 from modalink.testing.checkpoints import tiny_llama

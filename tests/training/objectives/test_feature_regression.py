@@ -13,8 +13,10 @@ from docs.tools.seeded import drawn
 from modalink.errors import TrainingError
 from modalink.features.cache import FeatureCache
 from modalink.model import compose
-from modalink.model.batch import Batch, Prepared, collate
+from modalink.model.batch import Batch
+from modalink.model.collating import collate
 from modalink.model.items import Item, ragged
+from modalink.model.prepared import Prepared
 from modalink.projectors.outputs.mlp import MlpOutputConfig
 from modalink.ragged import Layout, Ragged
 from modalink.recipe import Recipe

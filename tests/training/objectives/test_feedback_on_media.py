@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from modalink.errors import TrainingError
-from modalink.model.batch import Batch, Prepared, collate
+from modalink.model.batch import Batch
+from modalink.model.collating import collate
 from modalink.model.items import Item
+from modalink.model.prepared import Prepared
 from modalink.model.sides import Judgement
 from modalink.recipe import Recipe
 from modalink.roles import Conditions

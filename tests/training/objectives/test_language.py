@@ -3,7 +3,8 @@
 import torch
 from torch.nn import functional
 
-from modalink.model.batch import IGNORED, Prepared, collate
+from modalink.model.collating import collate
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.training.objectives import Output
 from modalink.training.objectives.language import LanguageConfig
 from modalink.training.randomness import ItemRngs

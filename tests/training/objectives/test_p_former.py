@@ -15,9 +15,11 @@ from modalink.errors import TrainingError
 from modalink.features.cache import FeatureCache
 from modalink.modalities.sentence import Sentence
 from modalink.model import compose
-from modalink.model.batch import Batch, Prepared, collate
+from modalink.model.batch import Batch
+from modalink.model.collating import collate
 from modalink.model.groups import inner_name
 from modalink.model.items import Item, ragged
+from modalink.model.prepared import Prepared
 from modalink.projectors.inputs.p_former import PFormerConfig
 from modalink.ragged import Layout, Ragged
 from modalink.recipe import Recipe

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modalink.model.batch import IGNORED, Batch, Prepared, collate
+from modalink.model.batch import Batch
+from modalink.model.collating import collate
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.model.sides import Judgement
 from modalink.training.objectives import ObjectiveConfig, Output
 from modalink.training.objectives._dpo_losses import LOSSES

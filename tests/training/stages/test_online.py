@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modalink.errors import ModalinkError, TrainingError
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.rewards import Answered
 from modalink.training.rollouts import Kept, Reply
 from modalink.training.train import train

@@ -24,7 +24,7 @@ from modalink.data_quality.words import words
 from modalink.errors import DataError, MediumError, PromptError
 from modalink.inference import load
 from modalink.inference.loading import model_folder
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 
 _TOGETHER = 16
 

@@ -14,10 +14,11 @@ from modalink.errors import CheckpointError, DataError
 from modalink.features.compute import Once, numerics
 from modalink.features.disk import DiskFeatures
 from modalink.model import compose_without_llm
-from modalink.model.batch import Prepared, Targets
+from modalink.model.batch import Targets
 from modalink.model.device import use
 from modalink.model.items import Item
 from modalink.model.precision import resolve
+from modalink.model.prepared import Prepared
 from modalink.model.sized import sized
 from modalink.ragged import Layout
 from modalink.recipe.groups import Group

@@ -8,7 +8,7 @@ from modalink.data.loader import size_of
 from modalink.data.mixture import Order, mix
 from modalink.data.prefetch import Making
 from modalink.data.source import Source, SourceConfig, Stream
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.training.caching.plan import StagePlan
 from modalink.training.opening import count_steps
 from modalink.training.randomness import seed_of

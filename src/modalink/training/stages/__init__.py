@@ -8,7 +8,7 @@ is done with them.
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.recipe import Stage
 from modalink.training.loop import Run
 from modalink.training.step import Learner

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt, field_validator
 from modalink import files
 from modalink.errors import TrainingError
 from modalink.inference.sampling import Sampling
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.model.sampled import Drawing
 from modalink.recipe.evaluation import Evaluation
 from modalink.recipe.kind_field import Kinds

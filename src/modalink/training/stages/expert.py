@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.training import parallel
 from modalink.training.drawn import side_of
 from modalink.training.rollouts import Group, Reply

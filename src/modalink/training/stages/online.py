@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.recipe.groups import VALUE_HEAD
 from modalink.training import parallel
 from modalink.training.drawn import Numbers, numbers_of, sample_of

@@ -13,8 +13,8 @@ import torch
 from pydantic import Field, PositiveInt, field_validator, model_validator
 from torch import Tensor
 
-from modalink.model.batch import Prepared
 from modalink.model.precision import autocast
+from modalink.model.prepared import Prepared
 from modalink.model.sampled import SampledMedium
 from modalink.recipe.evaluation import Evaluation
 from modalink.recipe.kind_field import Kinds

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from modalink.model.batch import Prepared
+from modalink.model.prepared import Prepared
 from modalink.training import parallel
 from modalink.training.drawn import sample_of
 from modalink.training.rollouts import Group

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from modalink.conversation import Conversation, Text, Turn
 from modalink.errors import DataError, PromptError, reason_of
-from modalink.model.batch import IGNORED, Prepared
+from modalink.model.prepared import IGNORED, Prepared
 from modalink.model.sampled import Asked
 from modalink.training import parallel
 from modalink.training.rollouts import Group, Reply

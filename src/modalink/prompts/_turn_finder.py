@@ -8,11 +8,11 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from modalink import modalities
 from modalink.conversation import Conversation, Medium, Turn
 from modalink.errors import PromptError
+from modalink.prompts._turn_blocks import TurnBlocks
 from modalink.prompts.rendering import Rendering, rendered
 from modalink.prompts.template import Page, Place, Rendered, Span
 
@@ -21,68 +21,6 @@ _NUMBER = re.compile(r"\d+")
 _THOUGHT = "</think>"
 """Closes what an answer thinks, which templates of LLMs that think leave out of a conversation's earlier turns."""
 _MARK, _ANY_MARK = "\ue000{}\ue001", re.compile("\ue000\\d+\ue001")
-
-
-@dataclass
-class Said:
-    """One turn, as the template gets it.
-
-    Args:
-        turn: The turn.
-        blocks: Texts with the spans in them, and media that the template writes; without lists of blocks one text.
-        listed: Whether the template reads lists of blocks.
-    """
-
-    turn: Turn
-    blocks: list[Page | Medium]
-    listed: bool
-
-    @classmethod
-    def of(cls, turn: Turn, place: Place, *, listed: bool) -> "Said":
-        """What a turn says, where `place` writes media."""
-        if not listed:
-            page = Page(place)
-            page.content(turn, turn.content)
-            return cls(turn, [page], listed)
-        blocks: list[Page | Medium] = []
-        for piece in turn.content:
-            written = place(turn, piece) if isinstance(piece, Medium) else ""
-            if isinstance(piece, Medium) and written.endswith(sign := modalities.get(piece.modality).placeholder):
-                if signals := written.removesuffix(sign):
-                    _last_text(blocks, place).write(signals)
-                blocks.append(piece)
-            else:  # words, or the signal tokens of a medium that is made
-                _last_text(blocks, place).content(turn, [piece])
-        return cls(turn, blocks, listed)
-
-    @property
-    def pages(self) -> list[Page]:
-        """The texts."""
-        return [block for block in self.blocks if isinstance(block, Page)]
-
-    @property
-    def media(self) -> list[Medium]:
-        """The media that the template writes."""
-        return [block for block in self.blocks if isinstance(block, Medium)]
-
-    def message(self, texts: Sequence[str] | None = None) -> dict[str, Any]:
-        """The turn as a message; with other texts in the place of its own, if they are given."""
-        words = iter([page.text for page in self.pages] if texts is None else texts)
-        if not self.listed:
-            return {"role": self.turn.role, "content": next(words)}
-        content = [
-            {"type": block.modality} if isinstance(block, Medium) else {"type": "text", "text": next(words)}
-            for block in self.blocks
-        ]
-        return {"role": self.turn.role, "content": content}
-
-
-def _last_text(blocks: list[Page | Medium], place: Place) -> Page:
-    """The text that goes on at the end of some blocks; a new one behind a medium."""
-    if blocks and isinstance(last := blocks[-1], Page):
-        return last
-    blocks.append(page := Page(place))
-    return page
 
 
 def _forms(content: str, kept: int | None) -> Iterator[tuple[int, str]]:
@@ -105,7 +43,7 @@ def _behind_thoughts(page: Page) -> int | None:
 
 
 @dataclass
-class Sheet:
+class TurnFinder:
     """Renders one conversation and finds its turns in the result.
 
     Args:
@@ -118,14 +56,14 @@ class Sheet:
     source: str
     special_tokens: dict[str, str]
     id: str
-    turns: list[Said]
+    turns: list[TurnBlocks]
 
     @classmethod
     def of(
         cls, source: str, special_tokens: dict[str, str], talk: Conversation, place: Place, *, listed: bool
-    ) -> "Sheet":
-        """The sheet of a conversation."""
-        return cls(source, special_tokens, talk.id, [Said.of(turn, place, listed=listed) for turn in talk.turns])
+    ) -> "TurnFinder":
+        """The finder of a conversation's turns."""
+        return cls(source, special_tokens, talk.id, [TurnBlocks.of(turn, place, listed=listed) for turn in talk.turns])
 
     def render(self, reply: bool) -> Rendered:
         marks = bool(_GENERATION.search(self.source))
