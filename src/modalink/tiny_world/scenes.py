@@ -1,6 +1,6 @@
 """Scenes of the tiny world: what may stand where, and which compositions each split may show."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -96,3 +96,10 @@ def _sample_object(rng: np.random.Generator, cell: int, allowed: set[str]) -> Wo
         )
         if split_of(item) in allowed:
             return item
+
+
+def changed(item: WorldObject, rng: np.random.Generator) -> WorldObject:
+    """An object of which one attribute, its shape, colour or size, is another."""
+    name, values = (("shape", SHAPES), ("colour", COLOURS), ("size", SIZES))[rng.integers(3)]
+    others = [value for value in values if value != getattr(item, name)]
+    return replace(item, **{name: others[rng.integers(len(others))]})

@@ -28,6 +28,7 @@ RECORDS: dict[str, dict[str, Any]] = {
 MADE: dict[str, dict[str, Any]] = {
     "tiny_world": {"count": 3},
     "tiny_world_preferences": {"count": 3},
+    "tiny_world_steps": {"count": 3},
     "sentences": {"of": {"source": "tiny_world", "count": 3, "tasks": ["caption"]}},
 }
 """Kind -> settings, of data that are made."""

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from modalink.data.preference_formats import turns_of
 from modalink.data.recognised import RecognisedConfig
+from modalink.data.sources.tiny_world_steps import TinyWorldStepsConfig
 from modalink.data.step_formats import FORMATS, StepFormat
 from modalink.data.steps import Stepped
 
@@ -22,6 +23,10 @@ class StepsConfig(RecognisedConfig):
     threshold: Annotated[float, Field(ge=0, lt=1)] | None = 0.0
     """A step whose worth is above it is right, another wrong (VisualPRM: 0, right where any continuation ended right);
     None learns the worth itself. Where there is only right and wrong nothing hangs on it."""
+
+    def tiny(self) -> TinyWorldStepsConfig:
+        """Those of the tiny world."""
+        return TinyWorldStepsConfig(separator=self.separator)
 
     @classmethod
     def formats(cls) -> Mapping[str, StepFormat]:

@@ -13,7 +13,7 @@ from modalink.data.source import Numbered, SourceConfig
 from modalink.tiny_world import COLOURS, SHAPES, SIZES, Scene, WorldObject
 from modalink.tiny_world.asking import COUNT_WORDS
 from modalink.tiny_world.media import medium, user_turn
-from modalink.tiny_world.scenes import CELLS, MAX_OBJECTS
+from modalink.tiny_world.scenes import CELLS, MAX_OBJECTS, changed
 
 Task = Literal["caption", "vqa", "draw"]
 Fault = Literal["invented", "attribute"]
@@ -99,7 +99,7 @@ class TinyWorldPreferences(Numbered):
             fault, objects = faults[rng.integers(len(faults))], [*told[-1].objects]
             place = int(rng.integers(len(objects)))
             if fault == "attribute":
-                objects[place] = _changed(objects[place], rng)
+                objects[place] = changed(objects[place], rng)
             else:
                 taken = {item.cell for scene in told for item in scene.objects}
                 free = [cell for cell in CELLS if cell not in taken]
@@ -115,13 +115,6 @@ class TinyWorldPreferences(Numbered):
 def _object(cell: str, rng: np.random.Generator) -> WorldObject:
     shape, colour, size = (values[rng.integers(len(values))] for values in (SHAPES, COLOURS, SIZES))
     return WorldObject(shape, colour, size, cell)
-
-
-def _changed(item: WorldObject, rng: np.random.Generator) -> WorldObject:
-    """An object of which one attribute is another."""
-    name, values = (("shape", SHAPES), ("colour", COLOURS), ("size", SIZES))[rng.integers(3)]
-    others = [value for value in values if value != getattr(item, name)]
-    return replace(item, **{name: others[rng.integers(len(others))]})
 
 
 def _answers(scene: Scene, rng: np.random.Generator) -> tuple[str, list[tuple[Content, ...]]]:
