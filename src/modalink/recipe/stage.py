@@ -11,6 +11,7 @@ from modalink.kinds import KindConfig, Name, Settings
 from modalink.recipe.errors import Problem, Problems
 from modalink.recipe.evaluation import DataSource, Evaluation
 from modalink.recipe.kind_field import Kinds
+from modalink.recipe.system import SystemSpec
 from modalink.yaml_files import Loc
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -137,13 +138,12 @@ class Stage(KindConfig):
         if self.init is not None and self.init.source is None and self.init.stage is not None:
             yield ("init", "stage"), self.init.stage
 
-    @property
-    def reply_words(self) -> str:
-        """What is said before the medium for which a prompt without a reply asks, where it makes media by itself."""
-        return ""
-
-    def shown(self, conversation: Conversation) -> Conversation:
+    def shown(self, conversation: Conversation, spec: SystemSpec) -> Conversation:
         """A conversation as the stage shows it to the system: as it is, if a kind does not say otherwise.
+
+        Args:
+            conversation: The conversation.
+            spec: The parts of the system.
 
         Raises:
             SampleError: It lacks what the kind would show of it.

@@ -183,7 +183,8 @@ class ModelReward(Reward):
         turns = (*answer.conversation.turns, Turn("assistant", reply))
         judged, taught = Conversation(turns, answer.conversation.id, answer.facts), self.scorer.taught
         try:
-            sample = self.system.prepare(judged if taught is None else taught.shown(judged)).loaded()
+            seen = judged if taught is None else taught.shown(judged, self.system.spec)
+            sample = self.system.prepare(seen).loaded()
         except SampleError as error:
             return Judgement(None, str(error), applies=error.reason != "no_fact")
         except (DataError, PromptError) as error:

@@ -1,6 +1,6 @@
 """Who learns: the groups of parameters that a stage trains, all others frozen."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
 from torch import nn
@@ -10,6 +10,7 @@ from modalink.model.groups import Groups, divided
 from modalink.model.items import Shown
 from modalink.recipe import Stage, TrainGroup
 from modalink.training.layer_decay import by_depth
+from modalink.training.objectives import ItemObjectiveConfig
 
 
 def freeze(
@@ -63,6 +64,17 @@ def show_of(stage: Stage) -> Shown:
     """What a stage's objectives want to be shown of media beside its samples."""
     captions = {objective.to for objective in stage.objectives if "reference_prompts" in objective.needs}
     return Shown("target_features" in needs_of(stage), next(iter(captions), None))
+
+
+def read_targets_of(stage: Stage, modalities: Iterable[str]) -> set[str]:
+    """Of some modalities those whose media an objective of a stage reads where they shall be made.
+
+    Args:
+        stage: The stage.
+        modalities: What the system makes.
+    """
+    reading = [one.modalities for one in stage.objectives if isinstance(one, ItemObjectiveConfig) and one.reads_media]
+    return {modality for modality in modalities if any(own is None or modality in own for own in reading)}
 
 
 def unread(model: nn.Module, needs: Collection[str] = frozenset()) -> set[str]:

@@ -18,7 +18,7 @@ from modalink.recipe import Stage
 from modalink.training import parallel
 from modalink.training.diagnostics import Diagnostics
 from modalink.training.forward import forward
-from modalink.training.freezing import needs_of, show_of
+from modalink.training.freezing import needs_of, read_targets_of, show_of
 from modalink.training.frozen import FrozenEncoders, FrozenGenerator
 from modalink.training.micro_batches import Division, MicroBatch
 from modalink.training.objectives import Output
@@ -62,6 +62,7 @@ class Passes:
         self.diagnostics = Diagnostics(self.objectives)
         self.terms = Terms.of(self.stage, self.objectives)
         self.needs = needs_of(self.stage)
+        self.read_targets = read_targets_of(self.stage, self.system.spec.signalled)
         self.division = Division(self.system, self.stage, self.terms)
 
     def ready(self, sample: Prepared) -> Prepared:
@@ -69,6 +70,8 @@ class Passes:
         return sample.loaded(self._lacks)
 
     def _lacks(self, item: Item, modality: str, made: bool) -> bool:
+        if made and modality not in self.read_targets:
+            return False
         keeper = self.generators.get(modality) if made else self.encoders
         return keeper is None or not keeper.holds(item, modality)
 

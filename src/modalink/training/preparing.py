@@ -1,7 +1,7 @@
 """What makes a stage's samples of conversations: one row of tokens, or one for each of several replies."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -19,7 +19,9 @@ from modalink.model.sides import Judgement
 from modalink.recipe import Stage
 from modalink.rewards import asked_of
 from modalink.training.freezing import show_of
-from modalink.training.requesting import Requesting
+
+Shown = Callable[[Conversation], Conversation]
+"""How a stage shows conversations to the system."""
 
 
 def preparing(system: System, stage: Stage) -> Callable[..., Prepared]:
@@ -32,22 +34,28 @@ def preparing(system: System, stage: Stage) -> Callable[..., Prepared]:
     if stage.makes_samples:
         return partial(_asked, one=partial(system.prepare, learning=True, max_tokens=stage.max_tokens, reply=True))
     one = partial(system.prepare, learning=True, max_tokens=stage.max_tokens, show=show_of(stage))
+    shown = partial(stage.shown, spec=system.spec)
     if stage.samples_media:
-        return partial(_with_prompt, one=one, requesting=Requesting.of(system.spec, stage))
-    return partial(_prepared, one=one, stage=stage)
+        return partial(_with_prompt, one=one, shown=shown)
+    return partial(_prepared, one=one, shown=shown, objectives=stage.objectives)
 
 
-def _prepared(conversation: Conversation, *, one: Callable[..., Prepared], stage: Stage, **options: Any) -> Prepared:
+def _prepared(
+    conversation: Conversation,
+    *,
+    one: Callable[..., Prepared],
+    shown: Shown,
+    objectives: Sequence[Any],
+    **options: Any,
+) -> Prepared:
     if isinstance(conversation, Stepped):
-        return _in_steps(one(stage.shown(conversation), **options), conversation.worth)
+        return _in_steps(one(shown(conversation), **options), conversation.worth)
     if not isinstance(conversation, Preference):
-        return one(stage.shown(conversation), **options)
-    for objective in stage.objectives:
+        return one(shown(conversation), **options)
+    for objective in objectives:
         rng = random.Random(f"{options.get('seed')}/{conversation.id}/{objective.kind}")
         conversation = conversation.with_variants(objective.variants(conversation, rng))
-    each = [
-        replace(one(stage.shown(said), **options), judgement=judged) for said, judged in conversation.conversations()
-    ]
+    each = [replace(one(shown(said), **options), judgement=judged) for said, judged in conversation.conversations()]
     _demand_differences([side for side in each if side.judgement.variant is None])
     return replace(each[0], alternatives=tuple(each[1:]))
 
@@ -70,10 +78,8 @@ def _asked(conversation: Conversation, *, one: Callable[..., Prepared], **option
     return replace(one(asked, **options), asked=Asked(asked, facts))
 
 
-def _with_prompt(
-    conversation: Conversation, *, one: Callable[..., Prepared], requesting: Requesting, **options: Any
-) -> Prepared:
-    return replace(one(requesting(conversation), **options), asked=Asked(*asked_of(conversation)))
+def _with_prompt(conversation: Conversation, *, one: Callable[..., Prepared], shown: Shown, **options: Any) -> Prepared:
+    return replace(one(shown(conversation), **options), asked=Asked(*asked_of(conversation)))
 
 
 def _demand_differences(sides: list[Prepared]) -> None:

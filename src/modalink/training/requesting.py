@@ -3,12 +3,13 @@
 Policy gradients, NFT and their kin need a prompt and a reward, and no medium that somebody made before.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from modalink.conversation import Conversation, Medium, Text, Turn, Unmade
 from modalink.errors import SampleError
-from modalink.recipe import Stage, SystemSpec
+from modalink.recipe import SystemSpec
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,17 @@ class Requesting:
     words: str = ""
 
     @classmethod
-    def of(cls, spec: SystemSpec, stage: Stage) -> Self:
-        """That of a stage that samples media."""
-        about = {
-            m for one in stage.objectives if "sampled_media" in one.needs for m in one.modalities or spec.signalled
-        }
+    def of(cls, spec: SystemSpec, objectives: Iterable[Any], words: str = "") -> Self:
+        """That of a system, for media that objectives have drawn.
+
+        Args:
+            spec: The parts of the system.
+            objectives: Those of a stage; those that sample media say of which modalities.
+            words: What the assistant says before the signal tokens.
+        """
+        about = {m for one in objectives if "sampled_media" in one.needs for m in one.modalities or spec.signalled}
         wanted = tuple(modality for modality in spec.signalled if modality in about)
-        return cls((*spec.signalled,), wanted, stage.reply_words)
+        return cls((*spec.signalled,), wanted, words)
 
     def __call__(self, conversation: Conversation) -> Conversation:
         """A conversation as it is, if it has a reply; else with one. The prompt's words are the medium's caption.

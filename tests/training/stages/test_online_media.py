@@ -9,11 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from modalink.errors import ModalinkError, TrainingError
+from modalink.generators.stable_diffusion import StableDiffusion
+from modalink.modalities.image import _StoredImage
 from modalink.model import Prepared
+from modalink.ragged import Ragged
 from modalink.recipe import Recipe
 from modalink.rewards import Answered
+from modalink.settings import run_settings
+from modalink.training.caching.fill import fill
 from modalink.training.media_rollouts import Kept, MadeMedium, Request
 from modalink.training.train import train
 from tests.support.first_step import learned
@@ -173,6 +179,44 @@ def test_prompts_alone_teach_what_requests_with_replies_teach(
     ]
     one, other = (records_of(run, "draw") for run in runs)
     assert one == other and len(one) == 2 and one[0]["grad_norm"] > 0
+
+
+@pytest.mark.parametrize(
+    ("beside", "seen"), [([], set()), ([{"kind": "align"}], set()), ([{"kind": "diffusion"}], {"0.png", "1.png"})]
+)
+def test_media_of_replies_in_the_data_are_decoded_only_where_an_objective_reads_them(
+    make_recipe: Callable[..., Recipe],
+    stage,
+    data: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    beside: list[dict[str, Any]],
+    seen: set[str],
+) -> None:
+    """Neither in training nor for a cache that is filled ahead, which keeps no latents of them either."""
+    lines = Path(data["draw"]).read_text().splitlines(keepends=True)[:2]
+    (file := Path(data["draw"]).with_name("two.jsonl")).write_text("".join(lines))
+    given = stage("denoising_policy", data=[{"source": "messages", "path": str(file)}], batch=2, steps=1)
+    recipe = make_recipe(given | {"objectives": [*given["objectives"], *beside]})
+    decoded, read = set[str](), _StoredImage.read
+
+    def counted(self: _StoredImage) -> Image.Image:
+        decoded.add(Path(self.label).name)
+        return read(self)
+
+    monkeypatch.setattr(_StoredImage, "read", counted)
+    train(recipe, tmp_path / "run")
+    assert decoded == seen
+    decoded.clear()
+    encoded, encode = list[int](), StableDiffusion.encode_media
+
+    def counted_latents(self: StableDiffusion, media: Ragged) -> Ragged:
+        encoded.append(len(media))
+        return encode(self, media)
+
+    monkeypatch.setattr(StableDiffusion, "encode_media", counted_latents)
+    fill(recipe, settings=run_settings(cache=tmp_path / "cache", device="cpu"))
+    assert decoded == seen and bool(encoded) == bool(seen)
 
 
 def worded(answers: Sequence[Answered]) -> list[float]:

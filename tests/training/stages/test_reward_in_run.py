@@ -112,10 +112,10 @@ def test_killed_in_the_middle_of_drawing_it_is_resumed_to_the_bit(run, recipe: R
         assert (killed / name).read_bytes() == (run[0] / name).read_bytes(), name
 
 
-def test_the_question_stands_behind_the_reply_with_its_facts(stages: list[dict]) -> None:
+def test_the_question_stands_behind_the_reply_with_its_facts(recipe: Recipe, stages: list[dict]) -> None:
     stage = RewardConfig.model_validate(stages[1])
     turns = (Turn("user", (Medium("image", "0.png"),)), Turn("assistant", (Text("a cube"),)))
-    shown = stage.shown(Conversation(turns, "0", {"captions": ["a", "b"]}))
+    shown = stage.shown(Conversation(turns, "0", {"captions": ["a", "b"]}), recipe)
     assert [(turn.role, turn.text, turn.loss) for turn in shown.turns[2:]] == [
         ("user", "How good was that?\n- a\n- b", True),
         ("assistant", ANSWER, False),
@@ -123,7 +123,7 @@ def test_the_question_stands_behind_the_reply_with_its_facts(stages: list[dict])
     with pytest.raises(
         SampleError, match="the record tells no 'captions', which the question of the stage score shows"
     ):
-        stage.shown(Conversation(turns, "0"))
+        stage.shown(Conversation(turns, "0"), recipe)
 
 
 def test_what_cannot_judge_is_refused(make_recipe: Callable[..., Recipe], stages: list[dict]) -> None:

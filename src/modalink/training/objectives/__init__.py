@@ -172,6 +172,9 @@ class ItemObjectiveConfig(ObjectiveConfig):
     modalities: tuple[str, ...] | None = None
     """The modalities that it teaches to make; None is all."""
 
+    reads_media: ClassVar[bool] = True
+    """Whether it reads the media that stand in the data, and not only what is known of them, as their captions: where
+    no objective does, none is decoded."""
     otherwise: ClassVar[str] = "choose another objective or generator"
     """What to do where a generator lacks an ability that it asks for."""
 

@@ -101,6 +101,7 @@ class SampledMediaConfig(ItemObjectiveConfig):
     medium that teaches something."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions", "reference_conditions", "sampled_media"})
+    reads_media: ClassVar[bool] = False
     by_average: ClassVar[bool] = False
     """Whether the moving average of what learns draws, where the stage keeps one."""
 

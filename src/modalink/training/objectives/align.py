@@ -24,6 +24,7 @@ class AlignConfig(ItemObjectiveConfig):
     """Distance of conditions to the generator's conditions of the target's caption; its unit is one captioned item."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions"})
+    reads_media: ClassVar[bool] = False
     kind: Literal["align"] = "align"
     distance: Distance = "mse"
     """`mse`: mean squared difference. `cosine`: one minus the cosine, mean over condition tokens.

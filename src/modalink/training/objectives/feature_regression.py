@@ -25,6 +25,7 @@ class FeatureRegressionConfig(ItemObjectiveConfig):
     is read, too."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions", "target_features"})
+    reads_media: ClassVar[bool] = False
     kind: Literal["feature_regression"] = "feature_regression"
     distance: Distance = "cosine"
     """`cosine`: one minus the cosine. `mse`: mean squared difference. Either is the mean over tokens where a medium has

@@ -26,6 +26,7 @@ class FlowObjectiveConfig(ItemObjectiveConfig):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"links"})
+    reads_media: ClassVar[bool] = False
     kind: Literal["flow"] = "flow"
 
     def abilities(self) -> tuple[type, ...]:

@@ -38,6 +38,7 @@ class RewardGradientConfig(ItemObjectiveConfig):
     state in which the stage began finds the caption when it is shown what was made."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"conditions", "own_reading"})
+    reads_media: ClassVar[bool] = False
     otherwise: ClassVar[str] = (
         "choose a generator that restores latents by steps, or learn from judged media (diffusion_dpo, diffusion_kto)"
     )

@@ -13,9 +13,11 @@ import torch
 from pydantic import Field, PositiveInt, field_validator, model_validator
 from torch import Tensor
 
+from modalink.conversation import Conversation
 from modalink.model.precision import autocast
 from modalink.model.prepared import Prepared
 from modalink.model.sampled import SampledMedium
+from modalink.recipe import SystemSpec
 from modalink.recipe.evaluation import Evaluation
 from modalink.recipe.kind_field import Kinds
 from modalink.rewards._combined import Combined
@@ -30,6 +32,7 @@ from modalink.training.opening import begin
 from modalink.training.own_run import StagesBefore
 from modalink.training.policy_gradient import Comparison, outcome_advantages
 from modalink.training.randomness import ItemRngs
+from modalink.training.requesting import Requesting
 from modalink.training.rollout_watch import Limits, RolloutWatch
 from modalink.training.stages import StageConfig
 from modalink.training.stages._opened import opened
@@ -91,9 +94,9 @@ class OnlineMediaConfig(StageConfig):
             )
         return self
 
-    @property
-    def reply_words(self) -> str:
-        return self.words
+    def shown(self, conversation: Conversation, spec: SystemSpec) -> Conversation:
+        """The conversation, if it has a reply; a prompt alone with the reply that asks for a medium."""
+        return Requesting.of(spec, self.objectives, self.words)(conversation)
 
     @property
     def drawing(self) -> SampledMediaConfig:

@@ -7,6 +7,7 @@ from pydantic import field_validator, model_validator
 
 from modalink.conversation import Conversation, Text, Turn
 from modalink.errors import SampleError
+from modalink.recipe import SystemSpec
 from modalink.training.stages._given import GivenSamplesConfig
 
 
@@ -38,7 +39,7 @@ class RewardConfig(GivenSamplesConfig):
             raise ValueError("found an answer without a question before it; give both, or neither")
         return self
 
-    def shown(self, conversation: Conversation) -> Conversation:
+    def shown(self, conversation: Conversation, spec: SystemSpec) -> Conversation:
         """The conversation with the question about its last reply, its facts filled in, and the begin of an answer."""
         if self.question is None:
             return conversation
