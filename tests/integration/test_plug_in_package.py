@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from modalink.testing import (
     check_output_projector,
 )
 from modalink.testing.checkpoints import tiny_llama
+from tests.support.forks import ended
 
 PACKAGE = Path(__file__).parents[1] / "support" / "package"
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -92,8 +92,9 @@ def call(*arguments):
 def run(recipe, tmp_path_factory):
     """A run that was killed after 13 steps, and went on."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    killed = subprocess.run([sys.executable, CHILD, recipe, folder, "kill", "both", "13"], check=False)
-    assert killed.returncode == -signal.SIGKILL and not (folder / "model").exists()
+    output = folder.with_name("output")
+    killed = ended(str(CHILD), [str(recipe), str(folder), "kill", "both", "13"], output)
+    assert killed == -signal.SIGKILL and not (folder / "model").exists(), output.read_text()
     call("train", recipe, "--run", folder)
     return folder
 

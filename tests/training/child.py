@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -136,7 +137,8 @@ def run_of(together: ExitStack, recipe: str, run: str, fate: str, stage: str, st
         if fate == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         print("waiting", flush=True)
-        sys.stdin.readline()
+        while not Path(f"{run}-go").exists():
+            time.sleep(0.01)
 
     if fate == "count":
         counted: Counter[str] = Counter()

@@ -14,28 +14,31 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional
+from typer.testing import CliRunner, Result
 
+import modalink
+from modalink.cli.main import app
 from modalink.recipe import Recipe
 from modalink.training.objectives.itm import ItmConfig
 from modalink.training.train import train
-from tests.support.forks import ended_together
+from tests.support.forks import ended_together, exit_code, said, start
 from tests.support.run_files import recipe_file
 from tests.training.child import SHARES, seen, whole_batch
 
 CHILD = str(Path(__file__).with_name("child.py"))
-
-
+PROGRAM = str(Path(modalink.__file__).with_name("__main__.py"))
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-MODALINK = ["-m", "modalink", "train"]
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+def _command(*arguments: str) -> Result:
+    """The command line in this process, which starts the others."""
+    return CliRunner(env={"OMP_NUM_THREADS": "1"}).invoke(app, [*arguments])
 
 
 def _two(recipe: Recipe, run: Path, *fate: str) -> subprocess.CompletedProcess[str]:
-    return _run([*TORCHRUN, "--standalone", CHILD, recipe_file(recipe, run), str(run), *fate])
+    command = [*TORCHRUN, "--standalone", CHILD, recipe_file(recipe, run), str(run), *fate]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
 
 
 def test_two_processes_train_the_weights_that_one_trains(
@@ -112,17 +115,20 @@ def _assert_contrast_is_that_of_one(found: list[list[dict[str, list[object]]]]) 
                 torch.testing.assert_close(ours, wanted.detach(), atol=1e-4, rtol=1e-4)
 
 
-def test_two_processes_killed_go_on_to_the_bit(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+def test_two_processes_killed_go_on_to_the_bit(
+    make_recipe: Callable[..., Recipe], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     recipe = make_recipe(lora_dropout=0.3, batch=2)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     output = tmp_path / "output"
     two = partial(ended_together, CHILD, output=output, processes=2)
     assert two([recipe_file(recipe, whole), str(whole)]) == [0, 0], output.read_text()
     assert any(two([recipe_file(recipe, killed), str(killed), "kill", "instruct", "5"]))
-    done = _run([sys.executable, *MODALINK, recipe_file(recipe, killed), "--run", str(killed), "--processes", "2"])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"{killed}: goes on where it stopped\n") == 1
-    assert done.stdout.endswith(f"{killed}: complete\n")
+    done = _command("train", recipe_file(recipe, killed), "--run", str(killed), "--processes", "2")
+    words, errors = capfd.readouterr()
+    assert done.exit_code == 0, (done.stderr, errors)
+    assert words.count(f"{killed}: goes on where it stopped\n") == 1
+    assert words.endswith(f"{killed}: complete\n")
     for name in ("model/model.safetensors", "pretrain/ledger.jsonl", "instruct/ledger.jsonl"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes() != b"", name
 
@@ -130,29 +136,27 @@ def test_two_processes_killed_go_on_to_the_bit(make_recipe: Callable[..., Recipe
 def test_a_batch_that_two_processes_cannot_share_is_refused(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
     file, run = recipe_file(make_recipe(batch=3), tmp_path / "run"), tmp_path / "run"
     message = "stage pretrain: found batch 3 and 2 processes, needed a batch that they can share evenly; change either"
-    alone = _run([sys.executable, *MODALINK, file, "--run", str(run), "--processes", "2"])
-    assert (alone.returncode, alone.stderr) == (1, f"modalink: {message} of the two\n")
-    under_torchrun = _run([*TORCHRUN, *MODALINK, file, "--run-dir", str(run)])
-    assert under_torchrun.returncode == 1
-    assert f"modalink: {message} of the two\n" in under_torchrun.stderr
+    alone = _command("train", file, "--run", str(run), "--processes", "2")
+    assert (alone.exit_code, alone.stderr) == (1, f"modalink: {message} of the two\n")
+    output = tmp_path / "output"  # and as under torchrun
+    assert ended_together(PROGRAM, ["train", file, "--run-dir", str(run)], output, processes=2) == [1, 1]
+    assert f"modalink: {message} of the two\n" in output.read_text()
 
 
 def test_ctrl_c_saves_on_all_processes_and_leaves_none(
     make_recipe: Callable[..., Recipe], pretrain, tmp_path: Path
 ) -> None:
     """The processes are found by the run folder in their command lines."""
-    run = tmp_path / "run"
+    run, output = tmp_path / "run", tmp_path / "output"
     file = recipe_file(make_recipe(pretrain(steps=100_000, batch=2, checkpoint_every=100_000)), run)
-    command = [sys.executable, *MODALINK, file, "--run", str(run), "--processes", "2", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        while '"StepDone"' not in process.stdout.readline():
-            assert process.poll() is None
-        os.kill(process.pid, signal.SIGINT)
-        _, words = process.communicate(timeout=120)
+    process = start(PROGRAM, ["train", file, "--run", str(run), "--processes", "2", "--json"], output)
+    said(process, output, '"StepDone"')
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    assert exit_code(process) == 130
     assert _processes(run) == []
-    assert process.returncode == 130
-    assert words.startswith("modalink: stopped as asked after step ") and words.count("\n") == 1
+    (words,) = (line for line in output.read_text().splitlines() if not line.startswith("{"))
+    assert words.startswith("modalink: stopped as asked after step ")
     assert list((run / "pretrain" / "checkpoints").iterdir())
 
 

@@ -1,9 +1,8 @@
 """A run that was killed or stopped goes on to the bit."""
 
+import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,15 +12,10 @@ from modalink.errors import CheckpointError
 from modalink.recipe import Recipe
 from modalink.training.events import Event, RunFinished, RunStarted, StageStarted, StepDone, Warned
 from modalink.training.train import train
-from tests.support.forks import ended
+from tests.support.forks import ended, exit_code, said, start
 from tests.support.run_files import recipe_file, records_of
 
 CHILD = str(Path(__file__).with_name("child.py"))
-
-
-def _child(recipe: Recipe, run: Path, *fate: str) -> subprocess.Popen[str]:
-    command = [sys.executable, CHILD, recipe_file(recipe, run), str(run), *fate]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _same(run: Path, other: Path) -> None:
@@ -64,15 +58,16 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_one_that_never_stopped(
 
 
 def test_ctrl_c_saves_the_step_it_falls_on_and_says_how_to_go_on(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
-    stopped = tmp_path / "stopped"
-    child = _child(recipe, stopped, "wait", "pretrain", "3")
-    assert child.stdout is not None
-    assert child.stdout.readline() == "waiting\n"
-    child.send_signal(signal.SIGINT)
-    said, _ = child.communicate("\n", timeout=250)
-    assert child.returncode == 130
-    assert "stopped as asked after step 3 of 6 of stage pretrain; all is saved in" in said
-    assert "the same command goes on from there" in said
+    stopped, output = tmp_path / "stopped", tmp_path / "output"
+    child = start(CHILD, [recipe_file(recipe, stopped), str(stopped), "wait", "pretrain", "3"], output)
+    said(child, output, "waiting\n")
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGINT)
+    Path(f"{stopped}-go").touch()
+    assert exit_code(child) == 130
+    words = output.read_text()
+    assert "stopped as asked after step 3 of 6 of stage pretrain; all is saved in" in words
+    assert "the same command goes on from there" in words
     train(recipe, stopped)
     _same(stopped, whole)
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,8 +22,8 @@ from modalink.training.opening import make_learner, open_loader
 from modalink.training.step import Learner
 
 
-@pytest.fixture
-def start(make_recipe: Callable[..., Recipe], instruct: Callable[..., dict], tmp_path: Path):
+@pytest.fixture(scope="module")
+def start(make_recipe: Callable[..., Recipe], instruct: Callable[..., dict], tmp_path_factory: pytest.TempPathFactory):
     """A learner of the second stage and the samples of its first step, of which some show and some draw."""
 
     def make(**changes) -> tuple[Learner, list[Prepared]]:
@@ -34,11 +33,12 @@ def start(make_recipe: Callable[..., Recipe], instruct: Callable[..., dict], tmp
         for name, parameter in system.model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
-        run = Run(tmp_path, recipe, system, FeatureCache(), torch.device("cpu"), lambda event: None, StopRequest())
+        folder = tmp_path_factory.mktemp("step")
+        run = Run(folder, recipe, system, FeatureCache(), torch.device("cpu"), lambda event: None, StopRequest())
         stage = recipe.stages[0]
         trained = freeze(system.model, system.model.trainable_groups(), stage.train)
         with ExitStack() as stack:
-            batches = iter(open_loader(run, stage, tmp_path, stack))
+            batches = iter(open_loader(run, stage, folder, stack))
             samples = next(batches)
             batches.close()
         assert {bool(sample.targets) for sample in samples} == {True, False}
@@ -55,21 +55,30 @@ def _gradients(learner: Learner, samples: list[Prepared]) -> tuple[dict[str, tor
     return {name: parameter.grad.clone() for name, parameter in members}, losses
 
 
+@pytest.fixture(scope="module")
+def whole(start) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """The gradient of the step in one packed pass, and its losses."""
+    torch.manual_seed(0)
+    return _gradients(*start())
+
+
 @pytest.mark.parametrize("micro_batch", [1, 2])
-def test_micro_batches_give_the_gradient_of_the_packed_whole(start, micro_batch: int) -> None:
-    whole, losses = _gradients(*start())
+def test_micro_batches_give_the_gradient_of_the_packed_whole(start, whole, micro_batch: int) -> None:
+    gradients, losses = whole
     learner, samples = start(micro_batch=micro_batch)
     assert [len(part.positions) for part in learner.micro_batches(samples)] == [micro_batch] * (4 // micro_batch)
     cut, cut_losses = _gradients(learner, samples)
     assert cut_losses == pytest.approx(losses, rel=1e-5)
-    for name, gradient in whole.items():
+    for name, gradient in gradients.items():
         torch.testing.assert_close(cut[name], gradient, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("packs", [True, False])
 @pytest.mark.parametrize("limit", [1, 40, 90, 150, 10_000])
-def test_any_limit_of_tokens_gives_the_gradient_of_the_whole(start, monkeypatch, limit: int, packs: bool) -> None:
-    whole, losses = _gradients(*start())
+def test_any_limit_of_tokens_gives_the_gradient_of_the_whole(
+    start, whole, monkeypatch, limit: int, packs: bool
+) -> None:
+    gradients, losses = whole
     learner, samples = start(micro_tokens=limit)
     monkeypatch.setattr(type(learner.system.model), "packs", packs)
     chunks = learner.division.divided(samples)
@@ -79,7 +88,7 @@ def test_any_limit_of_tokens_gives_the_gradient_of_the_whole(start, monkeypatch,
     assert all(learner.division.tokens(chunk) > limit for chunk in joined)
     cut, cut_losses = _gradients(learner, samples)
     assert cut_losses == pytest.approx(losses, rel=1e-5)
-    for name, gradient in whole.items():
+    for name, gradient in gradients.items():
         torch.testing.assert_close(cut[name], gradient, rtol=1e-4, atol=1e-6)
 
 
@@ -127,12 +136,12 @@ def test_a_process_without_a_medium_reads_a_filler_of_which_nothing_is_learned(s
 
 def test_padded_rows_give_the_gradient_of_the_packed_stream(start, monkeypatch: pytest.MonkeyPatch) -> None:
     learner, samples = start()
-    whole, losses = _gradients(learner, samples)
+    gradients, losses = _gradients(learner, samples)
     monkeypatch.setattr(type(learner.system.model), "packs", False)
     assert learner.micro_batches(samples)[0].batch.input_ids.shape[0] == 4
     padded, padded_losses = _gradients(learner, samples)
     assert padded_losses == pytest.approx(losses, rel=1e-5)
-    for name, gradient in whole.items():
+    for name, gradient in gradients.items():
         torch.testing.assert_close(padded[name], gradient, rtol=1e-4, atol=1e-6)
 
 

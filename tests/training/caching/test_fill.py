@@ -21,10 +21,12 @@ from modalink.roles import Preprocessor
 from modalink.runs.ledger import Ledger
 from modalink.settings import RunSettings, run_settings
 from modalink.tensor_files import weights_digest
+from modalink.training.caching import engines
 from modalink.training.caching.fill import StageTotals, fill
 from modalink.training.caching.plan import plans
 from modalink.training.caching.samples import StageSamples
 from modalink.training.train import train
+from tests.support import forks
 
 CPU = torch.device("cpu")
 
@@ -122,7 +124,10 @@ def many(make_recipe: Callable[..., Recipe], pretrain: Any) -> Recipe:
     return make_recipe(pretrain(data=data, batch=32, steps=5), pretrain(name="part", data=data, batch=32, steps=3))
 
 
-def test_several_processes_of_which_one_is_killed_lose_nothing(many: Recipe, settings: RunSettings) -> None:
+def test_several_processes_of_which_one_is_killed_lose_nothing(
+    many: Recipe, settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "START", forks.METHOD)
     (totals,) = fill(many, settings=settings, workers=2, stages=["pretrain"], on_done=kill_once())
     assert totals.done == 160
     assert computed(fill(many, settings=settings)) == {"pretrain": [0], "part": [0]}

@@ -17,6 +17,8 @@ from modalink.training.caching.filler import Filler
 from modalink.training.caching.work import Block, Done, Failed, Job
 from modalink.training.launch import ProcessesFailed
 
+START = "spawn"
+"""How processes begin: with nothing of this one, whose devices may be in use."""
 TRIES = 3
 """So often a block is tried whose process ends."""
 
@@ -58,7 +60,7 @@ class Processes:
 
     def __init__(self, job: Job, count: int) -> None:
         self._job = job
-        self._context = multiprocessing.get_context("spawn")
+        self._context: Any = multiprocessing.get_context(START)
         self._children = [self._started(number) for number in range(count)]
         self._failures: Counter[Block] = Counter()
 
