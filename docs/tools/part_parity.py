@@ -38,10 +38,13 @@ ROOMS = {
     "outputs": "modalink.projectors.outputs",
     "generators": "modalink.generators",
     "interop": "modalink.interop.families",
+    "originals": "modalink.interop.originals",
 }
 """Folder of comparisons -> the room whose kinds are compared."""
 OWN = {"outputs": {"mixer", "flow", "heads"}}
 """Folder -> the kinds that are of this project alone: nothing is there to compare them with."""
+PAGES = {"outputs": "projectors", "originals": "interop"}
+"""Folder -> the document that holds its table beside another's; the others have one of their name."""
 KINDS = {f"{room}/{path.stem}": path for room in ROOMS for path in sorted((FOLDER / room).glob("*.py"))}
 START, END = "<!-- table of parity -->", "<!-- end of the table of parity -->"
 
@@ -70,14 +73,14 @@ class Row:
 
 def page(room: str) -> Path:
     """The document that holds the table of a room."""
-    return FOLDER.parents[1] / f"{'projectors' if room == 'outputs' else room}.md"
+    return FOLDER.parents[1] / f"{PAGES.get(room, room)}.md"
 
 
 def marks(room: str) -> tuple[str, str]:
     """What stands before and behind its table."""
-    if room != "outputs":
+    if room not in PAGES:
         return START, END
-    return "<!-- table of parity of outputs -->", "<!-- end of the table of parity of outputs -->"
+    return f"<!-- table of parity of {room} -->", f"<!-- end of the table of parity of {room} -->"
 
 
 def rows(kind: str) -> Iterator[Row]:

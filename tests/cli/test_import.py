@@ -15,6 +15,7 @@ from modalink.runs.saved_weights import find
 from modalink.testing.released import tiny_llava, tiny_llava_onevision
 from modalink.testing.released_blip import tiny_blip
 from modalink.testing.released_idefics import tiny_idefics
+from modalink.testing.released_open_flamingo import tiny_open_flamingo
 
 
 @pytest.fixture
@@ -82,3 +83,15 @@ def test_what_cannot_be_imported_is_told_in_words(call, tmp_path):
     assert absent.exit_code == 1 and "no such folder" in absent.stderr and not (tmp_path / "run").exists()
     template = call("import", source, "--run", tmp_path / "run", "--template", "vicuna")
     assert template.exit_code == 2 and "did you mean 'vicuna-v" in template.stderr
+
+
+def test_what_authors_trained_becomes_a_run_beside_its_llm(call, tmp_path):
+    found, run = tiny_open_flamingo(tmp_path), tmp_path / "run"
+    refused = call("import", found.checkpoint, "--run", run)
+    assert refused.exit_code == 1 and "say it by --llm" in refused.stderr and not run.exists()
+    told = call("import", found.checkpoint, "--llm", found.llm, "--encoder", found.encoder, "--run", run)
+    assert told.exit_code == 0, told.output
+    assert "prompt template open-flamingo" in told.stdout and "gated_cross_attention" in told.stdout
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    asked = call("ask", run, "What is it?", "--image", tmp_path / "a.png", "--max-new-tokens", 3, "--json")
+    assert asked.exit_code == 0 and "complete" in json.loads(asked.stdout), asked.output

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from modalink.conversation import Conversation, Medium, Text, Turn
 
 NAMED = ["<unk>", "<s>", "</s>"]
-ADDED = ["<image>", "<audio>", "[IMG0]", "[IMG1]", "<|im_start|>", "<|im_end|>"]
+ADDED = ["<image>", "<audio>", "[IMG0]", "[IMG1]", "<|im_start|>", "<|im_end|>", "<|endofchunk|>"]
 CORPUS = [
     "A chat between a curious user and a human's artificial intelligence assistant.",
     "The assistant gives helpful, detailed, and polite answers to the user's questions. You are helpful.",

@@ -33,6 +33,8 @@ STRINGS = {
     "pandagpt": "<s>### Human: <image> What?\n### Assistant: A cube.\n###Human: Draw it.\n### Assistant: "
     "[IMG0][IMG1]Here.\n###",
     "idefics": "<s>User:<image>What?\nAssistant: A cube.\nUser:Draw it.\nAssistant: [IMG0][IMG1]Here.\nUser:",
+    "open-flamingo": "<s><image>Question:What? Short answer:A cube.<|endofchunk|>Question:Draw it. "
+    "Short answer:[IMG0][IMG1]Here.<|endofchunk|>",
     "chatglm": "<s>问：<image>What?\n答：A cube.</s>\n问：Draw it.\n答：[IMG0][IMG1]Here.</s>\n",
     "instruction": "<s><image>What? A cube.</s>\nDraw it. [IMG0][IMG1]Here.</s>\n",
 }
@@ -50,6 +52,7 @@ LEARNED = {
     "mplug-owl": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
     "pandagpt": [" A cube.\n###", " [IMG0][IMG1]Here.\n###"],
     "idefics": [" A cube.\nUser:", " [IMG0][IMG1]Here.\nUser:"],
+    "open-flamingo": ["A cube.<|endofchunk|>", "[IMG0][IMG1]Here.<|endofchunk|>"],
     "chatglm": ["A cube.</s>", "[IMG0][IMG1]Here.</s>"],
     "instruction": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
 }
@@ -67,6 +70,7 @@ STOP = {
     "mplug-owl": ("</s>",),
     "pandagpt": ("###",),
     "idefics": ("\nUser:",),
+    "open-flamingo": ("<|endofchunk|>",),
     "chatglm": ("</s>",),
     "instruction": ("</s>",),
 }
@@ -87,6 +91,7 @@ TOKENS = {
     "mplug-owl": "<s> hi . \n human : ~ <image> \n human : ~what ? \n <unk> : *~a *~red *~cube *. *</s> \n",
     "pandagpt": "<s> ### ~human : ~ <image> ~what ? \n ### ~assistant : *~a *~red *~cube *. *\n *###",
     "idefics": "<s> hi . \n user : <image> what ? \n assistant : *~a *~red *~cube *. *\n *user *:",
+    "open-flamingo": "hi . \n <image> question : what ? <unk> ~answer : *a *~red *~cube *. *<|endofchunk|>",
     "chatglm": "<s> hi . \n <unk> : <image> what ? \n <unk> : *a *~red *~cube *. *</s> \n",
     "instruction": "<s> hi . ~ <image> what ? *~a *~red *~cube *. *</s> \n",
 }

@@ -14,7 +14,7 @@ from modalink.training.train import train
 
 
 def import_(
-    source: Annotated[str, typer.Argument(help="A folder that transformers saved, or a hub id.")],
+    source: Annotated[str, typer.Argument(help="A folder that transformers saved, or authors, or a hub id.")],
     *,
     run: Annotated[Path, run_option("Folder of the run.")],
     revision: Annotated[str | None, typer.Option("--revision", help="Commit or tag of a hub id.")] = None,
@@ -24,6 +24,11 @@ def import_(
     template: Annotated[
         str | None, typer.Option("--template", help="Prompt template; by default the tokenizer's own.")
     ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option("--llm", help="The LLM of a checkpoint that holds none (OpenFlamingo)."),
+    ] = None,
+    encoder: Annotated[str | None, typer.Option("--encoder", help="The encoder of one that holds none.")] = None,
     device: Device = None,
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="What was imported, as a JSON object.")] = False,
@@ -33,9 +38,11 @@ def import_(
     \b
     modalink import llava-hf/llava-1.5-7b-hf --run runs/llava
     modalink import ~/checkpoints/my-llava --run runs/mine --template vicuna-v1.1
+    modalink import openflamingo/OpenFlamingo-4B-vitl-rpj3b --run runs/flamingo
+    modalink import ~/checkpoints/my-flamingo --llm facebook/opt-1.3b --run runs/mine
     modalink ask runs/llava "What is this?" --image a.png
     """
-    recipe = recipe_of(source, revision, name=name, template=template)
+    recipe = recipe_of(source, revision, name=name, template=template, llm=llm, encoder=encoder)
     train(recipe, run, settings=run_settings(device=device, threads=threads, track="off"))
     manifest = read_manifest(run / "manifest.json")
     found = {"run": str(run), "name": recipe.name, "prompt": recipe.prompt.template}

@@ -12,6 +12,7 @@ from modalink import json_files
 from modalink.errors import PartError
 from modalink.hub.causes import foreign
 from modalink.hub.files import locate, weight_files
+from modalink.hub.pieces import within
 
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
@@ -61,7 +62,7 @@ def _of(reference: str, detail: str) -> PartError:
 
 def _heads(file: Path) -> dict[str, Tensor]:
     if file.suffix != ".safetensors":
-        content = torch.load(file, map_location="meta", weights_only=True)
+        content = within(torch.load(file, map_location="meta", weights_only=True))
         return {name: tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
     with safe_open(file, "pt") as tensors:
         heads = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118 (it has no iterator)

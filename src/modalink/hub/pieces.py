@@ -4,6 +4,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -38,10 +39,15 @@ def tensors(reference: str, *, names: Mapping[str, str], revision: str | None = 
     return found
 
 
+def within(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tensors of a trainer's file, which may keep them under a key; all of it where it does not."""
+    return next((content[key] for key in _WITHIN if key in content), content)
+
+
 def _chosen(file: Path, names: Mapping[str, str]) -> Iterator[tuple[str, Tensor]]:
     if file.suffix != ".safetensors":
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-        for name, tensor in next((content[key] for key in _WITHIN if key in content), content).items():
+        for name, tensor in within(content).items():
             if isinstance(tensor, Tensor) and (new := _renamed(name, names)) is not None:
                 yield new, tensor
         return

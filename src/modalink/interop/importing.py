@@ -13,6 +13,7 @@ from modalink import files, hub, json_files, modalities, prompts
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import PartError, PromptError, UnknownNameError
 from modalink.interop.family import Family, Source, families
+from modalink.interop.original import CHOSEN, Trained, recipe_of_original
 from modalink.llms.pretrained import PretrainedLlmConfig
 from modalink.model import skeleton
 from modalink.recipe import Recipe
@@ -23,26 +24,43 @@ _RUN = "recipe.yaml"
 
 
 def recipe_of(
-    reference: str, revision: str | None = None, *, name: str | None = None, template: str | None = None
+    reference: str,
+    revision: str | None = None,
+    *,
+    name: str | None = None,
+    template: str | None = None,
+    llm: str | None = None,
+    encoder: str | None = None,
 ) -> Recipe:
     """The recipe of a released checkpoint: its parts refer to it, and it has no stages.
 
     Args:
-        reference: A folder that `save_pretrained` of transformers wrote, or a hub id.
+        reference: A folder that `save_pretrained` of transformers wrote, or one of a system in its authors' own format,
+            or a hub id.
         revision: Commit or tag of a hub id; what it is now is written into the recipe.
         name: Name of the recipe; by default that of the checkpoint.
         template: Prompt template; by default the tokenizer's own, or, if it has none or one that writes no media, that
             of the architecture.
+        llm: Folder or hub id of the LLM, of a checkpoint in its authors' format that holds none; by default the one of
+            the release.
+        encoder: The same of the encoder.
 
     Raises:
         PartError: It is no checkpoint, is damaged, or of a form that has no parts here: what does not fit is named.
         UnknownNameError: Nothing is known of its architecture.
     """
+    at, revision, folder = pinned(reference, revision)
+    if not (folder / "config.json").is_file() and hub.weight_files(folder):
+        beside = (each and _absolute(each) for each in (llm, encoder))
+        recipe = recipe_of_original(Trained(at, revision, hub.outline(at, revision), *beside), template=template)
+        return recipe.model_copy(update={"name": name or _name(reference)})
+    if (given := llm or encoder) is not None:
+        raise PartError(f"{reference}: found {given!r} for a part of it, and it holds all its parts; leave that out")
     source = read_source(reference, revision)
     family = family_of(source)
     theirs = native(source, family)
     parts = family.parts(source)
-    chosen, why = (template, "assumed: chosen at the import") if template else _template(source, family, parts)
+    chosen, why = (template, CHOSEN) if template else _template(source, family, parts)
     said = f"code: config.json and processor of {reference}"
     recipe = Recipe.model_validate(
         {
@@ -58,21 +76,39 @@ def recipe_of(
     return recipe
 
 
+def pinned(reference: str, revision: str | None = None) -> tuple[str, str | None, Path]:
+    """A reference that means the same wherever it is read, the commit of a hub id, and the folder of either.
+
+    Raises:
+        PartError: It is not there, or a run.
+    """
+    if files.named(reference, PartError).is_file():
+        raise PartError(f"{reference}: found a file, needed the folder that holds it, or a hub id")
+    folder = hub.locate(reference, revision)
+    reference = _absolute(reference)
+    if not hub.is_hub_id(reference):
+        revision = None
+    elif re.fullmatch(r"[0-9a-f]{40}", folder.name):  # the hub's cache names a snapshot by its commit
+        revision = folder.name
+    if (folder / _RUN).is_file():
+        raise PartError(f"{reference}: found a run of modalink, needed a released checkpoint; it can be used as it is")
+    return reference, revision, folder
+
+
+def _absolute(reference: str) -> str:
+    """A reference that is a folder, from wherever it is read."""
+    if reference.startswith("zoo:") or hub.is_hub_id(reference):
+        return reference
+    return str(files.named(reference, PartError).resolve())
+
+
 def read_source(reference: str, revision: str | None = None) -> Source:
     """A checkpoint, found; a hub id is pinned to the commit that it has now.
 
     Raises:
         PartError: It is not there, or no checkpoint of transformers.
     """
-    folder = hub.locate(reference, revision)
-    if reference.startswith("zoo:"):
-        revision = None
-    elif not hub.is_hub_id(reference):
-        reference = str(files.named(reference, PartError).resolve())
-    elif re.fullmatch(r"[0-9a-f]{40}", folder.name):  # the hub's cache names a snapshot by its commit
-        revision = folder.name
-    if (folder / _RUN).is_file():
-        raise PartError(f"{reference}: found a run of modalink, needed a released checkpoint; it can be used as it is")
+    reference, revision, folder = pinned(reference, revision)
     return Source(reference, revision, folder, hub.architecture(reference, revision), _processor(folder))
 
 

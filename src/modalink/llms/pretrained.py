@@ -11,6 +11,7 @@ from modalink.adapters.lora import LoraSpec, add_lora
 from modalink.errors import PartError
 from modalink.llms._delta import add_base
 from modalink.llms._quantized import Quantised, settings, settle_rounded
+from modalink.llms._vocabulary import Vocabulary
 from modalink.llms._wholes import ADDED_ROWS, NAMES, REST, add_rows, added_rows, language_config
 from modalink.llms.peft.lora import LoraPeftConfig
 from modalink.recipe.kind_field import Kinds
@@ -26,6 +27,8 @@ class PretrainedLlmConfig(LlmConfig):
     own. Vicuna v0 and v1.1 were published so."""
     delta_revision: str | None = None
     """Commit or tag of a hub difference."""
+    vocabulary: Vocabulary | None = None
+    """Tokens that another checkpoint added to it, with the table of embeddings that was trained there."""
     join: Annotated[JoinConfig, Kinds(JoinConfig.room, named=True)] = Field(
         default=cast(JoinConfig, "splice"), validate_default=True
     )
@@ -81,7 +84,7 @@ class PretrainedLlmConfig(LlmConfig):
         name, family = ("t5", "t5") if self._encoder_decoder() else ("llm", "llama")
         lora = None if self.lora is None else self.lora.tiny(family)
         peft = self.peft.tiny(family) if isinstance(self.peft, LoraPeftConfig) else self.peft and self.peft.tiny()
-        whole = {"delta": None, "delta_revision": None, "quantize": None}
+        whole = {"delta": None, "delta_revision": None, "quantize": None, "vocabulary": None}
         return self.from_zoo(name, join=self.join.tiny(), lora=lora, peft=peft, **whole)
 
     def _encoder_decoder(self) -> bool:
@@ -92,12 +95,17 @@ class PretrainedLlmConfig(LlmConfig):
             return False
 
     def checkpoints(self) -> tuple[tuple[str, str | None], ...]:
+        known = self.vocabulary
+        return self._weights() + (() if known is None else ((known.checkpoint, known.revision),))
+
+    def _weights(self) -> tuple[tuple[str, str | None], ...]:
+        """The checkpoints whose weights are added up."""
         return super().checkpoints() + (() if self.delta is None else ((self.delta, self.delta_revision),))
 
     @property
     def _described(self) -> tuple[str, str | None]:
         """The checkpoint whose configuration and tokenizer are the LLM's, and its revision."""
-        return self.checkpoints()[-1]
+        return self._weights()[-1]
 
     def architecture(self) -> PreTrainedConfig:
         """The checkpoint's `PreTrainedConfig`; of a whole model, such as LLaVA, that of the language model in it.
@@ -110,7 +118,7 @@ class PretrainedLlmConfig(LlmConfig):
             raise PartError(
                 f"llm {self.checkpoint}: found a model of type {found.model_type!r}, needed a language model"
             )
-        return found
+        return found if self.vocabulary is None else self.vocabulary.described(found)
 
     def as_built(self, llm: PreTrainedModel) -> "PretrainedLlmConfig":
         """With the names of the layers that got adapters."""
@@ -134,6 +142,8 @@ class PretrainedLlmConfig(LlmConfig):
                 f"llm {self.checkpoint}: its tokenizer {type(tokenizer).__name__} reports no character offsets; "
                 "save a tokenizer.json beside it (tokenizers library) or choose another checkpoint"
             )
+        if self.vocabulary is not None:
+            self.vocabulary.add_to(tokenizer)
         return tokenizer
 
     def build(self, *, weights: bool = True) -> PreTrainedModel:
@@ -146,10 +156,12 @@ class PretrainedLlmConfig(LlmConfig):
         architecture = self.architecture()
         auto = AutoModelForSeq2SeqLM if architecture.is_encoder_decoder else AutoModelForCausalLM
         if weights:
-            loaded = [self._loaded(auto, name, revision) for name, revision in self.checkpoints()]
+            loaded = [self._loaded(auto, name, revision) for name, revision in self._weights()]
             llm = loaded[-1]
             if self.delta is not None:
                 add_base(llm, loaded[0], self.delta, self.checkpoint)
+            if self.vocabulary is not None:
+                self.vocabulary.put_into(llm, self.checkpoint)
         else:
             with hub.building(f"llm {self.checkpoint}: its architecture cannot be built"):
                 llm = auto.from_config(architecture, trust_remote_code=False)

@@ -12,7 +12,7 @@ from modalink import modalities
 from modalink.conversation import Conversation, Medium, Text, Turn
 from modalink.errors import PromptError, shown
 from modalink.prompts._turn_finder import TurnFinder, reads_lists
-from modalink.prompts.template import Place, Rendered, Template, check_reply, split_system
+from modalink.prompts.template import Place, Rendered, Template, begins, check_reply, split_system
 from modalink.prompts.trial import refuse_endless
 
 _SPELLED = re.compile(r"""<\|[^\s|<>'"]{1,40}\|>|<｜[^\s｜<>'"]{1,40}｜>""")
@@ -147,8 +147,7 @@ def from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
     special = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     refuse_endless(source, special)
     lists = reads_lists(source, special)
-    begins = lists and tokenizer.bos_token is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
-    begin = str(tokenizer.bos_token) if begins else ""
+    begin = str(tokenizer.bos_token) if lists and begins(tokenizer) else ""
     template = ChatTemplate(source=source, special_tokens=special, lists=lists, begin=begin)
     probe = Conversation((Turn("user", (Text("1"),)), Turn("assistant", (Text("2"),))), "probe of the chat template")
     page = template.render(probe, _no_media)

@@ -135,6 +135,20 @@ RECORDS: dict[str, TurnTemplate] = {
             joint="",
             stops=("\nUser:",),
         ),
+        # OpenFlamingo's questions: a token of its own ends what is said of an image. Source: repo open_flamingo,
+        # open_flamingo/eval/models/open_flamingo.py, get_vqa_prompt.
+        TurnTemplate(
+            name="open-flamingo",
+            bos_as_tokenizer=True,
+            system_form="{text}\n",
+            user="Question:{text} ",
+            reply="Short answer:",
+            answer="{text}<|endofchunk|>",
+            joint="",
+            media_first=True,
+            stops=("<|endofchunk|>",),
+            marks=("<|endofchunk|>",),
+        ),
         # ChatGLM-6B's rounds of question and answer, without their numbers; X-LLM.
         TurnTemplate(
             name="chatglm",

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from transformers import PreTrainedTokenizerBase
+
 from modalink.conversation import Content, Conversation, Medium, Region, Text, Turn
 from modalink.errors import PromptError, UnknownNameError
 from modalink.kinds import Settings
@@ -153,6 +155,11 @@ class Page:
                 raise PromptError(f"found the region {piece.text!r:.80}, which no coordinate codec has written")
             else:
                 self.media.append((*self.write(self.place(turn, piece)), piece, turn))
+
+
+def begins(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a tokenizer puts its beginning-of-sequence token before a text by itself."""
+    return tokenizer.bos_token is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
 
 
 def split_system(conversation: Conversation, default: str) -> tuple[Turn, tuple[Turn, ...]]:

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from modalink.conversation import Content, Conversation, Medium, Turn
 from modalink.errors import PromptError
 from modalink.prompts.jinja import write_jinja
-from modalink.prompts.template import Page, Place, Rendered, Template, check_reply, split_system
+from modalink.prompts.template import Page, Place, Rendered, Template, begins, check_reply, split_system
 
 
 class TurnTemplate(Template):
@@ -22,6 +22,8 @@ class TurnTemplate(Template):
     """End-of-sequence token."""
     start: str = "{bos}"
     """Stands at the very beginning."""
+    bos_as_tokenizer: bool = False
+    """`start` is left out where the tokenizer does not put its beginning-of-sequence token before a text by itself."""
     system_form: str = "{text}"
     """The system message."""
     system_absent: str = ""
@@ -57,7 +59,8 @@ class TurnTemplate(Template):
         """
         if tokenizer.eos_token is None and self._uses("{eos}"):
             raise PromptError(f"template {self.name!r} needs an end token and the tokenizer has none; set eos_token")
-        return self.replace(bos=tokenizer.bos_token or "", eos=tokenizer.eos_token or "")
+        start = self.start if not self.bos_as_tokenizer or begins(tokenizer) else ""
+        return self.replace(bos=tokenizer.bos_token or "", eos=tokenizer.eos_token or "", start=start)
 
     @property
     def stop(self) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ IDEFICS has RMSNorm, a gated feed-forward layer and norms of queries and keys: t
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -22,6 +22,7 @@ from transformers.activations import ACT2FN
 
 from modalink.kinds import Count, Width
 from modalink.llms._layers import decoder_layers, every_nth
+from modalink.llms._vocabulary import TABLE
 from modalink.llms.joins._borrowing import BorrowingJoinConfig, Origin
 from modalink.llms.joins._sight import Attends, KeysValues, Sight
 from modalink.llms.joins._vectors import PerModality
@@ -77,8 +78,11 @@ _OPEN_FLAMINGO = {
 _MOST_LAYERS = 256
 
 
-def _open_flamingo(first: int, every: int) -> Origin:
-    """Where OpenFlamingo's checkpoints keep blocks: in the layers before which they stand, by the layers' numbers."""
+def _open_flamingo(first: int, every: int, row: int | None) -> Origin:
+    """Where OpenFlamingo's checkpoints keep blocks: in the layers before which they stand, by the layers' numbers.
+
+    The sign of an image is a row of the LLM's table.
+    """
     path, layer = r"(?:\w+\.)+", r"gated_cross_attn_layer\."
     names = {
         rf"{path}{place}\.{layer}{re.escape(there)}": f"blocks.{number}.{here}"
@@ -87,7 +91,11 @@ def _open_flamingo(first: int, every: int) -> Origin:
     }
     settings = {"activation": "gelu", "norm": "layer", "gated": False, "head_width": 64, "attends": "last"}
     others = {rf"{path}(\d+)\.{layer}": r"blocks.before_layer_\1."}
-    return Origin(r"(?:module\.)?lang_encoder\.", names | others, settings=settings)
+    at = r"(?:module\.)?lang_encoder\."
+    if row is None:
+        return Origin(at, names | others, settings=settings)
+    rows = {"tokens.weight": row}
+    return Origin(at, names | others, settings=settings, beside={TABLE: "tokens.weight"}, rows=rows)
 
 
 class GatedCrossAttentionConfig(BorrowingJoinConfig):
@@ -123,6 +131,17 @@ class GatedCrossAttentionConfig(BorrowingJoinConfig):
     """Whether queries and keys of each head are normalised."""
     gate: Literal["number", "vector"] = "number"
     """Whether a gate is one number, or one for each channel."""
+    token_row: Annotated[int, Field(ge=0)] | None = None
+    """Of OpenFlamingo's checkpoint: which row of the LLM's table stands for an image; `modalink import` says it."""
+
+    @model_validator(mode="after")
+    def _a_row_of_a_checkpoint(self) -> Self:
+        if self.token_row is not None and self.checkpoint is None:
+            raise ValueError(f"found token_row {self.token_row} and no checkpoint that holds the row; leave it out")
+        return self
+
+    def drawn_anew(self) -> Self:
+        return super(GatedCrossAttentionConfig, self.replace(token_row=None)).drawn_anew()
 
     def tiny(self) -> "GatedCrossAttentionConfig":
         """Small blocks before every second layer at least."""
@@ -135,7 +154,7 @@ class GatedCrossAttentionConfig(BorrowingJoinConfig):
     @property
     def origins(self) -> tuple[Origin, ...]:  # type: ignore[override]  # a constant of other kinds
         """IDEFICS, and OpenFlamingo with blocks before these layers."""
-        return (*_ORIGINS, _open_flamingo(self.first, self.every))
+        return (*_ORIGINS, _open_flamingo(self.first, self.every, self.token_row))
 
     @property
     def learns(self) -> bool:

@@ -1,0 +1,1 @@
+"""Systems in the format of their authors, one file each: trained tensors alone, for parts that are elsewhere."""
