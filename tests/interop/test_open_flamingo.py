@@ -98,13 +98,12 @@ def test_self_contained_it_goes_anywhere(tmp_path):
 
 
 def test_gradients_reach_exactly_what_its_authors_trained(released):
-    model = compose(imported(released)).model
-    trained = ("model.join.", "model.input_projectors.")
+    system = compose(imported(released))
+    model, trained = system.model, ("model.join.", "model.input_projectors.")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(trained))
-    inputs = compose(imported(released)).processor(
-        text=["No picture.<image>Question:What?"], images=pictures()[:1], return_tensors="pt"
-    )
+    text = ["No picture.<image>Question:What?"]
+    inputs = system.processor(text=text, images=pictures()[:1], return_tensors="pt")
     model(**inputs).logits.square().sum().backward()
     reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert reached == {name for name, _ in model.named_parameters() if name.startswith(trained)}

@@ -5,7 +5,7 @@ from modalink.hub.bars import without_bars
 from modalink.hub.building import building
 from modalink.hub.causes import first_line, foreign
 from modalink.hub.files import FETCHING, checkpoint_files, fetching, is_hub_id, locate, weight_files
-from modalink.hub.identities import Identity, identity, identity_of
+from modalink.hub.identities import BESIDE, Identity, identity, identity_of
 from modalink.hub.loading import load, read, refuse
 from modalink.hub.originals import load_original, settings_beside
 from modalink.hub.outlines import outline
@@ -13,6 +13,7 @@ from modalink.hub.papers import LARGEST_SIDE
 from modalink.hub.pieces import tensors
 
 __all__ = [
+    "BESIDE",
     "FETCHING",
     "LARGEST_SIDE",
     "Identity",

@@ -11,6 +11,8 @@ from modalink.errors import PartError
 from modalink.hub.files import is_hub_id, locate, piece_files, weight_files
 from modalink.roles import FromCheckpoint, OfPieces
 
+BESIDE = " + "
+"""Stands between the references of a part that is made of several checkpoints."""
 _LONGEST = 2**20
 """Bytes of a model card or licence that are read."""
 
@@ -72,10 +74,10 @@ def identity_of(part: FromCheckpoint, revision: str | None = None) -> Identity:
     each = [identity(*source) for source in sources]
     digest = hashlib.sha256("\n".join(one.sha256 for one in each).encode()).hexdigest()
     return Identity(
-        " + ".join(one.id for one in each),
-        " + ".join(one.revision for one in each if one.revision) or None,
+        BESIDE.join(one.id for one in each),
+        BESIDE.join(one.revision for one in each if one.revision) or None,
         digest,
-        " + ".join(dict.fromkeys(one.licence for one in each)),
+        BESIDE.join(dict.fromkeys(one.licence for one in each)),
     )
 
 

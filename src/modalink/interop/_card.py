@@ -58,7 +58,9 @@ def _front_matter(system: System, parts: Iterable[Mapping[str, Any]]) -> str:
     # Only one licence that allows any use can be that of the whole; all else must be read.
     alone = not others and only in PERMISSIVE
     matter |= {"license": only} if alone else {"license": "other", "license_name": "see-the-section-licences"}
-    bases = dict.fromkeys(p["id"] for p in parts if p.get("id") and " + " not in p["id"] and hub.is_hub_id(p["id"]))
+    bases = dict.fromkeys(
+        p["id"] for p in parts if p.get("id") and hub.BESIDE not in p["id"] and hub.is_hub_id(p["id"])
+    )
     matter |= {"base_model": [*bases]} if bases else {}
     matter["tags"] = ["modalink", "multimodal", *system.spec.inputs]
     return yaml.safe_dump(matter, sort_keys=False, allow_unicode=True)
@@ -78,13 +80,13 @@ def _summary(system: System) -> str:
 
 
 def _checkpoint(part: Any) -> str:
-    return " + ".join(reference for reference, _ in part.checkpoints()) or str(part.kind)
+    return hub.BESIDE.join(reference for reference, _ in part.checkpoints()) or str(part.kind)
 
 
 def _shown(reference: str) -> str:
     """A reference as strangers may read it: of a folder its name alone."""
-    each = reference.split(" + ")
-    return " + ".join(one if one.startswith("zoo:") or hub.is_hub_id(one) else Path(one).name for one in each)
+    each = reference.split(hub.BESIDE)
+    return hub.BESIDE.join(one if one.startswith("zoo:") or hub.is_hub_id(one) else Path(one).name for one in each)
 
 
 def _parts(parts: Iterable[Mapping[str, Any]]) -> str:

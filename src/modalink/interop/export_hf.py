@@ -10,6 +10,8 @@ from modalink.errors import CheckpointError
 from modalink.interop.options import ExportOptions
 from modalink.model import System
 from modalink.model.own_folder import HERE
+from modalink.model.references import references
+from modalink.recipe.groups import Group
 
 _REFERENCES = ("checkpoint", "tokenizer")
 """Settings of a part that name a checkpoint."""
@@ -30,13 +32,17 @@ def write_hf(system: System, folder: Path, options: ExportOptions) -> None:
     system.save(folder)
     if not options.self_contained:
         return
-    copies = _Copies(folder)
+    copies, known = _Copies(folder), references(system.spec)
     for name in ("config.json", "processor_config.json"):
         settings = json_files.read(folder / name, CheckpointError, dict[str, Any])
         settings["spec"] = copies.within(settings["spec"])
-        for reference in settings.get("references", {}).values():
-            if (place := copies.of(reference["id"], reference["revision"])) is not None:
-                reference |= {"id": place, "revision": None}
+        for part, reference in settings.get("references", {}).items():
+            sources = known[Group(part)].checkpoints()
+            if len(sources) == 1:
+                sources = ((reference["id"], reference["revision"]),)
+            places = [copies.of(*source) for source in sources]
+            if all(place is not None for place in places):
+                reference |= {"id": hub.BESIDE.join(map(str, places)), "revision": None}
         (settings.get("text_config") or {}).pop("_name_or_path", None)  # of a folder on this machine, perhaps
         files.write_json(folder / name, settings)
 

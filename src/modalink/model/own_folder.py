@@ -41,5 +41,6 @@ def _resolved(data: Any, home: Path) -> Any:
     if isinstance(data, list):
         return [_resolved(value, home) for value in data]
     if isinstance(data, str) and data.startswith(HERE):
-        return str(files.inside(home, data.removeprefix(HERE), CheckpointError))
+        places = data.split(hub.BESIDE)
+        return hub.BESIDE.join(str(files.inside(home, place.removeprefix(HERE), CheckpointError)) for place in places)
     return data
