@@ -38,6 +38,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin(f"tests.support.{name}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _known_precision() -> Iterator[None]:
+    """`precision: auto` is float32 on every CPU: no step is timed to choose, and no number hangs on what a CPU can do."""
+    from modalink.model import precision
+
+    multiplies = precision.multiplies_bfloat16
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "multiplies_bfloat16", lambda device: device.type != "cpu" and multiplies(device))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _known_random_state() -> None:
     import torch

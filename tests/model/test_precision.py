@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from modalink.devices import multiplies_bfloat16
+from modalink.model import precision
 from modalink.model.precision import autocast, resolve
 
 CPU = torch.device("cpu")
@@ -19,6 +21,7 @@ CPU = torch.device("cpu")
 )
 def test_auto_takes_bfloat16_where_the_processor_multiplies_it(monkeypatch, capabilities, dtype) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(precision, "multiplies_bfloat16", multiplies_bfloat16)  # which other tests do not ask
     assert resolve("auto", CPU) is dtype
 
 
