@@ -84,6 +84,19 @@ def test_it_is_saved_by_reference_and_trained_blocks_in_full(released, tmp_path)
     assert torch.equal(after, system.model(**inputs).logits) and not torch.equal(after, before)
 
 
+def test_what_the_authors_trainer_saves_is_read_too(tmp_path):
+    """Beside the state of its optimizer, and under the names of a model that was trained by several processes."""
+    found = tiny_open_flamingo(tmp_path)
+    file = found.checkpoint / "checkpoint.pt"
+    held = torch.load(file)
+    torch.save({"epoch": 3, "model_state_dict": {f"module.{name}": t for name, t in held.items()}}, file)
+    model = compose(imported(found)).model.model
+    assert torch.equal(model.input_projectors["image"].queries, held["perceiver.latents"])
+    assert torch.equal(model.join.blocks[1].up.weight, held[f"{BLOCK.format(3)}ff.1.weight"])
+    table = held["lang_encoder.gpt_neox.embed_in.weight"]
+    assert torch.equal(model.language_model.get_input_embeddings().weight, table)
+
+
 def test_self_contained_it_goes_anywhere(tmp_path):
     found = tiny_open_flamingo(tmp_path / "released")
     system = compose(imported(found))
