@@ -141,3 +141,12 @@ def test_answers_follow_from_the_notes() -> None:
                 assert max(ranks) > 0
     assert seen == set(KINDS)
     assert len(ORDINALS) == 3
+
+
+def test_no_partial_comes_back_from_above_half_the_rate() -> None:
+    """The eighth partial of a high buzzer, 8.9 kHz, would sound at 7.1 kHz and fall where the note rises."""
+    for noise in range(5):
+        samples = play(Sound((Note("buzzer", "high", "steady", "long", "first"),), noise))
+        spectrum, hertz = np.abs(np.fft.rfft(samples)), np.fft.rfftfreq(len(samples), 1 / RATE_HZ)
+        between = spectrum[(hertz > 6950) & (hertz < 7400)].max()  # the sixth and the seventh lie beside it
+        assert between < 0.02 * spectrum[(hertz > 1000) & (hertz < 1200)].max()

@@ -71,7 +71,9 @@ def _note(note: Note, rng: np.random.Generator, higher: float = 0.0) -> np.ndarr
         partials = [(detuned, 1.0) for detuned in rng.uniform(0.92, 1.08, _WIND)]
     else:
         partials = list(_PARTIALS[note.timbre])
-    wave: np.ndarray = sum(loud * np.sin(ratio * phase + rng.uniform(0, 6.3)) for ratio, loud in partials)
+    # Above half the rate a sine would come back as a lower one that moves the other way.
+    heard = [(ratio, loud * (ratio * hertz < RATE_HZ / 2)) for ratio, loud in partials]
+    wave: np.ndarray = sum(loud * np.sin(ratio * phase + rng.uniform(0, 6.3)) for ratio, loud in heard)
     if note.timbre == "bell":
         wave = wave * np.exp(-time / 0.3)
     if note.motion == "pulsing":
