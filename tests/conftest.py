@@ -73,7 +73,12 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CONFIG_HOME", str(base / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(base / "state"))
     # Not by `mktemp`, which looks through all folders there are, of thousands of tests, to number the next one.
-    monkeypatch.setenv("XDG_CACHE_HOME", str(base / "caches" / str(next(CACHES))))
+    cache = base / "caches" / str(next(CACHES))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    # What is found out about other libraries holds for all tests: processes that one starts need not find it out again.
+    (base / "probes").mkdir(exist_ok=True)
+    cache.mkdir(parents=True)
+    (cache / "probes").symlink_to(base / "probes")
 
 
 @pytest.fixture(scope="session")
