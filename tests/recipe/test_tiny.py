@@ -58,13 +58,14 @@ class WavesConfig(SourceConfig):
 @pytest.mark.parametrize("name", recipe_names())
 def test_the_tiny_form_has_the_shape_of_the_whole(name):
     whole, tiny = load(name), load(name, tiny=True)
-    taught = {m: made for m, made in whole.outputs.items() if m == "image" or "image" not in whole.outputs}
-    assert tiny.inputs.keys() == whole.inputs.keys() and tiny.outputs.keys() == taught.keys()
+    made = {"image": "zoo:diffusion", "audio": "zoo:sound_lm"}
+    taught = [m for m in whole.outputs if m in made or "image" not in whole.outputs]
+    assert tiny.inputs.keys() == whole.inputs.keys() and [*tiny.outputs] == taught
     for modality in whole.inputs:
         assert all(checkpoint.startswith("zoo:") for checkpoint, _ in tiny.encoder(modality).checkpoints())
         assert tiny.projector(modality).kind == whole.projector(modality).kind
     for modality in taught:
-        assert tiny.outputs[modality].generator.checkpoint == "zoo:diffusion"
+        assert tiny.outputs[modality].generator.checkpoint == made[modality]
         signals = whole.outputs[modality].signal_tokens
         if any(link.one_for_each for link in whole.outputs[modality].links.values()):
             (shape,) = tiny.outputs[modality].generator.condition_shapes().values()
@@ -74,6 +75,7 @@ def test_the_tiny_form_has_the_shape_of_the_whole(name):
     for small, stage in zip(tiny.stages, whole.stages, strict=True):
         # A kind of stage may ask for fewer steps of sampling.
         losses = [[(loss.kind, loss.weight) for loss in each.objectives] for each in (small, stage)]
+        losses[0] = [loss for loss in losses[0] if loss[0] != "codes"]  # beside the others, of what is said in codes
         assert small.name == stage.name and losses[0] == losses[1]
         for group, settings in stage.train.items():
             if group.startswith("outputs.") and group.split(".")[1] not in taught:
@@ -219,12 +221,46 @@ def test_numbers_are_written_where_the_llm_itself_learns():
 
 def test_what_no_tiny_generator_makes_is_left_out_beside_pictures(caplog):
     recipe = load("next-gpt-7b", tiny=True)
-    assert [*recipe.outputs] == ["image"] and [*recipe.inputs] == ["image", "video", "audio"]
-    assert not any(group.startswith(("outputs.video", "outputs.audio")) for s in recipe.stages for group in s.train)
+    assert [*recipe.outputs] == ["image", "audio"] and [*recipe.inputs] == ["image", "video", "audio"]
+    assert not any(group.startswith("outputs.video") for s in recipe.stages for group in s.train)
     (record,) = caplog.records
     assert record.getMessage() == (
-        "next-gpt-7b: the tiny form leaves out outputs.video, outputs.audio, for which no tiny generator ships"
+        "next-gpt-7b: the tiny form leaves out outputs.video, for which no tiny generator ships"
     )
+
+
+def test_a_system_makes_sounds_where_a_stage_teaches_it():
+    recipe = load("next-gpt-7b", tiny=True)
+    checkpoints = {m: made.generator.checkpoint for m, made in recipe.outputs.items()}
+    assert checkpoints == {"image": "zoo:diffusion", "audio": "zoo:sound_lm"}
+    encode, decode, instruct = (stage.data for stage in recipe.stages)
+    assert [source.tasks.keys() for source in encode] == [{"caption"}]
+    for pictures, others in (decode, instruct):
+        assert "make" not in pictures.tasks and "draw" in pictures.tasks
+        assert (others.tasks, others.shows) == ({"make": 1.0}, {"audio": 1.0})
+
+
+def test_what_says_codes_learns_by_codes_where_the_published_one_restores_from_noise():
+    published, tiny = load("next-gpt-7b"), load("next-gpt-7b", tiny=True)
+    assert [own.kind for own in published.stages[1].objectives] == ["language", "align", "diffusion"]
+    language, align, diffusion, codes = tiny.stages[1].objectives
+    assert [own.kind for own in (language, align, diffusion, codes)] == ["language", "align", "diffusion", "codes"]
+    assert (align.modalities, diffusion.modalities, codes.modalities) == (None, ("image",), ("audio",))
+    assert (codes.weight, codes.condition_dropout) == (diffusion.weight, diffusion.condition_dropout)
+
+
+def test_links_to_conditions_that_the_tiny_generator_does_not_read_are_left_out():
+    """AudioLDM 2 reads two conditions, the tiny generator of sounds one of the same name."""
+    published = load("codi-2-7b").to_dict()
+    rates = {"lr": 1e-3}
+    published["stages"][1]["train"] |= {"outputs.audio.projector.generated": rates}
+    del published["stages"][1]["train"]["outputs.audio.projector"]
+    tiny = Recipe.model_validate(tiny_form(Recipe.model_validate(published)))
+    assert [*published["outputs"]["audio"]["projectors"]] == ["generated", "tokens"]
+    assert [*tiny.outputs["audio"].links] == ["tokens"]
+    first, second = (stage.train.keys() for stage in tiny.stages)
+    assert "outputs.audio.projector" in first
+    assert not any(group.startswith("outputs.audio") for group in second)
 
 
 def test_the_tiny_world_asks_for_what_else_a_stage_teaches_to_make(caplog):

@@ -44,7 +44,7 @@ def test_every_part_builds_and_has_the_shape_of_the_part_that_ships(built: Path)
     assert shipped.keys() == made.keys()
     for name, file in shipped.items():
         assert _shapes(file) == _shapes(made[name]), name
-    assert {folder.name for folder in (built / "work").iterdir()} == BUILDERS.keys() | {"llm_all"}
+    assert {folder.name for folder in (built / "work").iterdir()} == BUILDERS.keys() | {"llm_all", "sound_text"}
 
 
 def _shapes(file: Path) -> dict[str, torch.Size]:

@@ -32,6 +32,7 @@ from modalink.encoders.point_bert import PointBertConfig
 from modalink.encoders.video import VideoConfig
 from modalink.encoders.whisper import WhisperConfig
 from modalink.errors import UnknownNameError
+from modalink.generators.musicgen import MusicgenConfig
 from modalink.generators.shap_e import ShapEConfig
 from modalink.ragged import Ragged
 from modalink.roles import EncoderConfig
@@ -92,6 +93,7 @@ def test_names_and_paths() -> None:
         "solid_classifier",
         "solid_diffusion",
         "sound_classifier",
+        "sound_lm",
         "t5",
         "unified",
         "video",
@@ -132,6 +134,7 @@ def test_all_parts_together_weigh_less_than_40_mb_and_are_stored_in_bfloat16() -
         "solid_diffusion/text_encoder",
         "solid_diffusion/shap_e_renderer",
         "solid_diffusion/prior",
+        "sound_lm",
     ],
 )
 def test_every_part_has_a_card_with_command_and_held_out_numbers(folder: str) -> None:
@@ -305,6 +308,12 @@ def test_captions_become_pictures_of_what_they_say(classifier: SceneClassifier) 
 def test_captions_become_solids_as_they_say() -> None:
     config = ShapEConfig(checkpoint="any/shap-e").tiny().replace(dtype="float32", steps=10)
     found = made.measure(config.build(), "points", "test", 12, classifiers.load("points"))
+    assert found["whole"] >= 0.8
+
+
+def test_captions_become_sounds_as_they_say() -> None:
+    config = MusicgenConfig(checkpoint="any/musicgen").tiny().replace(dtype="float32")
+    found = made.measure(config.build(), "audio", "test", 32, classifiers.load("audio"))
     assert found["whole"] >= 0.8
 
 

@@ -22,6 +22,7 @@ from modalink.errors import GenerationError, PartError, shown
 from modalink.generators._latent import LatentDiffusion
 from modalink.generators._pipelines import PipelineConfig
 from modalink.generators._sounds import heard, to_sounds
+from modalink.generators.musicgen import MusicgenConfig
 from modalink.modalities.audio import Sound, open_audio
 from modalink.ragged import Ragged
 from modalink.roles import MediaOptions, Preprocessor, Seconds, ShouldStop, check_stop
@@ -45,6 +46,10 @@ class MelPipelineConfig(PipelineConfig):
     def makes(self) -> frozenset[str]:
         """Sounds."""
         return frozenset({"audio"})
+
+    def tiny(self) -> MusicgenConfig:
+        """The zoo's generator of sounds, which says codes."""
+        return MusicgenConfig(checkpoint=self.checkpoint).tiny()
 
     def preprocessor(self) -> "TargetSpectrogram":
         """What a sound goes through before `encode_media`: the spectrogram of as much as is made."""

@@ -4,8 +4,6 @@ Source: Guo et al., AnimateDiff (arXiv 2307.04725). Its conditions are those of 
 that was trained to draw drives it as it is. The numbers are those of diffusers' AnimateDiffPipeline.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import diffusers
@@ -60,7 +58,8 @@ class AnimateDiffConfig(StableConfig):
         motion = self._motion(weights)
         unet = self.network("unet", diffusers.UNet2DConditionModel, weights=weights)
         what = f"{self.motion}: it does not fit the UNet of {self.checkpoint}"
-        with hub.foreign(PartError, what), _without_advice():
+        # It would keep no module in another precision.
+        with hub.foreign(PartError, what), hub.without_advice("diffusers.models.modeling_utils"):
             moving = diffusers.UNetMotionModel.from_unet2d(unet, motion)
         most = motion.config.motion_max_seq_length
         shared = self.shared(weights, frames=self.frames)
@@ -86,18 +85,6 @@ class AnimateDiffConfig(StableConfig):
             )  # fmt: skip
         with hub.building(f"{self.motion}: the motion adapter cannot be built"):
             return diffusers.MotionAdapter.from_config(facts)
-
-
-@contextmanager
-def _without_advice() -> Iterator[None]:
-    """Keep what diffusers says about precision away: it would keep no module in another."""
-    logger = diffusers.logging.get_logger("diffusers.models.modeling_utils")
-    level = logger.level
-    logger.setLevel(diffusers.logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 class AnimateDiff(StableClips):

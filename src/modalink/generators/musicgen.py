@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoTokenizer, DynamicCache, EncoderDecoderCache, MusicgenForConditionalGeneration
 
+import modalink.generators._sine_codes  # noqa: F401  a codec that checkpoints may name
 from modalink import hub
 from modalink.devices import to_device
 from modalink.errors import GenerationError, PartError
@@ -40,6 +41,8 @@ from modalink.roles import (
 
 TOKENS = "tokens"
 """Name of its one condition."""
+_CONFIGURATIONS = "transformers.configuration_utils"
+"""What warns that the padding of every MusicGen lies outside its codes, as it does."""
 
 
 class MusicgenConfig(GeneratorConfig):
@@ -69,14 +72,15 @@ class MusicgenConfig(GeneratorConfig):
         """
         config = self._architecture()
         if weights:
-            model = hub.load(
-                MusicgenForConditionalGeneration,
-                self.checkpoint,
-                revision=self.revision,
-                dtype=self.dtype,
-                allow_missing=[r"embed_positions"],
-                allow_unexpected=[r"embed_positions"],
-            )
+            with hub.without_advice(_CONFIGURATIONS):
+                model = hub.load(
+                    MusicgenForConditionalGeneration,
+                    self.checkpoint,
+                    revision=self.revision,
+                    dtype=self.dtype,
+                    allow_missing=[r"embed_positions"],
+                    allow_unexpected=[r"embed_positions"],
+                )
         else:
             with hub.building(f"{self.checkpoint}: its networks cannot be built"):
                 model = MusicgenForConditionalGeneration(config)
@@ -92,6 +96,11 @@ class MusicgenConfig(GeneratorConfig):
             top_k=self.top_k,
         )
 
+    def tiny(self) -> "MusicgenConfig":
+        """The zoo's, of the codes of partials."""
+        own = {"seconds": 2.0, "guidance": 1.5, "temperature": 0.4, "text_tokens": 40}
+        return self.from_zoo("sound_lm", **own)
+
     def condition_shapes(self) -> dict[str, ConditionShape]:
         """T5's states, read without the weights."""
         return {TOKENS: ConditionShape(self._architecture().text_encoder.hidden_size, self.text_tokens, masked=True)}
@@ -103,7 +112,8 @@ class MusicgenConfig(GeneratorConfig):
         return TargetSound(codec.sampling_rate, hop, max(1, math.ceil(self.seconds * codec.sampling_rate / hop)))
 
     def _architecture(self) -> Any:
-        config = hub.architecture(self.checkpoint, self.revision)
+        with hub.without_advice(_CONFIGURATIONS):
+            config = hub.architecture(self.checkpoint, self.revision)
         if config.model_type != "musicgen":
             raise PartError(f"{self.checkpoint}: found a checkpoint of type {config.model_type!r}, needed a musicgen")
         if config.decoder.audio_channels != 1:

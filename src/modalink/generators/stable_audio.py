@@ -29,6 +29,7 @@ from modalink.generators._pipelines import PipelineConfig
 from modalink.generators._sounds import TargetSound, heard, to_sounds
 from modalink.generators._steps import EdmPath
 from modalink.generators._t5 import no_tokens, read_t5
+from modalink.generators.musicgen import MusicgenConfig
 from modalink.kinds import Count
 from modalink.modalities.audio import Sound
 from modalink.ragged import Ragged
@@ -92,6 +93,10 @@ class StableAudioConfig(PipelineConfig):
             defaults=MediaOptions(steps=self.steps, guidance=self.guidance, seconds=self._seconds()),
         )
         return able(made, self.checkpoint)
+
+    def tiny(self) -> MusicgenConfig:
+        """The zoo's generator of sounds, which says codes."""
+        return MusicgenConfig(checkpoint=self.checkpoint).tiny()
 
     def new_solver(self, **changes: Any) -> Any:
         """A scheduler of diffusers in EDM's scale: the checkpoint's own, or DPM-Solver++.

@@ -1,5 +1,6 @@
 """From a reference (`zoo:NAME`, a folder, a hub id) to files, an architecture, weights and an identity."""
 
+from modalink.hub.advice import without_advice
 from modalink.hub.architectures import architecture, component, is_known
 from modalink.hub.bars import without_bars
 from modalink.hub.building import building
@@ -37,5 +38,6 @@ __all__ = [
     "settings_beside",
     "tensors",
     "weight_files",
+    "without_advice",
     "without_bars",
 ]

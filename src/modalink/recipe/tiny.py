@@ -56,7 +56,7 @@ def tiny_form(recipe: Recipe) -> dict[str, Any]:
 def _without_unmade(recipe: Recipe) -> Recipe:
     """The recipe without what no tiny generator makes, where it makes pictures beside it."""
     beside = [m for m in recipe.signalled if m != _PICTURES and _PICTURES in recipe.signalled]
-    unmade = [m for m in beside if not _has_tiny_form(recipe.outputs[m].generator)]
+    unmade = [m for m in beside if not _is_made(recipe.outputs[m])]
     if not unmade:
         return recipe
     left_out = ", ".join(f"outputs.{modality}" for modality in unmade)
@@ -70,12 +70,13 @@ def _without_unmade(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"outputs": outputs, "stages": stages})
 
 
-def _has_tiny_form(part: KindConfig) -> bool:
+def _is_made(output: OutputSpec) -> bool:
+    """Whether the generator has a tiny form, and one that the links of its output drive."""
     try:
-        part.tiny()
+        tiny: Any = output.generator.tiny()
     except RecipeError:
         return False
-    return True
+    return output.projectors is None or output.projectors.keys() >= tiny.condition_shapes().keys()
 
 
 def _input(recipe: Recipe, modality: str) -> InputSpec:
@@ -108,7 +109,8 @@ def _output(recipe: Recipe, modality: str) -> OutputSpec:
     """An output with a projector of its own where it shares one whose tiny generator reads other conditions."""
     made, group = recipe.outputs[modality], Group.output_projector(modality)
     source = recipe.outputs[made.use] if made.use is not None and _is_alone(recipe, modality) else made
-    named = source.projectors and {name: _part(group.inside(name), link) for name, link in source.projectors.items()}
+    kept = {name: link for name, link in source.links.items() if name not in _undriven(recipe, modality)}
+    named = source.projectors and {name: _part(group.inside(name), link) for name, link in kept.items()}
     changes = {
         "signal_tokens": _signal_tokens(source),
         # An LLM that is full of its own sentences does not come to tokens that begin as any other.
@@ -127,6 +129,15 @@ def _generator(modality: str, generator: GeneratorConfig) -> GeneratorConfig:
     tiny: GeneratorConfig = _part(Group.generator(modality), generator)
     lora = None if generator.lora is None else generator.lora.tiny().model_dump()
     return tiny.replace(lora=lora, trainable=generator.trainable) if generator.learns else tiny
+
+
+def _undriven(recipe: Recipe, modality: str) -> set[str]:
+    """Links of an output to conditions that its tiny generator does not read."""
+    made = recipe.outputs[modality]
+    if not made.projectors:
+        return set()
+    generator: Any = _part(Group.generator(modality), made.generator)
+    return made.projectors.keys() - generator.condition_shapes().keys()
 
 
 def _signal_tokens(made: OutputSpec) -> int:
@@ -166,6 +177,7 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
         **small,
         **stage.small(),
         "train": _train(recipe, stage),
+        "objectives": _objectives(recipe, stage),
         "image_size": _sides(recipe, stage),
         "init": _init(stage),
         "warmup": warmup,
@@ -174,6 +186,28 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
         "mixture": mixture,
         "evaluate": _evaluation(stage, stand_in),
     }
+
+
+def _objectives(recipe: Recipe, stage: Stage) -> list[dict[str, Any]]:
+    """The objectives, where a medium is learned by its codes if the tiny generator says codes and restores no noise."""
+    coded = {m for m, made in recipe.outputs.items() if made.generator.denoiser and not _restores(made.generator)}
+    found = []
+    for own in stage.model_dump(mode="json")["objectives"]:
+        meant = [m for m in recipe.outputs if own.get("modalities") is None or m in own["modalities"]]
+        if own["kind"] != "diffusion" or not coded & {*meant}:
+            found.append(own)
+            continue
+        if restored := [m for m in meant if m not in coded]:
+            found.append(own | {"modalities": restored})
+        shared = {"weight": own["weight"], "condition_dropout": own["condition_dropout"]}
+        found.append({"kind": "codes", **shared, "modalities": [m for m in meant if m in coded]})
+    return found
+
+
+def _restores(generator: GeneratorConfig) -> bool:
+    """Whether the tiny form of a generator restores media from noise."""
+    tiny: Any = generator.tiny()
+    return tiny.denoiser is not None
 
 
 def _init(stage: Stage) -> dict[str, Any] | None:
@@ -247,8 +281,9 @@ def _train(recipe: Recipe, stage: Stage) -> dict[str, Any]:
             shared = Group.output_projector(owner)
             own = {g: s for g, s in groups.items() if Group(g).whole == shared}
             groups |= {Group.output_projector(modality) + g.removeprefix(shared): s for g, s in own.items()}
+    gone = [Group.output_projector(m).inside(name) for m in recipe.outputs for name in _undriven(recipe, m)]
     # The zoo's LLM has read the tokens that a prompt may add.
-    kept = {g: s for g, s in groups.items() if recipe.signalled or g != NEW_TOKENS}
+    kept = {g: s for g, s in groups.items() if (recipe.signalled or g != NEW_TOKENS) and not Group(g).within(gone)}
     links = _links_lr(recipe)
     return {g: s | {"lr": max(s["lr"], links if Group(g).is_link else PARTS_LR)} for g, s in kept.items()}
 

@@ -1,7 +1,7 @@
-"""Trains text towers whose one vector of a caption conditions a generator: that of the solids is CLIP's.
+"""Trains text towers that condition generators: CLIP's by one vector of a caption, T5's by a state for each token.
 
-Training-only heads read from the vector what the caption says of each part. Half of the captions are canonical, half
-are in other words.
+Training-only heads read from the vector, or from the sum of the states, what the caption says of each part. Half of
+the captions are canonical, half are in other words.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
     CLIPTextConfig,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
 )
 
 from modalink.tiny_world.scenes import SPLITS
@@ -29,7 +31,14 @@ from modalink.zoo.build.tokenizers import caption_tokenizer
 
 WIDTH = 128
 """Numbers of a caption's vector."""
-_SHARED: dict[str, Any] = {"hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 3, "projection_dim": WIDTH}
+STATE_WIDTH = 96
+"""Numbers of a state."""
+_SHARED: dict[str, Any] = {
+    "hidden_size": STATE_WIDTH,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "projection_dim": WIDTH,
+}
 
 
 @dataclass(frozen=True)
@@ -94,13 +103,18 @@ class CaptionTower:
         reworded = attribute_hits(student([world.describe(thing, rng) for thing in things]), targets, sizes)
         return {"whole": plain["whole"], "whole_reworded": reworded["whole"]}
 
-    def load(self, options: Options) -> Callable[[Sequence[str]], Float[Tensor, "b d"]]:
-        """What gives the vectors of captions, of length 1, by the built tower."""
+    def load(self, options: Options) -> Callable[[Sequence[str]], tuple[Tensor, Tensor]]:
+        """What gives, by the built tower, the states of captions [b, t, d] and which of them are there [b, t]."""
+        tokenizer, tower = self.parts(options)
+        tower.train(False).requires_grad_(False)
+        return torch.no_grad()(lambda texts: _states(tower, tokenizer, texts))
+
+    def parts(self, options: Options) -> tuple[CLIPTokenizer, nn.Module]:
+        """The tokenizer and the built tower, in float32."""
         tokenizer = CLIPTokenizer.from_pretrained(options.out / self.folder / "tokenizer")
         kind: Any = type(self.model(tokenizer))
-        tower = kind.from_pretrained(options.out / self.folder / "text_encoder", dtype=torch.float32)
-        tower.train(False).requires_grad_(False)
-        return lambda texts: _vectors(tower, tokenizer, texts)
+        tower: nn.Module = kind.from_pretrained(options.out / self.folder / "text_encoder", dtype=torch.float32)
+        return tokenizer, tower
 
 
 class _Student(nn.Module):
@@ -110,17 +124,43 @@ class _Student(nn.Module):
         super().__init__()
         self.tower, self.tokenizer = spec.model(tokenizer), tokenizer
         self.roster = ROSTERS[spec.modality]
-        self.head = nn.Linear(WIDTH, self.roster.most * self.roster.width)
+        width = STATE_WIDTH if isinstance(self.tower, T5EncoderModel) else WIDTH
+        self.head = nn.Linear(width, self.roster.most * self.roster.width)
 
     def forward(self, texts: Sequence[str]) -> Tensor:
-        """What the vector of each caption says of each part, logits [b, part, width]."""
-        logits: Tensor = self.head(_vectors(self.tower, self.tokenizer, texts) * WIDTH**0.5)
+        """What the states of each caption, taken together, say of each part, logits [b, part, width]."""
+        states, there = _states(self.tower, self.tokenizer, texts)
+        if not isinstance(self.tower, T5EncoderModel):
+            states = states * WIDTH**0.5  # vectors have length 1
+        logits: Tensor = self.head((states * there[..., None]).sum(1))
         return logits.unflatten(-1, (self.roster.most, self.roster.width))
 
 
-def _vectors(tower: Any, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Float[Tensor, "b d"]:
+def _states(
+    tower: Any, tokenizer: CLIPTokenizer, texts: Sequence[str]
+) -> tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]:
     tokens = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
-    return functional.normalize(tower(tokens.input_ids).text_embeds.float(), dim=-1)
+    if isinstance(tower, T5EncoderModel):
+        states = tower(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state.float()
+        return states, tokens.attention_mask.bool()
+    vectors = functional.normalize(tower(tokens.input_ids).text_embeds.float(), dim=-1)
+    return vectors[:, None], torch.ones(len(vectors), 1, dtype=torch.bool)
+
+
+def _t5(tokenizer: CLIPTokenizer) -> T5EncoderModel:
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=STATE_WIDTH,
+        d_kv=32,
+        d_ff=256,
+        num_layers=2,
+        num_heads=3,
+        feed_forward_proj="gated-gelu",
+        dropout_rate=0.0,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return T5EncoderModel(config)
 
 
 def _clip(tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
@@ -138,4 +178,7 @@ def _clip(tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
 
 SOLIDS = CaptionTower(
     "solid_text", "points", "solid_diffusion", 28, _clip, Schedule(steps=1200, lr=2e-3, batch=64, evaluate_every=400)
+)
+SOUNDS = CaptionTower(
+    "sound_text", "audio", "sound_text", 40, _t5, Schedule(steps=800, lr=3e-3, batch=64, evaluate_every=400)
 )

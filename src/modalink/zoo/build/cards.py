@@ -25,6 +25,8 @@ _ABOUT = {
     "unet": "Conditional UNet of Stable Diffusion's kind, v-prediction, with classifier-free guidance.",
     "sound_classifier": "Small convolutional network that reads sounds back into notes; used in training no "
     "other part.",
+    "sound_lm": "MusicGen over codes of partials: captions to sounds of 2 s at 16 kHz.",
+    "sound_text": "T5's encoder of captions of sounds, as that of `sound_lm` begins.",
     "solid_text": "CLIP's text tower, whose one vector of a caption conditions the prior of solids.",
     "clip_classifier": "Small convolutional network that reads clips back into actors; used in training no other part.",
     "solid_renderer": "Shap-E's renderer: 64 x 8 latents to a network that knows depth and colour of a solid's points.",

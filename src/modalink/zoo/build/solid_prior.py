@@ -84,7 +84,7 @@ def build(options: Options) -> Metrics:
     latents, rng = solid_renderer.latents_of(placed, options), np.random.default_rng(0)
     texts = [describe_bodies(one, rng if rng.random() < _REWORDED else None) for one in bodies]
     read = caption_towers.SOLIDS.load(options)
-    vectors = torch.cat([read(texts[i : i + 500]) for i in range(0, len(texts), 500)])
+    vectors = torch.cat([read(texts[i : i + 500])[0][:, 0] for i in range(0, len(texts), 500)])
     kept = scheduler().alphas_cumprod
 
     def step_loss(step: int) -> tuple[Tensor, Metrics]:
