@@ -5,6 +5,7 @@ spent here. Transformers that restore whole spectrograms from noise, or say code
 pitches and motions come together in training; codes of loudness, pitch and shape come together anew.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Pool:
     codes: Int[Tensor, "n k t"]
     tokens: Int[Tensor, "n l"]
     there: Int[Tensor, "n l"]
-    codebooks: Float[Tensor, "k v m"]
+    codebooks: Float[Tensor, "c v m"]
 
     @classmethod
     def of(cls, tokenizer: CLIPTokenizer, options: Options) -> "Pool":
@@ -101,12 +102,14 @@ def _wave(sound: Sound, semitones: list[float] | None) -> Float[Tensor, " n"]:
     return torch.from_numpy(np.pad(wave, (0, STEPS * CODEC.hop - len(wave))))
 
 
-def codebooks(frames: Float[Tensor, "n m"]) -> Float[Tensor, "k v m"]:
+def codebooks(frames: Float[Tensor, "n m"]) -> Float[Tensor, "c v m"]:
     """Codebooks, each the centres of what those before it leave over."""
     chosen = np.random.default_rng(0).permutation(len(frames))[:_FITTED]
     left, books = frames[chosen].numpy(), []
     for _ in range(CODEC.num_quantizers - 2):
-        book, nearest = kmeans2(left, CODEC.codebook_size, minit="points", iter=25, rng=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a centre that nothing is near to is a code that is not said
+            book, nearest = kmeans2(left, CODEC.codebook_size, minit="points", iter=25, rng=0)
         books.append(torch.from_numpy(book))
         left = left - book[nearest]
     return torch.stack(books).float()
@@ -145,7 +148,7 @@ def generator(text_encoder: nn.Module, tokenizer: CLIPTokenizer) -> Musicgen:
 
 
 @torch.no_grad()
-def begin_as(model: MusicgenForConditionalGeneration, books: Float[Tensor, "k v m"]) -> None:
+def begin_as(model: MusicgenForConditionalGeneration, books: Float[Tensor, "c v m"]) -> None:
     """Let codes begin as what they say: the embeddings of near codes are near, and so are the chances to say them."""
     model.audio_encoder.codebooks.copy_(books)
     turned = torch.linalg.qr(torch.randn(_WIDTH, _WIDTH))[0]
