@@ -13,6 +13,7 @@ from modalink import modalities
 from modalink.errors import GenerationError, Stopped
 from modalink.generators.animatediff import AnimateDiffConfig
 from modalink.generators.latte import LatteConfig
+from modalink.generators.ltx import LtxConfig
 from modalink.generators.sana import SanaConfig
 from modalink.generators.shap_e import ShapEConfig
 from modalink.generators.stable_audio import StableAudioConfig
@@ -25,7 +26,7 @@ from modalink.testing.checkpoints import tiny_stable_diffusion
 from modalink.testing.shape_pipelines import tiny_shap_e
 
 REQUESTS = 60
-"""Of each generator: 480 in all."""
+"""Of each generator: 540 in all."""
 KINDS: dict[str, Callable[[Path], Any]] = {
     "stable_diffusion": lambda place: StableDiffusionConfig(checkpoint=str(tiny_stable_diffusion(place))),
     "stable_diffusion_xl": lambda place: StableDiffusionXlConfig(
@@ -38,6 +39,7 @@ KINDS: dict[str, Callable[[Path], Any]] = {
         frames=2,
     ),
     "latte": lambda place: LatteConfig(checkpoint=str(clip_pipelines.tiny_latte(place)), text_tokens=12),
+    "ltx": lambda place: LtxConfig(checkpoint=str(clip_pipelines.tiny_ltx(place)), size=16, frames=3, text_tokens=12),
     "sana": lambda place: SanaConfig(checkpoint=str(pipelines.tiny_sana(place)), tokens=12),
     "stable_audio": lambda place: StableAudioConfig(checkpoint=str(sound_pipelines.tiny_stable_audio(place))),
     "shap_e": lambda place: ShapEConfig(checkpoint=str(tiny_shap_e(place)), grid=6),

@@ -12,7 +12,7 @@ from modalink.errors import GenerationError, Stopped
 from modalink.generators._steps import DiffusionPath, EdmPath, FlowPath, SteppedWalk
 from modalink.generators.sana import SanaConfig
 from modalink.generators.stable_diffusion import StableDiffusion, StableDiffusionConfig
-from modalink.roles import Conditions, Step, Walk, Walks
+from modalink.roles import Conditions, MediaOptions, Step, Walk, Walks
 from modalink.testing.checkpoints import tiny_stable_diffusion
 from modalink.testing.pipelines import tiny_sana
 
@@ -69,7 +69,9 @@ def test_flow_steps_with_noise_have_the_numbers_of_flow_grpos_code() -> None:
         ([0.559686927, -1.35247406], 0.663284473, -0.699063925),
         ([0.304895874, -1.206244209], 0.00627809031, -531.940098),
     ]
-    path = FlowPath(diffusers.FlowMatchEulerDiscreteScheduler().config, 3.0, 4, CPU)
+    solver = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    solver.set_timesteps(4)
+    path = FlowPath(solver, CPU)
     latents, velocity = torch.tensor([[0.3, -1.2]]).double(), torch.tensor([[-0.5, 0.8]]).double()
     for number, (mean, std, density) in enumerate(released):
         found = path.step(latents, velocity, number, 0.7)
@@ -80,8 +82,8 @@ def test_flow_steps_with_noise_have_the_numbers_of_flow_grpos_code() -> None:
 
 def test_flow_steps_without_noise_are_eulers() -> None:
     solver = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
-    path = FlowPath(solver.config, 3.0, 5, CPU)
     solver.set_timesteps(5)
+    path = FlowPath(solver, CPU)
     latents, velocity = wide(2, 4), wide(2, 4)
     for number, time in enumerate(solver.timesteps):
         expected = solver.step(velocity, time, latents).prev_sample
@@ -193,7 +195,7 @@ def test_the_error_in_media_is_that_of_the_prediction_scaled(
 ) -> None:
     """So objectives on clean latents need no more than the prediction: the walk's own step says the same."""
     ours: Walks = generator if family == "diffusion" else SanaConfig(checkpoint=str(tiny_sana(tmp_path))).build()
-    path: Any = ours.path(500, CPU)  # type: ignore[attr-defined]
+    path: Any = ours.path(MediaOptions(steps=500, size=(32, 32)), CPU)  # type: ignore[attr-defined]
     latents = torch.randn(1, 4, 16, 16)
     noised = ours.noised(latents, sources(3))
     prediction = noised.target + 0.1

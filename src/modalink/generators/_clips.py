@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from modalink.errors import GenerationError
 from modalink.generators._images import seen, to_pixels
-from modalink.generators._latent import LatentDiffusion
+from modalink.generators._latent import LatentDiffusion, LatentWalk
 from modalink.generators._stable import Stable
 from modalink.modalities.video import Clip, VideoHandle
 from modalink.ragged import Ragged
@@ -25,12 +25,12 @@ class ClipPreprocessor(Preprocessor):
     """Frames at a rate from the beginning, or spread over a video that is too short for them; the middle of each.
 
     Args:
-        side: Side of the square frames, in pixels.
+        side: Side of the frames in pixels, or their height and width.
         frames: How many.
         fps: How many a second.
     """
 
-    def __init__(self, side: int, frames: int, fps: float) -> None:
+    def __init__(self, side: int | tuple[int, int], frames: int, fps: float) -> None:
         self.side, self.frames, self.fps = side, frames, fps
 
     def times_s(self, video: VideoHandle) -> list[float]:
@@ -38,20 +38,22 @@ class ClipPreprocessor(Preprocessor):
         seconds = min(self.frames / self.fps, video.duration_s)
         return [number * seconds / self.frames for number in range(self.frames)]
 
-    def __call__(self, medium: VideoHandle) -> Float[Tensor, "1 f 3 side side"]:
+    def __call__(self, medium: VideoHandle) -> Float[Tensor, "1 f 3 h w"]:
         """The video as one unit of all frames, float32 in [-1, 1]."""
-        squares = [self._square(image) for image in medium.frames(self.times_s(medium))]
-        pixels = torch.from_numpy(np.stack(squares))
+        middles = [self._middle(image) for image in medium.frames(self.times_s(medium))]
+        pixels = torch.from_numpy(np.stack(middles))
         return pixels.permute(0, 3, 1, 2).contiguous()[None] / 127.5 - 1
 
-    def _square(self, image: Image.Image) -> np.ndarray:
-        square = ImageOps.fit(image.convert("RGB"), (self.side, self.side), Image.Resampling.BICUBIC)
-        return np.array(square, dtype=np.float32)
+    def _middle(self, image: Image.Image) -> np.ndarray:
+        height, width = (self.side, self.side) if isinstance(self.side, int) else self.side
+        middle = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.BICUBIC)
+        return np.array(middle, dtype=np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the result, as JSON data."""
-        squares = {"side": self.side, "fit": "centre", "resample": "bicubic", "range": [-1, 1]}
-        return {"frames": self.frames, "fps": self.fps, **squares}
+        side = self.side if isinstance(self.side, int) else [*self.side]
+        middles = {"side": side, "fit": "centre", "resample": "bicubic", "range": [-1, 1]}
+        return {"frames": self.frames, "fps": self.fps, **middles}
 
 
 class ClipDiffusion(LatentDiffusion):
@@ -93,20 +95,13 @@ class ClipDiffusion(LatentDiffusion):
         return frames
 
 
-class StableClips(ClipDiffusion, Stable, ReadsText):
-    """Base of generators of Stable Diffusion's family that make clips.
+class LastingClips(LatentWalk):
+    """Base of generators of clips that last as long as a request says, in frames or in seconds."""
 
-    Args:
-        fps: Frames a second of what is made.
-        most_frames: Most frames of one clip.
-        settings: See `Stable`.
-    """
-
-    options = frozenset({"steps", "guidance", "size", "seconds", "frames"})
-
-    def __init__(self, *, fps: float, most_frames: int, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.fps, self.most_frames = fps, most_frames
+    fps: float
+    """Frames a second of what is made; the family sets it."""
+    most_frames: int
+    """Most frames of one clip; the family sets it."""
 
     def checked(
         self,
@@ -125,15 +120,43 @@ class StableClips(ClipDiffusion, Stable, ReadsText):
                 f"found {asked.frames} frames and {asked.seconds:g} seconds, needed one of them: a clip has "
                 f"{self.fps:g} frames a second, which the setting `fps` of the generator says"
             )
-        frames = max(1, round(min(asked.seconds * self.fps, 1e6)))
-        return asked.model_copy(update={"frames": frames})
+        return asked.model_copy(update={"frames": self.frames_in(min(asked.seconds, 1e6 / self.fps))})
 
-    def latent_shape(self, asked: MediaOptions) -> tuple[int, int, int, int]:
-        """Channels, frames, height and width of a clip's latents."""
+    def frames_in(self, seconds: float) -> int:
+        """How many frames last so long."""
+        return max(1, round(seconds * self.fps))
+
+    def counted(self, asked: MediaOptions) -> int:
+        """The frames of what is asked.
+
+        Raises:
+            GenerationError: They are too many.
+        """
         assert asked.frames is not None
         if asked.frames > self.most_frames:
             raise GenerationError(
                 f"found {asked.frames:,} frames ({asked.frames / self.fps:g} s), needed at most {self.most_frames:,} "
                 f"({self.most_frames / self.fps:g} s)"
             )
-        return self.unet.config.in_channels, asked.frames, *self.latent_grid(asked, asked.frames)
+        return asked.frames
+
+
+class StableClips(LastingClips, ClipDiffusion, Stable, ReadsText):
+    """Base of generators of Stable Diffusion's family that make clips.
+
+    Args:
+        fps: Frames a second of what is made.
+        most_frames: Most frames of one clip.
+        settings: See `Stable`.
+    """
+
+    options = frozenset({"steps", "guidance", "size", "seconds", "frames"})
+
+    def __init__(self, *, fps: float, most_frames: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.fps, self.most_frames = fps, most_frames
+
+    def latent_shape(self, asked: MediaOptions) -> tuple[int, int, int, int]:
+        """Channels, frames, height and width of a clip's latents."""
+        frames = self.counted(asked)
+        return self.unet.config.in_channels, frames, *self.latent_grid(asked, frames)

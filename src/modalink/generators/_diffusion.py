@@ -57,7 +57,6 @@ def denoise(
     solver: Any,
     shape: tuple[int, ...],
     *,
-    steps: int,
     rng: list[torch.Generator],
     like: Tensor,
     should_stop: ShouldStop | None = None,
@@ -66,9 +65,8 @@ def denoise(
 
     Args:
         predict: The network, guidance included.
-        solver: A scheduler of diffusers; its state is reset.
+        solver: A scheduler of diffusers at the beginning of its steps.
         shape: Shape of one item's latents.
-        steps: Solver steps.
         rng: For each item its own source of noise.
         like: A tensor with the device and precision to work in.
         should_stop: Asked before each step.
@@ -76,7 +74,6 @@ def denoise(
     Raises:
         Stopped: `should_stop` said so.
     """
-    solver.set_timesteps(steps, device=like.device)
     latents: Tensor = randn_tensor((len(rng), *shape), generator=rng, device=like.device, dtype=like.dtype)
     latents = latents * getattr(solver, "init_noise_sigma", 1.0)  # a flow begins at noise as it is
     scaled = getattr(solver, "scale_model_input", lambda latents, time: latents)

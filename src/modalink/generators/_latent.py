@@ -98,7 +98,17 @@ class LatentWalk(Generator):
     ) -> list[Any]:
         """Media, one an item; `options` are fields of `MediaOptions`, for this call alone."""
         asked = self.checked(conditions, rng=rng, negative=negative, **options)
-        return self.to_media(self._walk(conditions, asked, rng, negative, should_stop), asked, should_stop)
+        return self.finish(self._walk(conditions, asked, rng, negative, should_stop), asked, should_stop, rng)
+
+    def finish(
+        self,
+        latents: Float[Tensor, "i ..."],
+        asked: MediaOptions,
+        should_stop: ShouldStop | None,
+        rng: list[torch.Generator],
+    ) -> list[Any]:
+        """Media from latents to which a walk came; a family whose decoder draws noise, too, takes it from `rng`."""
+        return self.to_media(latents, asked, should_stop)
 
     @torch.no_grad()
     def sample_latents(
@@ -122,17 +132,8 @@ class LatentWalk(Generator):
         negative: Conditions | None,
         should_stop: ShouldStop | None,
     ) -> Tensor:
-        assert asked.steps is not None
-        shape, predict = self.latent_shape(asked), self.guided(conditions, asked, negative)
-        return denoise(
-            predict,
-            self.own_solver(),
-            shape,
-            steps=asked.steps,
-            rng=rng,
-            like=self.like(conditions),
-            should_stop=should_stop,
-        )
+        shape, predict, like = self.latent_shape(asked), self.guided(conditions, asked, negative), self.like(conditions)
+        return denoise(predict, self.at_start(asked, like.device), shape, rng=rng, like=like, should_stop=should_stop)
 
     def guided(self, conditions: Conditions, asked: MediaOptions, negative: Conditions | None) -> Predict:
         """What the network predicts for what is asked, guidance included."""
@@ -143,6 +144,12 @@ class LatentWalk(Generator):
     def own_solver(self) -> Any:
         """A solver for one walk, whose state it holds."""
         return type(self.solver).from_config(self.solver.config)
+
+    def at_start(self, asked: MediaOptions, device: torch.device) -> Any:
+        """A solver for one walk, at the beginning of the steps that are asked for."""
+        solver = self.own_solver()
+        solver.set_timesteps(asked.steps, device=device)
+        return solver
 
     def like(self, conditions: Conditions) -> Tensor:
         """A tensor with the device and precision in which a walk begins."""
@@ -178,9 +185,10 @@ class LatentDiffusion(LatentWalk, Denoises, Walks):
         """Latents under noise of a time that each item's rng draws."""
         return under_noise(latents, self.schedule, rng, min_snr=self.min_snr)
 
-    def path(self, steps: int, device: torch.device) -> Path:
+    def path(self, asked: MediaOptions, device: torch.device) -> Path:
         """The steps of a walk, and what they draw: DDIM's over the noise schedule."""
-        return DiffusionPath.of(self.solver.config, steps, device)
+        assert asked.steps is not None
+        return DiffusionPath.of(self.solver.config, asked.steps, device)
 
     @abstractmethod
     def visible(self, latents: Float[Tensor, "i ..."], asked: MediaOptions) -> Float[Tensor, "i ..."]:
@@ -191,10 +199,9 @@ class LatentDiffusion(LatentWalk, Denoises, Walks):
     ) -> SteppedWalk:
         """See `Walks`; latents are float32 at least."""
         asked = self.checked(conditions, rng=None, negative=negative, **options)
-        assert asked.steps is not None
         like, shape = self.like(conditions), self.latent_shape(asked)
         return SteppedWalk(
-            self.path(asked.steps, like.device),
+            self.path(asked, like.device),
             self.guided(conditions, asked, negative),
             like.new_empty(len(conditions), *shape),
             self.usual_noise if noise is None else noise,
@@ -223,13 +230,14 @@ def able(generator: Able, reference: str) -> Able:
     return generator
 
 
-def latent_size(size: tuple[int, int] | None, factor: int, frames: int = 1) -> tuple[int, int]:
+def latent_size(size: tuple[int, int] | None, factor: int, frames: int = 1, most: int = MOST_PIXELS) -> tuple[int, int]:
     """Height and width of the latents of pictures.
 
     Args:
         size: Height and width in pixels.
         factor: Pixels of a side of one latent.
         frames: Pictures of one medium.
+        most: Most pixels of one medium.
 
     Raises:
         GenerationError: The size is none that can be made.
@@ -242,9 +250,9 @@ def latent_size(size: tuple[int, int] | None, factor: int, frames: int = 1) -> t
             f"size: found {width} x {height} px (width x height), needed sides that are multiples of {factor}, for "
             f"example {near[1]} x {near[0]}"
         )
-    if height * width * frames > MOST_PIXELS:
+    if height * width * frames > most:
         raise GenerationError(
             f"size: found {frames} pictures of {width} x {height} px, which are {frames * height * width:,} pixels; at "
-            f"most {MOST_PIXELS:,} are made at once"
+            f"most {most:,} are made at once"
         )
     return height // factor, width // factor

@@ -48,6 +48,19 @@ class PipelineConfig(GeneratorConfig):
                 )
             return int(side)
 
+    def demand_widths(self, pairs: dict[str, tuple[Any, Any]]) -> None:
+        """Demand that the transformer reads what the networks before it make.
+
+        Args:
+            pairs: By what it is called, how wide it is and what is read.
+
+        Raises:
+            PartError: Something is of another width.
+        """
+        for what, (made, read) in pairs.items():
+            if made != read:
+                raise PartError(f"{self.checkpoint}: {what} are {made} wide, the transformer reads {read}")
+
     def network(self, name: str, kind: Any, *, weights: bool) -> Any:
         """A network of diffusers from a subfolder."""
         if weights:

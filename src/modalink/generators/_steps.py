@@ -180,16 +180,11 @@ class FlowPath(Path):
     """Euler's steps along a flow; with noise those of a stochastic equation that has the same media at each time.
 
     Args:
-        config: Configuration of a scheduler of diffusers for flows.
-        shift: How far times are moved towards noise.
-        steps: How many steps.
+        solver: Euler's of diffusers, at the beginning of its steps.
         device: Where times are.
     """
 
-    def __init__(self, config: Any, shift: float, steps: int, device: torch.device) -> None:
-        with torch.device("cpu"):
-            solver = diffusers.FlowMatchEulerDiscreteScheduler.from_config(config, shift=shift)
-        solver.set_timesteps(steps)
+    def __init__(self, solver: Any, device: torch.device) -> None:
         sigmas, times = solver.sigmas.double().tolist(), solver.timesteps.to(device)
         levels = [Level(1 - sigma, sigma) for sigma in sigmas]
         super().__init__([Stride(*each) for each in zip(levels, levels[1:], times, strict=False)])

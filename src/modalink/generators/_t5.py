@@ -9,7 +9,9 @@ from modalink.roles import Conditions
 
 
 @torch.no_grad()
-def read_t5(name: str, tokenizer: Any, encoder: Any, texts: list[str], tokens: int | None) -> Conditions:
+def read_t5(
+    name: str, tokenizer: Any, encoder: Any, texts: list[str], tokens: int | None, *, reads_filling: bool = False
+) -> Conditions:
     """T5's states of captions, with their mask; a caption that is too long is cut.
 
     Args:
@@ -18,6 +20,7 @@ def read_t5(name: str, tokenizer: Any, encoder: Any, texts: list[str], tokens: i
         encoder: T5's.
         texts: Captions.
         tokens: To how many they are filled or cut.
+        reads_filling: Whether T5 itself looks at what fills them, as some pipelines let it.
     """
     read = tokenizer(
         texts,
@@ -28,7 +31,7 @@ def read_t5(name: str, tokenizer: Any, encoder: Any, texts: list[str], tokens: i
         return_tensors="pt",
     ).to(encoder.device)
     there = read.attention_mask.bool()
-    states = encoder(read.input_ids, attention_mask=read.attention_mask).last_hidden_state
+    states = encoder(read.input_ids, attention_mask=None if reads_filling else read.attention_mask).last_hidden_state
     return Conditions({name: states.where(there[..., None], 0)}, {name: there})
 
 

@@ -101,9 +101,7 @@ class LatteConfig(PipelineConfig):
             text, transformer, vae = (self.component(name) for name in ("text_encoder", "transformer", "vae"))
             pairs = {"T5's states": (text["d_model"], transformer["caption_channels"])}
             pairs |= {"latents": (vae["latent_channels"], transformer["in_channels"])}
-        for what, (made, read) in pairs.items():
-            if made != read:
-                raise PartError(f"{self.checkpoint}: {what} are {made} wide, the transformer reads {read}")
+        self.demand_widths(pairs)
 
 
 class Latte(ClipDiffusion, ReadsText):

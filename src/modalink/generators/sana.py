@@ -14,11 +14,10 @@ from pydantic import Field
 from torch import Tensor
 
 from modalink import hub
-from modalink.errors import PartError, shown
-from modalink.generators._flow import FlowMatching, Times
+from modalink.errors import PartError
+from modalink.generators._flow import FlowConfig, FlowMatching
 from modalink.generators._images import TargetPreprocessor, seen, to_images
 from modalink.generators._latent import able, latent_size
-from modalink.generators._pipelines import PipelineConfig
 from modalink.generators.stable_diffusion import StableDiffusionConfig
 from modalink.kinds import Count
 from modalink.ragged import Ragged
@@ -28,7 +27,7 @@ TOKENS = "tokens"
 """Name of its one condition."""
 
 
-class SanaConfig(PipelineConfig):
+class SanaConfig(FlowConfig):
     """Settings of a Sana generator; the checkpoint is a diffusers pipeline."""
 
     denoiser: ClassVar[str | None] = "transformer"
@@ -41,13 +40,6 @@ class SanaConfig(PipelineConfig):
     """Strength of classifier-free guidance when sampling; 1 is none."""
     size: Size | None = None
     """Height and width of the pictures that it makes, in pixels; the checkpoint's own square if not set."""
-    times: Times = "logit_normal"
-    """How times are drawn when learning: `uniform`, or more of them in the middle of the path."""
-    shift: Annotated[float, Field(gt=0, le=100)] | None = None
-    """How far times are moved towards noise, when learning and sampling; as the checkpoint's scheduler says if not
-    set."""
-    min_snr: float | None = Field(default=None, gt=0)
-    """Min-SNR weighting of the error that clean latents have; none if not set, which is the plain error of velocity."""
 
     def makes(self) -> frozenset[str]:
         """Images."""
@@ -78,33 +70,11 @@ class SanaConfig(PipelineConfig):
             solver=self.new_solver(),
             condition_shapes=shapes,
             times=self.times,
-            shift=self._shift(),
+            shift=self.fixed_shift(),
             min_snr=self.min_snr,
             defaults=MediaOptions(steps=self.steps, guidance=self.guidance, size=self.size or self._side()),
         )
         return able(made, self.checkpoint)
-
-    def new_solver(self, **changes: Any) -> Any:
-        """A scheduler of diffusers for flows: the checkpoint's own, or DPM-Solver++ along the flow.
-
-        Raises:
-            PartError: DDIM was asked for, which no flow has.
-        """
-        if self.solver == "ddim":
-            raise PartError("solver: found 'ddim', which walks no flow; needed 'checkpoint' or 'dpm'")
-        if self.solver == "dpm":
-            flow = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": self._shift()}
-            return super().new_solver(**flow, **changes)
-        facts, shift = self.component("scheduler"), self._shift()
-        return super().new_solver(**{name: shift for name in ("flow_shift", "shift") if name in facts}, **changes)
-
-    def _shift(self) -> float:
-        facts = self.component("scheduler")
-        own = facts.get("flow_shift", facts.get("shift", 1.0))
-        with hub.foreign(
-            PartError, f"{self.checkpoint}: found a shift {shown(own)} in scheduler/scheduler_config.json"
-        ):
-            return float(own) if self.shift is None else self.shift
 
     def condition_shapes(self) -> dict[str, ConditionShape]:
         """The text's tokens with their mask, read without the weights."""

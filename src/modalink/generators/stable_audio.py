@@ -221,9 +221,10 @@ class StableAudio(LatentDiffusion, ReadsText):
         """Latents under noise of a strength that each item's rng draws, at unit spread."""
         return under_noise(latents, self.solver, rng, min_snr=self.min_snr)
 
-    def path(self, steps: int, device: torch.device) -> EdmPath:
+    def path(self, asked: MediaOptions, device: torch.device) -> EdmPath:
         """Steps in EDM's scale, of strengths that the solver walks through."""
-        return EdmPath(self.own_solver(), steps, device)
+        assert asked.steps is not None
+        return EdmPath(self.own_solver(), asked.steps, device)
 
     def latent_shape(self, asked: MediaOptions) -> tuple[int, int]:
         """Channels and times, always as many as the transformer was trained with."""
