@@ -120,7 +120,8 @@ def rows_of_tiny_forms(names: list[str]) -> Iterator[str]:
 def learned(data: dict[str, Any]) -> Learned:
     """Train a tiny form on a few samples of each task, and ask it one of each."""
     for stage in data["stages"]:
-        chosen = lessons(stage["data"][0])
+        first, *others = stage["data"]
+        chosen = [each for source in (first, *filter(asks_to_make, others)) for each in lessons(source)]
         stage |= {"data": chosen, "mixture": "concatenate", "evaluate": None, "batch": sum(map(size, chosen))}
         stage |= {"steps": STEPS, "warmup": 0, "precision": "float32", "schedule": "constant"}
     recipe = Recipe.model_validate(data)
@@ -130,6 +131,11 @@ def learned(data: dict[str, Any]) -> Learned:
         losses = {stage.name: ends(run / stage.name / "metrics.jsonl") for stage in recipe.stages}
         session = modalink.load(run)
         return Learned(losses, [ask(session, source) for source in recipe.stages[-1].data])
+
+
+def asks_to_make(source: dict[str, Any]) -> bool:
+    """Whether a source asks for media beside pictures, and for nothing else."""
+    return source.get("tasks", {}).keys() == {"make"}
 
 
 def lessons(source: dict[str, Any]) -> list[dict[str, Any]]:
@@ -155,16 +161,17 @@ def ask(session: modalink.Session, source: Any) -> tuple[str, str]:
     sample = next(c for c in source.open() if c.turns[-1].role == "assistant")
     question, said = session.system.processor.regions.written(sample).turns[:2]
     made = session.chat(Conversation(sample.turns[:1], sample.id), max_new_tokens=60)
-    answer = written(made.text, len(made.media))
-    expected = written(said.text, len([piece for piece in said.content if isinstance(piece, Medium)]))
+    answer = written(made.text, [modality for modality, _ in made.media])
+    expected = written(said.text, [piece.modality for piece in said.content if isinstance(piece, Medium)])
     shown = ", ".join(piece.modality for piece in question.content if isinstance(piece, Medium))
     asked = f"({shown}) {cell(question.text)}" if shown else cell(question.text)
     return asked, answer if answer == expected else f"{answer} (learned: {expected})"
 
 
-def written(text: str, media: int) -> str:
-    """What was said, and how many media were made."""
-    return cell(text) + (f" (and {media} drawn)" if media else "")
+def written(text: str, made: list[str]) -> str:
+    """What was said, and how many media of each modality were made."""
+    told = [f"{made.count(m)} {'drawn' if m == 'image' else f'made: {m}'}" for m in dict.fromkeys(made)]
+    return cell(text) + (f" (and {', '.join(told)})" if told else "")
 
 
 def ends(metrics: Path) -> tuple[float, float]:

@@ -15,6 +15,9 @@ STRINGS = {
     "plain": "<s><image>A cube.\nDraw it.[IMG0][IMG1]Here.\n",  # wording goes only where media stand for it
     "vicuna-v0": "<s>" + CURIOUS.format(who="human") + "###Human: <image>\nWhat?###Assistant: A cube.###Human: "
     "Draw it.###Assistant: [IMG0][IMG1]Here.###",
+    "alpaca": "<s>Below is an instruction that describes a task. Write a response that appropriately completes the "
+    "request.\n\n### Instruction:\n<image>\nWhat?\n\n### Response:A cube.</s>\n\n### Instruction:\nDraw it.\n\n"
+    "### Response:[IMG0][IMG1]Here.</s>\n\n",
     "vicuna-v1.1": "<s>" + CURIOUS.format(who="user") + " USER: <image>\nWhat? ASSISTANT: A cube.</s>USER: Draw it. "
     "ASSISTANT: [IMG0][IMG1]Here.</s>",
     "llama-2": "<s>[INST] <image>\nWhat? [/INST] A cube. </s><s>[INST] Draw it. [/INST] [IMG0][IMG1]Here. </s>",
@@ -42,6 +45,7 @@ STRINGS = {
 LEARNED = {
     "plain": ["A cube.\n", "[IMG0][IMG1]Here.\n"],
     "vicuna-v0": [" A cube.###", " [IMG0][IMG1]Here.###"],
+    "alpaca": ["A cube.</s>", "[IMG0][IMG1]Here.</s>"],
     "vicuna-v1.1": [" A cube.</s>", " [IMG0][IMG1]Here.</s>"],
     "llama-2": [" A cube. </s>", " [IMG0][IMG1]Here. </s>"],
     "chatml": ["A cube.<|im_end|>", "[IMG0][IMG1]Here.<|im_end|>"],
@@ -60,6 +64,7 @@ LEARNED = {
 STOP = {
     "plain": ("\n",),
     "vicuna-v0": ("###",),
+    "alpaca": ("</s>",),
     "vicuna-v1.1": ("</s>",),
     "llama-2": ("</s>",),
     "chatml": ("<|im_end|>",),
@@ -79,6 +84,7 @@ STOP = {
 TOKENS = {
     "plain": "<s> <image> *a *~red *~cube *. *\n",
     "vicuna-v0": "<s> hi . ### human : ~ <image> \n what ? ### assistant : *~a *~red *~cube *. *###",
+    "alpaca": "<s> hi . \n \n ### <unk> : \n <image> \n what ? \n \n ### <unk> : *a *~red *~cube *. *</s> \n \n",
     "vicuna-v1.1": "<s> hi . ~user : ~ <image> \n what ? ~assistant : *~a *~red *~cube *. *</s>",
     "llama-2": "<s> [ inst ] ~< < sys > > \n hi . \n < < / sys > > \n \n <image> \n what ? ~[ / inst ] *~a *~red "
     "*~cube *. *~ *</s>",

@@ -240,6 +240,14 @@ def test_a_system_makes_sounds_where_a_stage_teaches_it():
         assert (others.tasks, others.shows) == ({"make": 1.0}, {"audio": 1.0})
 
 
+def test_a_system_that_makes_sounds_alone_is_asked_for_no_pictures():
+    understand, generate, instruct = load("m2ugen", tiny=True).stages
+    assert [set(source.tasks) for source in understand.data] == [{"caption", "vqa"}]
+    assert {*understand.data[0].shows} == {"image", "video", "audio"}
+    assert [(source.tasks, source.shows) for source in generate.data] == [({"make": 1.0}, {"audio": 1.0})]
+    assert [set(source.tasks) for source in instruct.data] == [{"caption", "vqa"}, {"make"}]
+
+
 def test_what_says_codes_learns_by_codes_where_the_published_one_restores_from_noise():
     published, tiny = load("next-gpt-7b"), load("next-gpt-7b", tiny=True)
     assert [own.kind for own in published.stages[1].objectives] == ["language", "align", "diffusion"]

@@ -27,6 +27,20 @@ RECORDS: dict[str, TurnTemplate] = {
             answer=" {text}###",
             stops=("###",),
         ),
+        # Alpaca and systems that learned on its instructions, such as M2UGen. Source: repo stanford_alpaca, train.py,
+        # prompt_no_input.
+        TurnTemplate(
+            name="alpaca",
+            system=(
+                "Below is an instruction that describes a task. "
+                "Write a response that appropriately completes the request."
+            ),
+            system_form="{text}\n\n",
+            user="### Instruction:\n{text}\n\n",
+            reply="### Response:",
+            answer="{text}{eos}",
+            after="\n\n",
+        ),
         # LLaVA-1.5, Shikra, VILA. Source: repo LLaVA, llava/conversation.py, conv_vicuna_v1.
         TurnTemplate(
             name="vicuna-v1.1",

@@ -167,11 +167,8 @@ def _part(place: Group, part: KindConfig) -> Any:
 def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     small = {"batch": min(stage.batch, 16), "micro_batch": None, "micro_tokens": None, "epochs": None, "steps": 40}
     warmup = stage.warmup if stage.warmup < 1 else 0.03
-    tasks = _tasks(recipe, stage)
-    stand_in = {"source": "tiny_world", "count": 2000, "tasks": tasks, "shows": _shows(recipe, stage, tasks)}
-    if any(getattr(source, "captions", None) is not None for source in stage.data):
-        stand_in["described"] = True
-    data, mixture = _data(stage, [stand_in, *_making(recipe, stage)])
+    stand_ins = _stand_ins(recipe, stage)
+    data, mixture = _data(stage, stand_ins)
     return {
         **stage.model_dump(mode="json"),
         **small,
@@ -184,7 +181,7 @@ def _stage(recipe: Recipe, stage: Stage) -> dict[str, Any]:
         "max_tokens": min(stage.max_tokens, 512),
         "data": data,
         "mixture": mixture,
-        "evaluate": _evaluation(stage, stand_in),
+        "evaluate": _evaluation(stage, stand_ins[0]),
     }
 
 
@@ -214,6 +211,16 @@ def _init(stage: Stage) -> dict[str, Any] | None:
     """What an earlier stage has left has the same shapes; what another run lends has others."""
     own = stage.init is not None and stage.init.source is None
     return stage.model_dump(mode="json")["init"] if own else None
+
+
+def _stand_ins(recipe: Recipe, stage: Stage) -> list[dict[str, Any]]:
+    """What the tiny world shows and asks in the place of a stage's data."""
+    making, tasks = _making(recipe, stage), _tasks(recipe, stage)
+    if not tasks:
+        return making
+    shown = {"source": "tiny_world", "count": 2000, "tasks": tasks, "shows": _shows(recipe, stage, tasks)}
+    described = any(getattr(source, "captions", None) is not None for source in stage.data)
+    return [shown | {"described": True} if described else shown, *making]
 
 
 def _making(recipe: Recipe, stage: Stage) -> list[dict[str, Any]]:
@@ -316,13 +323,17 @@ def _shows(recipe: Recipe, stage: Stage, tasks: Collection[str]) -> dict[str, fl
 
 
 def _tasks(recipe: Recipe, stage: Stage) -> dict[str, float]:
-    """What the tiny world must show for every trained group to learn."""
+    """What the tiny world must show for every trained group to learn, beside what it asks to make; nothing, where that
+    is all.
+    """
     sides = {Group(group).side for group in stage.train}
-    draws = "outputs" in sides
-    looks = bool(recipe.inputs) and (not draws or "inputs" in sides)
+    makes = "outputs" in sides
+    looks = bool(recipe.inputs) and (not makes or "inputs" in sides)
+    draws = makes and (_PICTURES in recipe.outputs or not _making(recipe, stage))
     talks = bool({LLM, LORA, PEFT, JOIN} & stage.train.keys())
     points = looks and talks and "image" in recipe.inputs and recipe.prompt.coordinates is not None
     # The zoo's LLM has never written numbers, and what is put into it does not teach it that in some steps.
     writes = points and LLM in stage.train
-    wanted = {"caption": looks, "vqa": looks and talks, "draw": draws or not looks, "locate": writes, "region": points}
+    draws = draws or not (looks or makes)
+    wanted = {"caption": looks, "vqa": looks and talks, "draw": draws, "locate": writes, "region": points}
     return {task: 1.0 for task, needed in wanted.items() if needed}
