@@ -21,7 +21,7 @@ from modalink.planning.sample import first_prepared, head, marked, opened
 from modalink.recipe import Init, Recipe, Stage
 from modalink.recipe.groups import Group
 from modalink.runs.saved_weights import find
-from modalink.training.weights import initialise
+from modalink.training.weights import beginnings, initialise
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ def examine(recipe: Recipe, *, device: torch.device | str = "cpu", processes: in
         yield from _stage(recipe, stage, system, torch.device(device))
 
 
-def _init(topic: str, init: Init | None, system: System | None) -> Iterator[Finding]:
-    """What another run or an earlier stage lends, as training will put it into the system."""
+def _init(topic: str, init: Init | None, system: System | None, *, takes: bool = True) -> Iterator[Finding]:
+    """What another run or an earlier stage lends, as training will put it into the system, if the system takes it."""
     if init is not None:
-        yield from _guarded(topic, _borrowed(init, system))
+        yield from _guarded(topic, _borrowed(init, system, takes=takes))
 
 
-def _borrowed(init: Init, system: System | None) -> Iterator[str]:
+def _borrowed(init: Init, system: System | None, *, takes: bool) -> Iterator[str]:
     groups = "all that they hold" if init.groups is None else ", ".join(init.groups)
     if init.source is None:
         yield f"as the stage {init.stage} will leave it: {'all' if init.groups is None else groups}"
@@ -90,8 +90,10 @@ def _borrowed(init: Init, system: System | None) -> Iterator[str]:
     warnings: list[str] = []
     saved = find(init, warnings.append)
     yield from (f"warning: {text}" for text in warnings)
-    if system is not None:
+    if system is not None and takes:
         initialise(system.model, saved)
+    elif system is not None:
+        beginnings(system.model, saved)
     yield f"weights from {', '.join(map(str, saved.paths))}: {groups}"
 
 
@@ -99,6 +101,8 @@ def _stage(recipe: Recipe, stage: Stage, system: System | None, device: torch.de
     found = list(_guarded(f"data {stage.name}", _data(stage)))
     yield from found
     yield from _init(f"init {stage.name}", stage.init, system)
+    if (critic := stage.of_critic()) is not None:
+        yield from _init(f"critic_init {stage.name}", critic.init, system, takes=False)
     if stage.evaluate is not None:
         yield from _guarded(f"evaluation {stage.name}", evaluated(stage.evaluate, recipe))
     if system is not None and all(finding.status != "failed" for finding in found):
@@ -143,6 +147,10 @@ def _parts(recipe: Recipe, model: ModalinkForConditionalGeneration, system: Syst
     for name, own in learning.items():
         count, share = sum(row.parameters for row in own), sum(row.share for row in own)
         yield f"stage {name} trains {count:,} parameters, {share:.2%}"
+    for stage in recipe.stages:
+        if (critic := stage.of_critic()) is not None:
+            copied = sum(row.parameters for row in rows if Group(row.group).within(critic.train))
+            yield f"the critic of stage {stage.name} has {copied:,} parameters of its own"
 
 
 def _mib(count: float) -> str:

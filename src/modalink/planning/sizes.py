@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from modalink.model import skeleton
+from modalink.model import ModalinkForConditionalGeneration, skeleton
 from modalink.model.groups import Groups
-from modalink.recipe import Recipe
+from modalink.recipe import Recipe, Stage
 from modalink.training.freezing import freeze, needs_of
 
 
@@ -14,7 +14,8 @@ class Sizes:
 
     Args:
         parts: Of each part, by the names of train groups; of generators only denoisers that can be trained are counted.
-        trained: Of what learns in each stage, by the stage's name and the groups that it trains.
+        trained: Of what learns in each stage, by the stage's name and the groups that it trains, `critic.` before
+            those of a critic of its own.
     """
 
     parts: dict[str, int]
@@ -42,8 +43,17 @@ def sizes(recipe: Recipe) -> Sizes:
     """
     model = skeleton(recipe)
     groups = model.trainable_groups()
-    trained = {stage.name: _counted(freeze(model, groups, stage.train, needs_of(stage))) for stage in recipe.stages}
-    return Sizes(_counted(groups), trained)
+    return Sizes(_counted(groups), {stage.name: _learning(model, groups, stage) for stage in recipe.stages})
+
+
+def _learning(model: ModalinkForConditionalGeneration, groups: Groups, stage: Stage) -> dict[str, int]:
+    """What learns in a stage, the weights of a critic of its own among it."""
+    policy, critic = stage.of_policy(), stage.of_critic()
+    found = _counted(freeze(model, groups, policy.train, needs_of(policy)))
+    if critic is not None:
+        own = _counted(freeze(model, groups, critic.train, needs_of(critic)))
+        found |= {f"critic.{group}": count for group, count in own.items()}
+    return found
 
 
 def _counted(groups: Groups) -> dict[str, int]:

@@ -138,6 +138,14 @@ class Stage(KindConfig):
         if self.init is not None and self.init.source is None and self.init.stage is not None:
             yield ("init", "stage"), self.init.stage
 
+    def of_policy(self) -> "Stage":
+        """What the system that it hands on learns in it: all of it, if a critic of its own does not learn a part."""
+        return self
+
+    def of_critic(self) -> "Stage | None":
+        """What a critic that is a model of its own learns in it, and starts from; None where there is none."""
+        return None
+
     def shown(self, conversation: Conversation, spec: SystemSpec) -> Conversation:
         """A conversation as the stage shows it to the system: as it is, if a kind does not say otherwise.
 

@@ -3,6 +3,7 @@
     STAGE/checkpoints/step-00000500/weights.safetensors     the trained groups
                                     optimizer.safetensors   the optimizer's state
                                     average.safetensors     their moving average, where the stage keeps one
+                                    critic.safetensors      a critic of its own and its optimizer, where it has one
                                     state.json              step, data cursor, metrics' length, the files' hashes
                       best/                                 weights and state of the stage's best evaluation
 
@@ -26,7 +27,7 @@ from modalink.errors import CheckpointError, shown
 from modalink.runs.unwritable import unwritable
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
-AVERAGE = "average.safetensors"
+AVERAGE, CRITIC = "average.safetensors", "critic.safetensors"
 BEST = "best"
 KEPT = 2
 """How many checkpoints of a stage stay: the newest, and the one before in case the newest is damaged."""
@@ -43,6 +44,7 @@ class Progress:
         watch: Which parameters have received a gradient.
         metrics_bytes: Length of `metrics.jsonl`.
         noted: What objectives noted of the last step, by their names, see `ObjectiveConfig.noted`.
+        critic_watch: Which parameters of a critic of its own have received a gradient.
     """
 
     step: int
@@ -51,6 +53,7 @@ class Progress:
     watch: dict[str, Any]
     metrics_bytes: int
     noted: dict[str, dict[str, float]] = field(default_factory=dict)
+    critic_watch: dict[str, Any] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
@@ -77,7 +80,14 @@ class Checkpoint:
 
     def average(self) -> dict[str, Tensor]:
         """The moving average of the trained parameters by name; empty where the stage keeps none."""
-        path = self.path / AVERAGE
+        return self._read(AVERAGE)
+
+    def critic(self) -> dict[str, Tensor]:
+        """A critic of its own, see `Critic.tensors`; empty where the stage has none."""
+        return self._read(CRITIC)
+
+    def _read(self, name: str) -> dict[str, Tensor]:
+        path = self.path / name
         return tensor_files.read(path, CheckpointError) if path.is_file() else {}
 
     def optimizer(self) -> dict[str, Tensor]:
@@ -91,6 +101,7 @@ def save(
     weights: Mapping[str, Tensor],
     optimizer: Mapping[str, Tensor],
     average: Mapping[str, Tensor] | None = None,
+    critic: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write a checkpoint and remove the oldest ones.
 
@@ -100,6 +111,7 @@ def save(
         weights: The trained parameters.
         optimizer: The optimizer's state.
         average: Their moving average, where the stage keeps one.
+        critic: A critic of its own, where the stage has one.
 
     Returns:
         The checkpoint's folder.
@@ -109,8 +121,8 @@ def save(
     """
     final = folder / f"step-{progress.step:08d}"
     # One that stands there already can only be one that was found damaged.
-    parts = {WEIGHTS: weights, OPTIMIZER: optimizer} | ({} if average is None else {AVERAGE: average})
-    _write(final, parts, asdict(progress))
+    given = {WEIGHTS: weights, OPTIMIZER: optimizer, AVERAGE: average, CRITIC: critic}
+    _write(final, {name: part for name, part in given.items() if part is not None}, asdict(progress))
     for old in _steps(folder)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return final
@@ -180,7 +192,7 @@ def _unsealed(path: Path) -> dict[str, Any]:
     if content.pop("seal") != _seal(content):
         raise ValueError(f"{STATE} does not match its seal")
     for name, sha256 in json_files.shaped(content.pop("files"), CheckpointError, dict[str, str]).items():
-        if name not in (WEIGHTS, OPTIMIZER, AVERAGE):
+        if name not in (WEIGHTS, OPTIMIZER, AVERAGE, CRITIC):
             raise ValueError(f"{STATE} names the file {shown(name)}, which no checkpoint has")
         if files.sha256(path / name) != sha256:
             raise ValueError(f"{name} does not match its hash")

@@ -1,8 +1,9 @@
 """Replies that were drawn as samples to learn from, with the probabilities that they had."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
@@ -16,7 +17,6 @@ from modalink.model.sampled import Drawing, Sampled
 from modalink.model.sides import Judgement, spans
 from modalink.training import parallel
 from modalink.training.forward import forward
-from modalink.training.objectives import Need
 from modalink.training.policy_gradient import drawn_logprobs
 from modalink.training.reference import Start
 from modalink.training.rollouts import Group, Reply
@@ -87,7 +87,7 @@ class Numbers:
     """Numbers of each labelled token of every side of some samples, one row a side.
 
     Args:
-        logprobs: Log-probabilities.
+        logprobs: Log-probabilities; rows of nothing where they were not asked.
         values: What the value head expects; rows of nothing where it was not asked.
     """
 
@@ -97,28 +97,30 @@ class Numbers:
 
 @torch.no_grad()
 def numbers_of(
-    learner: Learner, samples: Sequence[Prepared], start: Start | None = None, *, values: bool = False
+    learner: Learner,
+    samples: Sequence[Prepared],
+    needs: Set[Literal["logits", "values"]] = frozenset({"logits"}),
+    start: Start | None = None,
 ) -> Numbers:
-    """What the policy says of replies, by the passes that learn from them.
+    """What the system says of replies, by the passes that learn from them.
 
     Not those of the engine: in bfloat16 a pass of many tokens and one for each differ by several hundredths.
 
     Args:
         learner: The stage's learner.
         samples: Samples that were drawn; all processes ask this together.
-        start: The state whose probabilities these are; by default that of now.
-        values: Whether its value head is asked, too.
+        needs: What is asked: `logits` for log-probabilities, `values` for those of the value head.
+        start: The state whose numbers these are; by default that of now.
     """
     order = learner.terms.order(samples)
     places = [parallel.positions(len(samples))[i] for i in order]
     found: list[tuple[list[float], list[float]]] = []
-    needs: set[Need] = {"logits", "values"} if values else {"logits"}
     with nullcontext() if start is None else start.in_place(), autocast(learner.dtype, learner.device):
         for part in learner.division.cut([samples[i] for i in order], places):
             batch = learner.encoders.encoded(part.batch).to(learner.device)
-            output = forward(learner.system.model, batch, needs)
-            assert output.logits is not None
-            logprobs = drawn_logprobs(output.logits, batch.wanted, batch.sides).tolist()
+            output = forward(learner.system.model, batch, {*needs})
+            logits = output.logits if "logits" in needs else None
+            logprobs = [] if logits is None else drawn_logprobs(logits, batch.wanted, batch.sides).tolist()
             expected = [] if output.values is None else output.values.tolist()
             own = sum(len(sample.sides) for sample in part.samples)
             found += [(logprobs[begin:end], expected[begin:end]) for begin, end in [*spans(batch.sides)][:own]]

@@ -17,7 +17,7 @@ from modalink.model.groups import divided
 from modalink.recipe import Init, Recipe, Stage
 from modalink.runs import checkpoints
 from modalink.runs.saved_weights import SavedWeights
-from modalink.training.weights import Lender, beginnings
+from modalink.training.weights import Lender, beginnings, of_critic
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,27 @@ class EarlierStages:
         """
         if stage.init is None or stage.init.source is not None:
             return self._lent.get(stage.name)
-        first, last = self._numbers[str(stage.init.stage)], self._numbers[stage.name]
-        wanted = self._touched(first + 1, last)
-        if stage.init.checkpoint == "best":
+        return self._state(stage.init, self._numbers[stage.name])
+
+    def beginning_of_critic(self, stage: Stage) -> Lender | None:
+        """What a stage's critic starts from instead of the policy as the stage begins.
+
+        Raises:
+            CheckpointError: What an earlier stage has kept is not there, or is damaged.
+        """
+        critic = stage.of_critic()
+        if critic is None or critic.init is None or critic.init.source is not None:
+            return self._lent.get(of_critic(stage.name))
+        return self._state(critic.init, self._numbers[stage.name] + 1)
+
+    def _state(self, init: Init, end: int) -> KeptState:
+        """What stages have changed up to one, left out, since that which an `init` names."""
+        first, best = self._numbers[str(init.stage)], init.checkpoint == "best"
+        wanted = self._touched(first + 1, end)
+        if best:
             wanted |= self._trained(self._stages[first])
-        wanted |= {name for group in stage.init.renamed.values() for name in self._names(group)}
-        return KeptState(stage.init, self._read(first, wanted, best=stage.init.checkpoint == "best"))
+        wanted |= {name for group in init.renamed.values() for name in self._names(group)}
+        return KeptState(init, self._read(first, wanted, best=best))
 
     def after(self, name: str, now: Stage) -> dict[str, Tensor]:
         """What differs while a stage is trained from what an earlier one had left, as it was then.
@@ -120,7 +135,7 @@ class EarlierStages:
         return set[str]().union(*(self._trained(one) | self._begun(one) for one in self._stages[first:end]))
 
     def _trained(self, stage: Stage) -> set[str]:
-        return set[str]().union(*(self._names(group) for group in stage.train))
+        return set[str]().union(*(self._names(group) for group in stage.of_policy().train))
 
     def _begun(self, stage: Stage) -> set[str]:
         """Parameters whose values a stage does not take over from the stage before."""

@@ -49,7 +49,9 @@ def forward(model: ModalinkForConditionalGeneration, batch: Batch, needs: Set[Ne
         asks |= {"output_hidden_states": True} if needs & {"rewards", "step_rewards", "values"} else {}
         given = model(**batch.inputs(logits=words, conditions="conditions" in needs), **asks)
         logprobs = _logprobs(given.logits, batch) if "logprobs" in needs else None
-        found = replace(found, logits=given.logits, logprobs=logprobs, conditions=given.conditions)
+        # Where values alone are asked for, there are logits of none of their tokens.
+        logits = given.logits if words or "values" not in needs else None
+        found = replace(found, logits=logits, logprobs=logprobs, conditions=given.conditions)
         if "rewards" in needs:
             found = replace(found, rewards=model.rewards(given.hidden_states[-1], batch.ends))
         if "step_rewards" in needs:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from modalink.runs.checkpoints import Progress
 from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import Metrics, length
 from modalink.training import parallel
+from modalink.training.critic import Critic
 from modalink.training.earlier import EarlierStages
 from modalink.training.events import CheckpointSaved, OnEvent, StepDone, Warned
 from modalink.training.gradient_check import PATIENCE
@@ -62,6 +63,7 @@ def train_steps(
     metrics: Metrics | None,
     evaluate: Callable[[int], None] = lambda done: None,
     learn: Learn | None = None,
+    critic: Critic | None = None,
 ) -> None:
     """Learn from the loader's batches, from step `first` to the stage's last.
 
@@ -73,6 +75,7 @@ def train_steps(
         metrics: Where the steps' records go; None for all processes but one.
         evaluate: Hears how many steps are done.
         learn: What a step does with its samples; by default the learner learns from them.
+        critic: The stage's critic, where that is a model of its own.
 
     Raises:
         TrainingError: A step must not go on, or something that should learn did not.
@@ -94,10 +97,12 @@ def train_steps(
             warn_unused(run, learner, done)
         if done == learner.steps:
             learner.watch.finish()
+            if critic is not None:
+                critic.finish()
         evaluate(done)  # before `save`: the checkpoint covers the line that it writes
         stopped = parallel.summed([float(run.stop.requested)])[0] > 0
         if done % stage.checkpoint_every == 0 or done == learner.steps or stopped:
-            path = save(run, learner, loader, done)
+            path = save(run, learner, loader, done, critic)
             if stopped:
                 raise Interrupted(
                     f"stopped as asked after step {done} of {learner.steps} of stage {stage.name}; all is saved in "
@@ -118,7 +123,7 @@ def numbered(
             yield step, samples, time.perf_counter() - began
 
 
-def save(run: Run, learner: Learner, loader: Loader, done: int) -> Path:
+def save(run: Run, learner: Learner, loader: Loader, done: int, critic: Critic | None = None) -> Path:
     """Write a checkpoint after `done` steps; one process writes for all, and all wait."""
     folder = run.folder / learner.stage.name
     path = folder / "checkpoints"
@@ -129,8 +134,11 @@ def save(run: Run, learner: Learner, loader: Loader, done: int) -> Path:
         run.check_folder()
         size = length(folder / "metrics.jsonl")
         progress = Progress(done, learner.steps, place, learner.watch.state_dict(), size, learner.noted)
-        average = None if learner.average is None else learner.average.tensors
-        path = checkpoints.save(path, progress, learner.weights, optimizer_tensors(learner.optimizer), average)
+        average, beside = None if learner.average is None else learner.average.tensors, None
+        if critic is not None:
+            beside, watched = critic.tensors(), critic.learner.watch.state_dict()
+            progress = replace(progress, critic_watch=watched)
+        path = checkpoints.save(path, progress, learner.weights, optimizer_tensors(learner.optimizer), average, beside)
         run.emit(CheckpointSaved(path))
     parallel.barrier()
     return path

@@ -25,6 +25,7 @@ from modalink.runs.metrics import Metrics, rewind
 from modalink.settings import RunSettings
 from modalink.training import parallel
 from modalink.training.changed_data import check_data
+from modalink.training.critic import Critic, critic_of
 from modalink.training.events import Warned
 from modalink.training.freezing import freeze, needs_of
 from modalink.training.frozen import FrozenEncoders, check_abilities, frozen_generators
@@ -58,7 +59,7 @@ class Begun:
 
     Args:
         folder: The stage's folder.
-        trained: The groups that it trains, all others frozen.
+        trained: The groups that it trains, all others frozen; not those of a critic of its own.
         checkpoint: Where it was left, if it was; the trained groups are as they were then.
         start: What it trains as it was before the first step, where an objective measures by that.
     """
@@ -71,8 +72,8 @@ class Begun:
 
 def begin(run: Run, stage: Stage) -> Begun | None:
     """Bring a stage to where it stands: to its first step, or to its newest checkpoint; None when it is finished."""
-    folder, model, needs = run.folder / stage.name, run.system.model, needs_of(stage)
-    trained = freeze(model, model.trainable_groups(), stage.train, needs, dropout=stage.dropout)
+    folder, model, needs = run.folder / stage.name, run.system.model, needs_of(stage.of_policy())
+    trained = freeze(model, model.trainable_groups(), stage.of_policy().train, needs, dropout=stage.dropout)
     start = Start(trained) if stage.makes_samples or needs & OF_START else None
     checkpoint = checkpoints.latest(folder / "checkpoints", lambda text: run.emit(Warned(text)))
     if checkpoint is not None:
@@ -82,8 +83,8 @@ def begin(run: Run, stage: Stage) -> Begun | None:
     return Begun(folder, trained, checkpoint, start)
 
 
-def resume(learner: Learner, loader: Loader, checkpoint: Checkpoint | None) -> int:
-    """Give a learner and a loader what a checkpoint holds of them; the step that comes next, from 0."""
+def resume(learner: Learner, loader: Loader, checkpoint: Checkpoint | None, critic: Critic | None = None) -> int:
+    """Give a learner, a loader and a critic what a checkpoint holds of them; the step that comes next, from 0."""
     if checkpoint is None:
         return 0
     load_optimizer_tensors(learner.optimizer, checkpoint.optimizer())
@@ -92,6 +93,8 @@ def resume(learner: Learner, loader: Loader, checkpoint: Checkpoint | None) -> i
     learner.watch.load_state_dict(checkpoint.progress.watch)
     learner.noted = dict(checkpoint.progress.noted)
     loader.load_state_dict(checkpoint.progress.cursor)
+    if critic is not None:
+        critic.load(checkpoint.critic(), checkpoint.progress.critic_watch)
     return checkpoint.progress.step
 
 
@@ -166,7 +169,7 @@ def make_learner(
     dtype: torch.dtype | None = None,
     start: Start | None = None,
 ) -> Learner:
-    """The stage's learner, on the run's device and in the stage's precision.
+    """The stage's learner, on the run's device and in the stage's precision; not that of a critic of its own.
 
     Args:
         run: The run.
@@ -176,7 +179,7 @@ def make_learner(
         dtype: What matrix products are computed in, if not what the stage says.
         start: What it trained when it began, where an objective measures by that; by default what it trains is so now.
     """
-    system = run.system
+    system, stage = run.system, stage.of_policy()
     dtype = dtype or resolve(stage.precision, run.device)
     modules: list[nn.Module] = [system.model, *system.generators.values()]
     for module in modules:
@@ -202,6 +205,25 @@ def make_learner(
         dtype=dtype,
         reference=reference,
     )
+
+
+def open_critic(run: Run, stage: Stage, learner: Learner, *, fresh: bool) -> Critic | None:
+    """The stage's critic, where that is a model of its own.
+
+    Args:
+        run: The run.
+        stage: The stage.
+        learner: What learns the rest of it.
+        fresh: Whether it begins now, as the policy or as what it is lent.
+
+    Raises:
+        CheckpointError: What it starts from is not there, or does not fit.
+    """
+    critic = critic_of(learner, stage)
+    lent = run.earlier.beginning_of_critic(stage) if fresh and run.earlier is not None else None
+    if critic is not None and lent is not None:
+        critic.begin(run.system.model, lent)
+    return critic
 
 
 def count_steps(stage: Stage, epoch_samples: int | None) -> int:

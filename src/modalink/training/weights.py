@@ -56,14 +56,22 @@ class Lender(Protocol):
         """The tensors by name."""
 
 
+def of_critic(stage: str) -> str:
+    """The name under which stands what a stage's critic is lent; no stage has such a name."""
+    return f"{stage}/critic"
+
+
 def find_lent(recipe: Recipe, warn: Callable[[str], None]) -> dict[str | None, SavedWeights]:
-    """What other runs lend to a recipe: to stages by name, and to the whole system under None.
+    """What other runs lend to a recipe: to stages by name, to their critics (`of_critic`), to the whole system under
+    None.
 
     Raises:
         CheckpointError: A run that is asked for is not there, or holds no weights.
         UnknownNameError: It has no stage of a name.
     """
     wanted: dict[str | None, Init | None] = {None: recipe.init, **{stage.name: stage.init for stage in recipe.stages}}
+    critics = [(of_critic(stage.name), stage.of_critic()) for stage in recipe.stages]
+    wanted |= {name: critic.init for name, critic in critics if critic is not None}
     return {to: find(init, warn) for to, init in wanted.items() if init is not None and init.source is not None}
 
 

@@ -11,10 +11,11 @@ from modalink.model.groups import table
 from modalink.model.precision import resolve
 from modalink.recipe import Stage
 from modalink.runs.metrics import Metrics
+from modalink.training.critic import Critic
 from modalink.training.evaluating import open_evaluation
 from modalink.training.events import StageStarted
 from modalink.training.loop import Learn, Run, train_steps
-from modalink.training.opening import Begun, count_steps, make_learner, open_loader, open_metrics, resume
+from modalink.training.opening import Begun, count_steps, make_learner, open_critic, open_loader, open_metrics, resume
 from modalink.training.step import Learner
 
 
@@ -30,6 +31,7 @@ class Opened:
         first: The next step, from 0.
         metrics: Where its records go; None for all processes but one.
         evaluate: Hears how many steps are done.
+        critic: Its critic, where that is a model of its own.
     """
 
     run: Run
@@ -39,10 +41,11 @@ class Opened:
     first: int
     metrics: Metrics | None
     evaluate: Callable[[int], None]
+    critic: Critic | None
 
     def train(self, learn: Learn | None = None) -> None:
         """Go through the steps that are left; see `train_steps`."""
-        train_steps(self.run, self.learner, self.loader, self.first, self.metrics, self.evaluate, learn)
+        train_steps(self.run, self.learner, self.loader, self.first, self.metrics, self.evaluate, learn, self.critic)
 
 
 @contextmanager
@@ -63,12 +66,13 @@ def opened(
         dtype = untimed(run, stage) if precision is None else precision(loader)
         steps = count_steps(stage, loader.epoch_samples)
         learner = make_learner(run, stage, begun.trained, steps, dtype, begun.start)
-        first = resume(learner, loader, begun.checkpoint)
+        critic = open_critic(run, stage, learner, fresh=begun.checkpoint is None)
+        first = resume(learner, loader, begun.checkpoint, critic)
         metrics = open_metrics(run, begun.folder, begun.checkpoint, stack)
         rows = table(run.system.model.trainable_groups(), stage.train, run.system.generators)
         run.emit(StageStarted(stage.name, first, learner.steps, rows))
         evaluate = open_evaluation(run, learner, metrics, begun.folder, stack)
-        yield Opened(run, begun, loader, learner, first, metrics, evaluate)
+        yield Opened(run, begun, loader, learner, first, metrics, evaluate, critic)
 
 
 def untimed(run: Run, stage: Stage) -> torch.dtype:

@@ -21,6 +21,7 @@ from modalink.rewards._combined import Combined
 from modalink.runs.ledger import Ledger
 from modalink.runs.metrics import Metrics, read_records
 from modalink.training import parallel
+from modalink.training.critic import Critic, critic_of, together
 from modalink.training.drawn import drawing
 from modalink.training.judged import measures
 from modalink.training.loop import Run
@@ -89,25 +90,24 @@ class RolloutStageConfig(StageConfig):
         with opened(run, self, begun) as stage:
             assert begun.start is not None
             ledger = stage.loader.ledger
-            teacher = self._teacher(run, stage.learner, begun.start, begun.folder, stage.metrics, ledger, stage.first)
+            policy = Policy(stage.learner, begun.start, drawing(run.system, self._sampling()), stage.critic)
+            teacher = self._teacher(run, policy, begun.folder, stage.metrics, ledger, stage.first)
             stage.train(teacher)
             teacher.rollouts.forget(stage.learner.steps)
 
     def _teacher(
         self,
         run: Run,
-        learner: Learner,
-        start: Start,
+        policy: "Policy",
         folder: Path,
         metrics: Metrics | None,
         ledger: Ledger,
         first: int,
     ) -> "Teacher":
-        policy = Policy(learner, start, drawing(run.system, self._sampling()))
         shown = Shown(folder / "replies.jsonl", self.kept, first)
         past = parallel.gathered(read_records(metrics.path) if metrics is not None else [])
         watch = RolloutWatch(self.name, self.limits, past)
-        return Teacher(self, policy, self._rollouts(run, learner, folder), shown, watch, ledger)
+        return Teacher(self, policy, self._rollouts(run, policy.learner, folder), shown, watch, ledger)
 
     def _sampling(self) -> Sampling:
         return Sampling(max_new_tokens=self.max_new_tokens, temperature=self.temperature)
@@ -133,7 +133,8 @@ class RolloutStageConfig(StageConfig):
             replace(group, replies=tuple(replace(r, reward=1.0 - i % 2) for i, r in enumerate(group.replies)))
             for group in groups
         ]
-        return self.taught(Policy(learner, Start(learner.trained), drawing(learner.system, self._sampling())), told)
+        how, critic = drawing(learner.system, self._sampling()), critic_of(learner, self)
+        return self.taught(Policy(learner, Start(learner.trained), how, critic), told)
 
     def enough(self, prompts: int) -> int | None:
         """How many prompts with replies of different worth this process needs, of so many; None draws all."""
@@ -170,11 +171,18 @@ class Policy:
         learner: The stage's learner.
         start: The state in which the stage began.
         how: How replies are drawn.
+        critic: What expects something of them, where that is a model of its own.
     """
 
     learner: Learner
     start: Start
     how: Drawing
+    critic: Critic | None = None
+
+    def learn(self, step: int, samples: Sequence[Prepared]) -> dict[str, Any]:
+        """Update it once, and a critic of its own; the record as `Learner.learn` gives it."""
+        record = self.learner.learn(step, samples)
+        return record if self.critic is None else together(record, self.critic.learn(step, samples))
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from modalink.model.prepared import Prepared
-from modalink.recipe.groups import VALUE_HEAD
+from modalink.recipe import Init, TrainGroup
+from modalink.recipe.groups import VALUE_HEAD, Group
 from modalink.training import parallel
 from modalink.training.drawn import Numbers, numbers_of, sample_of
 from modalink.training.policy_gradient import Comparison, outcome_advantages
-from modalink.training.rollouts import Group
+from modalink.training.rollouts import Group as Drawn
 from modalink.training.stages._rollouts import Policy, RolloutStageConfig, Teacher
 from modalink.training.token_advantages import Gae, Judged, token_advantages
+from modalink.yaml_files import Loc
 
 
 class OnlineConfig(RolloutStageConfig):
@@ -31,6 +33,15 @@ class OnlineConfig(RolloutStageConfig):
     the mean of all replies of the step; `gae`, what the LLM's value head expects at each token (PPO)."""
     gae: Gae = Gae()
     """How advantages are estimated from values, for `gae`."""
+    critic: Literal["shared", "own"] = "shared"
+    """What expects rewards, for `gae`: the value head on the policy's states, which both losses then form (`shared`);
+    or a model of its `own`, a copy of the groups that the stage trains, with the head, that learns from the objective
+    `value` alone. It is resumed with the stage, and not handed on."""
+    critic_lr: PositiveFloat | None = None
+    """Peak learning rate of the copies of an own critic; None has those of `train`, as the head always has."""
+    critic_init: Init | None = None
+    """What an own critic starts from instead of the policy as the stage begins, for example a reward model:
+    {from: runs/judge, renamed: {llm.value_head: llm.reward_head}}."""
     kl_in_reward: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the divergence from the state in which the stage began (k1) taken from each reward (RLOO, PPO: 0.05),
     instead of, or beside, that of the objective: by `gae` from that of each token, else summed over tokens."""
@@ -70,34 +81,88 @@ class OnlineConfig(RolloutStageConfig):
             raise ValueError(f"found the objective `value`, whose head nothing trains; add {VALUE_HEAD} to train")
         return self
 
+    @model_validator(mode="after")
+    def _critic_fits(self) -> Self:
+        idle = [name for name in ("critic_lr", "critic_init") if getattr(self, name) is not None]
+        if self.critic == "shared":
+            if idle:
+                raise ValueError(f"found {idle[0]} and critic: shared, which is the policy itself; set critic: own")
+            return self
+        if self.advantage != "gae":
+            raise ValueError(
+                f"found critic: own and advantage {self.advantage}, which knows no values; set advantage: gae"
+            )
+        if not self._of_policy():
+            raise ValueError(
+                f"found critic: own and nothing but {VALUE_HEAD} in train; name what the policy learns, too"
+            )
+        if self.critic_lr is not None and not self._of_critic().keys() - {VALUE_HEAD}:
+            raise ValueError("found critic_lr, and no group in train on which values depend; leave it out")
+        return self
+
+    def _of_policy(self) -> dict[str, TrainGroup]:
+        return {group: how for group, how in self.train.items() if group != VALUE_HEAD}
+
+    def _of_critic(self) -> dict[str, TrainGroup]:
+        """The groups on which values depend."""
+        learned = [objective for objective in self.objectives if "values" in objective.needs]
+        rate = {} if self.critic_lr is None else {"lr": self.critic_lr}
+        return {
+            group: how if group == VALUE_HEAD else how.replace(**rate)
+            for group, how in self.train.items()
+            if any(objective.teaches(Group(group)) for objective in learned)
+        }
+
+    def of_policy(self) -> "OnlineConfig":
+        if self.critic == "shared":
+            return self
+        objectives = [objective for objective in self.objectives if "values" not in objective.needs]
+        return self.model_copy(update={"train": self._of_policy(), "objectives": objectives, "critic": "shared"})
+
+    def of_critic(self) -> "OnlineConfig | None":
+        if self.critic == "shared":
+            return None
+        objectives = [objective for objective in self.objectives if "values" in objective.needs]
+        own = {"train": self._of_critic(), "objectives": objectives, "init": self.critic_init, "ema": None}
+        return self.model_copy(update=own | {"critic": "shared"})
+
+    def names_stages(self) -> Iterator[tuple[Loc, str]]:
+        yield from super().names_stages()
+        if self.critic_init is not None and self.critic_init.source is None and self.critic_init.stage is not None:
+            yield ("critic_init", "stage"), self.critic_init.stage
+
     def with_batch(self, size: int) -> Self:
         return self.replace(batch=size, micro_batch=None, updates=1, mixed=None)
 
     def small(self) -> dict[str, Any]:
-        """One update a step, from all that is drawn."""
-        return super().small() | {"updates": 1, "mixed": None}
+        """One update a step, from all that is drawn; a critic has the tiny rates, and of no other run the weights."""
+        own = self.critic_init is not None and self.critic_init.source is None
+        init = self.model_dump(mode="json")["critic_init"] if own else None
+        return super().small() | {"updates": 1, "mixed": None, "critic_lr": None, "critic_init": init}
 
     def enough(self, prompts: int) -> int | None:
         return None if self.mixed is None else max(1, self.mixed // parallel.world())
 
-    def taught(self, policy: Policy, groups: Sequence[Group]) -> list[Prepared]:
+    def taught(self, policy: Policy, groups: Sequence[Drawn]) -> list[Prepared]:
         return self._taught(policy, groups)[0]
 
-    def _taught(self, policy: Policy, groups: Sequence[Group]) -> tuple[list[Prepared], dict[str, float]]:
+    def _taught(self, policy: Policy, groups: Sequence[Drawn]) -> tuple[list[Prepared], dict[str, float]]:
         """The same, and what is measured of the values."""
         system, how = policy.learner.system, policy.how
         made = [sample_of(system, group, how, learns_cut=self.learns_cut) for group in self._chosen(groups)]
         samples = [sample for sample in made if sample is not None]
-        old = numbers_of(policy.learner, samples, values=self.advantage == "gae")
-        reference = numbers_of(policy.learner, samples, policy.start)
+        shared = self.advantage == "gae" and policy.critic is None
+        old = numbers_of(policy.learner, samples, {"logits", "values"} if shared else {"logits"})
+        reference = numbers_of(policy.learner, samples, start=policy.start)
         if self.advantage == "gae":
-            return self._by_values(samples, old, reference)
+            values = old.values if policy.critic is None else policy.critic.values(samples)
+            return self._by_values(samples, Numbers(old.logprobs, values), reference)
         advantages = self._advantages(samples, old, reference)
         rows = [(own,) * len(row) for own, row in zip(advantages, old.logprobs, strict=True)]
         fields = _rows(old=old.logprobs, reference=reference.logprobs, advantages=rows)
         return [*_told(samples, fields)], {}
 
-    def learn(self, teacher: Teacher, step: int, groups: Sequence[Group]) -> dict[str, Any]:
+    def learn(self, teacher: Teacher, step: int, groups: Sequence[Drawn]) -> dict[str, Any]:
         signal = self._signal(groups)
         if not signal and self.advantage != "gae":
             return teacher.nothing(step, groups) | {"signal": signal}
@@ -105,10 +170,10 @@ class OnlineConfig(RolloutStageConfig):
         parts = [part for part in self._parts(samples) if parallel.summed([float(len(part))])[0]]
         if not parts:
             return teacher.nothing(step, groups) | {"signal": signal}
-        records = [teacher.policy.learner.learn(step, part) for part in parts]
+        records = [teacher.policy.learn(step, part) for part in parts]
         return _together(records) | measured | {"kl": divergence(samples), "signal": signal}
 
-    def _signal(self, groups: Sequence[Group]) -> float:
+    def _signal(self, groups: Sequence[Drawn]) -> float:
         """The share of prompts, of all processes, whose replies teach something."""
         mixed, prompts = parallel.summed([float(sum(group.is_mixed for group in groups)), float(len(groups))])
         if self.advantage in ("reinforce", "gae"):
@@ -116,7 +181,7 @@ class OnlineConfig(RolloutStageConfig):
             return float(len({*rewards}) > 1 or (self.advantage == "gae" and len(rewards) == 1))
         return mixed / max(1.0, prompts)
 
-    def _chosen(self, groups: Sequence[Group]) -> list[Group]:
+    def _chosen(self, groups: Sequence[Drawn]) -> list[Drawn]:
         if (most := self.enough(len(groups))) is None:
             return [*groups]
         return [group for group in groups if group.is_mixed][:most]
