@@ -10,6 +10,7 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 from modalink.errors import PartError
+from modalink.interop.imported import Imported
 from modalink.interop.names import NameMap
 from modalink.kinds import kinds
 from modalink.recipe import Paper
@@ -18,27 +19,18 @@ ROOM = "modalink.interop.families"
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(Imported):
     """A checkpoint that is imported.
 
     Args:
-        reference: Its folder, or hub id.
-        revision: The commit of a hub id.
         folder: Where its files are.
         config: Its configuration.
         processor: What its processor says of itself, as JSON data.
     """
 
-    reference: str
-    revision: str | None
     folder: Path
     config: PreTrainedConfig
     processor: Mapping[str, Any]
-
-    @property
-    def checkpoint(self) -> dict[str, Any]:
-        """What a part's settings say of where its weights are."""
-        return {"checkpoint": self.reference} | ({} if self.revision is None else {"revision": self.revision})
 
     def refuse(self, setting: str, found: Any, needed: str) -> PartError:
         """The error about a setting that cannot be imported."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from modalink import hub
 from modalink.errors import PartError
+from modalink.interop.imported import Imported
 from modalink.interop.names import some
 from modalink.kinds import kinds
 from modalink.model import skeleton
@@ -25,27 +26,18 @@ CHOSEN = "assumed: chosen at the import"
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Imported):
     """A checkpoint that is imported, and what it was trained beside.
 
     Args:
-        reference: Its folder, or hub id.
-        revision: The commit of a hub id.
         tensors: What it holds, on the meta device.
         llm: The LLM, as it was said; None where nothing was.
         encoder: The encoder, as it was said; None where nothing was.
     """
 
-    reference: str
-    revision: str | None
     tensors: Mapping[str, Tensor]
     llm: str | None = None
     encoder: str | None = None
-
-    @property
-    def checkpoint(self) -> dict[str, Any]:
-        """What a part's settings say of where its weights are."""
-        return {"checkpoint": self.reference} | ({} if self.revision is None else {"revision": self.revision})
 
     def refuse(self, found: str, needed: str) -> PartError:
         """The error about a checkpoint that cannot be imported."""
