@@ -9,7 +9,8 @@ from pydantic import Field, field_validator
 from modalink import tiny_world
 from modalink.conversation import Content, Text, Turn
 from modalink.data.preference import Preference, Side
-from modalink.data.source import Numbered, SourceConfig
+from modalink.data.source import Numbered
+from modalink.data.sources._tiny_world_judged import TinyWorldJudgedConfig
 from modalink.tiny_world import COLOURS, SHAPES, SIZES, Scene, WorldObject
 from modalink.tiny_world.asking import COUNT_WORDS
 from modalink.tiny_world.media import medium, user_turn
@@ -21,16 +22,10 @@ _ANSWERS: tuple[tuple[str, ...], ...] = (("yes", "no"), COLOURS, SHAPES, SIZES, 
 """Answers of which one is right and the others are wrong."""
 
 
-class TinyWorldPreferencesConfig(SourceConfig):
+class TinyWorldPreferencesConfig(TinyWorldJudgedConfig):
     """Settings of tiny-world preferences."""
 
     kind: Literal["tiny_world_preferences"] = "tiny_world_preferences"
-    split: Literal["train", "validation", "test"] = "train"
-    """Split of compositions."""
-    count: int = Field(default=2_000, ge=1)
-    """How many pairs."""
-    seed: int = Field(default=0, ge=0)
-    """With the split fixes every word and pixel."""
     tasks: list[Task] = Field(default=["caption", "vqa"], min_length=1)
     """What the replies are: captions of pictures, answers to questions about them, drawings that are asked for."""
     faults: list[Fault] = Field(default=["invented", "attribute"], min_length=1)
@@ -46,11 +41,6 @@ class TinyWorldPreferencesConfig(SourceConfig):
         if len({*value}) < len(value):
             raise ValueError(f"found {value}, needed each at most once")
         return value
-
-    @property
-    def name(self) -> str:
-        """Kind and split."""
-        return f"{self.kind} {self.split}"
 
     def open(self) -> "TinyWorldPreferences":
         """The preferences."""
@@ -69,7 +59,7 @@ class TinyWorldPreferences(Numbered):
     def sample(self, index: int) -> Preference:
         """The replies of a number."""
         config = self._config
-        rng = np.random.default_rng([tiny_world.SPLITS.index(config.split), config.seed, index, 1])
+        rng = config.rng(index, 1)
         task = config.tasks[rng.integers(len(config.tasks))]
         scene = tiny_world.sample_scene(int(rng.integers(2**31)), config.split)
         asked, replies = _answers(scene, rng) if task == "vqa" else self._told(scene, rng, task)
@@ -78,8 +68,7 @@ class TinyWorldPreferences(Numbered):
             facts["captions"] = [tiny_world.describe(scene)]
         sides = [Side((Turn("assistant", content),), score=float(-n)) for n, content in enumerate(replies)]
         prompt = [user_turn((tiny_world.Shown.of("image", scene),) if task != "draw" else (), asked)]
-        id = f"{config.kind}/{config.split}/{config.seed}/{index}"
-        return replace(Preference.of(prompt, sides, id), facts=facts)
+        return replace(Preference.of(prompt, sides, config.id(index)), facts=facts)
 
     def _told(self, scene: Scene, rng: np.random.Generator, task: Task) -> tuple[str, list[tuple[Content, ...]]]:
         """A request, the right caption or drawing, and those with ever more faults."""

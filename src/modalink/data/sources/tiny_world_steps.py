@@ -7,32 +7,22 @@ import numpy as np
 from pydantic import Field
 
 from modalink import tiny_world
-from modalink.data.source import Numbered, SourceConfig
+from modalink.data.source import Numbered
+from modalink.data.sources._tiny_world_judged import TinyWorldJudgedConfig
 from modalink.data.steps import Stepped
 from modalink.tiny_world import Scene, WorldObject
 from modalink.tiny_world.media import user_turn
 from modalink.tiny_world.scenes import changed
 
 
-class TinyWorldStepsConfig(SourceConfig):
+class TinyWorldStepsConfig(TinyWorldJudgedConfig):
     """Settings of tiny-world replies in steps."""
 
     kind: Literal["tiny_world_steps"] = "tiny_world_steps"
-    split: Literal["train", "validation", "test"] = "train"
-    """Split of compositions."""
-    count: int = Field(default=2_000, ge=1)
-    """How many replies."""
-    seed: int = Field(default=0, ge=0)
-    """With the split fixes every word and pixel."""
     separator: Annotated[str, Field(min_length=1)] = "\n\n"
     """What stands behind each step, where its worth is read."""
     wrong: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of steps of which the shape, the colour or the size is another than in the picture."""
-
-    @property
-    def name(self) -> str:
-        """Kind and split."""
-        return f"{self.kind} {self.split}"
 
     def open(self) -> "TinyWorldSteps":
         """The replies."""
@@ -51,14 +41,13 @@ class TinyWorldSteps(Numbered):
     def sample(self, index: int) -> Stepped:
         """The reply of a number."""
         config = self._config
-        rng = np.random.default_rng([tiny_world.SPLITS.index(config.split), config.seed, index, 2])
+        rng = config.rng(index, 2)
         scene = tiny_world.sample_scene(int(rng.integers(2**31)), config.split)
         right = [bool(rng.random() >= config.wrong) for _ in scene.objects]
         told = [item if good else self._wrong(item, rng) for item, good in zip(scene.objects, right, strict=True)]
         steps = [tiny_world.describe(replace(scene, objects=(item,))) for item in told]
         asked = user_turn((tiny_world.Shown.of("image", scene),), tiny_world.caption_request(rng))
-        id = f"{config.kind}/{config.split}/{config.seed}/{index}"
-        found = Stepped.of([asked], steps, [float(good) for good in right], config.separator, id)
+        found = Stepped.of([asked], steps, [float(good) for good in right], config.separator, config.id(index))
         return replace(found, facts=_facts(scene))
 
     def _wrong(self, item: WorldObject, rng: np.random.Generator) -> WorldObject:
