@@ -45,10 +45,10 @@ QUESTION = "What is this called?"
 def main(run: str) -> None:
     """Make the data and the indexes, train, ask in four ways, and write the table."""
     named = names()
-    write_data(named)
+    write_learned(named)
     recipe = recipe_of(run)
     for split in ("train", "test"):
-        index(recipe, split)
+        index(recipe, named, split)
     train(recipe, FOLDER / "run")
     system = load_system(FOLDER / "run")
     rows = []
@@ -91,16 +91,13 @@ def entry(thing: WorldObject, name: str) -> tuple[Path, str]:
     return picture(thing, 1), f"This is a {name}."
 
 
-def write_data(named: dict[WorldObject, str]) -> None:
-    """Write what is learned, and what the indexes hold."""
+def write_learned(named: dict[WorldObject, str]) -> None:
+    """Write what is learned."""
     draw = random.Random(1)
     known = of_split(named, "train")
     chosen = [draw.choice(known) for _ in range(LEARNED)]
     learned = [(picture(thing, 1000 + n), QUESTION, f"It is a {named[thing]}.") for n, thing in enumerate(chosen)]
     _write("learned", learned)
-    for split in ("train", "test"):
-        entries = [entry(thing, named[thing]) for thing in of_split(named, split)]
-        _write(split, [(path, "What is this?", text) for path, text in entries])
 
 
 def _write(name: str, rows: list[tuple[Path, str, str]]) -> None:
@@ -127,16 +124,18 @@ def recipe_of(run: str) -> Recipe:
     return Recipe.model_validate(load("demo").to_dict() | reader)
 
 
-def index(recipe: Recipe, split: str) -> None:
+def index(recipe: Recipe, named: dict[WorldObject, str], split: str) -> None:
     """Build an index of a split's objects, if it is not there."""
-    spec = _found_in(recipe, split)
+    entries = [entry(thing, named[thing]) for thing in of_split(named, split)]
+    _write(split, [(path, "What is this?", text) for path, text in entries])
+    spec = found_in(recipe, split)
     assert spec.retrieval is not None
     if not Path(spec.retrieval.retriever.index).exists():
         system = compose_without_llm(recipe.model_copy(update={"retrieval": None}))
         build_index(MessagesConfig(path=str(FOLDER / f"{split}.jsonl")), spec.retrieval.retriever, system)
 
 
-def _found_in(recipe: Recipe, split: str, kind: str = "encoder") -> Recipe:
+def found_in(recipe: Recipe, split: str, kind: str = "encoder") -> Recipe:
     retriever = {"kind": kind, "index": str(FOLDER / f"index-{split}")}
     return Recipe.model_validate(recipe.to_dict() | {"retrieval": {"retriever": retriever, "text": "{text}\n"}})
 
@@ -155,15 +154,15 @@ def answered(system: System, recipe: Recipe, named: dict[WorldObject, str], show
     kinds = {"what is found": "encoder", "any entry": "random"}
     system.retrieving = None
     if shown in kinds:
-        system.retrieving = Retrieving.of(_found_in(recipe, "test", kinds[shown]), system.model, system.processor)
+        system.retrieving = Retrieving.of(found_in(recipe, "test", kinds[shown]), system.model, system.processor)
     given = named if shown == "the right entry" else None
-    conversations = [_question(thing, background, given) for thing, background in asked]
+    conversations = [question_about(thing, background, given) for thing, background in asked]
     said = [reply.text.strip().casefold() for reply in replies(system, conversations, max_new_tokens=16)]
     right = sum(text == f"it is a {named[thing]}." for (thing, _), text in zip(asked, said, strict=True))
     return Share(right, len(asked), len(asked))
 
 
-def _question(thing: WorldObject, background: int, named: dict[WorldObject, str] | None) -> Conversation:
+def question_about(thing: WorldObject, background: int, named: dict[WorldObject, str] | None) -> Conversation:
     before: tuple[Content, ...] = ()
     if named is not None:
         path, text = entry(thing, named[thing])
