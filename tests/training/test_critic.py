@@ -162,5 +162,27 @@ def test_what_goes_wrong_is_said_to_be_the_critics(start) -> None:
         critic.learn(0, samples)
 
 
+def test_what_values_do_not_depend_on_is_the_policys_alone(start) -> None:
+    groups = ("llm.lora", "llm.value_head", "outputs.image.projector", "llm.new_tokens")
+    losses = [{"kind": "policy", "kl": 0}, {"kind": "value"}, {"kind": "align"}]
+    learner, critic, _ = start(critic="own", train={g: {"lr": 1e-3} for g in groups}, objectives=losses)
+    assert critic is not None
+    assert critic.learner.trained.keys() == {"llm.lora", "llm.value_head", "llm.new_tokens"}
+    assert learner.trained.keys() == {*groups} - {"llm.value_head"}
+    assert all(parameter.requires_grad for parameter in learner.parameters)
+
+
+def test_the_table_that_scores_words_is_not_the_critics(start) -> None:
+    learner, critic, samples = start(critic="own", train={g: {"lr": 1e-3} for g in ("llm", "llm.value_head")})
+    assert critic is not None
+    model = learner.system.model
+    reads = {id(parameter) for parameter in model.get_input_embeddings().parameters()}
+    scores = {id(parameter) for parameter in model.get_output_embeddings().parameters()} - reads
+    own, policy = ({*map(id, one.parameters)} for one in (critic.learner, learner))
+    assert scores & policy and not scores & own and reads & policy == reads & own != set()
+    critic.learn(0, samples)
+    critic.finish()
+
+
 def test_a_stage_that_shares_has_no_critic(start) -> None:
     assert start()[1] is None

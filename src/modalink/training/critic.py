@@ -46,6 +46,8 @@ def critic_of(policy: Learner, stage: Stage) -> "Critic | None":
         device=policy.device,
         dtype=policy.dtype,
     )
+    for parameter in policy.parameters:  # of some of them values do not depend
+        parameter.requires_grad_(True)
     return Critic(learner)
 
 
