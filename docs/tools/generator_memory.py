@@ -2,7 +2,8 @@
 
 Run: `python docs/tools/generator_memory.py`. The networks are built at their published sizes as fake tensors, which
 know shapes but hold no numbers; every tensor of a call is counted from its making to its release. A sample's peak is
-that of its largest call: the denoiser on a batch of two (guidance), or the VAE on a few frames.
+that of its largest call: the denoiser on a batch of two (guidance), or the VAE on a few frames, or on a whole clip
+where it is one of clips.
 """
 
 import sys
@@ -14,13 +15,14 @@ from unittest.mock import patch
 
 import diffusers
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from modalink.generators import _clips
 from modalink.generators.animatediff import AnimateDiffConfig
 from modalink.generators.latte import LatteConfig
+from modalink.generators.ltx import Ltx, LtxConfig
 from modalink.generators.sana import SanaConfig
 from modalink.generators.stable_diffusion import StableDiffusionConfig
 from modalink.generators.stable_diffusion_xl import StableDiffusionXlConfig
@@ -36,6 +38,8 @@ CONFIGS: tuple[Any, ...] = (
     ZeroscopeConfig(checkpoint="cerspense/zeroscope_v2_576w", size="576x320"),
     AnimateDiffConfig(checkpoint=SD),
     LatteConfig(checkpoint="maxin-cn/Latte-1"),
+    LtxConfig(checkpoint="Lightricks/LTX-Video", frames=17),
+    LtxConfig(checkpoint="Lightricks/LTX-Video"),
 )
 GIB = 2**30
 
@@ -112,7 +116,11 @@ def row(config: Any, items: int = 1) -> Row:
 
 def _row(config: Any, items: int) -> Row:
     # Fake parameters cannot be moved, and are where and what they shall be.
-    with patch.object(diffusers.ModelMixin, "to", lambda module, *to, **more: module):
+    whole, solver = (
+        patch.object(diffusers.ModelMixin, "to", lambda module, *to, **more: module),
+        type(config).new_solver,
+    )
+    with whole, patch.object(type(config), "new_solver", unset_fake_temporarily()(solver)):  # it looks into its tables
         generator = config.build(weights=False)
     own = [*generator.parameters(), *generator.buffers()]
     weights = sum(tensor.nbytes for tensor in own)
@@ -121,17 +129,26 @@ def _row(config: Any, items: int) -> Row:
     both = {name: torch.zeros(2 * items, *s.item, dtype=torch.bfloat16) for name, s in shapes.items()}
     noisy, time = torch.zeros(2 * items, *shape, dtype=torch.bfloat16), torch.tensor(500)
     denoiser = peak(lambda: generator.predict(noisy, time, Conditions(both)), own)
-    frames = min(_clips._TOGETHER, shape[1]) if len(shape) == 4 else items
-    few = torch.zeros(frames, shape[0], *shape[-2:], dtype=torch.bfloat16)
-    decoder = peak(lambda: generator.vae.decode(few).sample, own)
+    decoder = peak(_decoding(generator, shape, items), own)
     height, width = generator.defaults.size
-    what = f"{shape[1]} frames of " if len(shape) == 4 else ""
+    frames = generator.defaults.frames or shape[1]
+    what = f"{frames} frames of " if len(shape) == 4 else ""
     return Row(
         f"`{config.kind}`, {config.checkpoint.partition('/')[2]}, {what}{width} x {height} px",
         weights,
         denoiser,
         decoder,
     )
+
+
+def _decoding(generator: Any, shape: tuple[int, ...], items: int) -> Callable[[], Any]:
+    """The largest call of the decoder."""
+    if isinstance(generator, Ltx):
+        clip = torch.zeros(shape, dtype=torch.bfloat16)
+        return lambda: generator.decoded(clip)
+    frames = min(_clips._TOGETHER, shape[1]) if len(shape) == 4 else items
+    few = torch.zeros(frames, shape[0], *shape[-2:], dtype=torch.bfloat16)
+    return lambda: generator.vae.decode(few).sample
 
 
 if __name__ == "__main__":

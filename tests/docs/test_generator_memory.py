@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from modalink.generators.ltx import LtxConfig
 from modalink.generators.zeroscope import ZeroscopeConfig
+from modalink.testing.clip_pipelines import tiny_ltx
 from modalink.testing.pipelines import tiny_zeroscope
 
 ROOT = Path(__file__).parents[2]
@@ -37,3 +39,10 @@ def test_more_frames_need_more_of_the_denoiser_and_not_of_the_decoder(memory, tm
     assert few.weights == many.weights and few.decoder == many.decoder
     assert many.denoiser == pytest.approx(2 * few.denoiser, rel=0.05)
     assert many.peak == many.weights + max(many.denoiser, many.decoder)
+
+
+def test_an_autoencoder_of_clips_needs_more_for_more_frames(memory, tmp_path):
+    config = LtxConfig(checkpoint=str(tiny_ltx(tmp_path)), size=16, frames=9)
+    few, many = memory.row(config), memory.row(config.replace(frames=17))
+    assert few.name.endswith("9 frames of 16 x 16 px") and few.weights == many.weights
+    assert many.decoder == pytest.approx(17 / 9 * few.decoder, rel=0.1)

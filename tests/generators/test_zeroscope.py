@@ -115,6 +115,17 @@ def test_targets_are_frames_at_its_rate_or_spread_over_what_there_is() -> None:
     assert [round((value + 1) * 127.5) for value in slow[0, :, 0, 0, 0].tolist()] == [0, 60, 120, 180]
 
 
+def test_targets_may_be_wider_than_high() -> None:
+    """Of a frame of 16 x 32 px the middle is kept: columns 8 to 24 of a square, all of its own shape."""
+    row = np.arange(32, dtype=np.uint8)[None, None, :, None]
+    clip = Clip.of(np.broadcast_to(4 * row, (2, 16, 32, 3)).copy(), fps=4.0)
+    wide, square = (_clips.ClipPreprocessor(side, 2, fps=4.0) for side in ((16, 32), 16))
+    columns = {preprocessor: (preprocessor(clip)[0, 0, 0, 3] + 1) * 127.5 / 4 for preprocessor in (wide, square)}
+    assert torch.allclose(columns[wide], torch.arange(32.0), atol=1e-4)
+    assert torch.allclose(columns[square], torch.arange(8.0, 24.0), atol=1e-4)
+    assert (wide.to_dict()["side"], square.to_dict()["side"]) == ([16, 32], 16)
+
+
 @pytest.mark.parametrize("reference", ["cerspense/zeroscope_v2_576w", "ali-vilab/text-to-video-ms-1.7b"])
 def test_published_pipelines_build_without_network_or_memory(reference: str) -> None:
     config = ZeroscopeConfig(checkpoint=reference, size="576x320")  # type: ignore[arg-type]

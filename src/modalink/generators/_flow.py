@@ -68,14 +68,13 @@ class FlowConfig(PipelineConfig):
         facts = self.component("scheduler")
         if self.shift is not None or not facts.get("use_dynamic_shifting"):
             return None
-        usual = diffusers.FlowMatchEulerDiscreteScheduler().config | facts
         what = f"{self.checkpoint}: found no shift that grows with the size in scheduler/scheduler_config.json"
-        with hub.foreign(PartError, what):
-            few, many = int(usual["base_image_seq_len"]), int(usual["max_image_seq_len"])
-            low, high = float(usual["base_shift"]), float(usual["max_shift"])
+        with hub.foreign(PartError, what):  # where it does not say, diffusers takes these
+            few, many = int(facts.get("base_image_seq_len", 256)), int(facts.get("max_image_seq_len", 4096))
+            low, high = float(facts.get("base_shift", 0.5)), float(facts.get("max_shift", 1.15))
             if few >= many:
                 raise ValueError(f"it is known of {few} and {many} tokens, needed fewer and more")
-            return GrowingShift(few, many, low, high, exponential=usual["time_shift_type"] == "exponential")
+            return GrowingShift(few, many, low, high, exponential=facts.get("time_shift_type") != "linear")
 
 
 @dataclass(frozen=True)

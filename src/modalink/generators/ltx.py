@@ -24,6 +24,7 @@ from modalink.generators._clips import ClipPreprocessor, LastingClips
 from modalink.generators._flow import FlowConfig, FlowMatching, GrowingShift, ending
 from modalink.generators._images import seen, to_pixels
 from modalink.generators._latent import able, latent_size
+from modalink.generators._stable import TOKENS
 from modalink.generators._steps import FlowPath
 from modalink.generators._t5 import read_t5
 from modalink.kinds import Count
@@ -40,8 +41,6 @@ from modalink.roles import (
     drawn,
 )
 
-TOKENS = "tokens"
-"""Name of its one condition."""
 MOST_PIXELS = 2**28
 """Most pixels of one clip: of its latents there are few. As many have 257 frames of 1280 x 720 px."""
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -229,21 +228,16 @@ class Ltx(LastingClips, FlowMatching, ReadsText):
         rng: list[torch.Generator],
     ) -> list[Clip]:
         """Clips from scaled latents; what the decoder draws is from each item's own source."""
-        return self._clips(latents, should_stop, [*rng])
+        clips = []
+        for number, (own, source) in enumerate(zip(latents, rng, strict=True), start=1):
+            check_stop(should_stop, f"before the frames of clip {number} of {len(latents)} were made")
+            clips.append(Clip.of(to_pixels(self.decoded(own, source)), self.fps))
+        return clips
 
     @torch.no_grad()
     def to_media(self, latents: Tensor, asked: MediaOptions, should_stop: ShouldStop | None) -> list[Clip]:
         """Clips from scaled latents; what the decoder draws is the same for all."""
-        return self._clips(latents, should_stop, [None] * len(latents))
-
-    def _clips(
-        self, latents: Tensor, should_stop: ShouldStop | None, sources: list[torch.Generator | None]
-    ) -> list[Clip]:
-        clips = []
-        for number, (own, source) in enumerate(zip(latents, sources, strict=True), start=1):
-            check_stop(should_stop, f"before the frames of clip {number} of {len(latents)} were made")
-            clips.append(Clip.of(to_pixels(self.decoded(own, source)), self.fps))
-        return clips
+        return self.finish(latents, asked, should_stop, [_usual() for _ in latents])
 
     def visible(self, latents: Float[Tensor, "i c f y x"], asked: MediaOptions) -> Float[Tensor, "i t 3 h w"]:
         """The frames of clips, from 0 to 1; each clip is decoded again in the backward pass."""
@@ -258,7 +252,7 @@ class Ltx(LastingClips, FlowMatching, ReadsText):
             latents: Its scaled latents.
             source: Of what the decoder draws, where it restores the last of the noise; always the same if None.
         """
-        source, time = source or torch.Generator().manual_seed(0), None
+        source, time = source or _usual(), None
         mean, std = self._statistics(latents)
         read = (latents * std / self.vae.config.scaling_factor + mean)[None]
         if self.vae.config.timestep_conditioning:
@@ -297,6 +291,11 @@ class Ltx(LastingClips, FlowMatching, ReadsText):
             rope_interpolation_scale=(self.vae.temporal_compression_ratio / self.fps, side, side),
         ).sample
         return velocity.transpose(1, 2).unflatten(2, (frames, height, width)).to(noisy)
+
+
+def _usual() -> torch.Generator:
+    """The source of what a decoder draws where no item's own is known."""
+    return torch.Generator().manual_seed(0)
 
 
 def _tokens(shape: tuple[int, ...]) -> int:
