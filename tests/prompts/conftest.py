@@ -116,7 +116,7 @@ def place():
     return stand_in
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def talk():
     """A conversation from `role=content` pairs; `@` stands for an image, `&` for a sound."""
 

@@ -17,7 +17,13 @@ ASSISTANT = ("A cube.", "@", "Here: @ and @.", "", " spaced ", "Line\nline {eos}
 SYSTEM = (None, "", "Be brief.", "See @ here {text}")
 
 
+@pytest.fixture(scope="module")
 def conversations(talk):
+    """Many conversations, made once: every template writes all of them."""
+    return list(_conversations(talk))
+
+
+def _conversations(talk):
     for system, user, assistant in itertools.product(SYSTEM, USER, ASSISTANT):
         opening = () if system is None else (("system", system),)
         yield talk(*opening, ("user", user), ("assistant", assistant))
@@ -38,37 +44,39 @@ def messages(conversation, plain: bool):
 
 @pytest.mark.parametrize("plain", [False, True], ids=["blocks", "strings"])
 @pytest.mark.parametrize("name", RECORDS)
-def test_hugging_face_renders_the_same_string(name, plain, talk, place, family):
+def test_hugging_face_renders_the_same_string(name, plain, conversations, place, family):
     """Contents are lists of blocks, or strings where they hold no media."""
     tokenizer = family("byte_level")
     template = prompts.get(name, tokenizer)
     jinja = template.jinja(signals={"image": "[IMG0][IMG1]"})
-    said = [conversation for conversation in conversations(talk) if not (plain and any(conversation.media()))]
+    said = [conversation for conversation in conversations if not (plain and any(conversation.media()))]
     asked = {whole.turns[:-1]: Conversation(whole.turns[:-1], whole.id) for whole in said}
-    for conversation, reply in (*((whole, False) for whole in said), *((prompt, True) for prompt in asked.values())):
+    for rendered, reply in ((said, False), ([*asked.values()], True)):
         theirs = tokenizer.apply_chat_template(
-            messages(conversation, plain), chat_template=jinja, tokenize=False, add_generation_prompt=reply
+            [messages(conversation, plain) for conversation in rendered],
+            chat_template=jinja,
+            tokenize=False,
+            add_generation_prompt=reply,
         )
-        assert theirs == template.render(conversation, place, reply=reply).text
+        assert theirs == [template.render(conversation, place, reply=reply).text for conversation in rendered]
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_hugging_face_learns_the_same_tokens(name, talk, place, family):
+def test_hugging_face_learns_the_same_tokens(name, conversations, place, family):
     tokenizer = family("untrimmed")  # with trimmed offsets, transformers loses answers that begin with a space
     template = prompts.get(name, tokenizer)
     jinja = template.jinja(signals={"image": "[IMG0][IMG1]"})
-    for conversation in conversations(talk):
-        theirs = tokenizer.apply_chat_template(
-            messages(conversation, False),
-            chat_template=jinja,
-            tokenize=True,
-            return_dict=True,
-            return_assistant_tokens_mask=True,
-        )
-        ours = prompts.tokenize(template.render(conversation, place), tokenizer)
-        assert theirs["input_ids"] == ours.input_ids
-        labels = [-100 if label == -100 else 1 for label in ours.labels]
-        assert labels == [1 if mask else -100 for mask in theirs["assistant_masks"]]
+    theirs = tokenizer.apply_chat_template(
+        [messages(conversation, False) for conversation in conversations],
+        chat_template=jinja,
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
+    ours = [prompts.tokenize(template.render(conversation, place), tokenizer) for conversation in conversations]
+    assert theirs["input_ids"] == [tokens.input_ids for tokens in ours]
+    labels = [[int(label != -100) for label in tokens.labels] for tokens in ours]
+    assert labels == theirs["assistant_masks"]
 
 
 @pytest.mark.parametrize("name", RECORDS)
