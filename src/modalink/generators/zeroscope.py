@@ -12,6 +12,7 @@ from pydantic import Field
 from modalink.generators._clips import ClipPreprocessor, StableClips
 from modalink.generators._latent import able
 from modalink.generators._stable import StableConfig
+from modalink.generators.latte import LatteConfig
 from modalink.kinds import Count
 
 
@@ -34,6 +35,10 @@ class ZeroscopeConfig(StableConfig):
     def makes(self) -> frozenset[str]:
         """Videos."""
         return frozenset({"video"})
+
+    def tiny(self) -> LatteConfig:
+        """The zoo's pipeline of clips, which is a Latte."""
+        return LatteConfig(checkpoint=self.checkpoint).tiny()
 
     def build(self, *, weights: bool = True) -> "Zeroscope":
         """The frozen generator, with the checkpoint's weights or only its architecture.

@@ -112,7 +112,7 @@ def _output(recipe: Recipe, modality: str) -> OutputSpec:
     kept = {name: link for name, link in source.links.items() if name not in _undriven(recipe, modality)}
     named = source.projectors and {name: _part(group.inside(name), link) for name, link in kept.items()}
     changes = {
-        "signal_tokens": _signal_tokens(source),
+        "signal_tokens": _signal_tokens(source, made.generator),
         # An LLM that is full of its own sentences does not come to tokens that begin as any other.
         "signal_start": "end",
         "states": source.states,
@@ -140,13 +140,13 @@ def _undriven(recipe: Recipe, modality: str) -> set[str]:
     return made.projectors.keys() - generator.condition_shapes().keys()
 
 
-def _signal_tokens(made: OutputSpec) -> int:
+def _signal_tokens(source: OutputSpec, generator: GeneratorConfig) -> int:
     """As many as the tiny generator's conditions have tokens, where a projector needs one for each."""
-    if made.states.at == "prompt" or not any(link.one_for_each for link in made.links.values()):
-        return made.signal_tokens
-    generator: Any = made.generator.tiny()
-    tokens = [shape.tokens or 1 for shape in generator.condition_shapes().values()]
-    return sum(tokens) if made.projector is not None else max(tokens)
+    if source.states.at == "prompt" or not any(link.one_for_each for link in source.links.values()):
+        return source.signal_tokens
+    tiny: Any = generator.tiny()
+    tokens = [shape.tokens or 1 for shape in tiny.condition_shapes().values()]
+    return sum(tokens) if source.projector is not None else max(tokens)
 
 
 def _is_alone(recipe: Recipe, modality: str) -> bool:

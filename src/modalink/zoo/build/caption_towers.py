@@ -84,7 +84,7 @@ class CaptionTower:
         validation = trainer.run(step_loss, lambda: self._measure(student, "validation", options.count(500)), publish)
         test = self._measure(student.eval(), "test", options.count(1000))
         card = f"{self.folder}/text_encoder"
-        cards.write(options, self.name, card, schedule, student.tower, validation, test)
+        cards.write(options, self.name, card, schedule, student.tower, validation, test, code="caption_towers")
         return validation
 
     def captions(self, things: Sequence[Any], rng: np.random.Generator) -> list[str]:
@@ -181,4 +181,7 @@ SOLIDS = CaptionTower(
 )
 SOUNDS = CaptionTower(
     "sound_text", "audio", "sound_text", 40, _t5, Schedule(steps=800, lr=3e-3, batch=64, evaluate_every=400)
+)
+CLIPS = CaptionTower(
+    "clip_text", "video", "clip_diffusion", 28, _t5, Schedule(steps=800, lr=3e-3, batch=64, evaluate_every=400)
 )

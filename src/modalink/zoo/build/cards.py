@@ -28,6 +28,8 @@ _ABOUT = {
     "sound_lm": "MusicGen over codes of partials: captions to sounds of 2 s at 16 kHz.",
     "sound_text": "T5's encoder of captions of sounds, as that of `sound_lm` begins.",
     "solid_text": "CLIP's text tower, whose one vector of a caption conditions the prior of solids.",
+    "clip_text": "T5's encoder, whose states of a caption condition the transformer of clips.",
+    "clip_transformer": "Latte's transformer over the latents of eight frames, which predicts them clean.",
     "clip_classifier": "Small convolutional network that reads clips back into actors; used in training no other part.",
     "solid_renderer": "Shap-E's renderer: 64 x 8 latents to a network that knows depth and colour of a solid's points.",
     "solid_prior": "Shap-E's prior: restores the latents of solids from noise, given a caption's vector.",
@@ -57,9 +59,16 @@ HEAD = "---\nlicense: apache-2.0\n---\n\n"
 
 
 def write(
-    options: Options, name: str, folder: str, schedule: Schedule, module: nn.Module, validation: Metrics, test: Metrics
+    options: Options,
+    name: str,
+    folder: str,
+    schedule: Schedule,
+    module: nn.Module,
+    validation: Metrics,
+    test: Metrics,
+    code: str = "",
 ) -> None:
-    """Write the model card of a finished part into its folder."""
+    """Write the model card of a finished part into its folder; `code` is the module of its builder, if not `name`."""
     arithmetic = "bfloat16 autocast" if multiplies_bfloat16(torch.device("cpu")) else "float32"
     parameters = sum(parameter.numel() for parameter in module.parameters())
     figures = "\n".join(f"| {key} | {value:.4g} |" for key, value in test.items())
@@ -72,7 +81,7 @@ def write(
         f"{validation.get('seconds', 0):.0f} s.\n"
         "- Data: the procedural tiny world of `modalink.tiny_world`, training split only.\n"
         f"- Size: {parameters:,} parameters, stored in bfloat16.\n- Licence: Apache-2.0, like the package.\n\n"
-        f"Held-out test split (compositions never seen in training; see `modalink/zoo/build/{name}.py`):\n\n"
+        f"Held-out test split (compositions never seen in training; see `modalink/zoo/build/{code or name}.py`):\n\n"
         f"| measure | value |\n| --- | --- |\n{figures}\n"
     )
     (options.work / name / "result.json").write_text(json.dumps({"validation": validation, "test": test}, indent=1))
