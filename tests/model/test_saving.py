@@ -6,8 +6,9 @@ from safetensors.torch import load_file, save_file
 from transformers import BartConfig
 
 from modalink.errors import CheckpointError, PartError
-from modalink.model import System
+from modalink.model import System, compose
 from modalink.model.groups import group_of
+from modalink.recipe import SystemSpec
 from modalink.testing.checkpoints import tiny_llm, tiny_qwen2, tiny_t5
 
 LINKS = {"inputs.image.projector", "llm.lora", "llm.new_tokens", "outputs.image.projector"}
@@ -67,6 +68,27 @@ def test_logits_are_the_same_after_loading(make_system, tmp_path, talk, picture)
     with torch.no_grad():
         assert torch.equal(system.model(**inputs).logits, loaded.model(**again).logits)
     assert loaded.processor.template == system.processor.template
+
+
+def test_signal_tokens_keep_their_rows_whatever_order_the_outputs_are_told_in(make_spec, tmp_path):
+    """A saved configuration tells them by the alphabet."""
+    data = make_spec(draws=True).model_dump(mode="json")
+    solids = {"kind": "shap_e", "checkpoint": "zoo:solid_diffusion"}
+    data["outputs"] = {"points": {"signal_tokens": 1, "projector": {"kind": "mlp"}, "generator": solids}} | data[
+        "outputs"
+    ]
+    system = compose(SystemSpec.model_validate(data))
+    rows = dict(system.model.trainable_groups()["llm.new_tokens"])
+    for values in rows.values():
+        values.data = torch.arange(values.numel(), dtype=values.dtype).view_as(values)
+    system.save(tmp_path / "saved")
+    loaded = System.load(tmp_path / "saved")
+    assert [*system.spec.outputs] == ["points", "image"] and [*loaded.spec.outputs] == ["image", "points"]
+    for modality, ids in system.model.config.signals.items():
+        read, again = (each.model.get_input_embeddings()(torch.tensor(ids)) for each in (system, loaded))
+        assert torch.equal(read, again) and loaded.model.config.signals[modality] == ids
+    hidden = torch.randn(3, 32)
+    assert torch.equal(system.model.get_output_embeddings()(hidden), loaded.model.get_output_embeddings()(hidden))
 
 
 def _bart(folder):

@@ -14,6 +14,7 @@ from modalink.model import System, compose
 from modalink.recipe import Recipe
 from modalink.training.events import Event, StageStarted
 from modalink.training.train import train
+from modalink.training.weights import find_lent
 
 PROJECTOR, ADAPTERS = "inputs.image.projector", "llm.lora"
 
@@ -101,3 +102,28 @@ def test_weights_that_changed_since_the_run_began_are_refused(
     shutil.copy(tmp_path / "aside" / "model.safetensors", copied / "model.safetensors")
     with pytest.raises(CheckpointError, match="are not those that the run began from"):
         train(recipe, tmp_path / "run")
+
+
+def test_rows_of_signal_tokens_are_not_lent_to_other_tokens(
+    make_recipe, instruct, lender: Path, tmp_path: Path
+) -> None:
+    """The rows of 8 tokens of two outputs are lent in their order, which only recipes tell."""
+    solids = {"kind": "shap_e", "checkpoint": "zoo:solid_diffusion"}
+    recipe = make_recipe(instruct(steps=1))
+    image = recipe.outputs["image"].model_dump(mode="json")
+    points = {"signal_tokens": 1, "projector": {"kind": "mlp"}, "generator": solids}
+    one, other = (
+        Recipe.model_validate(recipe.to_dict() | {"outputs": dict(order)})
+        for order in ((("points", points), ("image", image)), (("image", image), ("points", points)))
+    )
+    shutil.copytree(lender, tmp_path / "lender")
+    (tmp_path / "lender" / "recipe.yaml").write_text(one.to_yaml())
+    count = image["signal_tokens"]
+    with pytest.raises(
+        CheckpointError,
+        match=f"in the order points 1, image {count} there and image {count}, points 1 here; needed the same order",
+    ):
+        find_lent(other.replace(init={"from": str(tmp_path / "lender")}), print)
+    for asked in (one.replace(init={"from": str(tmp_path / "lender")}),
+                  other.replace(init={"from": str(tmp_path / "lender"), "groups": [PROJECTOR]})):  # fmt: skip
+        assert find_lent(asked, print).keys() == {None}

@@ -41,8 +41,11 @@ class Tokens:
 
     @property
     def learned(self) -> list[int]:
-        """Tokens that need rows of their own in the LLM: all but placeholders."""
-        return [*(token for run in self.signals.values() for token in run), *self.prompt]
+        """Tokens that need rows of their own in the LLM: all but placeholders, in the order of those rows.
+
+        Signal tokens stand by id, since a saved configuration names its modalities in another order than the recipe.
+        """
+        return [*sorted(token for run in self.signals.values() for token in run), *self.prompt]
 
     @classmethod
     def add(cls, spec: SystemSpec, tokenizer: PreTrainedTokenizerBase, rows: int | None = None) -> "Tokens":

@@ -13,8 +13,9 @@ from modalink.model.configuration import spec_of
 from modalink.model.groups import Groups, beginning, group_of, inner_name
 from modalink.model.references import references
 from modalink.recipe import Init, Recipe
-from modalink.recipe.groups import Group
+from modalink.recipe.groups import NEW_TOKENS, Group
 from modalink.runs.checkpoints import WEIGHTS, Checkpoint
+from modalink.runs.folder import RECIPE, read_recipe
 from modalink.runs.saved_weights import SavedWeights, find
 from modalink.training.freezing import unread
 from modalink.training.objectives import Need
@@ -72,7 +73,23 @@ def find_lent(recipe: Recipe, warn: Callable[[str], None]) -> dict[str | None, S
     wanted: dict[str | None, Init | None] = {None: recipe.init, **{stage.name: stage.init for stage in recipe.stages}}
     critics = [(of_critic(stage.name), stage.of_critic()) for stage in recipe.stages]
     wanted |= {name: critic.init for name, critic in critics if critic is not None}
-    return {to: find(init, warn) for to, init in wanted.items() if init is not None and init.source is not None}
+    found = {to: find(init, warn) for to, init in wanted.items() if init is not None and init.source is not None}
+    for lent in found.values():
+        _check_tokens(recipe, lent)
+    return found
+
+
+def _check_tokens(recipe: Recipe, lent: SavedWeights) -> None:
+    """Demand that rows of signal tokens are lent to the same tokens: what they are of is told by their order alone."""
+    if NEW_TOKENS not in (lent.init.groups or (NEW_TOKENS,)) or not (lent.folder / RECIPE).is_file():
+        return
+    signalled = read_recipe(lent.folder).signalled
+    there, here = ([f"{m} {made.signal_tokens}" for m, made in own.items()] for own in (signalled, recipe.signalled))
+    if there != here and sorted(there) == sorted(here):
+        raise CheckpointError(
+            f"{lent.init.origin}: found signal tokens in the order {', '.join(there)} there and {', '.join(here)} "
+            f"here; needed the same order of the outputs, or init.groups without {NEW_TOKENS}"
+        )
 
 
 def initialise(model: ModalinkForConditionalGeneration, saved: Lender) -> None:
