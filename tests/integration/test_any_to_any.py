@@ -1,6 +1,7 @@
 """NExT-GPT and CoDi-2 make what they make: pictures, clips and sounds, learned through all their stages at tiny size.
 
-The zoo has no generators of clips and sounds, so that `--tiny` leaves those outputs out; here they have tiny random ones.
+With `--tiny` clips and sounds are made by the zoo's generators, which are of other kinds; here they have tiny random ones
+of their own kinds, learned by what they are published with.
 """
 
 from pathlib import Path
@@ -51,6 +52,7 @@ def whole(name: str, folder: Path) -> Recipe:
         given.append(pairs(folder / f"{modality} pairs", modality))
     for stage, published in zip(data["stages"], full.stages, strict=True):
         stage |= {"steps": 2, "batch": 24, "warmup": 0, "precision": "float32"}
+        stage["objectives"] = published.model_dump(mode="json")["objectives"]
         new = {group: {"lr": 1e-3} for group in published.train if group.startswith(("outputs.video", "outputs.audio"))}
         if new:
             stage["train"] |= new
