@@ -5,7 +5,8 @@ import shlex
 
 import pytest
 
-from modalink.cli.demo import inputs_of, reading, shortened
+from modalink.cli.demo import OUTPUTS, inputs_of, making, outputs_of, reading, recipe_of, shortened
+from modalink.errors import RecipeError
 from modalink.recipe import load
 
 SHORT = [
@@ -101,6 +102,36 @@ def test_an_unknown_input_is_told(modalink, tmp_path):
     result = modalink("demo", "--run", tmp_path / "run", "--inputs", "image,smell")
     assert result.exit_code == 2 and "'smell'" in result.stderr and "audio" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("made", OUTPUTS)
+def test_of_fewer_outputs_nothing_else_is_trained_or_asked_for(made):
+    whole = load(recipe_of(["image"], OUTPUTS))
+    assert making(whole, [*reversed(OUTPUTS)]) is whole
+    recipe = making(whole, [made])
+    assert list(recipe.outputs) == [made] and len(recipe.stages) == 4
+    groups = {str(group).split(".")[1] for stage in recipe.stages for group in stage.train if "outputs" in str(group)}
+    assert groups == {made}
+    asked = {
+        (task, show) for stage in recipe.stages for data in stage.data for task in data.tasks for show in data.shows
+    }
+    assert ("draw" in dict(asked)) == (made == "image")
+    assert {show for task, show in asked if task == "make"} == {made} - {"image"}
+    losses = {loss.kind: loss.modalities for loss in recipe.stages[-1].objectives if loss.kind != "language"}
+    restored = {"codes": ("audio",)} if made == "audio" else {"diffusion": (made,)} if made != "points" else {}
+    assert losses == {"align": None} | restored
+
+
+def test_what_it_makes_and_reads_decides_the_recipe(modalink, tmp_path):
+    assert recipe_of(["image"], ["image"]) == "demo" and recipe_of(["audio"], ["image"]) == "demo-all"
+    assert recipe_of(["image"], ["points"]) == "demo-makes"
+    assert outputs_of("points, image,points") == ["points", "image"]
+    with pytest.raises(
+        RecipeError, match="found the inputs image, audio beside the outputs points, needed one of them"
+    ):
+        recipe_of(["image", "audio"], ["points"])
+    result = modalink("demo", "--run", tmp_path / "run", "--outputs", "image,smell")
+    assert result.exit_code == 2 and "'smell'" in result.stderr and "points" in result.stderr
 
 
 def test_again_it_only_evaluates(finished, modalink):

@@ -222,7 +222,7 @@ def _trained(tiny: str, folder: Path) -> tuple[Recipe, Path]:
     """A run of two steps a stage; sizes of one system most often have the same tiny form, which trains once."""
     data = json.loads(tiny)
     for stage in data["stages"]:
-        seen = len(stage["data"][0].get("shows", "")) * len(stage["data"][0].get("tasks", ""))
+        seen = sum(len(source.get("shows", "")) * len(source.get("tasks", "")) for source in stage["data"])
         stage |= {"steps": 2, "batch": max(4, 3 * seen), "warmup": 0, "precision": "float32"}
     recipe, run = Recipe.model_validate(data), folder / str(len([*folder.iterdir()]))
     train(recipe, run)
