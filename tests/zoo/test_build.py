@@ -44,6 +44,8 @@ def test_every_part_builds_and_has_the_shape_of_the_part_that_ships(built: Path)
     assert shipped.keys() == made.keys()
     for name, file in shipped.items():
         assert _shapes(file) == _shapes(made[name]), name
+    settings = [file.read_text() for file in (built / "parts").rglob("*config.json")]
+    assert settings and not any(str(built) in text for text in settings)
     assert {folder.name for folder in (built / "work").iterdir()} == BUILDERS.keys() | {"llm_all", "sound_text"}
 
 

@@ -116,6 +116,12 @@ def test_all_parts_together_weigh_less_than_40_mb_and_are_stored_in_bfloat16() -
             assert types <= {"BF16", "I64", "BOOL"}, file
 
 
+def test_no_part_tells_a_place_on_the_machine_that_made_it() -> None:
+    for file in zoo.PARTS.rglob("*.json"):
+        if file.name != "tokenizer.json":  # whose pieces may begin with a slash
+            assert not re.search(r'": "/', file.read_text()), file
+
+
 @pytest.mark.parametrize(
     "folder",
     [

@@ -113,7 +113,9 @@ class CaptionTower:
         """The tokenizer and the built tower, in float32."""
         tokenizer = CLIPTokenizer.from_pretrained(options.out / self.folder / "tokenizer")
         kind: Any = type(self.model(tokenizer))
-        tower: nn.Module = kind.from_pretrained(options.out / self.folder / "text_encoder", dtype=torch.float32)
+        tower: Any = kind.from_pretrained(options.out / self.folder / "text_encoder", dtype=torch.float32)
+        # Saved inside another model it would tell the place that it was read from.
+        tower.config._name_or_path = ""
         return tokenizer, tower
 
 

@@ -1,9 +1,12 @@
 """Writes parts: weights in bfloat16 safetensors, and the card that says how a part was made and how good it is."""
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
+import diffusers
 import torch
 from torch import nn
 
@@ -52,6 +55,20 @@ def save_tensors_bf16(module: nn.Module, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in module.state_dict().items()}
     tensor_files.save(weights, folder / "model.safetensors")
+
+
+def write_index(folder: Path, pipeline: str, parts: Mapping[str, Any], card: str) -> None:
+    """Write what a folder of parts is as a pipeline of diffusers, and its card.
+
+    Args:
+        folder: The pipeline's.
+        pipeline: Class of diffusers.
+        parts: Subfolder -> library and class, or what else the index says.
+        card: The card's text.
+    """
+    index = {"_class_name": pipeline, "_diffusers_version": diffusers.__version__, **parts}
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    (folder / "README.md").write_text(HEAD + card)
 
 
 HEAD = "---\nlicense: apache-2.0\n---\n\n"

@@ -1,10 +1,8 @@
 """Trains the transformer that restores clips from noise, in the latents of the picture autoencoder, given captions."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import diffusers
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, LatteTransformer3DModel
@@ -191,14 +189,11 @@ def publish(student: Latte, options: Options) -> None:
     folder = options.out / FOLDER
     cards.save_bf16(student.transformer, folder / "transformer")
     student.solver.save_pretrained(folder / "scheduler")
-    index = {
-        "_class_name": "LattePipeline",
-        "_diffusers_version": diffusers.__version__,
+    parts = {
         "scheduler": ["diffusers", "DDIMScheduler"],
         "text_encoder": ["transformers", "T5EncoderModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
         "transformer": ["diffusers", "LatteTransformer3DModel"],
         "vae": [None, None],
     }
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    (folder / "README.md").write_text(cards.HEAD + _CARD)
+    cards.write_index(folder, "LattePipeline", parts, _CARD)

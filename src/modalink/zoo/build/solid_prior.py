@@ -1,8 +1,5 @@
 """Trains Shap-E's prior: it restores the latents of solids from noise, given the vector of a caption."""
 
-import json
-
-import diffusers
 import numpy as np
 import torch
 from diffusers import HeunDiscreteScheduler, PriorTransformer
@@ -110,14 +107,11 @@ def publish(prior: PriorTransformer, options: Options) -> None:
     folder = options.out / FOLDER
     cards.save_bf16(prior, folder / "prior")
     scheduler().save_pretrained(folder / "scheduler")
-    index = {
-        "_class_name": "ShapEPipeline",
-        "_diffusers_version": diffusers.__version__,
+    parts = {
         "prior": ["diffusers", "PriorTransformer"],
         "scheduler": ["diffusers", "HeunDiscreteScheduler"],
         "shap_e_renderer": ["shap_e", "ShapERenderer"],
         "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
     }
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    (folder / "README.md").write_text(cards.HEAD + _CARD)
+    cards.write_index(folder, "ShapEPipeline", parts, _CARD)

@@ -1,9 +1,7 @@
 """Trains the conditional UNet on latents and text states that are computed once."""
 
-import json
 from dataclasses import dataclass
 
-import diffusers
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -182,9 +180,7 @@ def publish(unet: UNet2DConditionModel, options: Options) -> None:
     folder = options.out / "diffusion"
     cards.save_bf16(unet, folder / "unet")
     scheduler().save_pretrained(folder / "scheduler")
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "_diffusers_version": diffusers.__version__,
+    parts = {
         "feature_extractor": [None, None],
         "image_encoder": [None, None],
         "requires_safety_checker": False,
@@ -195,5 +191,4 @@ def publish(unet: UNet2DConditionModel, options: Options) -> None:
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],
     }
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    (folder / "README.md").write_text(cards.HEAD + _CARD)
+    cards.write_index(folder, "StableDiffusionPipeline", parts, _CARD)
